@@ -1,0 +1,109 @@
+"""Pure: an SQS batch becomes the newest change per user, and every outcome finds its way back to message ids."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from pipeline.changes import Change, Ignored, Outcome, Signal, read
+from pipeline.errors import Poison, SyncError
+
+
+class Counts(Struct):
+    """What became of the messages of a batch; the fields add up to ``received``."""
+
+    received: int = 0
+    applied: int = 0
+    duplicate: int = 0
+    """The same change was already there, in the store or in this batch."""
+    stale: int = 0
+    """A newer change was already there, in the store or in this batch."""
+    ignored: int = 0
+    signals: int = 0
+    """A user changed, but its profile has to be fetched to know how."""
+    poison: int = 0
+    retried: int = 0
+
+
+class Failure(NamedTuple):
+    """A message to be delivered again, or at last to the dead-letter queue, and why."""
+
+    message_id: str
+    error: SyncError
+    user_id: str | None = None
+
+
+class Batch(Struct):
+    """The messages of one invocation, read."""
+
+    received: int = 0
+    newest: dict[str, Change] = {}
+    """User id to the newest change of the user."""
+    deliveries: dict[str, list[tuple[str, str]]] = {}
+    """User id to (message id, version) of every message about the user: they share the fate of the newest."""
+    unread: list[Failure] = []
+    signals: int = 0
+    ignored: dict[str, int] = {}
+    """Reason to number of messages."""
+
+    @property
+    def changes(self) -> list[Change]:
+        """What to apply: sorted by user id, so that concurrent writers lock rows in one order."""
+        return [self.newest[user_id] for user_id in sorted(self.newest)]
+
+
+def collect(records: Iterable[Mapping[str, Any]]) -> Batch:
+    """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user."""
+    batch = Batch()
+    newest, deliveries = batch.newest, batch.deliveries
+    for record in records:
+        batch.received += 1
+        message_id = record["messageId"]
+        try:
+            meaning = read(record["body"])
+        except Poison as error:
+            batch.unread.append(Failure(message_id, error))
+            continue
+        if isinstance(meaning, Ignored):
+            batch.ignored[meaning.reason] = batch.ignored.get(meaning.reason, 0) + 1
+        elif isinstance(meaning, Signal):
+            batch.signals += 1
+        else:
+            user_id = meaning.user_id
+            known = newest.get(user_id)
+            if known is None:
+                deliveries[user_id] = [(message_id, meaning.version)]
+            else:
+                deliveries[user_id].append((message_id, meaning.version))
+            if known is None or known.version < meaning.version:
+                newest[user_id] = meaning
+    return batch
+
+
+def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
+    """Every message that must be delivered again, and the counts.
+
+    A message counts once: as the sink says for the newest change of a user, as duplicate or stale where another
+    message of the batch was newer, and as failed with all of its user's messages where the sink failed.
+    """
+    failures = list(batch.unread)
+    counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=batch.signals)
+    for user_id, messages in batch.deliveries.items():
+        error = outcome.failed.get(user_id)
+        if error is not None:
+            failures += [Failure(message_id, error, user_id) for message_id, _ in messages]
+            continue
+        if user_id in outcome.duplicate:
+            counts.duplicate += 1
+        elif user_id in outcome.stale:
+            counts.stale += 1
+        else:
+            counts.applied += 1
+        if len(messages) > 1:
+            version = batch.newest[user_id].version
+            same = sum(other == version for _, other in messages) - 1
+            counts.duplicate += same
+            counts.stale += len(messages) - 1 - same
+    counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
+    counts.retried = len(failures) - counts.poison
+    return failures, counts

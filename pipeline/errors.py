@@ -1,0 +1,67 @@
+"""Everything that can go wrong, in the two kinds that SQS must tell apart.
+
+A ``Retry`` may succeed when it is tried again as it is; a ``Poison`` never will, and belongs in the dead-letter
+queue. The message of an error is the docstring of its class, so that it is written once and as prose; what a
+raise adds is detail that holds no personal data.
+"""
+
+
+class SyncError(Exception):
+    """The change could not be synced."""
+
+    def __init__(self, detail: str = "") -> None:
+        summary = " ".join((type(self).__doc__ or "").split())
+        super().__init__(f"{summary} ({detail})" if detail else summary)
+
+    @property
+    def reason(self) -> str:
+        """Short, stable name of the error for logs, metrics and scripts, such as ``BadTimestamp``."""
+        return type(self).__name__
+
+
+class Retry(SyncError):
+    """The store did not take the change now; it is delivered again."""
+
+
+class Poison(SyncError):
+    """The message can never be stored as it is."""
+
+
+class NotJson(Poison):
+    """The message is not JSON."""
+
+
+class TooDeep(Poison):
+    """The message is nested more deeply than JSON readers follow."""
+
+
+class UnknownShape(Poison):
+    """The message is JSON, but not the EventBridge envelope of an Auth0 event."""
+
+
+class NoUserId(Poison):
+    """The event says that a user changed, but names no usable user id."""
+
+
+class BadTimestamp(Poison):
+    """The event's time cannot be read as an ISO 8601 timestamp, so the change has no place in the order."""
+
+
+class Refused(Poison):
+    """The store refused this user's data; no retry will change that."""
+
+
+class StoreDown(Retry):
+    """The store cannot be reached or is not ready; the whole batch is delivered again."""
+
+
+class StoreBusy(Retry):
+    """The store is throttling, locked or out of resources; the change is delivered again."""
+
+
+class StoreNotReady(Retry):
+    """The store answers, but lacks the table or the rights; run the migration, or check the role."""
+
+
+class BadSettings(SyncError):
+    """A setting is missing or wrong."""

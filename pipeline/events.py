@@ -1,0 +1,146 @@
+"""The wire: what EventBridge delivers to the queues, with only the fields that the sync uses.
+
+Two shapes arrive: an Auth0 tenant log (Log Streams, source ``…/auth0.logs``) and a CloudEvent (Event Streams, source
+``…/auth0.events``). Both are read by one pass over the message; the user's own JSON stays bytes (``msgspec.Raw``),
+because it goes to Postgres as it is.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from pipeline import errors
+
+Other = list[Raw] | str | int | float | bool | None
+"""What a field may hold on logs of other types, where an object is expected here."""
+
+
+class Request(Struct, frozen=True, gc=False):
+    """``details.request`` of a Management API log. ``body`` is a merge patch: read for ids, never applied."""
+
+    method: str = ""
+    path: str = ""
+    query: Raw = Raw()
+    body: Raw = Raw()
+
+
+class Response(Struct, frozen=True, gc=False):
+    """``details.response`` of a Management API log."""
+
+    status: int | None = msgspec.field(name="statusCode", default=None)
+    body: Raw = Raw()
+
+
+class Details(Struct, frozen=True, gc=False):
+    """``details`` of a log; free in form, and used for Management API logs (``sapi``) only."""
+
+    request: Request | Other = None
+    response: Response | Other = None
+
+
+class Data(Struct, frozen=True, gc=False):
+    """The tenant log itself (``detail.data``), or the ``data`` of a CloudEvent (``object``)."""
+
+    type: str | None = None
+    date: str | None = None
+    log_id: str | None = None
+    user_id: str | None = None
+    details: Details | Other = None
+    object: Raw | UnsetType = UNSET
+
+
+class Detail(Struct, frozen=True, gc=False):
+    """``detail``: a log stream's ``{log_id, data}``, or a whole CloudEvent."""
+
+    data: Data
+    log_id: str | None = None
+    id: str | None = None
+    type: str | None = None
+    time: str | None = None
+    a0purpose: str | None = None
+
+
+class Envelope(Struct, frozen=True, gc=False):
+    """EventBridge's envelope. ``source`` is ``aws.partner/auth0.com/<tenant>-<uuid>/auth0.logs|auth0.events``."""
+
+    source: str
+    detail: Detail
+    id: str = ""
+    time: str = ""
+
+
+class _AnyType(Struct, frozen=True, gc=False):
+    type: Any = None
+
+
+class _AnyDetail(Struct, frozen=True, gc=False):
+    data: _AnyType
+    type: Any = None
+
+
+class _AnyEnvelope(Struct, frozen=True, gc=False):
+    """Just enough of either shape to tell what kind of event it is, whatever the rest looks like."""
+
+    source: str
+    detail: _AnyDetail
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+_any = msgspec.json.Decoder(_AnyEnvelope)
+
+# Escapes that JSON allows and Postgres (both) or UTF-8 (lone surrogates) cannot hold.
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character, fine
+    rb"|\\u(?P<bad>0000|[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+
+
+def storable(text: bytes) -> bytes:
+    """JSON text in which U+0000 and lone surrogates are U+FFFD; everything else stays byte for byte.
+
+    No store of ours can hold all of them, and a user whose name is damaged by one character is worth more than a
+    user that is not there. Text without such escapes is returned as it is.
+    """
+    if not _SUSPECT.search(text):
+        return text
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["bad"] else escape[0], text)
+
+
+def _repaired(body: str) -> bytes:
+    return storable(body.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode())
+
+
+def decode(body: str) -> Envelope:
+    """Read one SQS message body.
+
+    Raises ``NotJson``, ``TooDeep`` or ``UnknownShape``, all *poison*. JSON that is not Auth0's is refused whole
+    rather than half read.
+    """
+    try:
+        try:
+            return _envelope.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            # Lone surrogates end here, escaped or not.
+            return _envelope.decode(_repaired(body))
+    except msgspec.ValidationError as error:
+        raise errors.UnknownShape(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise errors.NotJson(str(error)) from None
+    except RecursionError:
+        raise errors.TooDeep from None
+
+
+def event_type(body: str) -> str | None:
+    """The type of an event whose shape ``decode`` refused: the log's, else the CloudEvent's, else ``None``."""
+    try:
+        detail = _any.decode(_repaired(body)).detail
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = detail.data.type if detail.data.type is not None else detail.type
+    return found if isinstance(found, str) else None

@@ -1,0 +1,67 @@
+"""The migration function: brings the schema in Postgres to a revision, with Alembic."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, NullPool, create_engine
+
+from pipeline.errors import BadSettings
+from pipeline.schema import SCHEMA
+from pipeline.settings import Database
+from pipeline.sinks.postgres import connect
+from pipeline.telemetry import logger
+
+_ROOT = Path(__file__).parents[2]
+"""Where ``pyproject.toml`` and ``migrations/`` are: the repository, or the root of the function's package."""
+
+
+def engine(database: Database) -> Engine:
+    """An engine on the same connections as the sync, without its timeouts: ``migrations/env.py`` sets its own."""
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(database, options="-c timezone=UTC", application_name="auth0-sync-migrate"),
+        poolclass=NullPool,
+    )
+
+
+def current(bind: Engine) -> str | None:
+    """The revision the database is at; ``None`` before the first migration."""
+    with bind.connect() as connection:
+        return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+
+
+def migrate(database: Database, revision: str = "head") -> dict[str, str | None]:
+    """Upgrade or downgrade to ``revision`` (``head``, ``base`` or an id); ``{"from": …, "to": …}``."""
+    bind = engine(database)
+    config = Config(toml_file=_ROOT / "pyproject.toml", attributes={"engine": bind})
+    before = current(bind)
+    if revision == "base" or _is_behind(config, before, revision):
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
+    return {"from": before, "to": current(bind)}
+
+
+def _is_behind(config: Config, before: str | None, revision: str) -> bool:
+    """Whether ``revision`` is an ancestor of ``before``."""
+    from alembic.script import ScriptDirectory
+
+    if before is None or revision == "head":
+        return False
+    script = ScriptDirectory.from_config(config)
+    target = script.get_revision(revision)
+    ancestors = {entry.revision for entry in script.iterate_revisions(before, "base")} - {before}
+    return target is not None and target.revision in ancestors
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:  # noqa: ARG001 - Lambda's form
+    """``{"revision": "head"}`` in, ``{"from": …, "to": …}`` out. A migration that fails raises and changes nothing."""
+    revision = event.get("revision", "head")
+    if not isinstance(revision, str):
+        raise BadSettings(f"revision is {revision!r}, not a string")
+    done = migrate(Database.from_env(), revision)
+    logger.info("migrated", extra={"from_revision": done["from"], "to_revision": done["to"]})
+    return done

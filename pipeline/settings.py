@@ -1,0 +1,68 @@
+"""Settings from the environment, read once and frozen; errors name the variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.errors import BadSettings
+
+Sink = Literal["postgres", "dynamodb"]
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise BadSettings(f"{name} is not set")
+    return value
+
+
+def sink(env: Mapping[str, str] = os.environ) -> Sink:
+    """Which store this function writes to: ``SINK``."""
+    match _required(env, "SINK"):
+        case "postgres":
+            return "postgres"
+        case "dynamodb":
+            return "dynamodb"
+        case other:
+            raise BadSettings(f"SINK is {other!r}, not 'postgres' or 'dynamodb'")
+
+
+def users_table(env: Mapping[str, str] = os.environ) -> str:
+    """Name of the DynamoDB table: ``USERS_TABLE``."""
+    return _required(env, "USERS_TABLE")
+
+
+@dataclass(frozen=True)
+class Database:
+    """How to reach Postgres: a URL as it is, or host and user with IAM authentication."""
+
+    url: str = ""
+    host: str = ""
+    port: int = 5432
+    name: str = ""
+    user: str = ""
+    region: str = ""
+
+    @property
+    def iam(self) -> bool:
+        """Whether each connection signs in with an IAM token in place of a password."""
+        return not self.url
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Database":
+        """``DATABASE_URL``, or else ``PGHOST``, ``PGPORT``, ``PGDATABASE``, ``PGUSER`` and ``AWS_REGION``."""
+        if url := env.get("DATABASE_URL", ""):
+            return cls(url=url)
+        if not env.get("PGHOST"):
+            raise BadSettings("neither DATABASE_URL nor PGHOST is set")
+        port = env.get("PGPORT") or "5432"
+        if not port.isdecimal():
+            raise BadSettings(f"PGPORT is {port!r}, not a number")
+        return cls(
+            host=_required(env, "PGHOST"),
+            port=int(port),
+            name=_required(env, "PGDATABASE"),
+            user=_required(env, "PGUSER"),
+            region=_required(env, "AWS_REGION"),
+        )

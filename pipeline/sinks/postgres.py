@@ -1,0 +1,137 @@
+"""Postgres: one statement per batch, last write wins by ``version``."""
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any, LiteralString
+
+import msgspec
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from pipeline import errors
+from pipeline.changes import Change, Outcome
+from pipeline.settings import Database
+
+_UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
+_VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_id = ANY(%s)"
+
+_SESSION = {
+    "application_name": "auth0-sync",
+    "connect_timeout": "10",
+    "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
+}
+
+# Errors that are about the data of some row, by SQLSTATE class or code: data exception, integrity violation, program
+# limit exceeded (too deep, too large), untranslatable character.
+_ABOUT_DATA = ("22", "23", "54")
+# The server is not the writer any more, is going down, or has ended the session: connect anew.
+_RECONNECT = ("25006", "57P0", "08")
+# The schema or the rights are not (yet) what the statement needs.
+_NOT_READY = ("42", "3F", "28")
+
+
+def connect(database: Database, **session: str) -> Connection:
+    """A connection in autocommit, where each statement is its own transaction.
+
+    ``session`` overrides libpq parameters such as ``options``. Raises ``StoreDown``.
+    """
+    parameters = _SESSION | session
+    if database.iam:
+        from pipeline.sinks.iam import token  # loads botocore, which a URL does not need
+
+        parameters |= {
+            "host": database.host,
+            "port": str(database.port),
+            "dbname": database.name,
+            "user": database.user,
+            "password": token(database),
+            "sslmode": "verify-full",
+        }
+    try:
+        return psycopg.connect(make_conninfo(database.url, **parameters), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise errors.StoreDown(_describe(error)) from error
+
+
+class PostgresSink:
+    """Keeps one connection over invocations and replaces it when it breaks."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+
+    def apply(self, changes: Sequence[Change]) -> Outcome:
+        """See ``pipeline.sinks.Sink``. A row that Postgres refuses is found by bisection and fails alone."""
+        outcome = Outcome()
+        written = self._write(changes, outcome)
+        rest = [change for change in changes if change.user_id not in written and change.user_id not in outcome.failed]
+        if rest:
+            self._compare(rest, outcome)
+        return outcome
+
+    def close(self) -> None:
+        """Drop the connection; the next use opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, changes: Sequence[Change], outcome: Outcome) -> set[str]:
+        if not changes:
+            return set()
+        try:
+            rows = self._execute(_UPSERT, msgspec.json.encode(changes).decode())
+        except errors.Refused as error:
+            if len(changes) == 1:
+                outcome.failed[changes[0].user_id] = error
+                return set()
+            middle = len(changes) // 2
+            return self._write(changes[:middle], outcome) | self._write(changes[middle:], outcome)
+        return {user_id for (user_id,) in rows}
+
+    def _compare(self, changes: Sequence[Change], outcome: Outcome) -> None:
+        """Tell the duplicates from the stale among the changes that were not written."""
+        stored: dict[str, str] = dict(self._execute(_VERSIONS, [change.user_id for change in changes]))
+        for change in changes:
+            same = stored.get(change.user_id) == change.version
+            (outcome.duplicate if same else outcome.stale).add(change.user_id)
+
+    def _execute(self, statement: LiteralString, parameter: object) -> list[Any]:
+        """Run one statement, on a new connection if the kept one turns out to be dead.
+
+        Trying again is safe: what a lost commit had written is a duplicate then.
+        """
+        kept = self._connection is not None
+        try:
+            return self._run(statement, parameter)
+        except errors.StoreDown:
+            if not kept:
+                raise
+        return self._run(statement, parameter)
+
+    def _run(self, statement: LiteralString, parameter: object) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._connect()
+        try:
+            return self._connection.execute(statement, (parameter,), prepare=True).fetchall()
+        except psycopg.Error as error:
+            failure = _classify(error, broken=self._connection.broken)
+            if isinstance(failure, errors.StoreDown):
+                self.close()
+            raise failure from error
+
+
+def _classify(error: psycopg.Error, *, broken: bool) -> errors.SyncError:
+    state = error.sqlstate or ""
+    if broken or not state or state.startswith(_RECONNECT):
+        return errors.StoreDown(_describe(error))
+    if state.startswith(_ABOUT_DATA):
+        return errors.Refused(_describe(error))
+    if state.startswith(_NOT_READY):
+        return errors.StoreNotReady(_describe(error))
+    return errors.StoreBusy(_describe(error))
+
+
+def _describe(error: psycopg.Error) -> str:
+    """The error without the data in it: Postgres quotes values in its messages."""
+    return f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__

@@ -1,0 +1,77 @@
+-- Applies one change per user, each only if it is newer than the row that is there.
+-- Parameter: a JSON array of snapshots and tombstones as pipeline.changes encodes them, sorted by user_id so that
+-- concurrent writers lock rows in the same order. Returns the ids of the rows that were written.
+--
+-- The user's JSON is Auth0's, so nothing in it may fail the row unless Postgres cannot store it at all: a field of an
+-- unexpected type is NULL in its typed column and stays as it is in `profile`. A tombstone has no profile, which
+-- clears every column but the order's.
+INSERT INTO auth0.users AS stored (
+    user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name, picture,
+    connection, blocked, last_ip, last_login, logins_count, created_at, updated_at, deleted_at,
+    user_metadata, app_metadata, profile, version, source, event_id
+)
+SELECT
+    change.user_id,
+    usr.email,
+    CASE WHEN jsonb_typeof(usr.email_verified) = 'boolean' THEN usr.email_verified::boolean END,
+    usr.username,
+    usr.phone_number,
+    usr.name,
+    usr.nickname,
+    usr.given_name,
+    usr.family_name,
+    usr.picture,
+    usr.identities #>> '{0,connection}',
+    CASE WHEN jsonb_typeof(usr.blocked) = 'boolean' THEN usr.blocked::boolean END,
+    usr.last_ip,
+    -- A digit first, because 'now' is valid too.
+    CASE WHEN usr.last_login >= '0' AND usr.last_login < ':' AND pg_input_is_valid(usr.last_login, 'timestamptz')
+        THEN usr.last_login::timestamptz END,
+    CASE WHEN jsonb_typeof(usr.logins_count) = 'number' THEN
+        CASE WHEN usr.logins_count::numeric BETWEEN 0 AND 9007199254740991 THEN usr.logins_count::bigint END END,
+    CASE WHEN usr.created_at >= '0' AND usr.created_at < ':' AND pg_input_is_valid(usr.created_at, 'timestamptz')
+        THEN usr.created_at::timestamptz END,
+    change.updated_at,
+    change.deleted_at,
+    coalesce(usr.user_metadata, '{}'),
+    coalesce(usr.app_metadata, '{}'),
+    coalesce(change.profile, '{}'),
+    change.version,
+    change.source,
+    change.event_id
+FROM jsonb_to_recordset(%s::jsonb) AS change (
+    user_id text, version text, source text, event_id text,
+    updated_at timestamptz, deleted_at timestamptz, profile jsonb
+)
+CROSS JOIN LATERAL jsonb_to_record(coalesce(change.profile, '{}')) AS usr (
+    email text, email_verified jsonb, username text, phone_number text, name text, nickname text,
+    given_name text, family_name text, picture text, identities jsonb, blocked jsonb, last_ip text,
+    last_login text, logins_count jsonb, created_at text, user_metadata jsonb, app_metadata jsonb
+)
+ON CONFLICT (user_id) DO UPDATE SET
+    email = excluded.email,
+    email_verified = excluded.email_verified,
+    username = excluded.username,
+    phone_number = excluded.phone_number,
+    name = excluded.name,
+    nickname = excluded.nickname,
+    given_name = excluded.given_name,
+    family_name = excluded.family_name,
+    picture = excluded.picture,
+    connection = excluded.connection,
+    blocked = excluded.blocked,
+    last_ip = excluded.last_ip,
+    last_login = excluded.last_login,
+    logins_count = excluded.logins_count,
+    created_at = excluded.created_at,
+    updated_at = excluded.updated_at,
+    deleted_at = excluded.deleted_at,
+    user_metadata = excluded.user_metadata,
+    app_metadata = excluded.app_metadata,
+    profile = excluded.profile,
+    version = excluded.version,
+    source = excluded.source,
+    event_id = excluded.event_id,
+    synced_at = now()
+WHERE stored.version < excluded.version
+RETURNING user_id
