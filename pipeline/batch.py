@@ -1,16 +1,19 @@
 """Pure: an SQS batch becomes the newest change per user, and every outcome finds its way back to message ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from pipeline.changes import Change, Ignored, Outcome, Signal, read
+from pipeline.changes import Change, Meaning, Outcome, Signal, Snapshot, Tombstone, read
 from pipeline.errors import Poison, SyncError
 
 
 class Counts(Struct):
-    """What became of the messages of a batch; the fields add up to ``received``."""
+    """What became of the messages of a batch.
+
+    The other fields add up to ``received``, but for messages that mean more than one thing (accounts linked).
+    """
 
     received: int = 0
     applied: int = 0
@@ -42,9 +45,10 @@ class Batch(Struct):
     deliveries: dict[str, list[tuple[str, str]]] = {}
     """User id to (message id, version) of every message about the user: they share the fate of the newest."""
     unread: list[Failure] = []
-    signals: int = 0
+    signals: dict[str, int] = {}
+    """Cause to number."""
     ignored: dict[str, int] = {}
-    """Reason to number of messages."""
+    """Reason to number."""
 
     @property
     def changes(self) -> list[Change]:
@@ -52,42 +56,46 @@ class Batch(Struct):
         return [self.newest[user_id] for user_id in sorted(self.newest)]
 
 
-def collect(records: Iterable[Mapping[str, Any]]) -> Batch:
+def collect(records: Sequence[Mapping[str, Any]]) -> Batch:
     """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user."""
-    batch = Batch()
-    newest, deliveries = batch.newest, batch.deliveries
+    batch = Batch(received=len(records))
     for record in records:
-        batch.received += 1
         message_id = record["messageId"]
         try:
-            meaning = read(record["body"])
+            meanings = read(record["body"])
         except Poison as error:
             batch.unread.append(Failure(message_id, error))
             continue
-        if isinstance(meaning, Ignored):
-            batch.ignored[meaning.reason] = batch.ignored.get(meaning.reason, 0) + 1
-        elif isinstance(meaning, Signal):
-            batch.signals += 1
-        else:
-            user_id = meaning.user_id
-            known = newest.get(user_id)
-            if known is None:
-                deliveries[user_id] = [(message_id, meaning.version)]
-            else:
-                deliveries[user_id].append((message_id, meaning.version))
-            if known is None or known.version < meaning.version:
-                newest[user_id] = meaning
+        for meaning in meanings:
+            _add(batch, message_id, meaning)
     return batch
+
+
+def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
+    if isinstance(meaning, Snapshot | Tombstone):
+        user_id = meaning.user_id
+        known = batch.newest.get(user_id)
+        if known is None:
+            batch.newest[user_id] = meaning
+            batch.deliveries[user_id] = [(message_id, meaning.version)]
+            return
+        batch.deliveries[user_id].append((message_id, meaning.version))
+        if known.version < meaning.version:
+            batch.newest[user_id] = meaning
+    elif isinstance(meaning, Signal):
+        batch.signals[meaning.cause] = batch.signals.get(meaning.cause, 0) + 1
+    else:
+        batch.ignored[meaning.reason] = batch.ignored.get(meaning.reason, 0) + 1
 
 
 def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     """Every message that must be delivered again, and the counts.
 
-    A message counts once: as the sink says for the newest change of a user, as duplicate or stale where another
-    message of the batch was newer, and as failed with all of its user's messages where the sink failed.
+    What a message means counts once: as the sink says for the newest change of a user, as duplicate or stale where
+    another message of the batch was newer, and as failed with all of its user's messages where the sink failed.
     """
     failures = list(batch.unread)
-    counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=batch.signals)
+    counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=sum(batch.signals.values()))
     for user_id, messages in batch.deliveries.items():
         error = outcome.failed.get(user_id)
         if error is not None:

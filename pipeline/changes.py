@@ -7,13 +7,14 @@ itself (``Signal``), or nothing to the mirror (``Ignored``).
 import hashlib
 import re
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
 
 from pipeline import errors
-from pipeline.events import Data, Details, Envelope, Other, Request, Response, decode, event_type, storable
+from pipeline.events import Data, Details, Envelope, Request, Response, decode, event_type, storable
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
@@ -68,9 +69,36 @@ class Outcome(Struct):
     failed: dict[str, errors.SyncError] = {}
 
 
+SIGNALS = {
+    "s": "login: last_login and logins_count, and what post-login Actions set",
+    "ss": "signup: carries the request of the client, not the user that was stored",
+    "sce": "e-mail changed by the user",
+    "scu": "username changed by the user",
+    "scpn": "phone number changed by the user",
+    "scp": "password changed: last_password_reset",
+    "sv": "e-mail verified",
+    "sdu": "deleted: the id stands in the description only, without its provider",
+    "sscim": "changed through SCIM: carries the SCIM request, not the user",
+    "gd_enrollment_complete": "multi-factor enrolled",
+    "gd_unenroll": "multi-factor removed",
+    "ublkdu": "unblocked by the user",
+}
+"""Log types that say that a user changed without carrying the user, and why each does; see docs/events.md."""
+
+NAMELESS = {
+    "sui": "users imported: names the connection only",
+    "fui": "users imported in part: names the connection only",
+    "directory_sync_completed": "directory synchronised: names the sync only",
+}
+"""Log types after which users differ that no event names; only a reconciliation finds them."""
+
+_USER_EVENTS = ("user.created", "user.updated", "user.deleted")
+
 USERS_PATH = "/api/v2/users"
 _CHANGES_A_USER = ("patch", "put", "delete")
 _USER_PATH = re.compile(r"/api/v2/users/([^/?]+)/?(?:\?.*)?")
+_IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([^/?]+))?/?(?:\?.*)?")
+_DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
 _AS_AUTH0_WRITES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z", re.ASCII)
 
@@ -84,9 +112,28 @@ class _Head(Struct, frozen=True, gc=False):
     user_id: str = ""
     updated_at: str | None = None
     deleted_at: str | None = None
+    email: str | None = None
+
+
+class _Personal(Struct, frozen=True, gc=False):
+    """The fields that a log stream's PII configuration masks or hashes."""
+
+    email: Any = None
+    name: Any = None
+    given_name: Any = None
+    family_name: Any = None
+    username: Any = None
+    phone_number: Any = None
+
+
+class _Identity(Struct, frozen=True, gc=False):
+    provider: str
+    user_id: str | int
 
 
 _head = msgspec.json.Decoder(_Head)
+_personal = msgspec.json.Decoder(_Personal)
+_identities = msgspec.json.Decoder(list[_Identity])
 
 
 def instant(text: str) -> str:
@@ -120,51 +167,109 @@ def usable(user_id: str) -> str:
     """``user_id`` itself, if it can be a key in both stores. Raises ``NoUserId``."""
     if not user_id or not user_id.isprintable() or "\ufffd" in user_id:
         raise errors.NoUserId("empty, or with characters that no user id has")
-    if len(user_id.encode()) > MAX_USER_ID_BYTES:
+    if len(user_id) * 4 > MAX_USER_ID_BYTES and len(user_id.encode()) > MAX_USER_ID_BYTES:
         raise errors.NoUserId(f"longer than {MAX_USER_ID_BYTES} bytes")
     return user_id
 
 
-def read(body: str) -> Meaning:
-    """What one SQS message body means. Raises *poison* errors; see ``pipeline.errors``."""
+def read(body: str) -> tuple[Meaning, ...]:
+    """What one SQS message body means: one thing, or more where accounts are linked.
+
+    Raises *poison* errors; see ``pipeline.errors``.
+    """
     try:
         envelope = decode(body)
     except errors.UnknownShape:
         # Logs of other types are free in form, and not ours to refuse.
         kind = event_type(body)
-        if kind is None or kind == "sapi" or kind.startswith("user."):
+        if kind is None or kind == "sapi" or kind in SIGNALS or kind in _USER_EVENTS:
             raise
-        return Ignored(f"type {kind}")
-    if envelope.detail.data.type is not None:
-        return _log(envelope, envelope.detail.data)
+        return (Ignored(f"type {kind}"),)
+    log = envelope.detail.data
+    if log.type == "sapi":
+        return _api_call(envelope, log)
+    if log.type is not None:
+        return (_signal(log.type, log),)
+    if envelope.detail.type is not None:
+        return (_user_event(envelope, envelope.detail.type, log),)
     raise errors.UnknownShape("neither a tenant log nor an event of an Event Stream")
 
 
-def _log(envelope: Envelope, log: Data) -> Meaning:
-    if log.type != "sapi":
-        return Ignored(f"type {log.type}")
+def _signal(kind: str, log: Data) -> Meaning:
+    if kind not in SIGNALS:
+        return Ignored(f"type {kind}")
+    user_id = log.user_id or ""
+    if kind == "sdu" and not user_id and (named := _DELETED_ID.search(log.description or "")):
+        user_id = named[1] if "|" in named[1] else f"auth0|{named[1]}"
+    return Signal(usable(user_id), kind) if user_id else Ignored(f"type {kind} that names no user")
+
+
+def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
+    """A call of the Management API. ``log.user_id`` is the actor: the target is in the answer, else in the path."""
     if not (isinstance(log.details, Details) and isinstance(log.details.request, Request)):
         raise errors.UnknownShape("a Management API log without details.request")
-    return _api_call(envelope, log, log.details.request, log.details.response)
-
-
-def _api_call(envelope: Envelope, log: Data, request: Request, response: Response | Other) -> Meaning:
-    """A call of the Management API. ``log.user_id`` is the actor: the target is in the answer, else in the path."""
+    request, response = log.details.request, log.details.response
     method = request.method.lower()
     on_user = _USER_PATH.fullmatch(request.path)
-    if method not in _CHANGES_A_USER if on_user else (method, request.path) != ("post", USERS_PATH):
-        return Ignored("api call that changes no profile")
+    on_identities = None if on_user else _IDENTITIES_PATH.fullmatch(request.path)
+    if on_user:
+        concerns_us = method in _CHANGES_A_USER
+    elif on_identities:
+        concerns_us = method in ("post", "delete")
+    else:
+        concerns_us = method == "post" and request.path == USERS_PATH
+    if not concerns_us:
+        return (Ignored("api call that changes no profile"),)
     if not isinstance(response, Response) or response.status is None:
         raise errors.UnknownShape("a Management API log without details.response")
     if not 200 <= response.status < 300:
-        return Ignored("api call that failed")
+        return (Ignored("api call that failed"),)
+    if on_identities:
+        return _identities_changed(envelope, log, on_identities, response.body)
     if on_user and method == "delete":
-        return _deleted(envelope, log, usable(_decoded(on_user[1])))
+        return (_tombstone(envelope, _event_id(envelope), log.date, log.date, _decoded(on_user[1])),)
     head = _user_head(response.body)
     if head.user_id and head.updated_at is not None:
-        return _snapshot(envelope, log, head.user_id, head.updated_at, response.body)
+        return (_snapshot(envelope, _event_id(envelope), log.date, head, response.body),)
     # An answer without the whole user still says whose it was, unless the user was just created.
-    return Signal(usable(head.user_id or (_decoded(on_user[1]) if on_user else "")), "sapi")
+    return (Signal(usable(head.user_id or (_decoded(on_user[1]) if on_user else "")), "sapi"),)
+
+
+def _identities_changed(envelope: Envelope, log: Data, path: re.Match[str], answer: Raw) -> tuple[Meaning, ...]:
+    """Linked: every identity of the primary but its own is no user any more. Unlinked: the other is one again."""
+    primary = usable(_decoded(path[1]))
+    if path[2] is not None:
+        return (Signal(primary, "unlinked"), Signal(usable(f"{_decoded(path[2])}|{_decoded(path[3])}"), "unlinked"))
+    try:
+        identities = [f"{identity.provider}|{identity.user_id}" for identity in _identities.decode(answer)]
+    except msgspec.ValidationError as error:
+        raise errors.UnknownShape(f"in the linked identities: {error}") from None
+    event_id = _event_id(envelope)
+    linked = [_tombstone(envelope, event_id, log.date, log.date, other) for other in identities if other != primary]
+    return (Signal(primary, "linked"), *linked)
+
+
+def _user_event(envelope: Envelope, kind: str, data: Data) -> Meaning:
+    """An event of an Event Stream, or a user that the refresh function fetched."""
+    detail = envelope.detail
+    if kind not in _USER_EVENTS:
+        return Ignored(f"type {kind}")
+    if detail.a0purpose == "test":
+        return Ignored("test event")
+    if isinstance(data.object, UnsetType):
+        raise errors.UnknownShape("an event of an Event Stream without data.object")
+    head = _user_head(data.object)
+    event_id = detail.id or envelope.id
+    if kind == "user.deleted":
+        return _tombstone(envelope, event_id, head.deleted_at or detail.time, detail.time, head.user_id)
+    if head.updated_at is None:
+        return Signal(usable(head.user_id), kind)
+    return _snapshot(envelope, event_id, detail.time, head, data.object)
+
+
+def _event_id(envelope: Envelope) -> str:
+    """The log's own id, which is the same in every delivery of it; Auth0's dashboard leaves it empty."""
+    return envelope.detail.data.log_id or envelope.detail.log_id or envelope.id
 
 
 def _decoded(segment: str) -> str:
@@ -173,46 +278,54 @@ def _decoded(segment: str) -> str:
 
 
 def _user_head(body: Raw) -> _Head:
-    if not bytes(body).startswith(b"{"):
-        return _Head()
     try:
         return _head.decode(body)
     except msgspec.ValidationError as error:
-        raise errors.UnknownShape(f"in the user: {error}") from None
+        if bytes(body).startswith(b"{"):
+            raise errors.UnknownShape(f"in the user: {error}") from None
+        return _Head()  # null or a list: no user in the answer
 
 
-def _snapshot(envelope: Envelope, log: Data, user_id: str, updated_at: str, profile: Raw) -> Snapshot:
-    event_id = log.log_id or envelope.detail.log_id or envelope.id
-    changed_at = instant(updated_at)
+def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> Meaning:
+    changed_at = instant(head.updated_at or "")
     text = bytes(profile)
+    if ((head.email and "@" not in head.email) or b'"***' in text) and _masked(text):
+        return Ignored("masked profile")
     if b"\\u0000" in text:
         profile = Raw(storable(text))
     return Snapshot(
-        usable(user_id),
-        version(changed_at, _SNAPSHOT_RANK, _event_time(log.date, changed_at), event_id),
-        "auth0.logs",
+        usable(head.user_id),
+        version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id),
+        _feed(envelope),
         event_id,
         changed_at,
         profile,
     )
 
 
-def _deleted(envelope: Envelope, log: Data, user_id: str) -> Tombstone:
-    event_id = log.log_id or envelope.detail.log_id or envelope.id
-    deleted_at = instant(log.date or "")
-    return Tombstone(
-        user_id,
-        version(deleted_at, _TOMBSTONE_RANK, deleted_at, event_id),
-        "auth0.logs",
-        event_id,
-        deleted_at,
-        deleted_at,
-    )
+def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: str | None, user_id: str) -> Tombstone:
+    moment = instant(deleted_at or "")
+    order = version(moment, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
+    return Tombstone(usable(user_id), order, _feed(envelope), event_id, moment, moment)
 
 
-def _event_time(date: str | None, default: str) -> str:
+def _feed(envelope: Envelope) -> str:
+    """``auth0.logs``, ``auth0.events`` or ``refresh``."""
+    return envelope.source.rpartition("/")[2]
+
+
+def _event_time(time: str | None, default: str) -> str:
     """When the source says it happened; only a tie-break, so an unreadable one must not cost the change."""
     try:
-        return instant(date or "")
+        return instant(time or "")
     except errors.BadTimestamp:
         return default
+
+
+def _masked(text: bytes) -> bool:
+    """Whether a stream's PII configuration has replaced fields, by asterisks or by a hash of the e-mail address."""
+    personal = _personal.decode(text)
+    if isinstance(personal.email, str) and personal.email and "@" not in personal.email:
+        return True
+    values = [getattr(personal, field) for field in personal.__struct_fields__]
+    return any(isinstance(value, str) and len(value) >= 3 and set(value) == {"*"} for value in values)

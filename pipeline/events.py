@@ -18,12 +18,10 @@ Other = list[Raw] | str | int | float | bool | None
 
 
 class Request(Struct, frozen=True, gc=False):
-    """``details.request`` of a Management API log. ``body`` is a merge patch: read for ids, never applied."""
+    """``details.request`` of a Management API log. Its body is a merge patch, which is never applied."""
 
     method: str = ""
     path: str = ""
-    query: Raw = Raw()
-    body: Raw = Raw()
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -47,6 +45,7 @@ class Data(Struct, frozen=True, gc=False):
     date: str | None = None
     log_id: str | None = None
     user_id: str | None = None
+    description: str | None = None
     details: Details | Other = None
     object: Raw | UnsetType = UNSET
 
@@ -68,7 +67,6 @@ class Envelope(Struct, frozen=True, gc=False):
     source: str
     detail: Detail
     id: str = ""
-    time: str = ""
 
 
 class _AnyType(Struct, frozen=True, gc=False):

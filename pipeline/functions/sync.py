@@ -1,5 +1,6 @@
 """The sync function: an SQS batch of Auth0 events into the store that ``SINK`` names."""
 
+import os
 from functools import cache
 from typing import Any
 
@@ -46,9 +47,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     failures, counts = settle(batch, outcome)
     for failure in failures:
         logger.error("message not stored", extra=_message(failure))
-    logger.info("batch", extra={"sink": name, **asdict(counts), "ignored_reasons": batch.ignored})
+    logger.info(
+        "batch", extra={"sink": name, **asdict(counts), "ignored_by": batch.ignored, "signals_by": batch.signals}
+    )
     count(name, counts)
-    return {"batchItemFailures": [{"itemIdentifier": failure.message_id} for failure in failures]}
+    failed = dict.fromkeys(failure.message_id for failure in failures)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 def _why(error: SyncError) -> dict[str, str]:
@@ -58,3 +62,7 @@ def _why(error: SyncError) -> dict[str, str]:
 def _message(failure: Failure) -> dict[str, str]:
     user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
     return {"message_id": failure.message_id, **_why(failure.error), **user}
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    sink()  # load the store's libraries while the function starts, where Lambda lends a whole CPU

@@ -1,0 +1,32 @@
+"""Import time of each function in a fresh interpreter, beside what it cannot do without."""
+
+import statistics
+import subprocess
+import sys
+
+_TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+
+_SIGNER = "import botocore.auth, botocore.awsrequest, botocore.credentials"
+STATEMENTS = {
+    "postgres": "import pipeline.functions.sync, pipeline.sinks.postgres, pipeline.sinks.iam",
+    "postgres_floor": f"import psycopg, msgspec; {_SIGNER}",
+    "dynamodb": "import pipeline.functions.sync, pipeline.sinks.dynamodb, boto3; boto3.client('dynamodb', 'eu-west-1')",
+    "dynamodb_floor": "import msgspec, boto3; boto3.client('dynamodb', 'eu-west-1')",
+    "migrate": "import pipeline.functions.migrate",
+}
+
+
+def run(rounds: int) -> dict[str, float]:
+    """Median milliseconds of each, taking turns; ``…_vs_floor`` are ratios."""
+    taken: dict[str, list[float]] = {name: [] for name in STATEMENTS}
+    for turn in range(rounds + 1):
+        for name, statement in STATEMENTS.items():
+            command = [sys.executable, "-c", _TIMED.format(statement)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            if turn:
+                taken[name].append(float(output) * 1000)
+    medians = {name: statistics.median(times) for name, times in taken.items()}
+    result = {f"{name}_ms": round(value, 1) for name, value in medians.items()}
+    for name in ("postgres", "dynamodb"):
+        result[f"{name}_vs_floor"] = round(medians[name] / medians[f"{name}_floor"], 2)
+    return result

@@ -1,0 +1,111 @@
+"""The real handler into Postgres, beside the ways one would first think of."""
+
+import os
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from benchmarks.records import Records, Users
+from benchmarks.timing import seconds
+from pipeline.batch import collect
+from pipeline.functions import sync
+from pipeline.functions.migrate import engine, migrate
+from pipeline.schema import users as users_table
+from pipeline.settings import Database
+from pipeline.sinks import postgres
+
+_TYPED = (
+    "email email_verified username phone_number name nickname given_name family_name picture blocked last_ip "
+    "last_login logins_count created_at"
+).split()
+_COLUMNS = ["user_id", *_TYPED, "connection", "updated_at", "user_metadata", "app_metadata", "profile"]
+_COLUMNS += ["version", "source", "event_id"]
+_SET = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+_ONE_ROW = (
+    f"INSERT INTO auth0.users AS stored ({', '.join(_COLUMNS)}) "
+    f"VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)}) "
+    f"ON CONFLICT (user_id) DO UPDATE SET {_SET}, synced_at = now() WHERE stored.version < excluded.version"
+)
+
+
+def _rows(records: Records) -> list[dict[str, Any]]:
+    """The same changes as rows of Python values."""
+    rows = []
+    for change in collect(records).changes:
+        user = msgspec.json.decode(change.profile)  # type: ignore[union-attr]
+        row = {name: user.get(name) for name in _TYPED}
+        row |= {"user_metadata": user.get("user_metadata", {}), "app_metadata": user.get("app_metadata", {})}
+        row |= {"profile": user, "connection": user["identities"][0]["connection"]}
+        row |= {name: getattr(change, name) for name in ("user_id", "version", "source", "event_id", "updated_at")}
+        rows.append(row)
+    return rows
+
+
+def _payload(records: Records) -> Jsonb:
+    """The statement's parameter, encoded beforehand."""
+    encoded = msgspec.json.encode(collect(records).changes)
+    return Jsonb(None, dumps=lambda _: encoded)
+
+
+def _jsonb(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: Jsonb(row[name]) for name in ("user_metadata", "app_metadata", "profile")}
+
+
+def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
+    """Events per second by batch size and contestant, and the ratios that matter."""
+    os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
+    database = Database(url=url)
+    migrate(database)
+    connection = postgres.connect(database)
+    connection.execute("TRUNCATE auth0.users")
+    users = Users(20_000)
+    for records in users.everyone():
+        sync.handler({"Records": records}, None)
+    bind = engine(database)
+    body = users.batch(1)[0]["body"]
+    print(f"{len(users):,} users in the table; an event is {len(body):,} bytes")
+    result: dict[str, Any] = {}
+    for size in sizes:
+        taken = _contest(users, connection, bind, size, rounds)
+        rates = {name: size / time for name, time in taken.items()}
+        handler = rates["handler"]
+        result[str(size)] = {
+            "events_per_second": {name: round(rate) for name, rate in rates.items()},
+            "handler_vs": {name: round(handler / rate, 2) for name, rate in rates.items() if name != "handler"},
+        }
+    return result
+
+
+def _contest(users: Users, connection: psycopg.Connection, bind: Engine, size: int, rounds: int) -> dict[str, float]:
+    def statement(payload: Jsonb) -> None:
+        rows = connection.execute(postgres.UPSERT, (payload,), prepare=True).fetchall()
+        assert len(rows) == size
+
+    def row_by_row(rows: list[dict[str, Any]]) -> None:
+        with connection.transaction():
+            for row in rows:
+                connection.execute(_ONE_ROW, row)
+
+    def sqlalchemy(rows: list[dict[str, Any]]) -> None:
+        upsert = insert(users_table)
+        changes = {name: upsert.excluded[name] for name in _COLUMNS[1:]}
+        newer = users_table.c.version < upsert.excluded.version
+        with bind.begin() as session:
+            session.execute(upsert.on_conflict_do_update(index_elements=["user_id"], set_=changes, where=newer), rows)
+
+    def handler(event: dict[str, Any]) -> None:
+        assert sync.handler(event, None) == {"batchItemFailures": []}
+
+    return seconds(
+        {
+            "handler": (lambda: {"Records": users.batch(size)}, handler),
+            "statement": (lambda: _payload(users.batch(size)), statement),
+            "row_by_row": (lambda: [_jsonb(row) for row in _rows(users.batch(size))], row_by_row),
+            "sqlalchemy": (lambda: _rows(users.batch(size)), sqlalchemy),
+        },
+        rounds,
+    )

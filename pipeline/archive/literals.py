@@ -1,0 +1,64 @@
+"""Parameters for SQL as literals of the SQL itself.
+
+Athena has execution parameters of its own, but takes them as SQL expressions too, so quoting is the caller's work
+either way; done here it also works where they are not supported.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from math import isfinite
+
+Parameter = str | int | float | Decimal | bool | date | None
+
+# Strings, quoted names and comments are skipped whole, as a "?" in them is no parameter.
+_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
+
+
+def bind(sql: str, parameters: Sequence[Parameter]) -> str:
+    """Put the parameters in the place of the `?` of the statement, in order.
+
+    :raises ValueError: if there are more or fewer of them than `?`.
+    """
+    values = iter(parameters)
+    used = 0
+
+    def replace(found: re.Match[str]) -> str:
+        nonlocal used
+        if found[0] != "?":
+            return found[0]
+        used += 1
+        return literal(next(values)) if used <= len(parameters) else "?"
+
+    bound = _PIECE.sub(replace, sql)
+    if used != len(parameters):
+        raise ValueError(f"the statement has {used} parameters, but {len(parameters)} were given")
+    return bound
+
+
+def literal(value: Parameter) -> str:  # noqa: C901 - one case per type
+    """The SQL literal of a value. Backslashes mean nothing in it; only the quote is doubled."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int():
+            return str(value)
+        case Decimal() | float() if not isfinite(value):
+            raise ValueError(f"{value} has no literal in SQL")
+        case Decimal():
+            return f"DECIMAL '{value:f}'"
+        case float():
+            return f"DOUBLE '{value!r}'"
+        case datetime():
+            if value.tzinfo is None:
+                raise ValueError("a time without a zone is ambiguous")
+            return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}'"
+        case date():
+            return f"DATE '{value.isoformat()}'"
+        case str():
+            if "\0" in value:
+                raise ValueError("text with a zero character cannot be in SQL")
+            return "'" + value.replace("'", "''") + "'"
