@@ -1,0 +1,192 @@
+# bus -> rule -> Firehose -> S3, and the Glue table and Athena workgroup to read it (athena.tf).
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account_id     = data.aws_caller_identity.current.account_id
+  undelivered    = "${var.name}-undelivered"
+  sqs_arn        = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
+  results_prefix = "athena-results/"
+}
+
+# EventBridge. No input transformer: what is archived is the event as it came.
+
+resource "aws_cloudwatch_event_rule" "this" {
+  name           = var.name
+  description    = "Every event to the archive, replayed ones excepted: they are there already."
+  event_bus_name = var.bus_name
+  event_pattern  = var.event_pattern
+}
+
+resource "aws_cloudwatch_event_target" "firehose" {
+  rule           = aws_cloudwatch_event_rule.this.name
+  event_bus_name = aws_cloudwatch_event_rule.this.event_bus_name
+  target_id      = "firehose"
+  arn            = aws_kinesis_firehose_delivery_stream.this.arn
+  role_arn       = aws_iam_role.events.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
+    maximum_retry_attempts       = var.target_retry.maximum_retry_attempts
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.undelivered.arn
+  }
+
+  depends_on = [aws_iam_role_policy.events]
+}
+
+resource "aws_sqs_queue" "undelivered" {
+  name                      = local.undelivered
+  message_retention_seconds = var.dlq_retention
+  max_message_size          = var.dlq_max_message_bytes
+  sqs_managed_sse_enabled   = true
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = "${local.sqs_arn}:${local.undelivered}"
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "OnlyTheseRules"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = "${local.sqs_arn}:${local.undelivered}"
+        Condition = { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this.arn] } }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role" "events" {
+  name        = "${var.name}-events"
+  description = "Lets EventBridge hand events to the delivery stream ${var.name}."
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account_id }
+        ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "events" {
+  name = "firehose"
+  role = aws_iam_role.events.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["firehose:PutRecord", "firehose:PutRecordBatch"]
+      Resource = aws_kinesis_firehose_delivery_stream.this.arn
+    }]
+  })
+}
+
+# Firehose
+
+resource "aws_kinesis_firehose_delivery_stream" "this" {
+  name        = var.name
+  destination = "extended_s3"
+
+  extended_s3_configuration {
+    role_arn            = aws_iam_role.firehose.arn
+    bucket_arn          = aws_s3_bucket.this.arn
+    prefix              = "${var.prefix}dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/"
+    error_output_prefix = "${var.error_prefix}!{firehose:error-output-type}/dt=!{timestamp:yyyy-MM-dd}/"
+    buffering_size      = var.buffering_size_mb
+    buffering_interval  = var.buffering_seconds
+    compression_format  = "GZIP"
+    file_extension      = ".json.gz"
+
+    # EventBridge adds no newline, and Athena reads one event per line.
+    processing_configuration {
+      enabled = true
+
+      processors {
+        type = "AppendDelimiterToRecord"
+
+        parameters {
+          parameter_name  = "Delimiter"
+          parameter_value = "\\n"
+        }
+      }
+    }
+
+    cloudwatch_logging_options {
+      enabled         = true
+      log_group_name  = aws_cloudwatch_log_group.firehose.name
+      log_stream_name = aws_cloudwatch_log_stream.firehose.name
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.firehose]
+}
+
+resource "aws_cloudwatch_log_group" "firehose" {
+  name              = "/aws/kinesisfirehose/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_cloudwatch_log_stream" "firehose" {
+  name           = "S3Delivery"
+  log_group_name = aws_cloudwatch_log_group.firehose.name
+}
+
+resource "aws_iam_role" "firehose" {
+  name        = "${var.name}-firehose"
+  description = "Lets the delivery stream ${var.name} write to its bucket."
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "firehose.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "firehose" {
+  name = "s3"
+  role = aws_iam_role.firehose.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        Resource = aws_s3_bucket.this.arn
+      },
+      {
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Resource = ["${aws_s3_bucket.this.arn}/${var.prefix}*", "${aws_s3_bucket.this.arn}/${var.error_prefix}*"]
+      },
+      {
+        Effect   = "Allow"
+        Action   = ["logs:PutLogEvents"]
+        Resource = "${aws_cloudwatch_log_group.firehose.arn}:*"
+      },
+    ]
+  })
+}

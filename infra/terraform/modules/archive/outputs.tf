@@ -1,0 +1,44 @@
+output "bucket_name" {
+  description = "Name of the bucket."
+  value       = aws_s3_bucket.this.id
+}
+
+output "firehose_name" {
+  description = "Name of the delivery stream."
+  value       = aws_kinesis_firehose_delivery_stream.this.name
+}
+
+output "rule_name" {
+  description = "Name of the rule that feeds the delivery stream."
+  value       = aws_cloudwatch_event_rule.this.name
+}
+
+output "undelivered_queue_url" {
+  description = "URL of the dead-letter queue of what EventBridge could not hand to the delivery stream."
+  value       = aws_sqs_queue.undelivered.id
+}
+
+output "log_group_name" {
+  description = "Name of the log group of delivery errors."
+  value       = aws_cloudwatch_log_group.firehose.name
+}
+
+output "database_name" {
+  description = "Name of the Glue database."
+  value       = aws_glue_catalog_database.this.name
+}
+
+output "table_name" {
+  description = "Name of the table of all events."
+  value       = aws_glue_catalog_table.logs.name
+}
+
+output "view_name" {
+  description = "Name of the view without duplicates."
+  value       = aws_glue_catalog_table.view.name
+}
+
+output "workgroup_name" {
+  description = "Name of the Athena workgroup."
+  value       = aws_athena_workgroup.this.name
+}

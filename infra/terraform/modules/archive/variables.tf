@@ -1,0 +1,124 @@
+variable "name" {
+  description = "Name of the delivery stream, and prefix of what belongs to it."
+  type        = string
+}
+
+variable "bucket_name" {
+  description = "Name of the bucket; unique in all of AWS."
+  type        = string
+}
+
+variable "force_destroy" {
+  description = "Let destroy delete the bucket with everything in it, and the workgroup with its history."
+  type        = bool
+}
+
+variable "bus_name" {
+  description = "Bus whose events are archived."
+  type        = string
+}
+
+variable "event_pattern" {
+  description = "EventBridge pattern (JSON) of the events to archive."
+  type        = string
+}
+
+variable "target_retry" {
+  description = "How long and how often EventBridge tries to hand an event to the delivery stream."
+  type = object({
+    maximum_event_age_seconds = number
+    maximum_retry_attempts    = number
+  })
+}
+
+variable "dlq_retention" {
+  description = "Seconds to keep an event that could not be handed over."
+  type        = number
+}
+
+variable "dlq_max_message_bytes" {
+  description = "Largest event that the dead-letter queue takes; null: the provider's default."
+  type        = number
+  default     = null
+}
+
+variable "prefix" {
+  description = "Prefix of the archive's objects; ends in a slash."
+  type        = string
+}
+
+variable "error_prefix" {
+  description = "Prefix of what could not be delivered as it should; ends in a slash."
+  type        = string
+}
+
+variable "buffering_size_mb" {
+  description = "Size, before compression, at which a buffer becomes an object."
+  type        = number
+}
+
+variable "buffering_seconds" {
+  description = "Age at which a buffer becomes an object."
+  type        = number
+}
+
+variable "glacier_ir_after_days" {
+  description = "Days after which objects move to Glacier Instant Retrieval; null keeps them in Standard."
+  type        = number
+}
+
+variable "expire_after_days" {
+  description = "Days after which objects are deleted; null keeps them."
+  type        = number
+}
+
+variable "log_retention_days" {
+  description = "Days to keep the delivery stream's error log."
+  type        = number
+}
+
+variable "database_name" {
+  description = "Name of the Glue database."
+  type        = string
+}
+
+variable "table" {
+  description = "The table and the view over it, as pipeline/archive/table.json describes them."
+  type = object({
+    table            = string
+    view             = string
+    description      = string
+    view_description = string
+    serde = object({
+      library    = string
+      parameters = map(string)
+    })
+    input_format   = string
+    output_format  = string
+    columns        = list(object({ name = string, type = string, comment = string }))
+    partition_keys = list(object({ name = string, type = string, comment = string }))
+    parameters     = map(string)
+    view_columns   = list(object({ name = string, type = string }))
+    view_sql       = list(string)
+  })
+}
+
+variable "first_day" {
+  description = "First day (YYYY-MM-DD) that Athena looks for."
+  type        = string
+}
+
+variable "athena_workgroup_name" {
+  description = "Name of the Athena workgroup."
+  type        = string
+}
+
+variable "results_expire_days" {
+  description = "Days to keep the results of Athena queries."
+  type        = number
+}
+
+variable "bytes_scanned_cutoff" {
+  description = "Bytes that one query may scan before Athena stops it."
+  type        = number
+}

@@ -1,0 +1,74 @@
+variable "name" {
+  description = "Name of the function, its role and its log group."
+  type        = string
+}
+
+variable "description" {
+  description = "What the function does."
+  type        = string
+}
+
+variable "package" {
+  description = "Path of the zip."
+  type        = string
+}
+
+variable "handler" {
+  description = "Dotted path of the handler."
+  type        = string
+}
+
+variable "runtime" {
+  description = "Lambda runtime."
+  type        = string
+}
+
+variable "architecture" {
+  description = "arm64 or x86_64: what the package was built for."
+  type        = string
+}
+
+variable "memory_mb" {
+  description = "Memory in MB; CPU grows with it."
+  type        = number
+}
+
+variable "timeout_seconds" {
+  description = "Longest run of one invocation."
+  type        = number
+}
+
+variable "reserved_concurrency" {
+  description = "Concurrent runs reserved for, and allowed to, this function; null shares the account's."
+  type        = number
+  default     = null
+}
+
+variable "environment" {
+  description = "Environment variables."
+  type        = map(string)
+  default     = {}
+}
+
+variable "statements" {
+  description = "What the function may do besides writing its log."
+  type = list(object({
+    actions   = list(string)
+    resources = list(string)
+  }))
+  default = []
+}
+
+variable "log_retention_days" {
+  description = "Days to keep the log."
+  type        = number
+}
+
+variable "vpc_config" {
+  description = "Subnets and security groups to run in; null runs outside any VPC."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}

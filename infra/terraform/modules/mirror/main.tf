@@ -1,0 +1,27 @@
+# The users, one item each, whole. Deleted users stay as tombstones until `expires_at`, so that a late, older event
+# cannot bring them back.
+
+resource "aws_dynamodb_table" "users" {
+  name                        = var.name
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "user_id"
+  deletion_protection_enabled = var.deletion_protection
+
+  attribute {
+    name = "user_id"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+
+  point_in_time_recovery {
+    enabled = var.point_in_time_recovery
+  }
+
+  server_side_encryption {
+    enabled = true
+  }
+}

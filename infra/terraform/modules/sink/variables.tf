@@ -1,0 +1,68 @@
+variable "name" {
+  description = "Name of the queue, and prefix of the names of its rules and dead-letter queues."
+  type        = string
+}
+
+variable "subscriptions" {
+  description = "The events that this sink gets: for each name a bus and an EventBridge pattern (JSON)."
+  type = map(object({
+    bus_name      = string
+    event_pattern = string
+  }))
+}
+
+variable "target_retry" {
+  description = "How long and how often EventBridge tries to put an event into the queue."
+  type = object({
+    maximum_event_age_seconds = number
+    maximum_retry_attempts    = number
+  })
+}
+
+variable "queue" {
+  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and its largest message (null: the provider's default)."
+  type = object({
+    retention_seconds = number
+    max_receive_count = number
+    max_message_bytes = number
+  })
+}
+
+variable "consumer" {
+  description = "How the function reads the queue. The batch window is in seconds."
+  type = object({
+    enabled             = bool
+    batch_size          = number
+    batch_window        = number
+    maximum_concurrency = number
+  })
+}
+
+variable "function" {
+  description = "The function that reads the queue; see the function module. `statements` is what it may do to its store."
+  type = object({
+    name                 = string
+    description          = string
+    package              = string
+    handler              = string
+    runtime              = string
+    architecture         = string
+    memory_mb            = number
+    timeout_seconds      = number
+    reserved_concurrency = number
+    log_retention_days   = number
+    statements = list(object({
+      actions   = list(string)
+      resources = list(string)
+    }))
+    vpc_config = object({
+      subnet_ids         = list(string)
+      security_group_ids = list(string)
+    })
+  })
+}
+
+variable "function_environment" {
+  description = "Environment variables of the function. Apart from `function`, because they may hold a secret."
+  type        = map(string)
+}

@@ -1,0 +1,161 @@
+# The archive: everything, byte for byte, one event a line, private, readable by Athena.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/archive" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:archive-undelivered" }
+  }
+  mock_resource "aws_kinesis_firehose_delivery_stream" {
+    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/archive" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { id = "bucket", arn = "arn:aws:s3:::bucket" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
+  }
+}
+
+variables {
+  name                  = "archive"
+  bucket_name           = "bucket"
+  force_destroy         = false
+  bus_name              = "logs-bus"
+  event_pattern         = file("patterns/everything.json")
+  target_retry          = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
+  dlq_retention         = 1209600
+  prefix                = "logs/"
+  error_prefix          = "errors/"
+  buffering_size_mb     = 64
+  buffering_seconds     = 300
+  glacier_ir_after_days = null
+  expire_after_days     = null
+  log_retention_days    = 30
+  database_name         = "auth0_sync_test"
+  table                 = jsondecode(file("../../pipeline/archive/table.json"))
+  first_day             = "2026-01-01"
+  athena_workgroup_name = "auth0-sync-test"
+  results_expire_days   = 30
+  bytes_scanned_cutoff  = 107374182400
+}
+
+run "archive" {
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this.event_pattern) == { source = [{ prefix = "aws.partner/auth0.com/" }], replay-name = [{ exists = false }] }
+    error_message = "The rule must take everything from Auth0, and no replay: that is in the archive already."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_event_target.firehose.arn == aws_kinesis_firehose_delivery_stream.this.arn &&
+      aws_cloudwatch_event_target.firehose.dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      aws_cloudwatch_event_target.firehose.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
+      aws_cloudwatch_event_target.firehose.retry_policy[0].maximum_retry_attempts == 185
+    )
+    error_message = "The target needs a retry policy and a dead-letter queue."
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_target.firehose.input_transformer) == 0
+    error_message = "An event must be archived as it came."
+  }
+
+  assert {
+    condition     = one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition == { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this.arn] } }
+    error_message = "Only the archive's rule may send to its dead-letter queue."
+  }
+
+  assert {
+    condition = one([
+      for p in aws_kinesis_firehose_delivery_stream.this.extended_s3_configuration[0].processing_configuration[0].processors :
+      one(p.parameters).parameter_value if p.type == "AppendDelimiterToRecord"
+    ]) == "\\n"
+    error_message = "Firehose must put a newline after each event."
+  }
+
+  assert {
+    condition = (
+      aws_kinesis_firehose_delivery_stream.this.extended_s3_configuration[0].prefix == "logs/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/" &&
+      aws_glue_catalog_table.logs.parameters["storage.location.template"] == "s3://bucket/logs/dt=$${dt}/hour=$${hour}/" &&
+      aws_glue_catalog_table.logs.parameters["projection.dt.range"] == "2026-01-01,NOW"
+    )
+    error_message = "Athena must look where Firehose writes."
+  }
+
+  assert {
+    condition = base64decode(regex("^/\\* Presto View: (.*) \\*/$", aws_glue_catalog_table.view.view_original_text)[0]) == jsonencode({
+      originalSql = join("\n", var.table.view_sql)
+      catalog     = "awsdatacatalog"
+      schema      = "auth0_sync_test"
+      columns     = var.table.view_columns
+    })
+    error_message = "The view must be one that Athena can read."
+  }
+
+  assert {
+    condition     = alltrue([for c in aws_glue_catalog_table.view.storage_descriptor[0].columns : contains(["string", "int", "bigint", "double", "boolean", "date", "timestamp"], c.type)])
+    error_message = "The view's columns need Hive types in the catalog."
+  }
+
+  assert {
+    condition = alltrue([
+      aws_s3_bucket_public_access_block.this.block_public_acls,
+      aws_s3_bucket_public_access_block.this.block_public_policy,
+      aws_s3_bucket_public_access_block.this.ignore_public_acls,
+      aws_s3_bucket_public_access_block.this.restrict_public_buckets,
+    ])
+    error_message = "The bucket must not be public."
+  }
+
+  assert {
+    condition     = jsondecode(aws_s3_bucket_policy.this.policy).Statement[0].Condition == { Bool = { "aws:SecureTransport" = "false" } }
+    error_message = "The bucket must refuse plain HTTP."
+  }
+
+  assert {
+    condition     = !contains(aws_s3_bucket_lifecycle_configuration.this.rule[*].id, "archive")
+    error_message = "The archive keeps everything unless told otherwise."
+  }
+
+  assert {
+    condition     = aws_athena_workgroup.this.configuration[0].enforce_workgroup_configuration && aws_athena_workgroup.this.configuration[0].bytes_scanned_cutoff_per_query == 107374182400
+    error_message = "The workgroup must bound what a query may scan."
+  }
+}
+
+run "retention" {
+  variables {
+    glacier_ir_after_days = 90
+    expire_after_days     = 400
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition = one([
+      for r in aws_s3_bucket_lifecycle_configuration.this.rule :
+      r.filter[0].prefix == "logs/" && one(r.transition).days == 90 && one(r.transition).storage_class == "GLACIER_IR" && r.expiration[0].days == 400 if r.id == "archive"
+    ])
+    error_message = "The archive's objects must move and expire when told so."
+  }
+}

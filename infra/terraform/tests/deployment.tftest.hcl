@@ -1,0 +1,218 @@
+# What must hold of every deployment. Nothing is created: the provider is a mock, so `apply` only fills in ids and ARNs.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
+  mock_data "aws_cloudwatch_event_source" {
+    defaults = {
+      name  = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      state = "PENDING"
+    }
+  }
+  # Shapes that the provider validates.
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs/mock" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = {
+      arn = "arn:aws:sqs:eu-central-1:123456789012:mock"
+      id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/mock"
+    }
+  }
+  mock_resource "aws_kinesis_firehose_delivery_stream" {
+    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/mock" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
+  }
+  mock_resource "aws_dynamodb_table" {
+    defaults = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/mock" }
+  }
+}
+
+variables {
+  environment            = "test"
+  package_dir            = "tests/packages"
+  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+  database_url           = "postgresql://writer@db.example.com/app"
+}
+
+run "names_and_outputs" {
+  assert {
+    condition     = output.bus_names == { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+    error_message = "Without an Event Stream there is one bus, the Log Stream's."
+  }
+
+  assert {
+    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate" }
+    error_message = "Functions must be named after the deployment."
+  }
+
+  assert {
+    condition     = toset(keys(output.dlq_urls)) == toset(["postgres", "dynamodb"]) && toset(keys(output.target_dlq_urls)) == toset(["postgres", "dynamodb", "archive"])
+    error_message = "Every hop needs a dead-letter queue: both sinks, and each of the three targets."
+  }
+
+  assert {
+    condition     = output.region == "eu-central-1" && output.users_table == "auth0-sync-test-users" && output.glue_database == "auth0_sync_test"
+    error_message = "Outputs must name the region, the users table and the Glue database."
+  }
+}
+
+run "both_streams" {
+  variables {
+    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+  }
+
+  override_data {
+    target = module.event_bus[0].data.aws_cloudwatch_event_source.this
+    values = {
+      name  = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+      state = "ACTIVE"
+    }
+  }
+
+  assert {
+    condition = output.bus_names == {
+      log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    }
+    error_message = "Each stream has its bus."
+  }
+
+  assert {
+    condition     = output.rule_names.postgres == { log-stream = "auth0-sync-test-postgres-log-stream", event-stream = "auth0-sync-test-postgres-event-stream" }
+    error_message = "Both buses feed the Postgres sink."
+  }
+
+  assert {
+    condition     = keys(output.rule_names.dynamodb) == keys(output.rule_names.postgres)
+    error_message = "Both sinks get the same changes."
+  }
+
+  assert {
+    condition     = keys(output.rule_names.archive) == ["log-stream"]
+    error_message = "The archive holds the Log Stream only."
+  }
+}
+
+run "iam_authentication" {
+  variables {
+    database_url = null
+    database = {
+      host          = "db.example.com"
+      name          = "app"
+      writer_user   = "auth0_writer"
+      migrator_user = "auth0_migrator"
+      resource_id   = "cluster-ABCDEFGHIJKL1234"
+    }
+  }
+
+  assert {
+    condition     = local.database_environment.writer == tomap({ PGHOST = "db.example.com", PGPORT = "5432", PGDATABASE = "app", PGUSER = "auth0_writer" })
+    error_message = "The sync signs in as the writer."
+  }
+
+  assert {
+    condition     = local.database_statements.migrator == [{ actions = ["rds-db:connect"], resources = ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:cluster-ABCDEFGHIJKL1234/auth0_migrator"] }]
+    error_message = "The migration may sign in as the migrator, and as nobody else."
+  }
+}
+
+run "existing_buses" {
+  variables {
+    create_buses = false
+  }
+
+  override_data {
+    target = module.log_bus.data.aws_cloudwatch_event_bus.this
+    values = { name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+  }
+
+  assert {
+    condition     = output.bus_names == { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+    error_message = "An existing bus is used as it is."
+  }
+}
+
+run "no_database" {
+  command = plan
+
+  variables {
+    database_url = null
+  }
+
+  expect_failures = [var.database]
+}
+
+run "two_databases" {
+  command = plan
+
+  variables {
+    database = {
+      host          = "db.example.com"
+      name          = "app"
+      writer_user   = "auth0_writer"
+      migrator_user = "auth0_migrator"
+      resource_id   = "cluster-ABCDEFGHIJKL1234"
+    }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "wrong_values" {
+  command = plan
+
+  variables {
+    name                      = "Auth0_Sync"
+    environment               = "pre-production"
+    log_stream_source_name    = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.events"
+    sync_batch_size           = 100
+    sync_batch_window_seconds = 0
+    sync_maximum_concurrency  = 1
+    archive_error_prefix      = "logs/errors/"
+    archive_first_day         = "2026-02-31"
+    archive_expire_after_days = 30
+
+    archive_glacier_ir_after_days = 90
+  }
+
+  expect_failures = [
+    var.name,
+    var.environment,
+    var.log_stream_source_name,
+    var.sync_batch_window_seconds,
+    var.sync_maximum_concurrency,
+    var.archive_error_prefix,
+    var.archive_first_day,
+    var.archive_expire_after_days,
+  ]
+}
+
+run "reserved_below_maximum" {
+  command = plan
+
+  variables {
+    sync_maximum_concurrency  = 5
+    sync_reserved_concurrency = 4
+  }
+
+  expect_failures = [var.sync_reserved_concurrency]
+}

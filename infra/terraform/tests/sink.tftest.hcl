@@ -1,0 +1,191 @@
+# A sink loses nothing on its way: retries, dead-letter queues, time-outs that fit, and a door only for its rules.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
+  }
+}
+
+override_resource {
+  target = aws_sqs_queue.this
+  values = { id = "https://sqs.example.com/queue", arn = "arn:aws:sqs:eu-central-1:123456789012:users" }
+}
+
+override_resource {
+  target = aws_sqs_queue.failed
+  values = { id = "https://sqs.example.com/failed", arn = "arn:aws:sqs:eu-central-1:123456789012:users-failed" }
+}
+
+override_resource {
+  target = aws_sqs_queue.undelivered
+  values = { id = "https://sqs.example.com/undelivered", arn = "arn:aws:sqs:eu-central-1:123456789012:users-undelivered" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["logs"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/users-logs" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["events"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/users-events" }
+}
+
+variables {
+  name = "users"
+  subscriptions = {
+    logs   = { bus_name = "logs-bus", event_pattern = "{\"source\": [\"a\"]}" }
+    events = { bus_name = "events-bus", event_pattern = "{\"source\": [\"b\"]}" }
+  }
+  target_retry = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
+  queue        = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = null }
+  consumer     = { enabled = true, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
+  function = {
+    name                 = "users-sync"
+    description          = "Test."
+    package              = "tests/packages/sync-dynamodb.zip"
+    handler              = "pipeline.functions.sync.handler"
+    runtime              = "python3.13"
+    architecture         = "arm64"
+    memory_mb            = 512
+    timeout_seconds      = 60
+    reserved_concurrency = null
+    log_retention_days   = 30
+    statements           = [{ actions = ["dynamodb:PutItem"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] }]
+    vpc_config           = null
+  }
+  function_environment = { SINK = "dynamodb" }
+}
+
+run "sink" {
+  module {
+    source = "./modules/sink"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.this.visibility_timeout_seconds == 365
+    error_message = "The visibility timeout must be six times the function's timeout and the batch window."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.this.function_response_types == toset(["ReportBatchItemFailures"])
+    error_message = "Without ReportBatchItemFailures one bad message would send its whole batch to the dead-letter queue."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.this.scaling_config[0].maximum_concurrency == 5
+    error_message = "The number of batches at a time must be bounded."
+  }
+
+  assert {
+    condition = alltrue([
+      for target in aws_cloudwatch_event_target.queue :
+      target.arn == aws_sqs_queue.this.arn &&
+      target.dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      target.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
+      target.retry_policy[0].maximum_retry_attempts == 185
+    ])
+    error_message = "Every target needs a retry policy and a dead-letter queue."
+  }
+
+  assert {
+    condition     = { for key, target in aws_cloudwatch_event_target.queue : key => target.event_bus_name } == { events = "events-bus", logs = "logs-bus" }
+    error_message = "Every subscription needs its target, on its bus."
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue_redrive_policy.this.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.failed.arn, maxReceiveCount = 5 }
+    error_message = "Messages that fail must go to the dead-letter queue."
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.failed.redrive_allow_policy).sourceQueueArns == [aws_sqs_queue.this.arn]
+    error_message = "Only this queue may use its dead-letter queue."
+  }
+
+  assert {
+    condition = alltrue([
+      for queue in [aws_sqs_queue.this, aws_sqs_queue.failed, aws_sqs_queue.undelivered] :
+      queue.sqs_managed_sse_enabled && queue.message_retention_seconds == 1209600 &&
+      one([for s in jsondecode(queue.policy).Statement : s if s.Sid == "TlsOnly"]) == {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = "arn:aws:sqs:eu-central-1:123456789012:${queue.name}"
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }
+    ])
+    error_message = "Queues must be encrypted, keep messages for 14 days and refuse plain HTTP."
+  }
+
+  assert {
+    condition = alltrue([
+      for queue in [aws_sqs_queue.this, aws_sqs_queue.undelivered] :
+      [for s in jsondecode(queue.policy).Statement : s if s.Effect == "Allow"] == [{
+        Sid       = "OnlyTheseRules"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = "arn:aws:sqs:eu-central-1:123456789012:${queue.name}"
+        Condition = { ArnEquals = { "aws:SourceArn" = [
+          "arn:aws:events:eu-central-1:123456789012:rule/events-bus/users-events",
+          "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/users-logs",
+        ] } }
+      }]
+    ])
+    error_message = "Only EventBridge, and only for this sink's rules, may send to the queues."
+  }
+
+  assert {
+    condition     = [for s in jsondecode(aws_sqs_queue.failed.policy).Statement : s if s.Effect == "Allow"] == []
+    error_message = "Nobody but SQS itself may fill the queue of failed messages."
+  }
+}
+
+run "function" {
+  variables {
+    description        = "Test."
+    package            = "tests/packages/sync-dynamodb.zip"
+    handler            = "pipeline.functions.sync.handler"
+    runtime            = "python3.13"
+    architecture       = "arm64"
+    memory_mb          = 512
+    timeout_seconds    = 60
+    log_retention_days = 30
+    environment        = { SINK = "dynamodb" }
+    statements         = [{ actions = ["dynamodb:PutItem"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] }]
+  }
+
+  module {
+    source = "./modules/function"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.this.policy).Statement == [
+      { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = ["arn:aws:logs:eu-central-1:123456789012:log-group:mock:*"] },
+      { Effect = "Allow", Action = ["dynamodb:PutItem"], Resource = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] },
+    ]
+    error_message = "The role must allow the function's log and what it was given, only."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.this.name == "/aws/lambda/users" && aws_cloudwatch_log_group.this.retention_in_days == 30
+    error_message = "The log group must be the one that Lambda writes to, and must not keep logs for ever."
+  }
+}

@@ -1,0 +1,435 @@
+# Deployment
+
+variable "name" {
+  description = "First part of every resource's name."
+  type        = string
+  default     = "auth0-sync"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name must be 2 to 16 lower-case letters, digits and single hyphens, and start with a letter: it becomes part of the bucket's name."
+  }
+}
+
+variable "environment" {
+  description = "Second part of every resource's name; makes several deployments in one account possible."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{0,9}$", var.environment))
+    error_message = "environment must be 1 to 10 lower-case letters and digits, and start with a letter."
+  }
+}
+
+variable "region" {
+  description = "AWS region; null takes it from the AWS configuration (AWS_REGION, profile). Auth0's event sources must be in it."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags for every resource, besides Project, Deployment and Environment."
+  type        = map(string)
+  default     = {}
+}
+
+variable "force_destroy" {
+  description = "Let terraform destroy delete the archive with everything in it."
+  type        = bool
+  default     = false
+}
+
+variable "s3_use_path_style" {
+  description = "Address buckets by path instead of by host name, for S3-compatible servers without wildcard DNS."
+  type        = bool
+  default     = false
+}
+
+# Auth0
+
+variable "log_stream_source_name" {
+  description = "Name of the partner event source of the Auth0 Log Stream, as Auth0 shows it: aws.partner/auth0.com/<tenant>-<id>/auth0.logs."
+  type        = string
+
+  validation {
+    condition     = can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.logs$", var.log_stream_source_name))
+    error_message = "log_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.logs. Copy it from the Log Stream's page in Auth0's dashboard."
+  }
+}
+
+variable "event_stream_source_name" {
+  description = "Name of the partner event source of the Auth0 Event Stream: aws.partner/auth0.com/<tenant>-<id>/auth0.events. null: there is none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.event_stream_source_name == null || can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.events$", var.event_stream_source_name))
+    error_message = "event_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.events. Copy it from the Event Stream's page in Auth0's dashboard."
+  }
+}
+
+variable "create_buses" {
+  description = "Create the partner event buses, which accepts their sources. false uses buses of these names that exist already."
+  type        = bool
+  default     = true
+}
+
+# Database: your own Postgres server, by URL or by IAM authentication
+
+variable "database_url" {
+  description = "postgresql:// URL of a server to mirror the users to; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.database_url == null || can(regex("^postgres(ql)?://", var.database_url))
+    error_message = "database_url must be a URL that starts with postgresql://."
+  }
+}
+
+variable "database" {
+  description = "An RDS or Aurora PostgreSQL server with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…), the users must have been granted rds_iam."
+  type = object({
+    host          = string
+    port          = optional(number, 5432)
+    name          = string
+    writer_user   = string
+    migrator_user = string
+    resource_id   = string
+  })
+  default = null
+
+  validation {
+    condition     = (var.database == null) != (var.database_url == null)
+    error_message = "Set either database_url, or database (for IAM authentication), and not both."
+  }
+
+  validation {
+    condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
+    error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
+  }
+}
+
+variable "vpc_config" {
+  description = "Subnets and security groups for the functions that use Postgres; null if the server can be reached from outside a VPC."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}
+
+# Functions
+
+variable "package_dir" {
+  description = "Directory of sync-postgres.zip, sync-dynamodb.zip and migrate.zip; null is build/packages/lambda of this repository."
+  type        = string
+  default     = null
+}
+
+variable "lambda_runtime" {
+  description = "Lambda runtime; the one that the packages were built for."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
+    error_message = "lambda_runtime must be a Python runtime such as python3.13."
+  }
+}
+
+variable "lambda_architecture" {
+  description = "Processor architecture that the packages were built for."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
+  }
+}
+
+variable "log_level" {
+  description = "Log level of the functions."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days to keep the logs of the functions and of the delivery stream."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be a period that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "migrate_timeout_seconds" {
+  description = "Longest run of a migration."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.migrate_timeout_seconds >= 1 && var.migrate_timeout_seconds <= 900
+    error_message = "migrate_timeout_seconds must be 1 to 900, Lambda's maximum."
+  }
+}
+
+variable "migrate_memory_mb" {
+  description = "Memory of the migration's function in MB."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.migrate_memory_mb >= 128 && var.migrate_memory_mb <= 10240
+    error_message = "migrate_memory_mb must be 128 to 10240."
+  }
+}
+
+variable "migrate_reserved_concurrency" {
+  description = "Reserved concurrency of the migration's function; null for none. Migrations lock each other out in the database in any case."
+  type        = number
+  default     = null
+}
+
+# Sync
+
+variable "sync_enabled" {
+  description = "Let the functions read their queues. false pauses the sync; events wait in the queues."
+  type        = bool
+  default     = true
+}
+
+variable "sync_batch_size" {
+  description = "Most messages that one invocation gets."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.sync_batch_size >= 1 && var.sync_batch_size <= 10000
+    error_message = "sync_batch_size must be 1 to 10000."
+  }
+}
+
+variable "sync_batch_window_seconds" {
+  description = "How long a batch may wait to fill."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.sync_batch_window_seconds >= (var.sync_batch_size > 10 ? 1 : 0) && var.sync_batch_window_seconds <= 300
+    error_message = "sync_batch_window_seconds must be 0 to 300, and at least 1 if sync_batch_size is above 10."
+  }
+}
+
+variable "sync_timeout_seconds" {
+  description = "Longest run of one batch. A message is tried again after six times this and the batch window."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.sync_timeout_seconds >= 1 && var.sync_timeout_seconds <= 900
+    error_message = "sync_timeout_seconds must be 1 to 900."
+  }
+}
+
+variable "sync_memory_mb" {
+  description = "Memory of the sync's functions in MB; CPU grows with it."
+  type        = number
+  default     = 1024
+
+  validation {
+    condition     = var.sync_memory_mb >= 128 && var.sync_memory_mb <= 10240
+    error_message = "sync_memory_mb must be 128 to 10240."
+  }
+}
+
+variable "sync_maximum_concurrency" {
+  description = "Batches that each sink works on at the same time; for Postgres also the most connections."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.sync_maximum_concurrency >= 2 && var.sync_maximum_concurrency <= 1000
+    error_message = "sync_maximum_concurrency must be 2 to 1000."
+  }
+}
+
+variable "sync_reserved_concurrency" {
+  description = "Reserved concurrency of each of the sync's functions; null for none."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = try(var.sync_reserved_concurrency >= var.sync_maximum_concurrency, true)
+    error_message = "sync_reserved_concurrency must not be below sync_maximum_concurrency: batches would be throttled, and messages end in the dead-letter queue."
+  }
+}
+
+variable "max_receive_count" {
+  description = "How often a message is tried before it goes to the dead-letter queue."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.max_receive_count >= 1 && var.max_receive_count <= 1000
+    error_message = "max_receive_count must be 1 to 1000."
+  }
+}
+
+variable "queue_retention_seconds" {
+  description = "How long queues and dead-letter queues keep a message."
+  type        = number
+  default     = 1209600
+
+  validation {
+    condition     = var.queue_retention_seconds >= 60 && var.queue_retention_seconds <= 1209600
+    error_message = "queue_retention_seconds must be 60 to 1209600 (14 days)."
+  }
+}
+
+variable "queue_max_message_bytes" {
+  description = "Largest event that the queues take; null is the provider's default. Provider 5.100 allows at most 262144 (256 KiB), newer ones up to 1048576."
+  type        = number
+  default     = null
+}
+
+variable "target_maximum_event_age_seconds" {
+  description = "How long EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
+  type        = number
+  default     = 86400
+
+  validation {
+    condition     = var.target_maximum_event_age_seconds >= 60 && var.target_maximum_event_age_seconds <= 86400
+    error_message = "target_maximum_event_age_seconds must be 60 to 86400."
+  }
+}
+
+variable "target_maximum_retry_attempts" {
+  description = "How often EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
+  type        = number
+  default     = 185
+
+  validation {
+    condition     = var.target_maximum_retry_attempts >= 0 && var.target_maximum_retry_attempts <= 185
+    error_message = "target_maximum_retry_attempts must be 0 to 185."
+  }
+}
+
+# Users table
+
+variable "users_table_point_in_time_recovery" {
+  description = "Keep continuous backups of the users table, 35 days back."
+  type        = bool
+  default     = true
+}
+
+variable "users_table_deletion_protection" {
+  description = "Refuse to delete the users table."
+  type        = bool
+  default     = true
+}
+
+# Archive
+
+variable "archive_prefix" {
+  description = "Prefix of the archive's objects in the bucket."
+  type        = string
+  default     = "logs/"
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_prefix))
+    error_message = "archive_prefix must be letters, digits, hyphens and underscores, and end in a slash."
+  }
+}
+
+variable "archive_error_prefix" {
+  description = "Prefix of what could not be delivered to the archive as it should."
+  type        = string
+  default     = "errors/"
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_error_prefix)) && !startswith(var.archive_error_prefix, var.archive_prefix)
+    error_message = "archive_error_prefix must be letters, digits, hyphens and underscores, end in a slash, and not be below archive_prefix."
+  }
+}
+
+variable "archive_buffering_size_mb" {
+  description = "Size in MiB, before compression, at which the buffer is written as an object."
+  type        = number
+  default     = 64
+
+  validation {
+    condition     = var.archive_buffering_size_mb >= 1 && var.archive_buffering_size_mb <= 128
+    error_message = "archive_buffering_size_mb must be 1 to 128."
+  }
+}
+
+variable "archive_buffering_seconds" {
+  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, later data."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.archive_buffering_seconds >= 0 && var.archive_buffering_seconds <= 900
+    error_message = "archive_buffering_seconds must be 0 to 900."
+  }
+}
+
+variable "archive_glacier_ir_after_days" {
+  description = "Days after which the archive's objects move to Glacier Instant Retrieval; null leaves them in Standard."
+  type        = number
+  default     = null
+}
+
+variable "archive_expire_after_days" {
+  description = "Days after which the archive's objects are deleted; null keeps them."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = try(var.archive_expire_after_days > var.archive_glacier_ir_after_days, true)
+    error_message = "archive_expire_after_days must be greater than archive_glacier_ir_after_days."
+  }
+}
+
+variable "archive_first_day" {
+  description = "First day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since."
+  type        = string
+  default     = "2026-01-01"
+
+  validation {
+    condition     = can(formatdate("YYYY", "${var.archive_first_day}T00:00:00Z"))
+    error_message = "archive_first_day must be a date such as 2026-01-31."
+  }
+}
+
+variable "athena_results_expire_after_days" {
+  description = "Days to keep the results of Athena queries."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.athena_results_expire_after_days >= 1
+    error_message = "athena_results_expire_after_days must be at least 1."
+  }
+}
+
+variable "athena_bytes_scanned_cutoff" {
+  description = "Bytes (compressed, as stored) that one Athena query may scan before it is stopped."
+  type        = number
+  default     = 107374182400
+
+  validation {
+    condition     = var.athena_bytes_scanned_cutoff >= 10485760
+    error_message = "athena_bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
+  }
+}
