@@ -1,7 +1,8 @@
 """DynamoDB: one conditional put per user, last write wins by ``version``.
 
-An item: ``user_id`` (key), ``version``, ``updated_at``, ``source``, ``event_id``, ``user_metadata``, ``app_metadata``
-and ``profile`` (the rest of the user); a tombstone has ``deleted_at`` and ``expires_at`` (TTL) and no profile.
+An item: ``user_id`` (key), ``version``, ``updated_at``, ``source``, ``event_id``, ``synced_at``, ``user_metadata``,
+``app_metadata`` and ``profile`` (the rest of the user); a tombstone has ``deleted_at`` and ``expires_at`` (TTL) and
+no profile.
 
 What DynamoDB cannot hold as a value has one outcome each: a number beyond its range or precision, an object with an
 empty key, and what is nested deeper than it allows is stored as a string of its JSON text; an item over 400 KB is
@@ -11,7 +12,7 @@ stored without ``profile``, then without ``app_metadata``, then without ``user_m
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,16 @@ _OMISSIBLE = ("profile", "app_metadata", "user_metadata")
 # 38 digits, 1E-130 to 9.99E+125: traps whatever DynamoDB would refuse or round.
 _NUMBERS = Context(prec=38, Emin=-130, Emax=125, traps=[Inexact, Overflow, Subnormal])
 
-_json = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+
+def _number(text: str) -> Decimal | str:
+    """A number that is not a plain integer, or its text if no ``Decimal`` has such an exponent."""
+    try:
+        return Decimal(text)
+    except DecimalException:
+        return text
+
+
+_json = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 _text = msgspec.json.Encoder(decimal_format="number")
 
 _THROTTLED = {
@@ -102,11 +112,11 @@ def item(change: Change) -> dict[str, Attribute]:
         return shared | {"deleted_at": {"S": change.deleted_at}, "expires_at": {"N": str(int(expires_at))}}
     try:
         profile = _json.decode(change.profile)
+        metadata = {name: profile.pop(name, None) for name in ("user_metadata", "app_metadata")}
+        documents = {name: attribute({} if value is None else value) for name, value in metadata.items()}
+        return _fitting(shared | documents | {"profile": attribute(profile)})
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.Refused(f"{type(error).__name__} in the profile") from None
-    metadata = {name: profile.pop(name, None) for name in ("user_metadata", "app_metadata")}
-    documents = {name: attribute({} if value is None else value) for name, value in metadata.items()}
-    return _fitting(shared | documents | {"profile": attribute(profile)})
 
 
 def _fitting(whole: dict[str, Attribute]) -> dict[str, Attribute]:
@@ -151,7 +161,7 @@ class DynamoDBSink:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=item(change),
+                Item=item(change) | {"synced_at": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")}},
                 ConditionExpression="attribute_not_exists(user_id) OR version < :version",
                 ExpressionAttributeValues={":version": {"S": change.version}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",

@@ -8,12 +8,13 @@ import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 
 from pipeline import errors
 from pipeline.changes import Change, Outcome
 from pipeline.settings import Database
 
-_UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
+UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
 _VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_id = ANY(%s)"
 
 _SESSION = {
@@ -80,7 +81,7 @@ class PostgresSink:
         if not changes:
             return set()
         try:
-            rows = self._execute(_UPSERT, msgspec.json.encode(changes).decode())
+            rows = self._execute(UPSERT, Jsonb(changes, dumps=msgspec.json.encode))
         except errors.Refused as error:
             if len(changes) == 1:
                 outcome.failed[changes[0].user_id] = error

@@ -1,0 +1,72 @@
+"""``python -m benchmarks``: everything on a fresh embedded Postgres; figures to the screen and build/bench.json.
+
+Compare figures within one run only: they depend on the machine, and ratios hardly do.
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import gin, imports
+from benchmarks import postgres as sync
+from pipeline.local import postgres
+
+OUTPUT = Path("build/bench.json")
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
+    parser.add_argument("--only", choices=("sync", "imports", "gin"), action="append")
+    arguments = parser.parse_args()
+    wanted = arguments.only or ["sync", "imports", "gin"]
+    logging.disable(logging.CRITICAL)
+    figures: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count()}
+    # The handler's metrics are lines on standard output; there they would drown the figures.
+    screen, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+    with tempfile.TemporaryDirectory(prefix="auth0-sync-bench-") as directory:
+        server = postgres.start(Path(directory) / "postgres")
+        try:
+            if "sync" in wanted:
+                postgres.create_database(server.url, "bench")
+                url = postgres.database_url(server.url, "bench")
+                figures["sync"] = sync.run(url, (10, 100, 1000), arguments.rounds)
+                _print_sync(figures["sync"], screen)
+            if "gin" in wanted:
+                postgres.create_database(server.url, "gin")
+                figures["gin"] = gin.run(postgres.database_url(server.url, "gin"), arguments.rounds)
+                _print(f"GIN index on user_metadata: {figures['gin']}", screen)
+            if "imports" in wanted:
+                figures["imports"] = imports.run(max(3, arguments.rounds // 2))
+                _print(f"imports: {figures['imports']}", screen)
+        finally:
+            postgres.stop(Path(directory) / "postgres", delete=True)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
+    _print(f"written to {OUTPUT}", screen)
+
+
+def _print(text: str, screen: Any) -> None:
+    print(text, file=screen, flush=True)
+
+
+def _print_sync(figures: dict[str, Any], screen: Any) -> None:
+    names = ("handler", "statement", "row_by_row", "sqlalchemy")
+    header = "".join(f"{name:>14}" for name in names)
+    _print(f"events/s, {figures['event_bytes']:,} bytes each, {figures['users']:,} users in the table", screen)
+    _print(f"{'batch':>8}{header}", screen)
+    for size, result in figures["batches"].items():
+        rates, ratios = result["events_per_second"], result["handler_vs"]
+        _print(f"{size:>8}" + "".join(f"{rates[name]:>14,}" for name in names), screen)
+        _print(f"{'handler':>8}{'':>14}" + "".join(f"{ratios[name]:>13}x" for name in names[1:]), screen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The Typer application and the two consoles; the command groups register themselves with it."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="A company's own live copy of its Auth0 tenant on AWS.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+console = Console()
+errors = Console(stderr=True)
+
+NOT_AS_IT_SHOULD_BE = 3
+"""Exit code: the command worked, and found that something is wrong."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as one JSON document; times as ISO 8601."""
+    typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
+
+
+def load_commands() -> None:
+    """Import every command group, which adds its commands to ``app``."""
+    from pipeline.cli import archive, demo, events, package, stack, users  # noqa: F401
+
+
+load_commands()

@@ -1,0 +1,63 @@
+"""The archive of logs, asked with Athena."""
+
+import os
+from typing import Annotated, Any
+
+import boto3
+import typer
+from rich.table import Table
+
+from pipeline.archive import athena, questions
+from pipeline.archive.literals import Parameter
+from pipeline.cli.app import AsJson, app, console, print_json
+from pipeline.errors import BadSettings
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help=f"{', '.join(questions.names())}; or SQL over tenant_logs.")],
+    parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP."""
+    given: dict[str, Parameter] = dict(_parameter(text) for text in parameters or [])
+    client = boto3.client("athena")
+    database, workgroup = _required("ATHENA_DATABASE"), _required("ATHENA_WORKGROUP")
+    if question in questions.names():
+        try:
+            questions.load(question).values(given)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        answer = questions.ask(client, question, given, database=database, workgroup=workgroup)
+    elif " " in question:
+        answer = athena.query(client, question, database=database, workgroup=workgroup)
+    else:
+        raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
+    if as_json:
+        print_json(answer.dicts())
+        return
+    console.print(table(answer.dicts()))
+    console.print(f"[dim]{len(answer.rows)} rows, {answer.scanned_bytes:,} bytes read[/]", highlight=False)
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Rows as a table; what is empty in all of them is left out."""
+    names = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
+    found = Table(*names, box=None, header_style="bold")
+    for row in rows:
+        found.add_row(*["" if row[name] is None else str(row[name]) for name in names])
+    return found
+
+
+def _parameter(text: str) -> tuple[str, str | int]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{text!r} is not of the form name=value")
+    return name, int(value) if name == "limit" and value.isdecimal() else value
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise BadSettings(f'{name} is not set; the local stack\'s: eval "$(auth0-sync env)"')
+    return value

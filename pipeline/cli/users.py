@@ -1,0 +1,47 @@
+"""One user, as both stores have it."""
+
+from typing import Annotated, Any
+
+import boto3
+import typer
+from boto3.dynamodb.types import TypeDeserializer
+from psycopg.rows import dict_row
+from rich.json import JSON
+
+from pipeline import settings
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+
+
+@app.command()
+def user(
+    user_id: Annotated[str, typer.Argument(help="Auth0's id, such as 'auth0|63d1…'.")], as_json: AsJson = False
+) -> None:
+    """Show a user as Postgres and DynamoDB have it.
+
+    Reads DATABASE_URL or PG…, and USERS_TABLE. Exit code 3 if the stores differ in which version they have.
+    """
+    found = {"postgres": _from_postgres(user_id), "dynamodb": _from_dynamodb(user_id)}
+    if as_json:
+        print_json(found)
+    else:
+        for store, value in found.items():
+            console.rule(store)
+            console.print(JSON.from_data(value, default=str) if value else "not there")
+    versions = {value["version"] if value else None for value in found.values()}
+    if len(versions) > 1:
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+
+
+def _from_postgres(user_id: str) -> dict[str, Any] | None:
+    from pipeline.sinks.postgres import connect
+
+    database = settings.Database.from_env()
+    with connect(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("SELECT * FROM auth0.users WHERE user_id = %s", [user_id]).fetchone()
+
+
+def _from_dynamodb(user_id: str) -> dict[str, Any] | None:
+    key = {"user_id": {"S": user_id}}
+    answer = boto3.client("dynamodb").get_item(TableName=settings.users_table(), Key=key, ConsistentRead=True)
+    plain = TypeDeserializer().deserialize
+    return {name: plain(value) for name, value in answer["Item"].items()} if "Item" in answer else None
