@@ -104,12 +104,13 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
     traffic = Traffic(events=events, users=users, seed=seed, start=now - timedelta(hours=2), malformed=malformed)
     sqs = stack.client("sqs")
     bad_before = {sink: _waiting(sqs, stack.outputs["dlq_urls"][sink]) for sink in SINKS}
-    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), bad_before)
     client = stack.client("events")
     stream = iter(traffic)
+    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), bad_before)
     while batch := list(islice(stream, ENTRIES)):
         _put_batch(client, run, batch)
         update(f"{len(run.details)} of {events}")
+    run.oracle = traffic.oracle  # a new one for each iteration, and complete only now
     return run
 
 

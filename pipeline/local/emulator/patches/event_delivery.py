@@ -1,0 +1,150 @@
+"""EventBridge's delivery to SQS queues and Firehose streams.
+
+AWS (EventBridge User Guide, "Amazon EventBridge event bus targets", "Using dead-letter queues to process undelivered
+events"; Firehose Developer Guide, "Sending data to a Firehose stream"): a target gets the event as one JSON document,
+``version`` first and ``detail`` last, one Firehose record per event and nothing after it. What cannot be delivered
+because the target is gone or refuses it goes to the target's dead-letter queue at once, with the reason as message
+attributes; other failures are retried first.
+
+MiniStack: no Firehose target and no dead-letter queue. It parses ``detail`` and writes it again, which turns 1e400
+into Infinity, drops duplicate keys and cannot write what is nested too deep.
+
+Here ``detail`` is delivered as the text that was put, without white space between its tokens. Retries are left out:
+in this process a second try could not differ.
+"""
+
+# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+
+import base64
+import json
+import logging
+import re
+from typing import Any
+
+from ministack.core.arn import ArnParseError, parse_arn
+from ministack.services import eventbridge, firehose, sqs
+
+from pipeline.local.emulator import patching
+
+log = logging.getLogger("eventbridge")
+
+# A JSON string, kept, or white space between tokens, dropped.
+_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
+
+_original: dict[str, Any] = {}
+
+
+class Undeliverable(Exception):
+    """The target does not take the event; ``code`` is EventBridge's ERROR_CODE."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def apply() -> None:
+    """Replace ``_invoke_target`` for SQS and Firehose; every other target stays with MiniStack."""
+    patching.require(
+        eventbridge,
+        "_pattern_event_view",
+        "_apply_input_transformer",
+        "_target_matches_request_scope",
+        "_dispatch_to_sqs",
+    )
+    patching.require(firehose, "_put_record")
+    patching.require(sqs, "_queue_by_arn")
+    _original["_invoke_target"] = patching.replace(eventbridge, "_invoke_target", invoke_target)
+
+
+def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+    """Deliver one matched event to one target of the rule."""
+    try:
+        arn = parse_arn(target.get("Arn", ""))
+    except ArnParseError:
+        arn = None
+    if arn is None or arn.service not in ("sqs", "firehose"):
+        _original["_invoke_target"](target, event, rule, view)
+        return
+    view = view or eventbridge._pattern_event_view(event)
+    try:
+        if not eventbridge._target_matches_request_scope(arn):
+            raise Undeliverable("NO_PERMISSIONS", f"{arn} is in another account or region.")
+        payload = _payload(target, event, rule, view)
+        if arn.service == "sqs":
+            _send(arn, payload, target.get("SqsParameters") or {})
+        else:
+            _put_record(arn, payload)
+    except Undeliverable as problem:
+        log.warning("EventBridge: target %s not delivered: %s %s", arn, problem.code, problem)
+        _bury(target, event, rule, view, problem)
+
+
+def envelope(event: dict[str, Any], view: Any) -> str:
+    """The event as a target gets it: EventBridge's order of keys, no white space, ``detail`` as it was put."""
+    fields = dict(view.envelope())
+    order = ("version", "id", "detail-type", "source", "account", "time", "region", "resources")
+    ordered = {name: fields.pop(name) for name in order if name in fields} | fields
+    head = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
+    return f'{head[:-1]},"detail":{_detail(event.get("Detail", "{}"))}}}'
+
+
+def _detail(raw: Any) -> str:
+    if not isinstance(raw, str):
+        return json.dumps(raw, separators=(",", ":"))
+    try:
+        json.loads(raw)
+    except RecursionError:
+        pass  # too deep for this interpreter, not for JSON
+    except ValueError:
+        return json.dumps(raw)
+    return _STRING_OR_SPACE.sub(lambda match: match[1] or "", raw)
+
+
+def _payload(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any) -> str:
+    if target.get("InputTransformer"):
+        return str(eventbridge._apply_input_transformer(target["InputTransformer"], rule, view))
+    if target.get("Input"):
+        return str(target["Input"])
+    if target.get("InputPath"):
+        value = view.event_with_detail()
+        for part in filter(None, target["InputPath"].removeprefix("$").split(".")):
+            if not isinstance(value, dict) or part not in value:
+                return envelope(event, view)
+            value = value[part]
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return envelope(event, view)
+
+
+def _send(arn: Any, payload: str, parameters: dict[str, Any]) -> None:
+    if sqs._queue_by_arn(str(arn)) is None:
+        raise Undeliverable("NO_RESOURCE", f"Queue {arn} does not exist.")
+    eventbridge._dispatch_to_sqs(arn, payload, parameters)
+
+
+def _put_record(arn: Any, payload: str) -> None:
+    name = arn.resource.removeprefix("deliverystream/")
+    data = base64.b64encode(payload.encode()).decode()
+    status, _, body = firehose._put_record({"DeliveryStreamName": name, "Record": {"Data": data}})
+    if status != 200:
+        answer = json.loads(body)
+        missing = answer.get("__type") == "ResourceNotFoundException"
+        raise Undeliverable("NO_RESOURCE" if missing else "INVALID_PARAMETER", str(answer.get("message")))
+
+
+def _bury(
+    target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any, problem: Undeliverable
+) -> None:
+    dead_letter = (target.get("DeadLetterConfig") or {}).get("Arn")
+    queue = sqs._queue_by_arn(dead_letter) if dead_letter else None
+    if queue is None:
+        return
+    eventbridge._dispatch_to_sqs(parse_arn(dead_letter), envelope(event, view))
+    queue["messages"][-1]["message_attributes"] = {
+        name: {"DataType": "String", "StringValue": value}
+        for name, value in (
+            ("RULE_ARN", rule.get("Arn", "")),
+            ("TARGET_ARN", target.get("Arn", "")),
+            ("ERROR_CODE", problem.code),
+            ("ERROR_MESSAGE", str(problem)),
+        )
+    }

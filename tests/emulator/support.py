@@ -1,0 +1,120 @@
+"""Clients of a running emulator, and the few steps that many tests begin with."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+
+from pipeline.local.emulator import process
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+
+
+@dataclass
+class Aws:
+    """A running emulator as AWS."""
+
+    emulator: process.Emulator
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.emulator.endpoint,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    @cached_property
+    def events(self) -> Any:
+        return self.client("events")
+
+    @cached_property
+    def sqs(self) -> Any:
+        return self.client("sqs")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    @cached_property
+    def firehose(self) -> Any:
+        return self.client("firehose")
+
+    @cached_property
+    def lambda_(self) -> Any:
+        return self.client("lambda")
+
+    @cached_property
+    def athena(self) -> Any:
+        return self.client("athena")
+
+    @cached_property
+    def glue(self) -> Any:
+        return self.client("glue")
+
+    def queue(self, **attributes: str) -> tuple[str, str]:
+        """The URL and ARN of a new queue."""
+        url = self.sqs.create_queue(QueueName=name("queue"), Attributes=attributes)["QueueUrl"]
+        return url, self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def messages(self, url: str, count: int = 1, seconds: float = 10) -> list[dict[str, Any]]:
+        """Wait for ``count`` messages of a queue."""
+        found: list[dict[str, Any]] = []
+
+        def receive() -> bool:
+            answer = self.sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+            )
+            found.extend(answer.get("Messages", []))
+            return len(found) >= count
+
+        wait_for(receive, seconds)
+        return found
+
+    def partner_bus(self) -> str:
+        """The name of a new partner event source with its bus."""
+        source = f"aws.partner/auth0.com/{name('tenant')}/auth0.logs"
+        self.events.create_partner_event_source(Name=source, Account=ACCOUNT)
+        self.events.create_event_bus(Name=source, EventSourceName=source)
+        return source
+
+    def rule(self, bus: str, target: dict[str, Any], pattern: dict[str, Any] | None = None) -> None:
+        """Send what comes to a bus to one target."""
+        rule = name("rule")
+        pattern = pattern or {"source": [{"prefix": ""}]}
+        self.events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps(pattern))
+        self.events.put_targets(Rule=rule, EventBusName=bus, Targets=[{"Id": "1", **target}])
+
+    def put(self, source: str, detail: str, **entry: Any) -> dict[str, Any]:
+        """Put one partner event."""
+        entries = [{"Source": source, "DetailType": "Auth0 log", "Detail": detail, **entry}]
+        return self.events.put_partner_events(Entries=entries)["Entries"][0]
+
+    def bucket(self) -> str:
+        bucket = name("bucket")
+        self.s3.create_bucket(Bucket=bucket)
+        return bucket
+
+    def keys(self, bucket: str) -> list[str]:
+        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def name(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex[:8]}"
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """The first true value of ``condition``; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{condition} did not become true in {seconds} s"
+        time.sleep(0.05)

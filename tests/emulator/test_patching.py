@@ -1,0 +1,32 @@
+from types import ModuleType
+
+import pytest
+
+from pipeline.local.emulator import patching
+
+
+def module() -> ModuleType:
+    made = ModuleType("ministack.services.example")
+    made.run = lambda stream, record: "old"  # type: ignore[attr-defined]
+    return made
+
+
+def test_replaced_function_is_returned() -> None:
+    example = module()
+    old = patching.replace(example, "run", lambda stream, record: "new")
+    assert (old(1, 2), example.run(1, 2)) == ("old", "new")
+
+
+def test_missing_function_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(patching.PatchError, match=r"ministack\.services\.example\.walk is gone.*adapt or remove"):
+        patching.replace(module(), "walk", lambda: None)
+
+
+def test_changed_parameters_are_an_error() -> None:
+    with pytest.raises(patching.PatchError, match=r"takes \(stream, record\), not \(stream\)"):
+        patching.replace(module(), "run", lambda stream: None)
+
+
+def test_missing_name_names_the_patch_that_needs_it() -> None:
+    with pytest.raises(patching.PatchError, match=r"example\._streams is gone\. Compare \S*test_patching"):
+        patching.require(module(), "run", "_streams")
