@@ -112,7 +112,7 @@ class _Head(Struct, frozen=True, gc=False):
     user_id: str = ""
     updated_at: str | None = None
     deleted_at: str | None = None
-    email: str | None = None
+    email: Raw = Raw(b"null")
 
 
 class _Personal(Struct, frozen=True, gc=False):
@@ -289,7 +289,8 @@ def _user_head(body: Raw) -> _Head:
 def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> Meaning:
     changed_at = instant(head.updated_at or "")
     text = bytes(profile)
-    if ((head.email and "@" not in head.email) or b'"***' in text) and _masked(text):
+    email = bytes(head.email)
+    if ((email.startswith(b'"') and b"@" not in email) or b'"***' in text) and _masked(text):
         return Ignored("masked profile")
     if b"\\u0000" in text:
         profile = Raw(storable(text))
@@ -324,7 +325,10 @@ def _event_time(time: str | None, default: str) -> str:
 
 def _masked(text: bytes) -> bool:
     """Whether a stream's PII configuration has replaced fields, by asterisks or by a hash of the e-mail address."""
-    personal = _personal.decode(text)
+    try:
+        personal = _personal.decode(text)
+    except msgspec.ValidationError as error:  # such as a number beyond Python's
+        raise errors.UnknownShape(f"in the user: {error}") from None
     if isinstance(personal.email, str) and personal.email and "@" not in personal.email:
         return True
     values = [getattr(personal, field) for field in personal.__struct_fields__]

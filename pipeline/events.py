@@ -28,7 +28,7 @@ class Response(Struct, frozen=True, gc=False):
     """``details.response`` of a Management API log."""
 
     status: int | None = msgspec.field(name="statusCode", default=None)
-    body: Raw = Raw()
+    body: Raw = Raw(b"null")
 
 
 class Details(Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+CACHE: Final = ROOT / "build" / "cache" / "dependencies"
 
 Platform = Literal["host", "lambda"]
 """`host`: this interpreter, for the emulator's workers. `lambda`: python3.13 on arm64, as AWS runs it."""
@@ -50,15 +51,16 @@ class Function:
 # What runs on an engineer's machine, never in a function.
 NOT_IN_FUNCTIONS: Final = ("cli/*", "local/*", "archive/*", "traffic/*", "packaging.py")
 ONLY_MIGRATIONS: Final = ("schema.py", "functions/migrate.py")
+ONLY_REFRESH: Final = ("auth0/*", "functions/refresh.py")
 
 FUNCTIONS: Final = {
-    "sync-postgres": Function("postgres.txt", omit=(*ONLY_MIGRATIONS, "sinks/dynamodb.py")),
+    "sync-postgres": Function("postgres.txt", omit=(*ONLY_MIGRATIONS, *ONLY_REFRESH, "sinks/dynamodb.py")),
     "sync-dynamodb": Function(
         "dynamodb.txt",
-        omit=(*ONLY_MIGRATIONS, "sinks/postgres.py", "sinks/upsert.sql", "sinks/iam.py"),
+        omit=(*ONLY_MIGRATIONS, *ONLY_REFRESH, "sinks/postgres.py", "sinks/upsert.sql", "sinks/iam.py"),
         services=("dynamodb",),
     ),
-    "migrate": Function("migrate.txt", extra=("migrations", "pyproject.toml")),
+    "migrate": Function("migrate.txt", omit=ONLY_REFRESH, extra=("migrations", "pyproject.toml")),
 }
 
 LAMBDA_PYTHON: Final = "3.13"
@@ -142,7 +144,7 @@ def _files(roots: Iterable[Path]) -> list[Path]:
 def _dependencies(function: str, spec: Function, platform: Platform) -> Path:
     """Return a zip of the function's dependencies, from the cache when it was made before."""
     requirements = ROOT / "requirements" / spec.requirements
-    cached = ROOT / "build" / "cache" / "dependencies" / f"{function}-{_digest(requirements, spec, platform)}.zip"
+    cached = CACHE / f"{function}-{_digest(requirements, spec, platform)}.zip"
     if cached.exists():
         return cached
     cached.parent.mkdir(parents=True, exist_ok=True)

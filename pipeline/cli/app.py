@@ -1,6 +1,7 @@
 """The Typer application and the two consoles; the command groups register themselves with it."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +14,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-console = Console()
-errors = Console(stderr=True)
+# Into a pipe or a log, lines as wide as the tables need; a terminal has its own width.
+_WIDTH = None if sys.stdout.isatty() else 120
+
+console = Console(width=_WIDTH)
+errors = Console(stderr=True, width=_WIDTH)
 
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""

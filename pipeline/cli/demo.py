@@ -18,10 +18,13 @@ from pipeline.local import stack
 NEXT = """
 The stack is up. Next:
   eval "$(.venv/bin/auth0-sync env)"          point this shell at it
-  .venv/bin/auth0-sync user 'USER'            one user, in both stores
+  .venv/bin/auth0-sync user 'USER'
   .venv/bin/auth0-sync ask activity user_id='USER'
   psql "$DATABASE_URL" -c 'SELECT user_id, user_metadata FROM auth0.live_users LIMIT 5'
   make down                                   stop it; nothing is left running"""
+
+SHOWN = 6
+"""Rows of an answer that are printed."""
 
 
 @app.command()
@@ -65,8 +68,11 @@ def _show(run: job.Run, found: job.Report) -> None:
     shown = ("user_id", "user_metadata", "app_metadata", "version", "synced_at")
     console.print(JSON.from_data({name: found.item.get(name) for name in shown}, default=str))
     console.rule(f"Athena: who changed {found.user_id}, when, from where", align="left")
-    columns = ("date", "actor", "ip", "http_method", "description", "channel")
-    console.print(table([{name: row[name] for name in columns} for row in found.answer.dicts()]))
+    answer = found.answer.dicts()
+    columns = ("date", "actor_name", "ip", "http_method", "description", "channel")
+    console.print(table([{name: row[name] for name in columns} for row in answer[:SHOWN]]))
+    if len(answer) > SHOWN:
+        console.print(f"[dim] and {len(answer) - SHOWN} before[/]")
     console.rule("Dead-letter queues: what could not be stored, and why", align="left")
     for message in found.bad_messages:
         data = json.loads(message.body)["detail"]["data"]

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import boto3
 import typer
-from boto3.dynamodb.types import TypeDeserializer
 from psycopg.rows import dict_row
 from rich.json import JSON
 
 from pipeline import settings
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.sinks.dynamodb import plain
 
 
 @app.command()
@@ -43,5 +43,4 @@ def _from_postgres(user_id: str) -> dict[str, Any] | None:
 def _from_dynamodb(user_id: str) -> dict[str, Any] | None:
     key = {"user_id": {"S": user_id}}
     answer = boto3.client("dynamodb").get_item(TableName=settings.users_table(), Key=key, ConsistentRead=True)
-    plain = TypeDeserializer().deserialize
-    return {name: plain(value) for name, value in answer["Item"].items()} if "Item" in answer else None
+    return plain(answer["Item"]) if "Item" in answer else None

@@ -24,6 +24,7 @@ def engine(database: Database) -> Engine:
         "postgresql+psycopg://",
         creator=lambda: connect(database, options="-c timezone=UTC", application_name="auth0-sync-migrate"),
         poolclass=NullPool,
+        isolation_level="READ COMMITTED",  # ends the sync's autocommit: a migration is one transaction
     )
 
 

@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import islice
 from statistics import quantiles
 from typing import Any, Final
 from urllib.parse import quote
 
 import psycopg
-from boto3.dynamodb.types import TypeDeserializer
 from psycopg.rows import dict_row
 
 from pipeline.archive import athena, questions
@@ -22,6 +20,7 @@ from pipeline.batch import Counts
 from pipeline.local import StackError
 from pipeline.local.logs import log_events
 from pipeline.local.stack import Stack
+from pipeline.sinks.dynamodb import plain
 from pipeline.traffic import Event, Oracle, Traffic
 
 Json = dict[str, Any]
@@ -167,7 +166,7 @@ def report(run: Run) -> Report:
     answer = questions.ask(
         run.stack.client("athena"),
         "who_changed_user",
-        {"user_id": shown},
+        {"user_id": shown, "since": run.started},
         database=outputs["glue_database"],
         workgroup=outputs["athena_workgroup"],
     )
@@ -185,6 +184,7 @@ def report(run: Run) -> Report:
             BadMessage(sink, message["MessageId"], message["Body"], _reason(logs[sink], message["MessageId"]))
             for sink in SINKS
             for message in _peek(run.stack.client("sqs"), outputs["dlq_urls"][sink])
+            if json.loads(message["Body"])["id"] in run.details
         ],
         metadata=metadata,
         user_id=shown,
@@ -220,12 +220,7 @@ def _items(run: Run) -> dict[str, Json]:
             ExpressionAttributeValues={":started": {"S": run.started.isoformat(timespec="milliseconds")}},
         )
     )
-    plain = TypeDeserializer().deserialize
-    return {
-        item["user_id"]["S"]: {name: plain(value) for name, value in item.items()}
-        for page in pages
-        for item in page["Items"]
-    }
+    return {item["user_id"]["S"]: plain(item) for page in pages for item in page["Items"]}
 
 
 def _archived(run: Run) -> list[Json]:
@@ -272,7 +267,7 @@ def _compare_items(oracle: Oracle, items: dict[str, Json]) -> Iterator[str]:
             yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
             continue
         metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item[name]}
-        if item["profile"] | metadata != json.loads(json.dumps(user), parse_float=Decimal):
+        if item["profile"] | metadata != json.loads(json.dumps(user)):
             yield f"DynamoDB: the item of {user_id} is not its last profile"
     for user_id, moment in oracle.deleted.items():
         item = items.get(user_id)
@@ -329,7 +324,7 @@ def _counts(log: list[Json]) -> Counter[str]:
 
 def _reason(log: list[Json], message_id: str) -> str:
     details = [line["detail"] for line in log if line.get("message_id") == message_id]
-    return str(details[-1]) if details else "put there by an earlier run"
+    return str(details[-1]) if details else "the function's log says nothing of it"
 
 
 def _lag(run: Run, stored: list[tuple[str, datetime]]) -> Lag:

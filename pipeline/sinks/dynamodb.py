@@ -10,13 +10,14 @@ stored without ``profile``, then without ``app_metadata``, then without ``user_m
 ``omitted`` names what is missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import errors
@@ -131,6 +132,24 @@ def _fitting(whole: dict[str, Attribute]) -> dict[str, Attribute]:
     if not omitted:
         return whole
     return {name: value for name, value in whole.items() if name not in omitted} | {"omitted": attribute(omitted)}
+
+
+def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as plain JSON values: numbers as ``int`` where they are whole, else ``float``."""
+    deserialize: Any = TypeDeserializer().deserialize
+    return {name: _plain(deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case _:
+            return value
 
 
 class DynamoDBSink:

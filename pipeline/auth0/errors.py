@@ -1,0 +1,49 @@
+"""What can go wrong between a signal and the user's profile in the sink queues."""
+
+from pipeline.errors import Poison, Retry
+
+
+class CredentialsRefused(Retry):
+    """Auth0 refused the credentials; check the application's id and secret and its grant of read:users."""
+
+
+class Later(Retry):
+    """The user cannot be fetched now; the signal goes back to the queue as a copy, to be read after a wait."""
+
+    patience = 1
+    """Seconds of the first wait; it doubles with each deferral."""
+
+    def __init__(self, detail: str = "", wait: float = 0) -> None:
+        super().__init__(detail)
+        self.wait = wait
+        """Seconds until it makes sense to ask again, as far as that is known."""
+
+
+class RateLimited(Later):
+    """Auth0's rate limit is reached."""
+
+
+class OutOfTime(Later):
+    """The function's time ended before the user's turn came."""
+
+
+class Auth0Down(Later):
+    """Auth0 did not answer, or not with a user."""
+
+    patience = 30
+
+
+class GivenUp(Retry):
+    """The user could not be fetched for longer than REFRESH_MAX_AGE."""
+
+
+class UserIdRefused(Poison):
+    """Auth0 says that no user can have this id."""
+
+
+class QueueDown(Retry):
+    """A queue did not take the message."""
+
+
+class QueueRefused(Poison):
+    """A queue can never take the message as it is: it is too large."""

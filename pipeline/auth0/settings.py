@@ -1,0 +1,90 @@
+"""Settings of what talks to Auth0, from the environment; errors name the variable."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.errors import BadSettings
+
+DEFAULT_RATE = 2.0
+DEFAULT_MAX_AGE = 4 * 24 * 3600
+
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise BadSettings(f"{name} is not set")
+    return value
+
+
+def _positive(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name) or str(default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise BadSettings(f"{name} is {text!r}, not a number above 0")
+    return number
+
+
+@dataclass(frozen=True)
+class Auth0:
+    """A tenant, and an application (machine to machine) of it that may ``read:users`` of the Management API."""
+
+    domain: str
+    """The tenant's own domain such as ``acme.eu.auth0.com``; a custom domain has no Management API token."""
+    base_url: str
+    client_id: str = ""
+    """May be empty if the secret in AWS Secrets Manager holds it."""
+    client_secret: str = field(default="", repr=False)
+    client_secret_arn: str = ""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Auth0":
+        """``AUTH0_DOMAIN``, ``AUTH0_CLIENT_ID`` and ``AUTH0_CLIENT_SECRET_ARN``, or ``AUTH0_CLIENT_SECRET`` itself.
+
+        ``AUTH0_BASE_URL`` replaces ``https://<domain>``, for a server that stands in for Auth0.
+        """
+        domain = _required(env, "AUTH0_DOMAIN")
+        if not _HOST.fullmatch(domain):
+            raise BadSettings(f"AUTH0_DOMAIN is {domain!r}, not a host name such as 'acme.eu.auth0.com'")
+        secret, arn = env.get("AUTH0_CLIENT_SECRET", ""), env.get("AUTH0_CLIENT_SECRET_ARN", "")
+        if not (secret or arn):
+            raise BadSettings("neither AUTH0_CLIENT_SECRET_ARN nor AUTH0_CLIENT_SECRET is set")
+        return cls(
+            domain=domain,
+            base_url=(env.get("AUTH0_BASE_URL") or f"https://{domain}").rstrip("/"),
+            client_id=env.get("AUTH0_CLIENT_ID", "") if arn and not secret else _required(env, "AUTH0_CLIENT_ID"),
+            client_secret=secret,
+            client_secret_arn="" if secret else arn,
+        )
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """How the refresh function works."""
+
+    queue_url: str
+    """Its own queue, to which deferred signals go back."""
+    sink_queue_urls: tuple[str, ...]
+    rate: float = DEFAULT_RATE
+    """Requests per second of one execution environment: two environments ask twice as often."""
+    max_age: float = DEFAULT_MAX_AGE
+    """Seconds for which a signal is deferred before it fails."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Refresh":
+        """``REFRESH_QUEUE_URL``, ``SINK_QUEUE_URLS`` (separated by commas), ``REFRESH_RATE``, ``REFRESH_MAX_AGE``."""
+        sinks = tuple(url.strip() for url in _required(env, "SINK_QUEUE_URLS").split(",") if url.strip())
+        if not sinks:
+            raise BadSettings("SINK_QUEUE_URLS names no queue")
+        return cls(
+            queue_url=_required(env, "REFRESH_QUEUE_URL"),
+            sink_queue_urls=sinks,
+            rate=_positive(env, "REFRESH_RATE", DEFAULT_RATE),
+            max_age=_positive(env, "REFRESH_MAX_AGE", DEFAULT_MAX_AGE),
+        )

@@ -1,0 +1,206 @@
+"""The refresh function: fetches the users that events name but do not carry, for the queues of the sinks.
+
+Each user of a batch is fetched once. What cannot be fetched now, because of Auth0's rate limit, our own rate, an
+outage or the end of the function's time, is not a failure: SQS would count it as one, and after a few of them the
+signal would be in the dead-letter queue. A copy of the signal goes back to the queue with a delay, remembers when the
+user was first asked for, and the message itself is acknowledged. Only past ``REFRESH_MAX_AGE`` does it fail for real.
+"""
+
+import math
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from pipeline.auth0 import envelope, queues, settings
+from pipeline.auth0.api import Fetched, Gone, ManagementApi
+from pipeline.auth0.credentials import credentials
+from pipeline.auth0.envelope import Deferred
+from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later, QueueDown
+from pipeline.auth0.fetcher import Fetcher
+from pipeline.auth0.signals import Signals, collect, failures
+from pipeline.batch import Failure
+from pipeline.errors import Poison, SyncError
+from pipeline.telemetry import logger, metrics, pseudonym
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+RESERVE = 5.0
+"""Seconds at the end of the function's time that are kept for sending what was fetched and what was not."""
+DOWN_AFTER = 2
+"""Users in a row for whom Auth0 has no answer before the rest of the batch is not asked for."""
+
+
+class Context(Protocol):
+    """What is used of Lambda's context."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+        ...
+
+
+@cache
+def fetcher() -> Fetcher:
+    """Made once per execution environment: it keeps the token, the connections and the rate."""
+    auth0 = settings.Auth0.from_env()
+    return Fetcher(ManagementApi(auth0, credentials(auth0)), settings.Refresh.from_env().rate)
+
+
+@cache
+def sqs() -> "SQSClient":
+    """Made once per execution environment."""
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    return boto3.client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
+    """Fetch the users of a batch; the answer names the messages that SQS must deliver again.
+
+    Raises ``CredentialsRefused`` where Auth0 does not let us in, so that Lambda backs off and counts an error.
+    """
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
+    signals = collect(event["Records"])
+    run = _Run(signals, settings.Refresh.from_env(), sqs())
+    try:
+        run.fetch_all(fetcher(), deadline)
+    except CredentialsRefused as error:
+        fetcher.cache_clear()  # the secret may have been rotated: the next delivery reads it again
+        logger.error("batch not fetched", extra={"messages": signals.received, **_why(error)})
+        raise
+    run.defer()
+    given_back = failures(signals, run.failed)
+    for failure in given_back:
+        logger.error("message not refreshed", extra=_message(failure))
+    _count(run, len(given_back))
+    return {"batchItemFailures": [{"itemIdentifier": failure.message_id} for failure in given_back]}
+
+
+class _Run:
+    """One batch: every user in it ends in exactly one of ``refreshed``, ``gone``, ``later`` and ``failed``."""
+
+    def __init__(self, signals: Signals, refresh: settings.Refresh, client: "SQSClient") -> None:
+        self.signals = signals
+        self._settings = refresh
+        self._sqs = client
+        self._unsent: list[tuple[str, str]] = []  # user id and message
+        self.refreshed: set[str] = set()
+        self.gone: set[str] = set()
+        self.later: dict[str, Later] = {}
+        self.failed: dict[str, SyncError] = {}
+
+    def fetch_all(self, users: Fetcher, deadline: float) -> None:
+        """Fetch the users in turn, and send them on as soon as there is a batch of messages."""
+        down = 0
+        stopped: Later | None = None
+        for user_id in self.signals.users:
+            if stopped is not None:
+                self.later[user_id] = stopped
+                continue
+            try:
+                answer = users.fetch(user_id, deadline)
+            except Auth0Down as error:
+                self.later[user_id] = error
+                down += 1
+                if down == DOWN_AFTER:
+                    stopped = error
+            except Later as error:
+                self.later[user_id] = stopped = error
+            except Poison as error:
+                self.failed[user_id] = error
+            else:
+                down = 0
+                self._add(user_id, answer)
+        self._send()
+
+    def _add(self, user_id: str, answer: Fetched | Gone) -> None:
+        if isinstance(answer, Gone):
+            self.gone.add(user_id)
+            self._unsent.append((user_id, envelope.deleted(user_id, answer.asked_at)))
+        else:
+            self.refreshed.add(user_id)
+            self._unsent.append((user_id, envelope.updated(answer.body, answer.asked_at)))
+            if user_id in answer.linked:
+                self._unsent.append((user_id, envelope.deleted(user_id, answer.asked_at)))
+        if len(self._unsent) >= queues.BATCH_MESSAGES:
+            self._send()
+
+    def _send(self) -> None:
+        messages = [queues.Message(body) for _, body in self._unsent]
+        for url in self._settings.sink_queue_urls:
+            for position, error in queues.send(self._sqs, url, messages).items():
+                self._fail(self._unsent[position][0], error)
+        self._unsent.clear()
+
+    def defer(self) -> None:
+        """Send the signals of the users in ``later`` back to the queue, or fail those that are too old for that."""
+        now = time.time()
+        waiting: list[str] = []
+        messages: list[queues.Message] = []
+        for user_id, error in self.later.items():
+            deferred = self.signals.users[user_id].deferred
+            if now - deferred.first_seen / 1000 > self._settings.max_age:
+                self.failed[user_id] = GivenUp(str(error))
+                continue
+            # Their turns are spread, as they would only meet the rate again if all came back at once.
+            wait = max(error.wait, error.patience * 2 ** min(deferred.times, 10)) + len(waiting) / self._settings.rate
+            delay = min(math.ceil(wait), queues.LONGEST_DELAY)
+            body = envelope.signal(user_id, Deferred(deferred.first_seen, deferred.times + 1))
+            waiting.append(user_id)
+            messages.append(queues.Message(body, delay))
+        for position, refusal in queues.send(self._sqs, self._settings.queue_url, messages).items():
+            self._fail(waiting[position], refusal)
+        for user_id in self.failed:
+            self.later.pop(user_id, None)
+
+    def _fail(self, user_id: str, error: SyncError) -> None:
+        self.refreshed.discard(user_id)
+        self.gone.discard(user_id)
+        if not isinstance(self.failed.get(user_id), QueueDown):  # what may pass decides over what will not
+            self.failed[user_id] = error
+
+
+def _count(run: _Run, given_back: int) -> None:
+    signals: Signals = run.signals
+    counts = {
+        "Refreshed": len(run.refreshed),
+        "Gone": len(run.gone),
+        "Deferred": len(run.later),
+        "Coalesced": signals.coalesced,
+        "Failed": given_back,
+        "Ignored": signals.ignored,
+    }
+    reasons: dict[str, int] = {}
+    for error in run.later.values():
+        reasons[error.reason] = reasons.get(error.reason, 0) + 1
+    logger.info(
+        "batch",
+        extra={
+            "received": signals.received,
+            **{name.lower(): number for name, number in counts.items()},
+            "signals_by": signals.causes,
+            "deferred_by": reasons,
+        },
+    )
+    metrics.add_dimension("function", "refresh")
+    for name, number in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, number)
+    metrics.flush_metrics()
+
+
+def _why(error: SyncError) -> dict[str, str]:
+    return {"reason": error.reason, "detail": str(error)}
+
+
+def _message(failure: Failure) -> dict[str, str]:
+    user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
+    return {"message_id": failure.message_id, **_why(failure.error), **user}
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    sqs()  # load its library while the function starts, where Lambda lends a whole CPU
