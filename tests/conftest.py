@@ -1,0 +1,77 @@
+"""A Postgres server for the tests that want one, and a fresh database for each of them."""
+
+import gc
+import warnings
+from collections.abc import Iterator
+from uuid import uuid4
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from pipeline.local import postgres
+
+TEMPLATE = "migrated"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "postgres_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
+
+
+def _docker_answers() -> bool:
+    with warnings.catch_warnings():
+        # Where nobody answers, the client leaves its socket to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            docker.from_env(timeout=2).close()
+        except DockerException:
+            return False
+        finally:
+            gc.collect()
+    return True
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server's maintenance database; each xdist worker has a server of its own."""
+    if _docker_answers():
+        from testcontainers.postgres import PostgresContainer
+
+        with PostgresContainer("postgres:17", driver=None) as container:
+            yield container.get_connection_url()
+        return
+    directory = tmp_path_factory.mktemp("postgres")
+    try:
+        yield postgres.start(directory, durable=False).url
+    finally:
+        postgres.stop(directory, delete=True)
+
+
+@pytest.fixture(scope="session")
+def _template(postgres_server: str) -> str:
+    """Name of a database with the newest schema: copying it takes a twentieth of migrating another one."""
+    from pipeline.functions.migrate import migrate
+    from pipeline.settings import Database
+
+    migrate(Database(url=postgres.create_database(postgres_server, TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, _template: str) -> Iterator[str]:
+    """URL of a database of the test's own, with the newest schema and no rows."""
+    yield from _database(postgres_server, _template)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of a database of the test's own, with nothing in it."""
+    yield from _database(postgres_server, None)
+
+
+def _database(server: str, template: str | None) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    yield postgres.create_database(server, name, template=template)
+    postgres.drop_database(server, name)
