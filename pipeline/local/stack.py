@@ -243,12 +243,7 @@ def _apply(saved: _Saved, progress: Progress, directory: Path) -> _Saved:
     """Have Terraform make the infrastructure, unless exactly this was applied before."""
     stack = saved.stack
     with progress.step("Infrastructure") as step:
-        variables = {
-            "log_stream_source_name": stack.log_stream_source,
-            "database_url": stack.database_url,
-            "package_dir": str(PACKAGES),
-            "lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
-        }
+        variables = terraform_variables(stack)
         if saved.applied == (digest := _digest(variables)):
             step.update("unchanged")
             return saved
@@ -270,6 +265,16 @@ def _apply(saved: _Saved, progress: Progress, directory: Path) -> _Saved:
         finished = _Saved(replace(stack, outputs=terraform.outputs()), applied=digest)
         _save(finished, directory)
         return finished
+
+
+def terraform_variables(stack: Stack) -> dict[str, str]:
+    """What Terraform is told beside environments/local.tfvars."""
+    return {
+        "log_stream_source_name": stack.log_stream_source,
+        "database_url": stack.database_url,
+        "package_dir": str(PACKAGES),
+        "lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+    }
 
 
 def _offer_event_source(stack: Stack) -> None:

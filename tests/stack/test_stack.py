@@ -1,0 +1,88 @@
+"""The real Terraform on the emulator, the real functions in it, and the main job through all of it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.local import demo, stack
+from pipeline.local.terraform import CONFIGURATION, Terraform
+
+pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
+
+EVENTS, USERS, MALFORMED = 300, 40, 2
+
+
+@pytest.fixture(scope="module")
+def run(running: stack.Stack) -> demo.Run:
+    run = demo.put(running, EVENTS, USERS, MALFORMED, seed=7, update=print)
+    demo.settle(run, print)
+    return run
+
+
+@pytest.fixture(scope="module")
+def report(run: demo.Run) -> demo.Report:
+    return demo.report(run)
+
+
+def test_every_store_holds_what_was_put(report: demo.Report) -> None:
+    assert report.differences == []
+    assert report.put == report.archived == EVENTS
+
+
+def test_counts_add_up(run: demo.Run, report: demo.Report) -> None:
+    attempts = 2  # max_receive_count of environments/local.tfvars
+    for counts in report.counts.values():
+        assert counts["poison"] == attempts * MALFORMED
+        fates = ("applied", "duplicate", "stale", "ignored", "signals", "poison", "retried")
+        assert counts["received"] == sum(counts[fate] for fate in fates)
+        assert counts["applied"] >= len(run.oracle.live) + len(run.oracle.deleted)
+        assert counts["retried"] == 0
+
+
+def test_bad_messages_are_in_the_dead_letter_queues_with_the_reason(report: demo.Report) -> None:
+    assert len(report.bad_messages) == 2 * MALFORMED
+    assert all("cannot be read as an ISO 8601 timestamp" in message.reason for message in report.bad_messages)
+
+
+def test_people_get_answers(run: demo.Run, report: demo.Report) -> None:
+    assert sum(row["users"] for row in report.metadata) == sum(
+        "plan" in user.get("user_metadata", {}) for user in run.oracle.live.values()
+    )
+    assert report.item["user_metadata"] == run.oracle.live[report.user_id].get("user_metadata", {})
+    newest = report.answer.dicts()[0]
+    assert newest["http_method"] in ("patch", "post")
+    assert newest["ip"]
+    assert all(0 < lag.p50 <= lag.p99 for lag in report.lags.values())
+
+
+def test_a_difference_is_found(run: demo.Run, running: stack.Stack) -> None:
+    """The comparison itself can fail: take one user away from each store, and one event from the archive."""
+    import psycopg
+
+    gone = min(run.oracle.live)
+    with psycopg.connect(running.database_url) as connection:
+        connection.execute("UPDATE auth0.users SET profile = '{}' WHERE user_id = %s", [gone])
+    dynamodb = running.client("dynamodb")
+    table = running.outputs["users_table"]
+    item = dynamodb.get_item(TableName=table, Key={"user_id": {"S": gone}})["Item"]
+    dynamodb.delete_item(TableName=table, Key={"user_id": {"S": gone}})
+    run.objects[next(key for key, events in run.objects.items() if events)].pop()
+
+    found = demo.report(run).differences
+
+    dynamodb.put_item(TableName=table, Item=item)
+    run.objects.clear()
+    assert [difference.split(":")[0] for difference in found] == ["Postgres", "DynamoDB", "archive"]
+
+
+def test_a_second_plan_changes_nothing(running: stack.Stack, directory: Path) -> None:
+    saved = stack._load(directory)
+    assert saved is not None
+    variables = stack.terraform_variables(saved.stack)
+    local = CONFIGURATION / "environments" / "local.tfvars"
+    terraform = Terraform(directory / "terraform", running.endpoint, running.region, variables, local)
+    assert terraform.planned_changes() == []
+
+
+def test_up_again_is_quick_and_keeps_what_is_there(running: stack.Stack, directory: Path) -> None:
+    assert stack.up(directory=directory) == running
