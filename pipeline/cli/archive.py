@@ -21,18 +21,15 @@ def ask(
 ) -> None:
     """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP."""
     given: dict[str, Parameter] = dict(_parameter(text) for text in parameters or [])
-    client = boto3.client("athena")
-    database, workgroup = _required("ATHENA_DATABASE"), _required("ATHENA_WORKGROUP")
     if question in questions.names():
-        try:
-            questions.load(question).values(given)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-        answer = questions.ask(client, question, given, database=database, workgroup=workgroup)
+        sql, values = _named(question, given)
     elif " " in question:
-        answer = athena.query(client, question, database=database, workgroup=workgroup)
+        sql, values = question, []
     else:
         raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
+    database, workgroup = _required("ATHENA_DATABASE"), _required("ATHENA_WORKGROUP")
+    client = boto3.client("athena")
+    answer = athena.query(client, sql, database=database, workgroup=workgroup, parameters=values)
     if as_json:
         print_json(answer.dicts())
         return
@@ -47,6 +44,14 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         found.add_row(*["" if row[name] is None else str(row[name]) for name in names])
     return found
+
+
+def _named(name: str, given: dict[str, Parameter]) -> tuple[str, list[Parameter]]:
+    question = questions.load(name)
+    try:
+        return question.sql, question.values(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _parameter(text: str) -> tuple[str, str | int]:
