@@ -37,7 +37,7 @@ check: setup ## Lint, format, types, Terraform
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pipeline.local.terraform check
+	$(BIN)/python -m pipeline.local.terraform
 
 bench: setup ## Measure the sync; figures to build/bench.json
 	$(BIN)/python -m benchmarks

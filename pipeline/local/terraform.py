@@ -327,3 +327,19 @@ def _describe(problems: list[dict[str, Any]]) -> str:
         lines += [f"  {line}" for line in problem.get("detail", "").strip().splitlines()]
         described.append("\n".join(lines))
     return "\n".join(described)
+
+
+def check() -> None:
+    """Check the layout of infra/terraform and validate it, as `make check` does."""
+    terraform = Terraform(CONFIGURATION.parents[1] / ".local" / "terraform")
+    terraform.directory.mkdir(parents=True, exist_ok=True)
+    terraform.init()
+    terraform.fmt()
+    terraform.validate()
+
+
+if __name__ == "__main__":
+    try:
+        check()
+    except StackError as problem:
+        raise SystemExit(str(problem)) from None
