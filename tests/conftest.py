@@ -1,4 +1,4 @@
-"""A Postgres server for the tests that want one, and a fresh database for each of them."""
+"""The servers of the tests that want them: Postgres with a fresh database for each test, and one emulator of AWS."""
 
 import gc
 import warnings
@@ -10,6 +10,8 @@ import pytest
 from docker.errors import DockerException
 
 from pipeline.local import postgres
+from pipeline.local.emulator import process
+from tests.emulator.support import Aws
 
 TEMPLATE = "migrated"
 
@@ -18,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "postgres_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
+        if "aws" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.emulator)
 
 
 def _docker_answers() -> bool:
@@ -75,3 +79,11 @@ def _database(server: str, template: str | None) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     yield postgres.create_database(server, name, template=template)
     postgres.drop_database(server, name)
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """One patched emulator for the session."""
+    emulator = process.start(tmp_path_factory.mktemp("emulator"))
+    yield Aws(emulator)
+    process.stop(emulator.pid)

@@ -1,0 +1,194 @@
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.stub import ANY, Stubber
+from hypothesis import given, settings
+
+from pipeline import errors
+from pipeline.changes import Outcome
+from pipeline.sinks.dynamodb import TOMBSTONE_DAYS, DynamoDBSink
+from tests.strategies import against_a_server, changes, created, deleted, delivered, newest, updated, user
+
+MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
+
+
+# What is written
+
+
+def test_new_newer_stale_and_duplicate(sink, table):
+    first = changes(updated(user("a|1", MOMENTS[1], name="first")), updated(user("a|2", MOMENTS[1])))
+    assert sink.apply(first) == Outcome()
+    again = sink.apply(first)
+    assert (again.duplicate, again.stale, again.failed) == ({"a|1", "a|2"}, set(), {})
+    mixed = changes(
+        updated(user("a|1", MOMENTS[0], name="stale")),
+        updated(user("a|2", MOMENTS[2], name="newer")),
+        updated(user("a|3", MOMENTS[0], name="new")),
+    )
+    outcome = sink.apply(mixed)
+    assert (outcome.duplicate, outcome.stale, outcome.failed) == (set(), {"a|1"}, {})
+    names = {user_id: item["profile"]["name"] for user_id, item in table.items.items()}
+    assert names == {"a|1": "first", "a|2": "newer", "a|3": "new"}
+
+
+def test_a_tombstone_replaces_the_user_and_expires(sink, table):
+    sink.apply(changes(updated(user("a|1", MOMENTS[1], user_metadata={"a": 1}))))
+    [gone] = changes(deleted("a|1", date=MOMENTS[2]))
+    assert sink.apply([gone]) == Outcome()
+    [item] = table.items.values()
+    expires_at, synced_at = item.pop("expires_at"), item.pop("synced_at")
+    assert item == {
+        name: getattr(gone, name) for name in ("user_id", "version", "updated_at", "source", "event_id", "deleted_at")
+    }
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(synced_at)).total_seconds()) < 60
+    assert expires_at == 1768467602 + TOMBSTONE_DAYS * 86_400  # 2026-01-15T09:00:02Z
+
+
+def test_a_late_update_does_not_resurrect_and_a_new_creation_does(sink, table):
+    sink.apply(changes(deleted("a|1", date=MOMENTS[2])))
+    for late in (MOMENTS[1], MOMENTS[2]):
+        assert sink.apply(changes(updated(user("a|1", late), date=MOMENTS[9]))).stale == {"a|1"}
+    assert "profile" not in table.items["a|1"]
+    assert sink.apply(changes(created(user("a|1", MOMENTS[3])))) == Outcome()
+    assert {"deleted_at", "expires_at"} & table.items["a|1"].keys() == set()
+    assert table.items["a|1"]["profile"]["name"] == "Ada Lovelace"
+
+
+def test_a_large_user_is_stored_in_part(sink, table):
+    profile = user("a|1", user_metadata={"plan": "gold"}, app_metadata={"notes": ["x" * 1000] * 500})
+    assert sink.apply(changes(updated(profile))) == Outcome()
+    item = table.items["a|1"]
+    assert item["omitted"] == ["profile", "app_metadata"]
+    assert item["user_metadata"] == {"plan": "gold"}
+    sink.apply(changes(updated(user("a|1", MOMENTS[3]))))
+    assert "omitted" not in table.items["a|1"]
+
+
+def test_nothing_to_apply_puts_nothing(sink, table):
+    assert sink.apply([]) == Outcome()
+    assert table.items == {}
+
+
+# Any order
+
+
+@settings(against_a_server, max_examples=12)
+@given(delivered())
+def test_any_delivery_ends_in_the_same_table(sink, table, case):
+    logs, batches = case
+    table.empty()
+    for batch in batches:
+        assert sink.apply(changes(*(entry.body for entry in batch))).failed == {}
+    found = {user_id: (item["event_id"], item.get("user_metadata")) for user_id, item in table.items.items()}
+    assert found == {
+        user_id: (entry.log_id, None if entry.gone else entry.metadata or {}) for user_id, entry in newest(logs).items()
+    }
+
+
+# The store in trouble
+
+
+@pytest.fixture
+def stubbed():
+    """A sink whose client answers as it is told, one put after the other."""
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with Stubber(client) as stubber:
+        yield DynamoDBSink(client, "users", threads=1), stubber
+        stubber.assert_no_pending_responses()
+
+
+PUT = {
+    "TableName": "users",
+    "Item": ANY,
+    "ConditionExpression": ANY,
+    "ExpressionAttributeValues": ANY,
+    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+}
+THREE = [updated(user(f"a|{number}")) for number in range(3)]
+
+
+def answer(stubber, *codes):
+    for code in codes:
+        if code:
+            stubber.add_client_error("put_item", code, "a|1 Ada Lovelace", 400, expected_params=PUT)
+        else:
+            stubber.add_response("put_item", {}, PUT)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("ThrottlingException", errors.StoreBusy),
+        ("ProvisionedThroughputExceededException", errors.StoreBusy),
+        ("RequestLimitExceeded", errors.StoreBusy),
+        ("InternalServerError", errors.StoreBusy),
+        ("ResourceNotFoundException", errors.StoreNotReady),
+        ("AccessDeniedException", errors.StoreNotReady),
+        ("ValidationException", errors.Refused),
+        ("SomethingNew", errors.StoreDown),
+    ],
+)
+def test_one_failure_is_the_users_own(stubbed, code, kind):
+    sink, stubber = stubbed
+    answer(stubber, None, code, None)
+    outcome = sink.apply(changes(*THREE))
+    assert list(outcome.failed) == ["a|1"]
+    assert type(outcome.failed["a|1"]) is kind
+    assert code in str(outcome.failed["a|1"])
+    assert "Ada" not in str(outcome.failed["a|1"])
+    assert not (outcome.duplicate)
+    assert not (outcome.stale)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("ThrottlingException", errors.StoreBusy),
+        ("ResourceNotFoundException", errors.StoreNotReady),
+        ("SomethingNew", errors.StoreDown),
+    ],
+)
+def test_a_store_that_takes_nothing_fails_the_batch(stubbed, code, kind):
+    sink, stubber = stubbed
+    answer(stubber, code, code, code)
+    with pytest.raises(kind, match=code):
+        sink.apply(changes(*THREE))
+
+
+def test_refusing_everything_is_no_reason_to_try_again(stubbed):
+    sink, stubber = stubbed
+    answer(stubber, *["ValidationException"] * 3)
+    assert set(sink.apply(changes(*THREE)).failed) == {"a|0", "a|1", "a|2"}
+
+
+def test_what_cannot_be_an_item_is_refused_without_a_call(stubbed):
+    sink, stubber = stubbed
+    [first, second] = changes(*THREE[:2])
+    [broken] = changes(updated(user("a|1", n="@@")))
+    answer(stubber, None)
+    unreadable = type(broken)(*(getattr(broken, field) for field in broken.__struct_fields__[:-1]), b"{")
+    outcome = sink.apply([first, unreadable])
+    assert list(outcome.failed) == [second.user_id]
+    assert isinstance(outcome.failed["a|1"], errors.Refused)
+
+
+def test_an_unreachable_store_is_down():
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url="http://127.0.0.1:1",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
+    )
+    with pytest.raises(errors.StoreDown):
+        DynamoDBSink(client, "users", threads=2).apply(changes(*THREE))
+    client.close()

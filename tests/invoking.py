@@ -1,0 +1,62 @@
+"""The sync function as Lambda invokes it, with all that it writes."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import pytest
+
+from pipeline.functions import sync
+from pipeline.telemetry import logger
+from tests.strategies import Json, records
+
+
+class Function:
+    """The handler, and the lines that it has written so far."""
+
+    def __init__(self, output: io.StringIO) -> None:
+        self._output = output
+
+    def __call__(self, *bodies: str | Json) -> list[str]:
+        """Invoke with messages m0, m1, …; the ids of those to be delivered again."""
+        return self.invoke(records(*bodies))
+
+    def invoke(self, batch: list[Json]) -> list[str]:
+        with redirect_stdout(self._output):
+            answer = sync.handler({"Records": batch}, None)
+        assert set(answer) == {"batchItemFailures"}
+        assert all(set(failure) == {"itemIdentifier"} for failure in answer["batchItemFailures"])
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    @property
+    def output(self) -> str:
+        return self._output.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.splitlines()]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line.get("message") == message]
+
+
+@contextmanager
+def sync_function(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[Function]:
+    """A fresh execution environment with the variables ``env``."""
+    for name in ("DATABASE_URL", "PGHOST", "USERS_TABLE", "SINK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    output = io.StringIO()
+    [handler] = logger.handlers
+    before = handler.setStream(output)
+    sync.sink.cache_clear()
+    try:
+        yield Function(output)
+    finally:
+        handler.setStream(before)
+        if sync.sink.cache_info().currsize and hasattr(sync.sink(), "close"):
+            sync.sink().close()
+        sync.sink.cache_clear()

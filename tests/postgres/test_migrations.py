@@ -1,0 +1,166 @@
+import os
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg.rows import dict_row
+
+from pipeline import errors, schema
+from pipeline.functions import migrate as function
+from pipeline.functions.migrate import current, engine, handler, migrate
+from pipeline.settings import Database
+from tests.strategies import changes, deleted, updated, user
+
+HEAD = ScriptDirectory.from_config(Config(toml_file=function._ROOT / "pyproject.toml")).get_current_head()
+MIGRATED = {table.name for table in schema.metadata.tables.values()} | {"alembic_version", "live_users"}
+LOCK = "hashtext('auth0-sync migrations')"
+
+RELATIONS = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'auth0' ORDER BY 1"
+
+
+def query(url, statement):
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def relations(url):
+    return [row["table_name"] for row in query(url, RELATIONS)]
+
+
+@pytest.fixture
+def handled(monkeypatch, empty_postgres_url):
+    """The handler as Lambda runs it, on an empty database."""
+    monkeypatch.setenv("DATABASE_URL", empty_postgres_url)
+    return lambda **event: handler(event, None)
+
+
+def test_up_and_down_again(handled, empty_postgres_url):
+    assert handled(revision="head") == {"from": None, "to": HEAD}
+    assert set(relations(empty_postgres_url)) >= MIGRATED
+    assert handled() == {"from": HEAD, "to": HEAD}
+    assert handled(revision="base") == {"from": HEAD, "to": None}
+    assert relations(empty_postgres_url) == ["alembic_version"]
+    assert (
+        query(empty_postgres_url, "SELECT indexname FROM pg_indexes WHERE tablename IN ('users', 'live_users')") == []
+    )
+    assert handled(revision=HEAD) == {"from": None, "to": HEAD}
+
+
+@pytest.mark.parametrize("revision", [None, 5, ["head"]])
+def test_a_revision_that_is_no_text_is_refused(handled, revision, empty_postgres_url):
+    with pytest.raises(errors.BadSettings, match="revision"):
+        handled(revision=revision)
+    assert relations(empty_postgres_url) == []
+
+
+def test_an_unknown_revision_changes_nothing(handled, empty_postgres_url):
+    with pytest.raises(Exception, match="no-such"):
+        handled(revision="no-such")
+    assert "users" not in relations(empty_postgres_url)
+
+
+def test_a_database_that_does_not_answer_is_named_down(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(errors.StoreDown):
+        handler({}, None)
+
+
+def test_the_migrations_make_the_schema(postgres_url):
+    """What ``alembic check`` asks, and what it cannot see: the comments, collations and the view."""
+    bind = engine(Database(url=postgres_url))
+    toml = function._ROOT / "pyproject.toml"
+    command.check(Config(toml_file=toml, attributes={"engine": bind}))
+    with bind.connect() as connection:
+        options = {"include_schemas": True, "version_table_schema": schema.SCHEMA, "compare_server_default": True}
+        options["include_name"] = lambda name, kind, _: kind != "schema" or name == schema.SCHEMA
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, schema.metadata) == []
+    collated = query(
+        postgres_url,
+        "SELECT column_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = 'auth0' AND table_name = 'users' AND collation_name IS NOT NULL",
+    )
+    assert {(row["column_name"], row["collation_name"]) for row in collated} == {("user_id", "C"), ("version", "C")}
+
+
+def test_live_users_is_the_schemas_view(postgres_url):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        definition = "SELECT pg_get_viewdef('auth0.live_users'::regclass)"
+        [migrated] = connection.execute(definition).fetchone()
+        connection.execute("DROP VIEW auth0.live_users")
+        connection.execute(f"CREATE VIEW auth0.live_users AS {schema.LIVE_USERS}")
+        assert connection.execute(definition).fetchone() == (migrated,)
+
+
+def test_live_users_hides_the_deleted(sink, postgres_url):
+    sink.apply(changes(updated(user("a|1")), updated(user("a|2")), deleted("a|2"), deleted("a|3")))
+    [row] = query(postgres_url, "SELECT * FROM auth0.live_users")
+    assert list(row) == schema.live_columns
+    assert row["user_id"] == "a|1"
+    assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at"}
+
+
+def test_two_at_once_take_turns(empty_postgres_url):
+    """Two deploys, held up at the lock until both wait for it."""
+    code = "from pipeline.functions.migrate import handler; print(handler({}, None)['to'])"
+    waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(empty_postgres_url, autocommit=True) as deploy:
+        deploy.execute(f"SELECT pg_advisory_lock({LOCK})")
+        deploys = [
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                env=os.environ | {"DATABASE_URL": empty_postgres_url},
+                cwd=function._ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        deadline = time.monotonic() + 30
+        while query(empty_postgres_url, waiting) != [{"n": 2}] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert relations(empty_postgres_url) == []
+    for done in deploys:
+        out, log = done.communicate(timeout=30)
+        assert out.splitlines()[-1:] == [HEAD], log
+    assert set(relations(empty_postgres_url)) >= MIGRATED
+    assert query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version") == [{"version_num": HEAD}]
+
+
+def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(postgres_url):
+    """The view is dropped first, which needs no lock that is held; then the table, which does."""
+    database = Database(url=postgres_url)
+    migrate(database, "0001")
+    before = relations(postgres_url)
+    began = time.monotonic()
+    with psycopg.connect(postgres_url) as reader:
+        reader.execute("SELECT count(*) FROM auth0.users")
+        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+            migrate(database, "base")
+    assert 4 < time.monotonic() - began < 20
+    assert relations(postgres_url) == before
+    assert current(engine(database)) == "0001"
+    assert query(postgres_url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+    assert migrate(database, "base") == {"from": "0001", "to": None}
+
+
+def test_no_session_is_left_behind(postgres_url):
+    migrate(Database(url=postgres_url))
+    sessions = (
+        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    for _ in range(50):
+        left = query(postgres_url, sessions)
+        if not left:
+            break
+        time.sleep(0.05)
+    assert left == []

@@ -1,0 +1,436 @@
+import math
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from pipeline import errors
+from pipeline.settings import Database
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests.strategies import against_a_server, changes, created, deleted, delivered, newest, text, updated, user
+
+MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
+
+
+def rows(database, statement="SELECT * FROM auth0.users ORDER BY user_id"):
+    return database.cursor(row_factory=dict_row).execute(statement).fetchall()
+
+
+def one(database):
+    [row] = rows(database)
+    return row
+
+
+def raw(placeholder, **fields):
+    """An update in which the text ``"@@"`` is replaced."""
+    return text(updated(user(**fields))).replace('"@@"', placeholder)
+
+
+# What is written
+
+
+def test_a_user_as_a_row(sink, database):
+    profile = user(
+        "auth0|ada",
+        MOMENTS[1],
+        username="ada",
+        phone_number="+4930123",
+        given_name="Ada",
+        family_name="Lovelace",
+        picture="https://acme.example/a.png",
+        blocked=False,
+        last_ip="203.0.113.7",
+        last_login="2026-01-14T10:11:12.345Z",
+        logins_count=42,
+        user_metadata={"plan": "gold", "n": 1.50, "none": None},
+        app_metadata={"roles": ["admin"]},
+    )
+    [change] = changes(updated(profile, log_id="log-1"))
+    outcome = sink.apply([change])
+    assert not (outcome.duplicate)
+    assert not (outcome.stale)
+    assert not (outcome.failed)
+    row = one(database)
+    assert abs((datetime.now(UTC) - row.pop("synced_at")).total_seconds()) < 60
+    assert row.pop("profile") == profile
+    plain = ("email", "email_verified", "username", "phone_number", "name", "nickname", "given_name", "family_name")
+    plain += ("picture", "blocked", "last_ip", "logins_count", "user_metadata", "app_metadata", "user_id")
+    assert {name: row.pop(name) for name in plain} == {name: profile[name] for name in plain}
+    assert row == {
+        "connection": "Customers",
+        "last_login": datetime(2026, 1, 14, 10, 11, 12, 345_000, tzinfo=UTC),
+        "created_at": datetime(2023, 7, 1, 8, tzinfo=UTC),
+        "updated_at": datetime(2026, 1, 15, 9, 0, 1, tzinfo=UTC),
+        "deleted_at": None,
+        "version": change.version,
+        "source": "auth0.logs",
+        "event_id": "log-1",
+    }
+
+
+def test_what_is_absent_is_empty(sink, database):
+    sink.apply(changes(updated(user(updated_at=MOMENTS[0], username="x", user_metadata={"a": 1}, logins_count=3))))
+    bare = {"user_id": "auth0|ada", "updated_at": MOMENTS[1]}
+    sink.apply(changes(updated(bare)))
+    row = one(database)
+    kept = {
+        "user_id",
+        "updated_at",
+        "user_metadata",
+        "app_metadata",
+        "profile",
+        "version",
+        "source",
+        "event_id",
+        "synced_at",
+    }
+    assert {name for name, value in row.items() if value is not None} == kept
+    assert (row["user_metadata"], row["app_metadata"], row["profile"]) == ({}, {}, bare)
+
+
+def test_new_newer_stale_and_duplicate(sink, database):
+    first = changes(updated(user("a|1", MOMENTS[1], name="first")), updated(user("a|2", MOMENTS[1])))
+    assert sink.apply(first) == type(sink.apply([]))()
+    again = sink.apply(first)
+    assert (again.duplicate, again.stale, again.failed) == ({"a|1", "a|2"}, set(), {})
+    mixed = changes(
+        updated(user("a|1", MOMENTS[0], name="stale")),
+        updated(user("a|2", MOMENTS[2], name="newer")),
+        updated(user("a|3", MOMENTS[0], name="new")),
+    )
+    outcome = sink.apply(mixed)
+    assert (outcome.duplicate, outcome.stale, outcome.failed) == (set(), {"a|1"}, {})
+    assert [(row["user_id"], row["name"]) for row in rows(database)] == [
+        ("a|1", "first"), ("a|2", "newer"), ("a|3", "new"),
+    ]  # fmt: skip
+
+
+def test_nothing_to_apply_needs_no_server():
+    def unreachable():
+        raise AssertionError("connected")
+
+    assert PostgresSink(unreachable).apply([]).failed == {}
+
+
+def test_a_tombstone_clears_the_user(sink, database):
+    profile = user("a|1", MOMENTS[1], user_metadata={"a": 1}, app_metadata={"b": 2}, last_ip="203.0.113.7")
+    sink.apply(changes(updated(profile)))
+    sink.apply(changes(deleted("a|1", date=MOMENTS[2], log_id="gone")))
+    row = one(database)
+    when = datetime(2026, 1, 15, 9, 0, 2, tzinfo=UTC)
+    assert (row["deleted_at"], row["updated_at"], row["event_id"]) == (when, when, "gone")
+    assert (row["profile"], row["user_metadata"], row["app_metadata"]) == ({}, {}, {})
+    kept = {"user_id", "updated_at", "deleted_at", "user_metadata", "app_metadata", "profile", "version", "source"}
+    assert {name for name, value in row.items() if value is not None} == kept | {"event_id", "synced_at"}
+
+
+def test_a_late_update_does_not_resurrect_and_a_new_creation_does(sink, database):
+    sink.apply(changes(deleted("a|1", date=MOMENTS[2])))
+    for late in (MOMENTS[1], MOMENTS[2]):
+        assert sink.apply(changes(updated(user("a|1", late), date=MOMENTS[9]))).stale == {"a|1"}
+    assert rows(database, "SELECT * FROM auth0.live_users") == []
+    assert sink.apply(changes(created(user("a|1", MOMENTS[3])))).stale == set()
+    row = one(database)
+    assert (row["deleted_at"], row["email"]) == (None, "ada.lovelace@acme.example")
+    assert len(rows(database, "SELECT * FROM auth0.live_users")) == 1
+
+
+# Values that nobody expects
+
+ODD = {
+    "email_verified": ["yes", 1, {}, []],
+    "blocked": ["true", 0, [True]],
+    "last_login": [
+        "now",
+        "infinity",
+        "-infinity",
+        "epoch",
+        "today",
+        "yesterday",
+        "soon",
+        "",
+        5,
+        {},
+        [],
+        True,
+        "9" * 50,
+    ],
+    "created_at": ["now", "infinity", "tomorrow", "0", "2026-13-01T00:00:00Z", "2026-02-30", "1e5", {"$date": 5}],
+    "logins_count": ["5", -1, 2**70, {}, [5], True, "NaN"],
+    "identities": ["auth0", {}, [], [5], [[]], [{"provider": "x"}], 5, True],
+}
+
+
+@pytest.mark.parametrize("column", ODD)
+def test_a_value_of_another_type_is_null_and_stays_in_the_profile(sink, database, column):
+    profiles = [user(f"a|{number:02}", **{column: value}) for number, value in enumerate(ODD[column])]
+    assert sink.apply(changes(*map(updated, profiles))).failed == {}
+    stored = rows(database)
+    assert [row["connection" if column == "identities" else column] for row in stored] == [None] * len(profiles)
+    assert [row["profile"] for row in stored] == profiles
+
+
+def test_text_columns_take_anything(sink, database):
+    columns = ("email", "name", "nickname", "picture", "username", "given_name", "last_ip", "phone_number")
+    odd = (5, True, {"a": [1]}, ["x"], None, "", "é😀@")
+    pairs = enumerate((column, value) for column in columns for value in odd)
+    profiles = [user(f"a|{number:02}", **{column: value}) for number, (column, value) in pairs]
+    assert sink.apply(changes(*map(updated, profiles))).failed == {}
+    assert [row["profile"] for row in rows(database)] == profiles
+
+
+def test_numbers_at_the_edge(sink, database):
+    edges = {"0": 0, "9007199254740991": 9007199254740991, "9007199254740992": None, "1e400": None, "1.0": 1}
+    texts = [raw(number, user_id=f"a|{n}", logins_count="@@", created_at="@@") for n, number in enumerate(edges)]
+    assert sink.apply(changes(*texts)).failed == {}
+    stored = rows(database)
+    assert [row["logins_count"] for row in stored] == list(edges.values())
+    assert [row["created_at"] for row in stored] == [None] * len(edges)
+
+
+@pytest.mark.parametrize("odd", ["x", 5, [1], True])
+def test_metadata_that_is_no_object_stays_what_it_is(sink, database, odd):
+    assert sink.apply(changes(updated(user(user_metadata=odd, app_metadata=odd)))).failed == {}
+    row = one(database)
+    assert (row["user_metadata"], row["app_metadata"]) == (odd, odd)
+
+
+def test_the_jsons_numbers_keep_their_digits(sink, database):
+    sink.apply(changes(raw('{"a":1e400,"b":0.10,"c":123456789012345678901234567890.5}', user_metadata="@@")))
+    [row] = rows(
+        database,
+        "SELECT user_metadata #>> '{a}' AS a, user_metadata ->> 'b' AS b, user_metadata ->> 'c' AS c FROM auth0.users",
+    )
+    assert row == {"a": "1" + "0" * 400, "b": "0.10", "c": "123456789012345678901234567890.5"}
+
+
+# Rows that Postgres refuses
+
+REFUSED = {
+    "beyond numeric": raw("1e200000", user_metadata={"x": "@@"}),
+    "U+0000 in the log's id": text(updated(user(), log_id="log\0")),
+}
+"""What reaches the server and fails there."""
+
+
+class Counting:
+    """A connection that counts the statements that it runs."""
+
+    def __init__(self, connection):
+        self._connection, self.statements = connection, 0
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def execute(self, *arguments, **options):
+        self.statements += 1
+        return self._connection.execute(*arguments, **options)
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in REFUSED for place in (0, 617, 999)])
+def test_a_refused_row_is_found_by_bisection(postgres_url, database, name, place):
+    events = [updated(user(f"a|{number:03}")) for number in range(1000)]
+    events[place] = REFUSED[name].replace("auth0|ada", f"a|{place:03}")
+    connection = Counting(connect(Database(url=postgres_url)))
+    sink = PostgresSink(lambda: connection)
+    outcome = sink.apply(changes(*events))
+    sink.close()
+    assert list(outcome.failed) == [f"a|{place:03}"]
+    assert isinstance(outcome.failed[f"a|{place:03}"], errors.Refused)
+    assert not (outcome.duplicate)
+    assert not (outcome.stale)
+    assert {row["user_id"] for row in rows(database, "SELECT user_id FROM auth0.users")} == {
+        f"a|{number:03}" for number in range(1000) if number != place
+    }
+    assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 1
+
+
+def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink):
+    good = [updated(user(f"a|{number}", MOMENTS[2])) for number in (1, 3, 5)]
+    sink.apply(changes(*good))
+    bad = [REFUSED["beyond numeric"].replace("auth0|ada", f"a|{number}") for number in (0, 2, 4)]
+    stale = updated(user("a|5", MOMENTS[0]))
+    outcome = sink.apply(changes(*good[:2], stale, *bad, updated(user("a|6"))))
+    assert set(outcome.failed) == {"a|0", "a|2", "a|4"}
+    assert (outcome.duplicate, outcome.stale) == ({"a|1", "a|3"}, {"a|5"})
+    assert "1e200000" not in str(outcome.failed["a|0"])
+
+
+def test_what_is_too_deep_for_postgres_fails_alone(make_sink, database):
+    sink = make_sink(options="-c timezone=UTC -c max_stack_depth=100kB")
+    deep = raw("[" * 900 + "]" * 900, user_metadata={"x": "@@"})
+    outcome = sink.apply(changes(deep, updated(user("a|1")), updated(user("z|1"))))
+    assert list(outcome.failed) == ["auth0|ada"]
+    assert isinstance(outcome.failed["auth0|ada"], errors.Refused)
+    assert [row["user_id"] for row in rows(database)] == ["a|1", "z|1"]
+
+
+def test_a_megabyte_of_metadata_is_stored(sink, database):
+    notes = [f"{number:0100}" for number in range(10_000)]
+    assert sink.apply(changes(updated(user(user_metadata={"notes": notes})))).failed == {}
+    assert one(database)["user_metadata"] == {"notes": notes}
+
+
+# Any order
+
+
+@against_a_server
+@given(delivered())
+def test_any_delivery_ends_in_the_same_table(sink, database, case):
+    logs, batches = case
+    database.execute("TRUNCATE auth0.users")
+    for batch in batches:
+        outcome = sink.apply(changes(*(entry.body for entry in batch)))
+        assert outcome.failed == {}
+    assert found(database) == expected(logs)
+    live = {row["user_id"] for row in rows(database, "SELECT user_id FROM auth0.live_users")}
+    assert live == {user_id for user_id, entry in newest(logs).items() if not entry.gone}
+
+
+def found(database):
+    return {
+        row["user_id"]: (row["event_id"], row["updated_at"], row["deleted_at"], row["profile"], row["user_metadata"])
+        for row in rows(database)
+    }
+
+
+def expected(logs):
+    return {
+        user_id: (
+            entry.log_id,
+            entry.changed_at,
+            entry.changed_at if entry.gone else None,
+            {} if entry.gone else entry.profile,
+            {} if entry.gone else entry.metadata or {},
+        )
+        for user_id, entry in newest(logs).items()
+    }
+
+
+@against_a_server
+@given(delivered(), st.randoms(use_true_random=False))
+def test_what_is_applied_again_changes_nothing(sink, database, case, rng):
+    _logs, batches = case
+    database.execute("TRUNCATE auth0.users")
+    for batch in batches:
+        sink.apply(changes(*(entry.body for entry in batch)))
+    before = rows(database)
+    rng.shuffle(batches)
+    for batch in batches:
+        users = {entry.user_id for entry in batch}
+        outcome = sink.apply(changes(*(entry.body for entry in batch)))
+        assert outcome.duplicate | outcome.stale == users
+        assert not outcome.duplicate & outcome.stale
+    assert rows(database) == before
+
+
+def test_concurrent_writers_do_not_deadlock(make_sink, database):
+    """Overlapping users, fed in opposite orders; a deadlock would come out as StoreBusy."""
+    users, rounds = 60, 25
+    start = threading.Barrier(2)
+
+    def write(seed):
+        rng, sink = random.Random(seed), make_sink()
+        start.wait(10)
+        for round_number in range(rounds):
+            moments = [f"2026-01-15T09:00:00.{rng.randrange(1000):03}Z" for _ in range(users)]
+            batch = [
+                updated(user(f"a|{n:02}", at), log_id=f"{seed}-{round_number}-{n}") for n, at in enumerate(moments)
+            ]
+            outcome = sink.apply(changes(*(batch if seed else reversed(batch))))
+            assert outcome.failed == {}
+            assert sink.apply(changes(deleted(f"b|{seed}", date=MOMENTS[0]))).failed == {}
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+    assert len(rows(database)) == users + 2
+    assert rows(database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [
+        {"deadlocks": 0}
+    ]
+
+
+# The store in trouble
+
+
+def test_an_ended_session_is_replaced(sink, database):
+    sink.apply(changes(updated(user("a|1"))))
+    for number in (2, 3):
+        [gone] = rows(
+            database,
+            "SELECT pg_terminate_backend(pid) AS gone FROM pg_stat_activity "
+            "WHERE application_name = 'auth0-sync' AND datname = current_database()",
+        )
+        assert gone == {"gone": True}
+        assert sink.apply(changes(updated(user(f"a|{number}")))).failed == {}
+    assert len(rows(database)) == 3
+
+
+def test_a_locked_table_is_tried_again_later(make_sink, database):
+    sink = make_sink(options="-c lock_timeout=100ms")
+    with database.transaction():
+        database.execute("LOCK TABLE auth0.users")
+        with pytest.raises(errors.StoreBusy, match="55P03"):
+            sink.apply(changes(updated(user())))
+    assert sink.apply(changes(updated(user()))).failed == {}
+
+
+def test_a_statement_that_takes_too_long_is_tried_again_later(make_sink, database):
+    sink = make_sink(options="-c statement_timeout=100ms")
+    with database.transaction():
+        database.execute("LOCK TABLE auth0.users")
+        with pytest.raises(errors.StoreBusy, match="57014"):
+            sink.apply(changes(updated(user())))
+    assert sink.apply(changes(updated(user()))).failed == {}
+
+
+def test_a_server_that_is_no_writer_any_more_is_left(make_sink, database, postgres_url):
+    """As after a failover, when the kept connection ends at a reader."""
+    sink = make_sink()
+    sink.apply(changes(updated(user("a|1"))))
+    name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+    sink._connection.execute("SET default_transaction_read_only = on")
+    assert sink.apply(changes(updated(user("a|2")))).failed == {}
+    database.execute(
+        psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(psycopg.sql.Identifier(name))
+    )
+    sink._connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(errors.StoreDown, match="25006"):
+        sink.apply(changes(updated(user("a|3"))))
+    database.execute(
+        psycopg.sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(psycopg.sql.Identifier(name))
+    )
+    assert sink.apply(changes(updated(user("a|3")))).failed == {}
+    assert len(rows(database)) == 3
+
+
+def test_a_missing_table_is_not_ready(empty_postgres_url):
+    sink = PostgresSink(lambda: connect(Database(url=empty_postgres_url)))
+    try:
+        with pytest.raises(errors.StoreNotReady, match="42P01"):
+            sink.apply(changes(updated(user())))
+    finally:
+        sink.close()
+
+
+def test_missing_rights_are_not_ready(make_sink, database):
+    database.execute("DROP ROLE IF EXISTS sync_without_rights")
+    database.execute("CREATE ROLE sync_without_rights")
+    try:
+        with pytest.raises(errors.StoreNotReady, match="42501"):
+            make_sink(options="-c role=sync_without_rights").apply(changes(updated(user())))
+    finally:
+        database.execute("DROP ROLE sync_without_rights")
+
+
+def test_sessions_are_marked_and_limited(sink):
+    sink.apply(changes(updated(user())))
+    shown = [sink._connection.execute(f"SHOW {name}").fetchone()[0] for name in ("application_name", "TimeZone")]
+    limits = [sink._connection.execute(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")]
+    assert shown == ["auth0-sync", "UTC"]
+    assert "0" not in limits

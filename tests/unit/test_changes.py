@@ -1,0 +1,481 @@
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import blake2b
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pipeline import errors
+from pipeline.changes import MAX_USER_ID_BYTES, Ignored, Signal, Snapshot, Tombstone, instant, read, version
+from tests.bad_input import GOOD_ENOUGH, POISON, WRONG_SHAPE
+from tests.strategies import (
+    ABSENT,
+    DATE,
+    LOG_ID,
+    UPDATED_AT,
+    call,
+    created,
+    deleted,
+    log,
+    path_of,
+    streamed,
+    text,
+    updated,
+    user,
+)
+
+
+def meaning(event):
+    """The one thing that an event means."""
+    [found] = read(text(event))
+    return found
+
+
+# Whose change
+
+
+def test_an_update_is_the_user_in_the_answer():
+    profile = user("auth0|ada", user_metadata={"plan": "gold"})
+    change = meaning(updated(profile, request={"user_metadata": {"plan": "other", "gone": None}}))
+    assert isinstance(change, Snapshot)
+    assert (change.user_id, change.event_id, change.source) == ("auth0|ada", LOG_ID, "auth0.logs")
+    assert change.updated_at == "2023-07-11T16:30:53.231000Z"
+    assert bytes(change.profile).decode() == text(profile)
+
+
+def test_a_creation_is_the_user_in_the_answer():
+    assert meaning(created(user("auth0|ada"))).user_id == "auth0|ada"
+
+
+def test_put_is_an_update_in_whatever_case():
+    assert meaning(call("PUT", path_of("auth0|ada"), user())).user_id == "auth0|ada"
+    assert meaning(call("PATCH", path_of("auth0|ada") + "/", user())).user_id == "auth0|ada"
+
+
+def test_a_deletion_is_the_user_in_the_path():
+    change = meaning(deleted("auth0|ada"))
+    assert isinstance(change, Tombstone)
+    assert (change.user_id, change.event_id) == ("auth0|ada", LOG_ID)
+    assert change.deleted_at == change.updated_at == "2023-07-11T16:30:53.250000Z"
+
+
+def test_a_deletion_answered_by_a_body_is_still_the_user_in_the_path():
+    assert meaning(call("delete", path_of("auth0|ada"), user("auth0|other"), status=200)).user_id == "auth0|ada"
+
+
+def test_the_body_wins_over_the_path():
+    assert meaning(updated(user("auth0|body"), path=path_of("auth0|path"))).user_id == "auth0|body"
+
+
+@pytest.mark.parametrize(
+    ("segment", "user_id"),
+    [
+        ("auth0%7C1", "auth0|1"),
+        ("auth0%7c1", "auth0|1"),
+        ("auth0|1", "auth0|1"),
+        ("auth0%257C1", "auth0%7C1"),
+        ("samlp|conn|a@b", "samlp|conn|a@b"),
+        ("samlp%7Cconn%7Ca%40b.example", "samlp|conn|a@b.example"),
+        ("oidc%7Cconn%7Ca%2Fb", "oidc|conn|a/b"),
+        ("oidc%7Cconn%7Ca%252Fb", "oidc|conn|a%2Fb"),
+        ("auth0%7Ca+b%20c", "auth0|a+b c"),
+        ("ad%7C%C3%A9", "ad|é"),
+        ("ad|é", "ad|é"),
+        ("%E2%82%AC%7C100%25", "€|100%"),
+    ],
+)
+@pytest.mark.parametrize("tail", ["", "/", "?client_id=x/y"])
+def test_the_path_is_decoded_exactly_once(segment, user_id, tail):
+    assert meaning(call("delete", f"/api/v2/users/{segment}{tail}", {}, status=204)).user_id == user_id
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30))
+@example("a%2Fb")
+@example("../x?y#z")
+def test_any_id_survives_the_path(user_id):
+    assume("\ufffd" not in user_id)
+    assert meaning(deleted(user_id)).user_id == user_id
+
+
+@pytest.mark.parametrize("description", ["Delete a User", "Update a User", "", "Benutzer löschen", 'x"y'])
+def test_the_description_plays_no_part(description):
+    assert isinstance(meaning(updated(user(), description=description)), Snapshot)
+    assert isinstance(meaning(deleted("a|1", description=description)), Tombstone)
+    other = call("post", "/api/v2/clients", {"user_id": "x"}, description=description)
+    assert isinstance(meaning(other), Ignored)
+
+
+# What changes no profile
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/api/v2/users/a%7C1"),
+        ("post", "/api/v2/users/a%7C1"),
+        ("get", "/api/v2/users"),
+        ("delete", "/api/v2/users"),
+        ("patch", "/api/v2/users/"),
+        ("post", "/api/v2/users/a%7C1/roles"),
+        ("delete", "/api/v2/users/a%7C1/roles"),
+        ("put", "/api/v2/users/a%7C1/authentication-methods"),
+        ("delete", "/api/v2/users/a%7C1/multifactor/duo"),
+        ("post", "/api/v2/users/a%7C1/recovery-code-regeneration"),
+        ("patch", "/api/v2/clients/a"),
+        ("patch", "/api/v2/organizations/o/members"),
+        ("patch", "/v2/users/a"),
+        ("patch", "/x/api/v2/users/a"),
+        ("patch", "/api/v2/users-by-email/a"),
+        ("", ""),
+    ],
+)
+def test_other_calls_are_ignored(method, path):
+    assert meaning(call(method, path, user())) == Ignored("api call that changes no profile")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 304, 0])
+def test_failed_calls_are_ignored(status):
+    for event in (updated(user(), status=status), created(user()), deleted("a|1")):
+        event["detail"]["data"]["details"]["response"]["statusCode"] = status
+        assert meaning(event) == Ignored("api call that failed")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"details": {}},
+        {"details": []},
+        {"details": ["x", {"y": 1}]},
+        {"details": "text"},
+        {"details": None},
+        {"details": 5.5},
+        {"details": {"request": "GET /x", "response": ["y"]}},
+        {"details": {"request": {"method": 5, "path": {}}, "response": {"statusCode": "200"}}},
+        {"date": 5, "user_id": 7, "description": []},
+        {"user_id": None, "log_id": 5},
+        {"object": [], "details": True},
+    ],
+)
+@pytest.mark.parametrize("kind", ["fp", "seacft", "limit_wc", "a type of next year"])
+def test_other_log_types_are_ignored_whatever_their_shape(kind, data):
+    assert meaning(log(kind, **data)) == Ignored(f"type {kind}")
+
+
+def test_the_published_wrong_shape_is_refused():
+    with pytest.raises(errors.UnknownShape):
+        read(text(WRONG_SHAPE))
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_poison(name):
+    body, reason = POISON[name]
+    with pytest.raises(errors.Poison) as raised:
+        read(body)
+    assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize("name", GOOD_ENOUGH)
+def test_good_enough(name):
+    expected = GOOD_ENOUGH[name]
+    [change] = read(expected.body)
+    assert change.user_id == expected.user_id
+    assert (json.loads(bytes(change.profile).decode()).get("user_metadata") or {}) == expected.metadata
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 7))
+def test_a_message_of_any_depth_is_read_or_refused(depth):
+    body = text(updated(user(x="@@"))).replace('"@@"', "[" * depth + "]" * depth)
+    try:
+        [change] = read(body)
+    except errors.TooDeep:
+        return
+    assert change.user_id == "auth0|ada"
+
+
+@pytest.mark.parametrize("answer", [ABSENT, None, {}, [], "", 0, "ok", [user()], {"user_id": "auth0|ada"}])
+def test_an_answer_without_the_user_still_names_it(answer):
+    assert meaning(call("patch", path_of("auth0|ada"), answer)) == Signal("auth0|ada", "sapi")
+
+
+@pytest.mark.parametrize(("size", "fits"), [(MAX_USER_ID_BYTES, True), (MAX_USER_ID_BYTES + 2, False)])
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_the_longest_user_id(size, letter, fits):
+    event = deleted(letter * (size // len(letter.encode())))
+    if fits:
+        assert len(meaning(event).user_id.encode()) == size
+    else:
+        with pytest.raises(errors.NoUserId):
+            meaning(event)
+
+
+# Events that name a user without carrying it
+
+
+@pytest.mark.parametrize("kind", ["s", "ss", "sce", "scp", "sv", "sscim", "gd_unenroll"])
+def test_a_signal_names_its_user(kind):
+    assert meaning(log(kind, user_id="auth0|ada", details=["odd"])) == Signal("auth0|ada", kind)
+
+
+@pytest.mark.parametrize("user_id", ["", None, ABSENT])
+def test_a_signal_without_a_user_is_ignored(user_id):
+    assert isinstance(meaning(log("s", user_id=user_id)), Ignored)
+
+
+@pytest.mark.parametrize(("named", "user_id"), [("5f7c", "auth0|5f7c"), ("samlp|c|a@b", "samlp|c|a@b")])
+def test_the_notice_of_a_deletion_names_the_user_in_its_description(named, user_id):
+    assert meaning(log("sdu", user_id="", description=f"user_id: {named}")) == Signal(user_id, "sdu")
+
+
+# Linked accounts
+
+
+def test_linking_ends_the_other_identities():
+    identities = [{"provider": "auth0", "user_id": "1"}, {"provider": "google-oauth2", "user_id": 22}]
+    signal, end = read(text(call("post", "/api/v2/users/auth0%7C1/identities", identities, status=201)))
+    assert signal == Signal("auth0|1", "linked")
+    assert isinstance(end, Tombstone)
+    assert (end.user_id, end.deleted_at) == ("google-oauth2|22", "2023-07-11T16:30:53.250000Z")
+
+
+def test_unlinking_names_both():
+    path = "/api/v2/users/auth0%7C1/identities/samlp/conn%7Ca%252F"
+    assert set(read(text(call("delete", path, [])))) == {
+        Signal("auth0|1", "unlinked"),
+        Signal("samlp|conn|a%2F", "unlinked"),
+    }
+
+
+# Event Streams
+
+
+@pytest.mark.parametrize("kind", ["user.created", "user.updated"])
+def test_a_streamed_user_is_a_snapshot(kind):
+    profile = user("auth0|ada", user_metadata={"plan": "gold"})
+    change = meaning(streamed(kind, profile))
+    assert isinstance(change, Snapshot)
+    assert (change.user_id, change.event_id, change.source) == ("auth0|ada", "evt_1", "auth0.events")
+    assert bytes(change.profile).decode() == text(profile)
+
+
+def test_a_streamed_deletion_is_a_tombstone():
+    gone = {"user_id": "auth0|ada", "deleted_at": "2025-01-29T11:33:53.542Z"}
+    change = meaning(streamed("user.deleted", gone, time="2025-01-29T11:33:54.000Z"))
+    assert isinstance(change, Tombstone)
+    assert (change.user_id, change.deleted_at) == ("auth0|ada", "2025-01-29T11:33:53.542000Z")
+
+
+def test_a_streamed_deletion_without_a_time_of_its_own_has_the_events():
+    assert meaning(streamed("user.deleted", {"user_id": "a|1"})).deleted_at == "2023-07-11T16:30:53.250000Z"
+
+
+def test_both_feeds_agree_on_the_order():
+    older, newer = user(updated_at="2023-07-11T16:30:53.231Z"), user(updated_at="2023-07-11T16:30:53.24Z")
+    assert meaning(updated(older)).version < meaning(streamed("user.updated", newer)).version
+    assert meaning(streamed("user.updated", older)).version < meaning(updated(newer)).version
+
+
+def test_events_that_test_a_stream_are_not_written():
+    assert meaning(streamed("user.created", user(), a0purpose="test")) == Ignored("test event")
+
+
+@pytest.mark.parametrize("kind", ["group.created", "organization.member.added", "next.year"])
+def test_other_streamed_events_are_ignored(kind):
+    assert meaning(streamed(kind, {"id": 5})) == Ignored(f"type {kind}")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (streamed("user.updated"), errors.UnknownShape),
+        (streamed("user.updated", user("")), errors.NoUserId),
+        (streamed("user.updated", user(updated_at="soon")), errors.BadTimestamp),
+        (streamed("user.updated", user(updated_at=5)), errors.UnknownShape),
+        (streamed("user.updated", []), errors.NoUserId),
+        (streamed("user.deleted", {}), errors.NoUserId),
+        (streamed("user.deleted", {"user_id": "a|1"}, time=None), errors.BadTimestamp),
+        (streamed(None, user()), errors.UnknownShape),
+    ],
+)
+def test_streamed_poison(event, reason):
+    with pytest.raises(errors.Poison) as raised:
+        meaning(event)
+    assert type(raised.value) is reason
+
+
+# Masked profiles
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"email": "***"},
+        {"email": "*********"},
+        {"name": "******"},
+        {"phone_number": "*****"},
+        {"email": "5f4dcc3b5aa765d61d8327deb882cf99"},
+    ],
+)
+def test_a_masked_profile_is_not_written(fields):
+    assert meaning(updated(user(**fields))) == Ignored("masked profile")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"email": ABSENT}, {"email": None}, {"email": ""}, {"nickname": "***"}, {"user_metadata": {"name": "***"}}],
+)
+def test_a_profile_is_not_masked_for_what_users_write_themselves(fields):
+    profile = {key: value for key, value in user(**fields).items() if value is not ABSENT}
+    assert isinstance(meaning(updated(profile)), Snapshot)
+
+
+def test_a_masked_profile_with_a_number_beyond_pythons_is_refused():
+    body = text(updated(user(email="***", name="@@"))).replace('"@@"', "1e400")
+    with pytest.raises(errors.UnknownShape):
+        read(body)
+
+
+# Ids and the order
+
+
+def test_an_empty_log_id_is_no_id():
+    event = updated(user(), log_id="")
+    assert meaning(event).event_id == event["id"]
+    event["detail"]["log_id"] = "outer"
+    assert meaning(event).event_id == "outer"
+    event["detail"]["data"]["log_id"] = "inner"
+    assert meaning(event).event_id == "inner"
+
+
+moments = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29))  # noqa: DTZ001 - the zone is drawn apart
+offsets = st.one_of(
+    st.none(),
+    st.just(UTC),
+    st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)).map(timezone),
+)
+
+
+def as_auth0_writes(at):
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+FORMS = [
+    as_auth0_writes,
+    lambda at: at.isoformat(),
+    lambda at: at.isoformat(" "),
+    lambda at: at.isoformat(timespec="seconds"),
+    lambda at: at.isoformat(timespec="milliseconds"),
+    lambda at: at.isoformat(timespec="microseconds"),
+    lambda at: at.isoformat(timespec="minutes"),
+    lambda at: at.date().isoformat(),
+    lambda at: "{}-W{:02}-{}".format(*at.isocalendar()) if at.isocalendar()[0] > 999 else at.isoformat(),
+    lambda at: at.isoformat(timespec="microseconds").replace("-", "").replace(":", "") if not at.tzinfo else "20230711",
+    lambda at: at.replace(tzinfo=None).isoformat(timespec="microseconds") + "123Z",
+    lambda at: at.replace(tzinfo=None).isoformat(timespec="milliseconds")[:-1] + "Z",
+    lambda at: at.replace(tzinfo=None).isoformat(timespec="milliseconds").replace(".", ",") + "z".upper(),
+]
+forms = st.sampled_from(FORMS)
+written = st.builds(lambda at, offset, form: form(at.replace(tzinfo=offset)), moments, offsets, forms)
+
+
+def as_python_reads(string):
+    moment = datetime.fromisoformat(string)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+@given(written)
+@example("2023-07-11T16:30:53.231Z")
+@example("2025-06-27T02:05:15.96Z")
+@example("2023-07-11T16:30:53Z")
+def test_an_instant_is_what_python_reads(string):
+    found = instant(string)
+    assert len(found) == 27
+    assert found.isascii()
+    assert found.endswith("Z")
+    assert datetime.fromisoformat(found) == as_python_reads(string)
+
+
+@given(written, written)
+def test_instants_sort_as_time_does(one, other):
+    assert (instant(one) < instant(other)) == (as_python_reads(one) < as_python_reads(other))
+    assert (instant(one) == instant(other)) == (as_python_reads(one) == as_python_reads(other))
+
+
+@pytest.mark.parametrize(
+    "string",
+    [
+        "",
+        "now",
+        "not-a-date",
+        "2023",
+        "2023-13-01",
+        "2023-02-29T00:00:00.000Z",
+        "2023-07-11T25:00:00.000Z",
+        "2023-07-11T16:60:00.000Z",
+        "0000-01-01T00:00:00.000Z",
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "10000-01-01T00:00:00.000Z",
+        "\uff12\uff10\uff12\uff13-07-11T16:30:53.231Z",
+        " 2023-07-11T16:30:53.231Z",
+        "2023-07-11T16:30:53.231Z\n",
+        "\ud800",
+        "1689093053",
+        "Tue, 11 Jul 2023 16:30:53 GMT",
+    ],
+)
+def test_what_is_no_time_has_no_place_in_the_order(string):
+    with pytest.raises(errors.BadTimestamp):
+        instant(string)
+
+
+@given(st.text())
+def test_any_text_is_a_time_or_refused(string):
+    with suppress(errors.BadTimestamp):
+        assert len(instant(string)) == 27
+
+
+# Few moments and ids, so that every part of the order decides in some examples.
+few = st.integers(0, 2).map(lambda n: f"2023-07-11T16:30:53.00{n}000Z")
+places = st.tuples(few, st.sampled_from("12"), few, st.sampled_from(["a", "b", "", "😀", "\ud800"]))
+
+
+@given(places, places)
+def test_versions_sort_as_their_parts_do(one, other):
+    def parts(place):
+        changed_at, rank, event_time, event_id = place
+        return changed_at, rank, event_time, blake2b(event_id.encode("utf-8", "replace"), digest_size=8).digest()
+
+    a, b = version(*one), version(*other)
+    assert len(a) == 74
+    assert a.isascii()
+    assert (a < b) == (parts(one) < parts(other))
+    assert (a == b) == (parts(one) == parts(other))
+
+
+def test_a_tombstone_is_newer_than_a_snapshot_of_the_same_instant():
+    moment = "2023-07-11T16:30:53.231Z"
+    gone = meaning(deleted("a|1", date=moment, log_id="1"))
+    for log_id in ("0", "1", "2"):
+        late = meaning(updated(user("a|1", moment), date="2023-07-12T00:00:00.000Z", log_id=log_id))
+        assert late.version < gone.version
+
+
+def test_the_logs_time_decides_between_equal_snapshots():
+    first, second = (
+        meaning(updated(user(), date=f"2023-07-11T16:30:53.{ms}Z", log_id=i)) for ms, i in [(250, "b"), (251, "a")]
+    )
+    assert first.version < second.version
+
+
+@pytest.mark.parametrize("date", ["", "soon", None, ABSENT])
+def test_an_unreadable_log_time_costs_no_change(date):
+    assert meaning(updated(user(), date=date)).updated_at == instant(UPDATED_AT)
+
+
+def test_redeliveries_have_the_same_version():
+    again = updated(user()) | {"id": "another", "time": "2024-01-01T00:00:00Z"}
+    assert meaning(again).version == meaning(updated(user())).version
+    assert DATE[:19] in meaning(again).version

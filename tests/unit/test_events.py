@@ -1,0 +1,115 @@
+import json
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline import errors
+from pipeline.events import decode, event_type, storable
+from tests.bad_input import WRONG_SHAPE
+from tests.strategies import documents, log, nasty_text, streamed, text, updated, user
+
+PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def repaired(value):
+    """``value`` as every store can hold it, by Python's own means."""
+    match value:
+        case str():
+            joined = PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), value)
+            return re.sub("[\0\ud800-\udfff]", "\ufffd", joined)
+        case list():
+            return [repaired(item) for item in value]
+        case dict():
+            return {repaired(key): repaired(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+@given(documents())
+def test_storable_text_parses_to_the_value_with_bad_characters_replaced(value):
+    assert json.loads(storable(json.dumps(value).encode())) == repaired(value)
+
+
+@given(st.text(), documents())
+def test_storable_leaves_everything_else_byte_for_byte(string, value):
+    value = [string, repaired(value)]
+    for escaped in (True, False):
+        given = json.dumps(value, ensure_ascii=escaped).encode()
+        if "\0" not in string:
+            assert storable(given) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (rb'"\u0000"', rb'"\ufffd"'),
+        (rb'"\\u0000"', rb'"\\u0000"'),
+        (rb'"\\\u0000"', rb'"\\\ufffd"'),
+        (rb'"\\\\u0000\\\\\ud800"', rb'"\\\\u0000\\\\\ufffd"'),
+        (rb'"\uD83D\uDE00"', rb'"\uD83D\uDE00"'),
+        (rb'"\uDE00\uD83D"', rb'"\ufffd\ufffd"'),
+        (rb'"\ud83d\ud83d\ude00"', rb'"\ufffd\ud83d\ude00"'),
+        (rb'"\ud83d\\ude00"', rb'"\ufffd\\ude00"'),
+        (rb'"\ud7ff\ue000\u0001\u00000"', rb'"\ud7ff\ue000\u0001\ufffd0"'),
+        (rb'{"\u0000": 1.50,  "b":1e400}', rb'{"\ufffd": 1.50,  "b":1e400}'),
+    ],
+)
+def test_storable_examples(given, kept):
+    assert storable(given) == kept
+
+
+@given(nasty_text, st.booleans())
+@example("\ud83d" + "\ude00", False)
+def test_a_message_with_any_text_is_read(string, escaped):
+    event = log("sapi", description=string, user_id="x", details={"response": {"statusCode": 1, "body": [string]}})
+    envelope = decode(json.dumps(event, ensure_ascii=escaped))
+    assert repaired(envelope.detail.data.description) == repaired(string)
+    assert json.loads(storable(bytes(envelope.detail.data.details.response.body))) == [repaired(string)]
+
+
+def test_the_users_json_stays_as_it_came():
+    body = text(updated(user(n="@@"))).replace('"@@"', '1.50 ,"m" : 1e400, "m":\t12345678901234567890123456789.0')
+    assert b'"n":1.50 ,"m" : 1e400, "m":\t12345678901234567890123456789.0' in bytes(
+        decode(body).detail.data.details.response.body
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", errors.NotJson),
+        ("nope", errors.NotJson),
+        (text(log()) + "x", errors.NotJson),
+        ("null", errors.UnknownShape),
+        ("{}", errors.UnknownShape),
+        (text(WRONG_SHAPE), errors.UnknownShape),
+        (text(log() | {"source": 5}), errors.UnknownShape),
+        (text(log() | {"detail": [log()["detail"]]}), errors.UnknownShape),
+        ("[" * 100_000, errors.UnknownShape),
+        ('{"source":' + "[" * 100_000, errors.UnknownShape),
+        ('{"x":' + "[" * 100_000, errors.TooDeep),
+    ],
+)
+def test_what_is_no_auth0_event_is_refused_whole(body, reason):
+    with pytest.raises(errors.Poison) as raised:
+        decode(body)
+    assert type(raised.value) is reason
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (text(log("fp", date=5)), "fp"),
+        (text(streamed("group.created", log_id=[])), "group.created"),
+        (text(log(["fp"])), None),
+        ("nope", None),
+        ("[]", None),
+        (text(WRONG_SHAPE), None),
+        ('{"source":"s","detail":{"data":{"type":"fp","x":' + "[" * 100_000, None),
+        (text(log("fp", date="\ud800")), "fp"),
+    ],
+)
+def test_the_type_is_found_whatever_the_rest_looks_like(body, kind):
+    assert event_type(body) == kind

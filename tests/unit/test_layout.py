@@ -1,0 +1,96 @@
+"""The imports follow the data: functions → (events → changes → batch) → sinks, as docs/architecture.md has it."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = {"errors", "settings", "telemetry"}
+MAY_IMPORT = {
+    "errors": set(),
+    "events": {"errors"},
+    "changes": {"errors", "events"},
+    "batch": {"errors", "changes"},
+    "schema": set(),
+    "settings": {"errors"},
+    "telemetry": {"errors", "batch"},
+    "sinks": {"errors", "settings", "changes"},
+    "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0"},
+    "archive": SHARED | {"events"},
+    "auth0": SHARED | {"events", "changes", "batch"},
+    "traffic": set(),
+}
+"""The rooms that run in the cloud, or must not depend on what does. The command and the local stack may use all."""
+
+PURE = ("errors", "events", "changes", "batch")
+WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
+
+
+def modules(room):
+    found = ROOT / "pipeline" / room
+    return sorted(found.rglob("*.py")) if found.is_dir() else [found.with_suffix(".py")]
+
+
+def imported(path):
+    """Every module that a file names in an import, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "pipeline":
+                yield from (f"pipeline.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def rooms():
+    package = ROOT / "pipeline"
+    return {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+
+
+def test_every_room_has_its_rule():
+    assert rooms() - set(MAY_IMPORT) == {"__init__", "packaging", "local", "cli"}
+
+
+@pytest.mark.parametrize("room", sorted(set(MAY_IMPORT) & rooms()))
+def test_imports_follow_the_data(room):
+    for path in modules(room):
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("pipeline.")}
+        assert ours - {room} <= MAY_IMPORT[room], path
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_pure_modules_do_no_io(room):
+    [path] = modules(room)
+    others = {name for name in imported(path) if name.split(".")[0] != "pipeline"}
+    assert {name for name in others if not any(f"{name}.".startswith(f"{pure}.") for pure in WITHOUT_IO)} == set()
+
+
+def loaded(code, *names, **env):
+    """Which of ``names`` a fresh interpreter has loaded after ``code``."""
+    code = f"import sys\n{code}\nprint(*({names!r} & sys.modules.keys()))".replace(f"{names!r}", repr(set(names)))
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PG", "SINK"))}
+    done = subprocess.run([sys.executable, "-c", code], env=clean | env, cwd=ROOT, capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+def test_the_postgres_function_loads_nothing_that_it_does_not_use():
+    heavy = {"sqlalchemy", "alembic", "boto3", "typer", "rich", "pipeline.schema", "pipeline.sinks.dynamodb"}
+    assert loaded("import pipeline.functions.sync, pipeline.sinks.postgres", *heavy) == set()
+
+
+def test_the_dynamodb_function_loads_nothing_that_it_does_not_use():
+    heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres"}
+    env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
+    code = "import pipeline.functions.sync; pipeline.functions.sync.sink()"
+    assert loaded(code, "boto3", *heavy, **env) == {"boto3"}
+
+
+def test_in_lambda_the_store_is_loaded_while_the_function_starts():
+    env = {"SINK": "postgres", "DATABASE_URL": "postgresql://nowhere.invalid/x", "AWS_LAMBDA_FUNCTION_NAME": "sync"}
+    assert loaded("import pipeline.functions.sync", "psycopg", **env) == {"psycopg"}
