@@ -66,7 +66,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str,
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     signals = collect(event["Records"])
-    run = _Run(signals, settings.Refresh.from_env(), sqs())
+    run = Run(signals, settings.Refresh.from_env(), sqs())
     try:
         run.fetch_all(fetcher(), deadline)
     except CredentialsRefused as error:
@@ -81,7 +81,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str,
     return {"batchItemFailures": [{"itemIdentifier": failure.message_id} for failure in given_back]}
 
 
-class _Run:
+class Run:
     """One batch: every user in it ends in exactly one of ``refreshed``, ``gone``, ``later`` and ``failed``."""
 
     def __init__(self, signals: Signals, refresh: settings.Refresh, client: "SQSClient") -> None:
@@ -165,7 +165,7 @@ class _Run:
             self.failed[user_id] = error
 
 
-def _count(run: _Run, given_back: int) -> None:
+def _count(run: Run, given_back: int) -> None:
     signals: Signals = run.signals
     counts = {
         "Refreshed": len(run.refreshed),

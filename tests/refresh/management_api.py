@@ -1,0 +1,163 @@
+"""A server on this machine that behaves like Auth0's Management API, as far as one user and a token go."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+CLIENT_ID, CLIENT_SECRET, DOMAIN = "client-1", "s3cret-of-client-1", "acme.eu.auth0.com"
+PREFIX = "/api/v2/users/"
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = MappingProxyType({})
+    seconds: float = 0
+
+
+class Request(NamedTuple):
+    at: float
+    path: str
+    user_id: str
+    status: int
+
+
+def user(user_id: str = "auth0|ada", updated_at: str = "2023-07-11T16:30:53.231Z", **fields: Any) -> bytes:
+    """A user's JSON with what a re-encoding would change: spaces, escapes, number forms, the order of keys."""
+    provider, _, identity = user_id.partition("|")
+    identities = fields.pop("identities", [{"provider": provider, "user_id": identity, "isSocial": False}])
+    known = {"user_id": user_id, "updated_at": updated_at, "email": "ada@acme.example", "identities": identities}
+    text = json.dumps(known | fields)
+    return text[:-1].encode() + rb', "user_metadata": {"n": 1.50e2, "s":"\u00e9\/", "z" : 1, "a": [ ]}, "x":null }'
+
+
+def error(status: int, name: str, code: str = "") -> bytes:
+    document = {"statusCode": status, "error": name, "message": f"{name} of ada@acme.example"}
+    return json.dumps(document | ({"errorCode": code} if code else {})).encode()
+
+
+class ManagementApi:
+    """Keeps ``users`` by id; ``next_answers`` and ``next_tokens`` replace the answers to the next requests."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, bytes] = {}
+        self.next_answers: deque[Answer] = deque()
+        self.always: dict[str, Answer] = {}
+        self.next_tokens: deque[Answer] = deque()
+        self.requests: list[Request] = []
+        self.token_forms: list[dict[str, str]] = []
+        self.tokens: set[str] = set()
+        self.secret = CLIENT_SECRET
+        self.expires_in = 86400
+        self.burst: tuple[float, int] | None = None
+        """(seconds, requests): the limit, as Auth0 keeps it, if there is one."""
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def asked(self) -> list[str]:
+        return [request.user_id for request in self.requests]
+
+    def add(self, user_id: str, **fields: Any) -> bytes:
+        self.users[user_id] = user(user_id, **fields)
+        return self.users[user_id]
+
+    def _token(self, form: dict[str, str]) -> Answer:
+        self.token_forms.append(form)
+        if self.next_tokens:
+            return self.next_tokens.popleft()
+        expected = {
+            "grant_type": "client_credentials",
+            "client_id": CLIENT_ID,
+            "client_secret": self.secret,
+            "audience": f"https://{DOMAIN}/api/v2/",
+        }
+        if form != expected:
+            return Answer(401, b'{"error":"access_denied","error_description":"Unauthorized"}')
+        token = f"token-{len(self.token_forms)}"
+        self.tokens.add(token)
+        answer = {"access_token": token, "expires_in": self.expires_in, "scope": "read:users", "token_type": "Bearer"}
+        return Answer(200, json.dumps(answer).encode())
+
+    def _user(self, path: str, authorization: str) -> Answer:
+        user_id = unquote(path.removeprefix(PREFIX))
+        answer = self._answer(user_id, authorization)
+        self.requests.append(Request(time.monotonic(), path, user_id, answer.status))
+        return answer
+
+    def _answer(self, user_id: str, authorization: str) -> Answer:
+        if authorization.removeprefix("Bearer ") not in self.tokens:
+            return Answer(401, error(401, "Unauthorized"))
+        if self.burst is not None:
+            seconds, most = self.burst
+            now = time.monotonic()
+            recent = [r.at for r in self.requests if r.status != 429 and now - r.at < seconds]
+            if len(recent) >= most:
+                reset = str(int(time.time() + seconds) + 1)
+                headers = {"X-RateLimit-Limit": str(most), "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+                return Answer(429, error(429, "Too Many Requests", "too_many_requests"), headers)
+        if self.next_answers:
+            return self.next_answers.popleft()
+        if user_id in self.always:
+            return self.always[user_id]
+        if user_id in self.users:
+            return Answer(200, self.users[user_id])
+        return Answer(404, error(404, "Not Found", "inexistent_user"))
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with api._lock:
+                    if self.path.startswith(PREFIX) and "/" not in self.path.removeprefix(PREFIX):
+                        answer = api._user(self.path, self.headers.get("Authorization", ""))
+                    else:
+                        answer = Answer(404, error(404, "Not Found"))
+                self._send(answer)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                with api._lock:
+                    if self.path == "/oauth/token":
+                        answer = api._token({name: values[0] for name, values in parse_qs(body).items()})
+                    else:
+                        answer = Answer(404, error(404, "Not Found"))
+                self._send(answer)
+
+            def _send(self, answer: Answer) -> None:
+                time.sleep(answer.seconds)
+                try:
+                    self.send_response(answer.status)
+                    for name, value in answer.headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Type", "application/json; charset=utf-8")
+                    self.send_header("Content-Length", str(len(answer.body)))
+                    self.end_headers()
+                    self.wfile.write(answer.body)
+                except OSError:
+                    self.close_connection = True  # the client gave up waiting
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
+                pass
+
+        return Handler

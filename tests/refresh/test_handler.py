@@ -1,0 +1,327 @@
+import io
+import json
+import math
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pipeline import telemetry
+from pipeline.auth0 import envelope
+from pipeline.auth0.envelope import Deferred, deferral
+from pipeline.auth0.errors import CredentialsRefused
+from pipeline.changes import Signal, Snapshot, Tombstone, read
+from pipeline.functions import refresh
+
+from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi, error
+from .support import DYNAMODB, POSTGRES, REFRESH, Context, Sqs, login, records, unlink
+
+RATE = 50
+
+
+@pytest.fixture
+def sqs(auth0: ManagementApi, monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    """A function as it is deployed, but for the queues."""
+    environment = {
+        "AUTH0_DOMAIN": DOMAIN,
+        "AUTH0_BASE_URL": auth0.url,
+        "AUTH0_CLIENT_ID": CLIENT_ID,
+        "AUTH0_CLIENT_SECRET": CLIENT_SECRET,
+        "REFRESH_QUEUE_URL": REFRESH,
+        "SINK_QUEUE_URLS": f"{POSTGRES},{DYNAMODB}",
+        "REFRESH_RATE": str(RATE),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    queue = Sqs()
+    monkeypatch.setattr(refresh, "sqs", lambda: queue)
+    monkeypatch.setattr("pipeline.auth0.fetcher.PAUSE", 0.05)
+    monkeypatch.setattr("pipeline.auth0.queues.PAUSE", 0.01)
+    refresh.fetcher.cache_clear()
+    return queue
+
+
+def handle(event: dict[str, Any], seconds: float = 60) -> list[str]:
+    """The ids that are given back to SQS."""
+    answer = refresh.handler(event, Context(seconds))
+    assert set(answer) == {"batchItemFailures"}
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def deferred(sqs: Sqs) -> dict[str, tuple[int, Deferred]]:
+    """User id to delay and memory of each signal that went back to the queue."""
+    found = {}
+    for entry in sqs.entries(REFRESH):
+        (signal,) = read(entry["MessageBody"])
+        memory = deferral(entry["MessageBody"])
+        assert isinstance(signal, Signal)
+        assert memory is not None
+        assert signal.user_id not in found
+        found[signal.user_id] = (entry["DelaySeconds"], memory)
+    return found
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    (line,) = lines
+    assert line["function"] == "refresh"
+    names = ("Refreshed", "Gone", "Deferred", "Coalesced", "Failed", "Ignored")
+    return {name: int(line[name][0]) for name in names}
+
+
+def test_users_go_to_every_sink_as_auth0_wrote_them(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bodies = {user_id: auth0.add(user_id) for user_id in ("auth0|ada", "samlp|conn|a/b c")}
+    event = records([login("auth0|ada"), login("samlp|conn|a/b c"), login("auth0|ada"), login("auth0|nobody")])
+    assert handle(event) == []
+    assert sorted(auth0.asked()) == ["auth0|ada", "auth0|nobody", "samlp|conn|a/b c"]
+    for url in (POSTGRES, DYNAMODB):
+        changes = [change for body in sqs.bodies(url) for change in read(body)]
+        assert {c.user_id: bytes(c.profile) for c in changes if isinstance(c, Snapshot)} == bodies
+        (gone,) = (change for change in changes if isinstance(change, Tombstone))
+        assert gone.user_id == "auth0|nobody"
+    assert sqs.bodies(POSTGRES) == sqs.bodies(DYNAMODB)
+    assert metrics(capsys) == {
+        "Refreshed": 2,
+        "Gone": 1,
+        "Deferred": 0,
+        "Coalesced": 1,
+        "Failed": 0,
+        "Ignored": 0,
+    }
+
+
+def test_an_answer_about_another_user_is_that_users_and_ends_the_linked_one(auth0: ManagementApi, sqs: Sqs) -> None:
+    identities = [{"provider": "auth0", "user_id": "ada"}, {"provider": "google-oauth2", "user_id": "115"}]
+    auth0.users["google-oauth2|115"] = auth0.users["ada"] = auth0.add("auth0|ada", identities=identities)
+    assert handle(records([login("google-oauth2|115"), login("ada")])) == []
+    changes = [change for body in sqs.bodies(POSTGRES) for change in read(body)]
+    assert [(type(change), change.user_id) for change in changes] == [  # type: ignore[union-attr]
+        (Snapshot, "auth0|ada"),
+        (Tombstone, "google-oauth2|115"),
+        (Snapshot, "auth0|ada"),
+    ]
+
+
+def test_both_sides_of_an_unlink_are_fetched(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.add("auth0|ada")
+    auth0.add("google-oauth2|115")
+    assert handle(records([unlink("auth0|ada", "google-oauth2", "115")])) == []
+    assert auth0.asked() == ["auth0|ada", "google-oauth2|115"]
+    assert len(sqs.bodies(POSTGRES)) == 2
+
+
+def test_the_rate_is_kept_from_one_batch_to_the_next(
+    auth0: ManagementApi, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRESH_RATE", "20")
+    for start in (0, 5):
+        handle(records([login(f"auth0|{number}") for number in range(start, start + 5)]))
+    assert len(auth0.requests) == 10
+    times = [request.at for request in auth0.requests]
+    assert times[-1] - times[0] >= 9 / 20 - 0.05
+    assert max(sum(start <= at < start + 0.25 for at in times) for start in times) <= 6
+
+
+def test_a_long_limit_sends_signals_back_and_acknowledges_the_messages(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        auth0.add(f"auth0|{number}")
+    auth0.next_answers += [Answer(200, auth0.users["auth0|0"]), Answer(429, headers={"Retry-After": "120"})]
+    sent = time.time() - 1000
+    event = records([login(f"auth0|{number}") for number in (0, 1, 2, 3, 1)], sent_at=sent)
+    assert handle(event) == []
+    assert auth0.asked() == ["auth0|0", "auth0|1"]
+    back = deferred(sqs)
+    assert set(back) == {"auth0|1", "auth0|2", "auth0|3"}
+    assert {memory for _, memory in back.values()} == {Deferred(int(sent * 1000), 1)}
+    assert all(119 <= delay <= 121 for delay, _ in back.values())
+    assert metrics(capsys) == {
+        "Refreshed": 1,
+        "Gone": 0,
+        "Deferred": 3,
+        "Coalesced": 1,
+        "Failed": 0,
+        "Ignored": 0,
+    }
+
+    # The next batch knows of the limit and does not ask.
+    assert handle(records([login("auth0|9")])) == []
+    assert len(auth0.requests) == 2
+    assert 110 <= deferred(sqs)["auth0|9"][0] <= 120
+
+
+def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.add("auth0|ada")
+    reset = math.ceil(time.time() + 1.2)
+    auth0.next_answers.append(Answer(429, headers={"X-RateLimit-Reset": str(reset)}))
+    assert handle(records([login()])) == []
+    assert time.time() >= reset
+    assert [request.status for request in auth0.requests] == [429, 200]
+    assert len(sqs.bodies(POSTGRES)) == 1
+
+
+def test_a_limit_like_auth0s_is_lived_with(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.burst = (1.0, 2)
+    for number in range(6):
+        auth0.add(f"auth0|{number}")
+    assert handle(records([login(f"auth0|{number}") for number in range(6)])) == []
+    done = {change.user_id for body in sqs.bodies(POSTGRES) for change in read(body)}  # type: ignore[union-attr]
+    assert done | set(deferred(sqs)) == {f"auth0|{number}" for number in range(6)}
+    assert len(done) >= 4
+
+
+def test_each_deferral_waits_longer_up_to_what_sqs_can_delay(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.next_answers.append(Answer(429, headers={"Retry-After": "11"}))
+    now = int(time.time() * 1000)
+    bodies = [envelope.signal(f"auth0|{times}", Deferred(now, times)) for times in (0, 3, 6, 9, 12, 60)]
+    assert handle(records(bodies)) == []
+    delays = {memory.times: delay for delay, memory in deferred(sqs).values()}
+    assert delays == {1: 11, 4: 12, 7: 65, 10: 513, 13: 900, 61: 900}
+
+
+def test_an_outage_is_tried_three_times_for_two_users_and_then_waited_out(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auth0.next_answers += [Answer(503)] * 100
+    assert handle(records([login(f"auth0|{number}") for number in range(5)])) == []
+    assert auth0.asked() == ["auth0|0"] * 3 + ["auth0|1"] * 3
+    back = deferred(sqs)
+    assert len(back) == 5
+    assert all(30 <= delay <= 31 for delay, _ in back.values())
+    assert metrics(capsys)["Deferred"] == 5
+
+
+def test_users_that_auth0_cannot_answer_do_not_hold_up_others(auth0: ManagementApi, sqs: Sqs) -> None:
+    broken = ["auth0|broken", "auth0|defect"]
+    auth0.always |= dict.fromkeys(broken, Answer(500))
+    users = [f"auth0|{number}" for number in range(4)]
+    for user_id in users:
+        auth0.add(user_id)
+    order = [users[0], broken[0], users[1], broken[1], *users[2:]]
+    assert handle(records([login(user_id) for user_id in order])) == []
+    assert [change.user_id for body in sqs.bodies(POSTGRES) for change in read(body)] == users  # type: ignore[union-attr]
+    assert set(deferred(sqs)) == set(broken)
+
+
+def test_the_function_stops_before_its_time_ends_and_sends_the_rest_back(auth0: ManagementApi, sqs: Sqs) -> None:
+    for number in range(10):
+        auth0.always[f"auth0|{number}"] = Answer(404, error(404, "Not Found", "inexistent_user"), seconds=0.4)
+    begun = time.monotonic()
+    assert handle(records([login(f"auth0|{number}") for number in range(10)]), seconds=refresh.RESERVE + 2) == []
+    assert time.monotonic() - begun < 2.5
+    done = {change.user_id for body in sqs.bodies(POSTGRES) for change in read(body)}  # type: ignore[union-attr]
+    assert 2 <= len(done) <= 4
+    assert set(deferred(sqs)) == {f"auth0|{number}" for number in range(10)} - done
+    assert all(delay <= 2 for delay, _ in deferred(sqs).values())
+
+
+def test_a_function_without_time_asks_for_nothing(auth0: ManagementApi, sqs: Sqs) -> None:
+    assert handle(records([login()]), seconds=refresh.RESERVE / 2) == []
+    assert auth0.requests == []
+    assert set(deferred(sqs)) == {"auth0|ada"}
+
+
+def test_a_signal_that_was_deferred_for_too_long_fails(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auth0.next_answers.append(Answer(429, headers={"Retry-After": "120"}))
+    old = int((time.time() - 4 * 24 * 3600 - 60) * 1000)
+    bodies = [envelope.signal("auth0|old", Deferred(old, 400)), login("auth0|new")]
+    assert handle(records(bodies)) == ["m-0"]
+    assert set(deferred(sqs)) == {"auth0|new"}
+    counted = metrics(capsys)
+    assert (counted["Failed"], counted["Deferred"]) == (1, 1)
+
+
+def test_an_old_signal_is_fetched_all_the_same(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.add("auth0|old")
+    assert handle(records([envelope.signal("auth0|old", Deferred(1, 400))])) == []
+    assert len(sqs.bodies(POSTGRES)) == 1
+
+
+def test_a_signal_that_cannot_be_sent_back_fails(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.next_answers.append(Answer(429, headers={"Retry-After": "120"}))
+    sqs.fails = lambda url, entry: ("InternalError", False) if url == REFRESH else None
+    assert handle(records([login(), login()])) == ["m-0", "m-1"]
+    assert len(sqs.batches[REFRESH]) == 3
+
+
+def test_a_sink_queue_that_does_not_take_a_user_fails_that_user_only(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auth0.add("auth0|ada")
+    auth0.add("auth0|eve")
+    sqs.fails = lambda url, entry: (
+        ("InternalError", False) if url == DYNAMODB and "auth0|ada" in entry["MessageBody"] else None
+    )
+    assert handle(records([login("auth0|ada"), login("auth0|eve")])) == ["m-0"]
+    assert len(sqs.bodies(POSTGRES)) == 2
+    assert len(sqs.bodies(DYNAMODB)) == 1
+    counted = metrics(capsys)
+    assert (counted["Refreshed"], counted["Failed"]) == (1, 1)
+
+
+def test_large_users_are_sent_within_the_limit_of_a_batch(auth0: ManagementApi, sqs: Sqs) -> None:
+    for number in range(5):
+        auth0.add(f"auth0|{number}", app_metadata={"x": "y" * 120_000})
+    assert handle(records([login(f"auth0|{number}") for number in range(5)])) == []
+    assert [len(batch) for batch in sqs.batches[POSTGRES]] == [2, 2, 1]
+
+
+def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs) -> None:
+    auth0.add("auth0|ada")
+    auth0.always["bare"] = Answer(400, error(400, "Bad Request", "invalid_uri"))
+    assert sorted(handle(records(["{", login(), login("bare")]))) == ["m-0", "m-2"]
+    assert len(sqs.bodies(POSTGRES)) == 1
+
+
+def test_messages_that_name_no_user_to_fetch_are_counted(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert handle(records([envelope.updated(auth0.add("auth0|ada"), datetime.now(UTC))])) == []
+    assert (auth0.requests, sqs.batches) == ([], {})
+    assert metrics(capsys)["Ignored"] == 1
+
+
+def test_refused_credentials_raise_and_a_rotated_secret_is_read_at_the_next_delivery(
+    auth0: ManagementApi, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth0.add("auth0|ada")
+    auth0.secret = "rotated"
+    with pytest.raises(CredentialsRefused, match="check the application's id and secret"):
+        handle(records([login()]))
+    assert sqs.batches == {}
+    monkeypatch.setenv("AUTH0_CLIENT_SECRET", "rotated")
+    assert handle(records([login()])) == []
+    assert len(sqs.bodies(POSTGRES)) == 1
+
+
+def test_logs_and_metrics_hold_no_personal_data_and_no_secret(
+    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auth0.add("auth0|grace-hopper")
+    auth0.always["auth0|broken-hopper"] = Answer(500, error(500, "Internal Server Error of auth0|broken-hopper"))
+    auth0.always["odd-hopper"] = Answer(400, error(400, "Bad Request of odd-hopper", "invalid_uri"))
+    written = io.StringIO()
+    handler = telemetry.logger.registered_handler
+    assert hasattr(handler, "setStream")
+    before = handler.setStream(written)
+    try:
+        bodies = [login(f"{name}-hopper") for name in ("auth0|grace", "auth0|broken", "odd", "auth0|gone")]
+        assert handle(records([*bodies, "{hopper"])) == ["m-4", "m-2"]
+        auth0.secret = "rotated"
+        auth0.tokens.clear()
+        with pytest.raises(CredentialsRefused):
+            handle(records(bodies))
+    finally:
+        handler.setStream(before)
+    text = written.getvalue() + capsys.readouterr().out
+    assert text.count('"message not refreshed"') == 2
+    assert '"batch not fetched"' in text
+    assert telemetry.pseudonym("odd-hopper") in text
+    for private in ("hopper", "ada@acme.example", CLIENT_SECRET, "token-", "Bearer", "rotated"):
+        assert private not in text
