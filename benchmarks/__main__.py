@@ -13,20 +13,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gin, imports
+from benchmarks import gin, history, imports
 from benchmarks import postgres as sync
 from pipeline.local import postgres
 
 OUTPUT = Path("build/bench.json")
+ALL = ("sync", "history", "gin", "imports")
 
 
 def main() -> None:
     """Run the benchmarks that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
-    parser.add_argument("--only", choices=("sync", "imports", "gin"), action="append")
+    parser.add_argument("--only", choices=ALL, action="append")
     arguments = parser.parse_args()
-    wanted = arguments.only or ["sync", "imports", "gin"]
+    wanted = arguments.only or ALL
     logging.disable(logging.CRITICAL)
     figures: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count()}
     # The handler's metrics are lines on standard output; there they would drown the figures.
@@ -39,6 +40,11 @@ def main() -> None:
                 url = postgres.database_url(server.url, "bench")
                 figures["sync"] = sync.run(url, (10, 100, 1000), arguments.rounds)
                 _print_sync(figures["sync"], screen)
+            if "history" in wanted:
+                postgres.create_database(server.url, "history")
+                url = postgres.database_url(server.url, "history")
+                figures["history"] = history.run(url, (10, 100, 1000), arguments.rounds)
+                _print_history(figures["history"], screen)
             if "gin" in wanted:
                 postgres.create_database(server.url, "gin")
                 figures["gin"] = gin.run(postgres.database_url(server.url, "gin"), arguments.rounds)
@@ -66,6 +72,13 @@ def _print_sync(figures: dict[str, Any], screen: Any) -> None:
         rates, ratios = result["events_per_second"], result["handler_vs"]
         _print(f"{size:>8}" + "".join(f"{rates[name]:>14,}" for name in names), screen)
         _print(f"{'handler':>8}{'':>14}" + "".join(f"{ratios[name]:>13}x" for name in names[1:]), screen)
+
+
+def _print_history(figures: dict[str, Any], screen: Any) -> None:
+    for size, result in figures["batches"].items():
+        off, on = result["events_per_second"]["off"], result["events_per_second"]["on"]
+        _print(f"history, batches of {size}: off {off:,} events/s, on {on:,}: {result['cost']}x the time", screen)
+    _print(f"history: {figures['bytes_per_change']:,} bytes per change, indexes included", screen)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Runs migrations: one at a time in a database, each in its own transaction, none waiting long for a lock."""
 
+import time
+
 from alembic import context
 from sqlalchemy import Connection, text
 
 from pipeline.functions.migrate import engine
-from pipeline.schema import LIVE_USERS, SCHEMA, metadata  # noqa: F401
+from pipeline.schema import SCHEMA, metadata
 from pipeline.settings import Database
 
 LOCK = f"hashtext('{SCHEMA}-sync migrations')"
@@ -12,8 +14,12 @@ LOCK = f"hashtext('{SCHEMA}-sync migrations')"
 
 def run(connection: Connection) -> None:
     """Migrate on ``connection``, which holds no transaction."""
-    # A session lock: it outlives the transactions of single migrations, and two deploys at once take turns.
-    connection.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
+    # A session lock: it outlives the transactions of single migrations, and two deploys at once take turns. Asked for
+    # again and again, because who waits inside a statement holds a snapshot, which an index that is being created
+    # concurrently by the other deploy would wait for in turn.
+    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({LOCK})")):
+        connection.rollback()
+        time.sleep(0.5)
     try:
         # After the lock is taken, so that waiting for another deploy is not cut short. A migration that cannot have
         # its table lock soon gives up rather than queue every reader and writer up behind it.

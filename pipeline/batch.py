@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from pipeline.changes import Change, Meaning, Outcome, Signal, Snapshot, Tombstone, read
+from pipeline.changes import Change, HistoryEntry, Meaning, Outcome, Signal, Snapshot, Tombstone, history_entry, read
 from pipeline.errors import Poison, SyncError
 
 
@@ -44,6 +44,8 @@ class Batch(Struct):
     """User id to the newest change of the user."""
     deliveries: dict[str, list[tuple[str, str]]] = {}
     """User id to (message id, version) of every message about the user: they share the fate of the newest."""
+    entries: dict[tuple[str, str], HistoryEntry] = {}
+    """Where history is kept: every change of the batch once, by user id and version."""
     unread: list[Failure] = []
     signals: dict[str, int] = {}
     """Cause to number."""
@@ -55,9 +57,17 @@ class Batch(Struct):
         """What to apply: sorted by user id, so that concurrent writers lock rows in one order."""
         return [self.newest[user_id] for user_id in sorted(self.newest)]
 
+    @property
+    def history(self) -> list[HistoryEntry]:
+        """What to record, in the order in which concurrent writers lock it."""
+        return [self.entries[key] for key in sorted(self.entries)]
 
-def collect(records: Sequence[Mapping[str, Any]]) -> Batch:
-    """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user."""
+
+def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> Batch:
+    """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user.
+
+    With ``history``, what the superseded ones were is kept too, and who made each.
+    """
     batch = Batch(received=len(records))
     for record in records:
         message_id = record["messageId"]
@@ -68,6 +78,8 @@ def collect(records: Sequence[Mapping[str, Any]]) -> Batch:
             continue
         for meaning in meanings:
             _add(batch, message_id, meaning)
+            if history and isinstance(meaning, Snapshot | Tombstone):
+                batch.entries[meaning.user_id, meaning.version] = history_entry(meaning, record["body"])
     return batch
 
 
@@ -96,11 +108,15 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     """
     failures = list(batch.unread)
     counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=sum(batch.signals.values()))
-    for user_id, messages in batch.deliveries.items():
+    for user_id, delivered in batch.deliveries.items():
+        messages = delivered
         error = outcome.failed.get(user_id)
         if error is not None:
             failures += [Failure(message_id, error, user_id) for message_id, _ in messages]
             continue
+        if outcome.unrecorded:
+            failures += _unrecorded(outcome, user_id, delivered)
+            messages = [message for message in delivered if (user_id, message[1]) not in outcome.unrecorded]
         if user_id in outcome.duplicate:
             counts.duplicate += 1
         elif user_id in outcome.stale:
@@ -115,3 +131,9 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
     counts.retried = len(failures) - counts.poison
     return failures, counts
+
+
+def _unrecorded(outcome: Outcome, user_id: str, messages: Sequence[tuple[str, str]]) -> list[Failure]:
+    """The messages that history refused, of a user whose newest change it took."""
+    errors = [(message_id, outcome.unrecorded.get((user_id, version))) for message_id, version in messages]
+    return [Failure(message_id, error, user_id) for message_id, error in errors if error is not None]

@@ -7,14 +7,13 @@ itself (``Signal``), or nothing to the mirror (``Ignored``).
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from pipeline import errors
-from pipeline.events import Data, Details, Envelope, Request, Response, decode, event_type, storable
+from pipeline.events import NULL, Data, Details, Envelope, Request, Response, caller, decode, event_type, storable
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
@@ -44,6 +43,26 @@ class Tombstone(Struct, frozen=True, gc=False):
     deleted_at: str
 
 
+class HistoryEntry(Struct, frozen=True, gc=False):
+    """A user's metadata as of one change, and who made it. Encoded as it is, it is a row for Postgres.
+
+    ``Raw`` fields are JSON text as Auth0 sent it, ``null`` where there is nothing.
+    """
+
+    user_id: str
+    version: str
+    changed_at: str
+    deleted_at: str | None
+    user_metadata: Raw
+    app_metadata: Raw
+    actor: Raw
+    client_id: Raw
+    channel: Raw
+    ip: Raw
+    source: str
+    event_id: str
+
+
 class Signal(Struct, frozen=True, gc=False):
     """Word that ``user_id`` changed; the profile has to be fetched. ``cause`` is the event's type."""
 
@@ -67,6 +86,8 @@ class Outcome(Struct):
     duplicate: set[str] = set()
     stale: set[str] = set()
     failed: dict[str, errors.SyncError] = {}
+    unrecorded: dict[tuple[str, str], errors.SyncError] = {}
+    """By user id and version: what history refused, of changes that others of the batch supersede."""
 
 
 SIGNALS = {
@@ -100,7 +121,7 @@ _USER_PATH = re.compile(r"/api/v2/users/([^/?]+)/?(?:\?.*)?")
 _IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([^/?]+))?/?(?:\?.*)?")
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
-_AS_AUTH0_WRITES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z", re.ASCII)
+_AS_AUTH0_WRITES = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}Z\Z", re.ASCII)
 
 _SNAPSHOT_RANK = "1"
 _TOMBSTONE_RANK = "2"
@@ -112,18 +133,23 @@ class _Head(Struct, frozen=True, gc=False):
     user_id: str = ""
     updated_at: str | None = None
     deleted_at: str | None = None
-    email: Raw = Raw(b"null")
+    email: Raw = NULL
 
 
 class _Personal(Struct, frozen=True, gc=False):
     """The fields that a log stream's PII configuration masks or hashes."""
 
-    email: Any = None
-    name: Any = None
-    given_name: Any = None
-    family_name: Any = None
-    username: Any = None
-    phone_number: Any = None
+    email: Raw = NULL
+    name: Raw = NULL
+    given_name: Raw = NULL
+    family_name: Raw = NULL
+    username: Raw = NULL
+    phone_number: Raw = NULL
+
+
+class _Metadata(Struct, frozen=True, gc=False):
+    user_metadata: Raw = NULL
+    app_metadata: Raw = NULL
 
 
 class _Identity(Struct, frozen=True, gc=False):
@@ -133,6 +159,7 @@ class _Identity(Struct, frozen=True, gc=False):
 
 _head = msgspec.json.Decoder(_Head)
 _personal = msgspec.json.Decoder(_Personal)
+_metadata = msgspec.json.Decoder(_Metadata)
 _identities = msgspec.json.Decoder(list[_Identity])
 
 
@@ -195,7 +222,25 @@ def read(body: str) -> tuple[Meaning, ...]:
     raise errors.UnknownShape("neither a tenant log nor an event of an Event Stream")
 
 
+def history_entry(change: Change, body: str) -> HistoryEntry:
+    """What history keeps of ``change``, which ``read`` found in the message ``body``."""
+    metadata = _metadata.decode(change.profile) if isinstance(change, Snapshot) else _Metadata()
+    return HistoryEntry(
+        change.user_id,
+        change.version,
+        change.updated_at,
+        change.deleted_at if isinstance(change, Tombstone) else None,
+        metadata.user_metadata,
+        metadata.app_metadata,
+        *caller(body),
+        change.source,
+        change.event_id,
+    )
+
+
 def _signal(kind: str, log: Data) -> Meaning:
+    if kind in NAMELESS:
+        return Ignored(f"type {kind} that names no user")
     if kind not in SIGNALS:
         return Ignored(f"type {kind}")
     user_id = log.user_id or ""
@@ -325,11 +370,12 @@ def _event_time(time: str | None, default: str) -> str:
 
 def _masked(text: bytes) -> bool:
     """Whether a stream's PII configuration has replaced fields, by asterisks or by a hash of the e-mail address."""
-    try:
-        personal = _personal.decode(text)
-    except msgspec.ValidationError as error:  # such as a number beyond Python's
-        raise errors.UnknownShape(f"in the user: {error}") from None
-    if isinstance(personal.email, str) and personal.email and "@" not in personal.email:
-        return True
-    values = [getattr(personal, field) for field in personal.__struct_fields__]
-    return any(isinstance(value, str) and len(value) >= 3 and set(value) == {"*"} for value in values)
+    personal = _personal.decode(text)
+    values = {name: _string(getattr(personal, name)) for name in personal.__struct_fields__}
+    email = values["email"]
+    return bool(email and "@" not in email) or any(len(value) >= 3 and set(value) == {"*"} for value in values.values())
+
+
+def _string(value: Raw) -> str:
+    """A JSON string's text; nothing for other values, which need not even be within Python's range."""
+    return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""

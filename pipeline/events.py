@@ -6,12 +6,14 @@ because it goes to Postgres as it is.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from pipeline import errors
+
+NULL = Raw(b"null")
 
 Other = list[Raw] | str | int | float | bool | None
 """What a field may hold on logs of other types, where an object is expected here."""
@@ -85,7 +87,55 @@ class _AnyEnvelope(Struct, frozen=True, gc=False):
     detail: _AnyDetail
 
 
+class _Request(Struct, frozen=True, gc=False):
+    channel: Raw = NULL
+    ip: Raw = NULL
+
+
+class _Client(Struct, frozen=True, gc=False):
+    id: Raw = NULL
+
+
+class _Details(Struct, frozen=True, gc=False):
+    request: _Request | Other = None
+
+
+class _Context(Struct, frozen=True, gc=False):
+    client: _Client | Other = None
+    request: _Request | Other = None
+
+
+class _Caller(Struct, frozen=True, gc=False):
+    user_id: Raw = NULL
+    client_id: Raw = NULL
+    ip: Raw = NULL
+    details: _Details | Other = None
+    context: _Context | Other = None
+
+
+class _CallerDetail(Struct, frozen=True, gc=False):
+    data: _Caller
+
+
+class _CallerEnvelope(Struct, frozen=True, gc=False):
+    """Who made the change; read in a pass of its own, so that the sync pays for it only where history is kept."""
+
+    detail: _CallerDetail
+
+
+class Caller(NamedTuple):
+    """Who changed a user, and through what; each the JSON text of whatever the event has there, else ``null``."""
+
+    actor: Raw
+    """The user behind the call; machines have none, nor do events of an Event Stream."""
+    client_id: Raw
+    channel: Raw
+    """``api``, or the address of the dashboard."""
+    ip: Raw
+
+
 _envelope = msgspec.json.Decoder(Envelope)
+_caller = msgspec.json.Decoder(_CallerEnvelope)
 _any = msgspec.json.Decoder(_AnyEnvelope)
 
 # Escapes that JSON allows and Postgres (both) or UTF-8 (lone surrogates) cannot hold.
@@ -132,6 +182,25 @@ def decode(body: str) -> Envelope:
         raise errors.NotJson(str(error)) from None
     except RecursionError:
         raise errors.TooDeep from None
+
+
+def caller(body: str) -> Caller:
+    """Who made the change of an event that ``decode`` can read."""
+    try:
+        data = _caller.decode(body).detail.data
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        data = _caller.decode(_repaired(body)).detail.data
+    client = request = None
+    if isinstance(data.details, _Details):
+        request = data.details.request
+    elif isinstance(data.context, _Context):
+        client, request = data.context.client, data.context.request
+    client_id = client.id if isinstance(client, _Client) else data.client_id
+    channel, ip = (request.channel, request.ip) if isinstance(request, _Request) else (NULL, NULL)
+    if bytes(data.ip) != b"null":
+        ip = data.ip
+    found = Caller(data.user_id, client_id, channel, ip)
+    return Caller(*(Raw(storable(bytes(value))) for value in found)) if "\\" in body else found
 
 
 def event_type(body: str) -> str | None:

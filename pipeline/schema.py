@@ -1,7 +1,8 @@
 """The tables in Postgres: the only truth for Alembic, the tests and the command.
 
 ``users`` has one row per user ever seen, tombstones included, so that a late update cannot bring a deleted user
-back. People query the view ``live_users``.
+back. People query the view ``live_users``. ``user_history`` has a row per change, where history is kept; people query
+the view ``metadata_history``. docs/sql.md shows how.
 """
 
 from sqlalchemy import (
@@ -58,12 +59,127 @@ users = Table(
     Column("event_id", Text, nullable=False, comment="id of the event of the last change: log_id, or evt_…"),
     Column("synced_at", _timestamptz, nullable=False, server_default=func.now(), comment="when the row was written"),
     comment="Every user ever seen, tombstones included; query live_users",
+    # A user of a few kilobytes stays in its row: compressing it costs more than the rest of the write.
+    postgresql_with={"toast_tuple_target": 8160},
 )
 
 Index("ix_users_email", func.lower(users.c.email))
-Index("ix_users_updated_at", users.c.updated_at)
+Index(
+    "ix_users_user_metadata",
+    users.c.user_metadata,
+    postgresql_using="gin",
+    postgresql_ops={"user_metadata": "jsonb_path_ops"},  # answers @> only, in half the size and cost
+)
+
+user_history = Table(
+    "user_history",
+    metadata,
+    Column("user_id", _bytewise, primary_key=True),
+    Column("version", _bytewise, primary_key=True, comment="place of the change in the total order"),
+    Column("changed_at", _timestamptz, nullable=False, comment="when the user changed in Auth0"),
+    Column("deleted_at", _timestamptz, comment="set where the change was the deletion of the user"),
+    Column("user_metadata", JSONB, nullable=False, comment="as of this change"),
+    Column("app_metadata", JSONB, nullable=False, comment="as of this change"),
+    Column("actor", Text, comment="user id of who made the call; machines have none"),
+    Column("client_id", Text, comment="the application that made the call"),
+    Column("channel", Text, comment="api, or the address of the dashboard"),
+    Column("ip", Text),
+    Column("source", Text, nullable=False, comment="feed of the change, such as auth0.logs"),
+    Column("event_id", Text, nullable=False, comment="id of the event of the change: log_id, or evt_…"),
+    Column("recorded_at", _timestamptz, nullable=False, server_default=func.now()),
+    comment="Every change of every user while HISTORY is on; query metadata_history",
+)
+
+# A few pages for millions of rows, which is enough to find what is too old.
+Index("ix_user_history_recorded_at", user_history.c.recorded_at, postgresql_using="brin")
 
 live_columns = [column.name for column in users.c if column.name != "deleted_at"]
 
 LIVE_USERS = f"SELECT {', '.join(live_columns)} FROM {SCHEMA}.users WHERE deleted_at IS NULL"  # noqa: S608 - constants
 """Definition of the view ``live_users``: the users that exist in Auth0 now."""
+
+METADATA_KEYS = f"""
+SELECT
+    array_to_string(path, '.') AS key,
+    path,
+    sum(users)::bigint AS users,
+    jsonb_object_agg(type, users) AS types
+FROM (
+    SELECT entry.path, jsonb_typeof(entry.value) AS type, count(*) AS users
+    FROM {SCHEMA}.users
+    CROSS JOIN LATERAL jsonb_each(
+        CASE WHEN jsonb_typeof(user_metadata) = 'object' THEN user_metadata END
+    ) AS top
+    CROSS JOIN LATERAL (
+        SELECT ARRAY[top.key] AS path, top.value
+        UNION ALL
+        SELECT ARRAY[top.key, nested.key], nested.value
+        FROM jsonb_each(CASE WHEN jsonb_typeof(top.value) = 'object' THEN top.value END) AS nested
+    ) AS entry
+    WHERE deleted_at IS NULL
+    GROUP BY entry.path, jsonb_typeof(entry.value)
+) AS counted
+GROUP BY path
+"""  # noqa: S608 - constants
+"""Definition of the view ``metadata_keys``: keys in the ``user_metadata`` of live users, and one level into objects.
+
+On how many users each is, and with which JSON types. It has no values.
+"""
+
+METADATA_HISTORY = f"""
+SELECT
+    user_id,
+    changed_at AS valid_from,
+    lead(changed_at) OVER versions AS valid_to,
+    user_metadata,
+    app_metadata,
+    deleted_at IS NOT NULL AS deleted,
+    user_metadata IS DISTINCT FROM lag(user_metadata) OVER versions AS user_metadata_changed,
+    app_metadata IS DISTINCT FROM lag(app_metadata) OVER versions AS app_metadata_changed,
+    first_value(actor) OVER reports AS actor,
+    first_value(client_id) OVER reports AS client_id,
+    first_value(channel) OVER reports AS channel,
+    first_value(ip) OVER reports AS ip,
+    source,
+    event_id,
+    version,
+    recorded_at
+FROM {SCHEMA}.user_history
+WINDOW
+    versions AS (PARTITION BY user_id ORDER BY version),
+    reports AS (
+        PARTITION BY user_id, changed_at, deleted_at IS NOT NULL, user_metadata, app_metadata
+        ORDER BY source <> 'auth0.logs', version
+    )
+"""  # noqa: S608 - constants
+"""Definition of the view ``metadata_history``: from when to when a user's metadata were so, and who made them so.
+
+Of two feeds that report one change, only the log names the actor; both rows have it.
+"""
+
+_OFFSET_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+
+_CASTS = {
+    # What is longer than 500 characters would not fit into an index on the column.
+    "text": """CASE WHEN jsonb_typeof(value) = 'string' THEN
+        CASE WHEN length(value #>> '{}') <= 500 THEN value #>> '{}' END END""",
+    "boolean": "CASE WHEN jsonb_typeof(value) = 'boolean' THEN value::boolean END",
+    "numeric": """CASE WHEN jsonb_typeof(value) = 'number' THEN
+        CASE WHEN length(value #>> '{}') <= 500 THEN value::numeric END END""",
+    "bigint": """CASE WHEN jsonb_typeof(value) = 'number' THEN
+        CASE WHEN value::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+            AND value::numeric = trunc(value::numeric) THEN value::bigint END END""",
+    # Only with its offset from UTC, so that it means one moment whatever the session's settings.
+    "timestamptz": f"""CASE WHEN jsonb_typeof(value) = 'string' AND value #>> '{{}}' ~ '{_OFFSET_TIME}' THEN
+        CASE WHEN pg_input_is_valid(value #>> '{{}}', 'timestamptz') THEN (value #>> '{{}}')::timestamptz END END""",
+}
+
+LENIENT_CASTS = {
+    f"as_{kind}": f"FUNCTION {SCHEMA}.as_{kind}(value jsonb) RETURNS {kind}\n"
+    f"LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE\nRETURN {expression}"
+    for kind, expression in _CASTS.items()
+}
+"""SQL functions for metadata keys that become columns: the value as a type, or NULL where it is something else.
+
+They never raise: Auth0 lets a key hold anything, and a column that raises would stop the sync.
+"""

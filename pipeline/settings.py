@@ -33,6 +33,17 @@ def users_table(env: Mapping[str, str] = os.environ) -> str:
     return _required(env, "USERS_TABLE")
 
 
+def history(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether Postgres keeps every version of the metadata in ``auth0.user_history``: ``HISTORY``, on or off."""
+    match env.get("HISTORY", ""):
+        case "" | "off":
+            return False
+        case "on":
+            return True
+        case other:
+            raise BadSettings(f"HISTORY is {other!r}, not 'on' or 'off'")
+
+
 @dataclass(frozen=True)
 class Database:
     """How to reach Postgres: a URL as it is, or host and user with IAM authentication."""

@@ -56,9 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", name="pk_users"),
         schema="auth0",
         comment="Every user ever seen, tombstones included; query live_users",
+        postgresql_with={"toast_tuple_target": 8160},
     )
     op.create_index("ix_users_email", "users", [sa.text("lower(email)")], schema="auth0")
-    op.create_index("ix_users_updated_at", "users", ["updated_at"], schema="auth0")
     op.execute("""
         CREATE VIEW auth0.live_users AS
         SELECT user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name,

@@ -38,9 +38,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     Raises ``pipeline.errors.Retry`` where the store took nothing, so that Lambda backs off and counts an error.
     """
     name = settings.sink()
-    batch = collect(event["Records"])
+    history = name == "postgres" and settings.history()
+    batch = collect(event["Records"], history=history)
     try:
-        outcome = sink().apply(batch.changes)
+        outcome = sink().apply(batch.changes, batch.history) if history else sink().apply(batch.changes)
     except Retry as error:
         logger.error("batch not stored", extra={"sink": name, "messages": batch.received, **_why(error)})
         raise

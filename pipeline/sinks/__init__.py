@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.changes import Change, Outcome
+from pipeline.changes import Change, HistoryEntry, Outcome
 
 
 class Sink(Protocol):
     """A store of users."""
 
-    def apply(self, changes: Sequence[Change]) -> Outcome:
+    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
         """Apply ``changes``: at most one per user, sorted by user id.
+
+        ``history`` has an entry of each change and of those that they supersede, sorted by user id and version; a
+        store without a history passes it over.
 
         Raises ``pipeline.errors.Retry`` where the store as a whole cannot take them; what fails for single users is
         in the outcome.

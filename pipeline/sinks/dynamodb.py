@@ -4,10 +4,10 @@ An item: ``user_id`` (key), ``version``, ``updated_at``, ``source``, ``event_id`
 ``app_metadata`` and ``profile`` (the rest of the user); a tombstone has ``deleted_at`` and ``expires_at`` (TTL) and
 no profile.
 
-What DynamoDB cannot hold as a value has one outcome each: a number beyond its range or precision, an object with an
-empty key, and what is nested deeper than it allows is stored as a string of its JSON text; an item over 400 KB is
-stored without ``profile``, then without ``app_metadata``, then without ``user_metadata`` until it fits, and
-``omitted`` names what is missing.
+What DynamoDB cannot hold as a value, or boto3 not read again, has one outcome each: a number of more than 38 digits
+when it is written out, or below 1E-128, an object with an empty key, and what is nested deeper than it allows is
+stored as a string of its JSON text; an item over 400 KB is stored without ``profile``, then without ``app_metadata``,
+then without ``user_metadata`` until it fits, and ``omitted`` names what is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import errors
-from pipeline.changes import Change, Outcome, Tombstone
+from pipeline.changes import Change, HistoryEntry, Outcome, Tombstone
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,11 +31,12 @@ TOMBSTONE_DAYS = 90
 """How long a tombstone guards against a late update: longer than any event can still arrive (queues hold 14 days)."""
 
 MAX_ITEM_BYTES = 400 * 1024
-_MAX_DEPTH = 32  # levels of maps and lists, the attribute's own included
+_MAX_DEPTH = 31  # levels of maps and lists, the attribute's own included: of the 32 allowed, a scalar takes one too
 _OMISSIBLE = ("profile", "app_metadata", "user_metadata")
 
-# 38 digits, 1E-130 to 9.99E+125: traps whatever DynamoDB would refuse or round.
-_NUMBERS = Context(prec=38, Emin=-130, Emax=125, traps=[Inexact, Overflow, Subnormal])
+# 38 digits, 1E-128 to 9.99E+37: traps whatever DynamoDB would refuse or round. It would take up to 9.99E+125, but
+# answers with all of the zeros, which boto3 counts as digits: it fails to read the whole item.
+_NUMBERS = Context(prec=38, Emin=-128, Emax=37, traps=[Inexact, Overflow, Subnormal])
 
 
 def _number(text: str) -> Decimal | str:
@@ -160,7 +161,7 @@ class DynamoDBSink:
         self._table = table
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dynamodb")
 
-    def apply(self, changes: Sequence[Change]) -> Outcome:
+    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:  # noqa: ARG002
         """See ``pipeline.sinks.Sink``. Raises the error of the store if it took none of the changes."""
         outcome = Outcome()
         for change, result in zip(changes, self._pool.map(self._put, changes), strict=True):

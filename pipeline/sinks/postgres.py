@@ -1,7 +1,8 @@
 """Postgres: one statement per batch, last write wins by ``version``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
 from typing import Any, LiteralString
 
 import msgspec
@@ -11,10 +12,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from pipeline import errors
-from pipeline.changes import Change, Outcome
+from pipeline.changes import Change, HistoryEntry, Outcome
 from pipeline.settings import Database
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
+RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
+# One statement, so that a change is never in only one of the two, in one round trip.
+RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
 _VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_id = ANY(%s)"
 
 _SESSION = {
@@ -55,6 +59,10 @@ def connect(database: Database, **session: str) -> Connection:
         raise errors.StoreDown(_describe(error)) from error
 
 
+_Entries = Mapping[str, Sequence[HistoryEntry]]
+"""By user id, sorted by version; empty where no history is kept."""
+
+
 class PostgresSink:
     """Keeps one connection over invocations and replaces it when it breaks."""
 
@@ -62,10 +70,11 @@ class PostgresSink:
         self._connect = connect
         self._connection: Connection | None = None
 
-    def apply(self, changes: Sequence[Change]) -> Outcome:
+    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
         """See ``pipeline.sinks.Sink``. A row that Postgres refuses is found by bisection and fails alone."""
         outcome = Outcome()
-        written = self._write(changes, outcome)
+        entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
+        written = self._write(changes, entries, outcome)
         rest = [change for change in changes if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
             self._compare(rest, outcome)
@@ -77,18 +86,45 @@ class PostgresSink:
             self._connection.close()
             self._connection = None
 
-    def _write(self, changes: Sequence[Change], outcome: Outcome) -> set[str]:
+    def _write(self, changes: Sequence[Change], entries: _Entries, outcome: Outcome) -> set[str]:
+        """Write the changes with the entries of their users; the ids of the users that were written."""
         if not changes:
             return set()
         try:
-            rows = self._execute(UPSERT, Jsonb(changes, dumps=msgspec.json.encode))
+            if entries:
+                history = [entry for change in changes for entry in entries[change.user_id]]
+                rows = self._execute(RECORD_AND_UPSERT, _json(history), _json(changes))
+            else:
+                rows = self._execute(UPSERT, _json(changes))
         except errors.Refused as error:
-            if len(changes) == 1:
-                outcome.failed[changes[0].user_id] = error
-                return set()
-            middle = len(changes) // 2
-            return self._write(changes[:middle], outcome) | self._write(changes[middle:], outcome)
+            if len(changes) > 1:
+                middle = len(changes) // 2
+                return self._write(changes[:middle], entries, outcome) | self._write(changes[middle:], entries, outcome)
+            return self._write_newest(changes[0], entries, outcome, error)
         return {user_id for (user_id,) in rows}
+
+    def _write_newest(self, change: Change, entries: _Entries, outcome: Outcome, error: errors.Refused) -> set[str]:
+        """Write a refused change without the entries that it supersedes, which must not keep it out; then these."""
+        older = [entry for entry in entries.get(change.user_id, ()) if entry.version != change.version]
+        if not older:
+            outcome.failed[change.user_id] = error
+            return set()
+        newest = [entry for entry in entries[change.user_id] if entry.version == change.version]
+        written = self._write([change], {change.user_id: newest}, outcome)
+        if change.user_id not in outcome.failed:
+            self._record(older, outcome)
+        return written
+
+    def _record(self, entries: Sequence[HistoryEntry], outcome: Outcome) -> None:
+        try:
+            self._execute(RECORD, _json(entries))
+        except errors.Refused as error:
+            if len(entries) == 1:
+                outcome.unrecorded[entries[0].user_id, entries[0].version] = error
+                return
+            middle = len(entries) // 2
+            self._record(entries[:middle], outcome)
+            self._record(entries[middle:], outcome)
 
     def _compare(self, changes: Sequence[Change], outcome: Outcome) -> None:
         """Tell the duplicates from the stale among the changes that were not written."""
@@ -97,29 +133,33 @@ class PostgresSink:
             same = stored.get(change.user_id) == change.version
             (outcome.duplicate if same else outcome.stale).add(change.user_id)
 
-    def _execute(self, statement: LiteralString, parameter: object) -> list[Any]:
+    def _execute(self, statement: LiteralString, *parameters: object) -> list[Any]:
         """Run one statement, on a new connection if the kept one turns out to be dead.
 
         Trying again is safe: what a lost commit had written is a duplicate then.
         """
         kept = self._connection is not None
         try:
-            return self._run(statement, parameter)
+            return self._run(statement, parameters)
         except errors.StoreDown:
             if not kept:
                 raise
-        return self._run(statement, parameter)
+        return self._run(statement, parameters)
 
-    def _run(self, statement: LiteralString, parameter: object) -> list[Any]:
+    def _run(self, statement: LiteralString, parameters: tuple[object, ...]) -> list[Any]:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            return self._connection.execute(statement, (parameter,), prepare=True).fetchall()
+            return self._connection.execute(statement, parameters, prepare=True).fetchall()
         except psycopg.Error as error:
             failure = _classify(error, broken=self._connection.broken)
             if isinstance(failure, errors.StoreDown):
                 self.close()
             raise failure from error
+
+
+def _json(rows: Sequence[Change] | Sequence[HistoryEntry]) -> Jsonb:
+    return Jsonb(rows, dumps=msgspec.json.encode)
 
 
 def _classify(error: psycopg.Error, *, broken: bool) -> errors.SyncError:

@@ -2,9 +2,9 @@
 -- Parameter: a JSON array of snapshots and tombstones as pipeline.changes encodes them, sorted by user_id so that
 -- concurrent writers lock rows in the same order. Returns the ids of the rows that were written.
 --
--- The user's JSON is Auth0's, so nothing in it may fail the row unless Postgres cannot store it at all: a field of an
--- unexpected type is NULL in its typed column and stays as it is in `profile`. A tombstone has no profile, which
--- clears every column but the order's.
+-- The user's JSON is Auth0's, so nothing in it may fail the row unless Postgres cannot store it at all: a value that
+-- does not fit its typed column is NULL there (in a text column, it is its JSON text) and stays as it is in `profile`.
+-- A tombstone has no profile, which clears every column but the order's.
 INSERT INTO auth0.users AS stored (
     user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name, picture,
     connection, blocked, last_ip, last_login, logins_count, created_at, updated_at, deleted_at,
@@ -12,7 +12,8 @@ INSERT INTO auth0.users AS stored (
 )
 SELECT
     change.user_id,
-    usr.email,
+    -- Longer is no address, and would not fit the index.
+    CASE WHEN length(usr.email) <= 320 THEN usr.email END,
     CASE WHEN jsonb_typeof(usr.email_verified) = 'boolean' THEN usr.email_verified::boolean END,
     usr.username,
     usr.phone_number,

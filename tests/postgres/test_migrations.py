@@ -23,6 +23,8 @@ HEAD = ScriptDirectory.from_config(Config(toml_file=function._ROOT / "pyproject.
 MIGRATED = {table.name for table in schema.metadata.tables.values()} | {"alembic_version", "live_users"}
 LOCK = "hashtext('auth0-sync migrations')"
 
+MIGRATING = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'auth0-sync-migrate'"
+
 RELATIONS = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'auth0' ORDER BY 1"
 
 
@@ -108,10 +110,29 @@ def test_live_users_hides_the_deleted(sink, postgres_url):
     assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at"}
 
 
+def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
+    """An index that is created concurrently waits for every snapshot that is older: a waiting deploy must have none."""
+    with psycopg.connect(postgres_url, autocommit=True) as first:
+        first.execute(f"SELECT pg_advisory_lock({LOCK})")
+        command = [sys.executable, "-c", "from pipeline.functions.migrate import handler; handler({}, None)"]
+        waiting = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": postgres_url}, stdout=subprocess.DEVNULL)
+        try:
+            while query(postgres_url, MIGRATING) != [{"n": 1}]:
+                assert waiting.poll() is None
+                time.sleep(0.05)
+            time.sleep(1)  # long enough to ask for the lock, and to be refused
+            first.execute("SET statement_timeout = '5s'")
+            first.execute("CREATE INDEX CONCURRENTLY ON auth0.users (connection)")
+            first.execute(f"SELECT pg_advisory_unlock({LOCK})")
+            assert waiting.wait(timeout=30) == 0
+        finally:
+            waiting.kill()
+            waiting.wait()
+
+
 def test_two_at_once_take_turns(empty_postgres_url):
     """Two deploys, held up at the lock until both wait for it."""
     code = "from pipeline.functions.migrate import handler; print(handler({}, None)['to'])"
-    waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with psycopg.connect(empty_postgres_url, autocommit=True) as deploy:
         deploy.execute(f"SELECT pg_advisory_lock({LOCK})")
         deploys = [
@@ -126,8 +147,10 @@ def test_two_at_once_take_turns(empty_postgres_url):
             for _ in range(2)
         ]
         deadline = time.monotonic() + 30
-        while query(empty_postgres_url, waiting) != [{"n": 2}] and time.monotonic() < deadline:
+        while query(empty_postgres_url, MIGRATING) != [{"n": 2}] and time.monotonic() < deadline:
             time.sleep(0.05)
+        time.sleep(1)  # long enough to ask for the lock, and to be refused
+        assert [process.poll() for process in deploys] == [None, None]
         assert relations(empty_postgres_url) == []
     for done in deploys:
         out, log = done.communicate(timeout=30)

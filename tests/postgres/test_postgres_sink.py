@@ -185,6 +185,13 @@ def test_text_columns_take_anything(sink, database):
     assert [row["profile"] for row in rows(database)] == profiles
 
 
+def test_an_email_too_long_for_the_index_does_not_keep_the_user_out(sink, database):
+    local = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))  # hard to compress
+    profile = user(email=f"{local}@acme.example")
+    assert sink.apply(changes(updated(profile))).failed == {}
+    assert (one(database)["email"], one(database)["profile"]) == (None, profile)
+
+
 def test_numbers_at_the_edge(sink, database):
     edges = {"0": 0, "9007199254740991": 9007199254740991, "9007199254740992": None, "1e400": None, "1.0": 1}
     texts = [raw(number, user_id=f"a|{n}", logins_count="@@", created_at="@@") for n, number in enumerate(edges)]

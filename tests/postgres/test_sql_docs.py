@@ -1,0 +1,271 @@
+"""docs/sql.md: every query runs on a database that the real handler filled, and prints what the page says."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from pipeline import schema
+from pipeline.functions.migrate import engine
+from pipeline.local import postgres
+from pipeline.settings import Database
+from pipeline.traffic import Traffic, envelope, sqs_record
+from tests.conftest import TEMPLATE
+from tests.invoking import sync_function
+from tests.strategies import updated, user
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
+QUESTIONS = re.findall(r"^### (.+?)\n.*?^```sql\n(.*?)^```\n\n```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+TITLES = [title for title, _, _ in QUESTIONS]
+
+_random = Random(1)
+LONGEST, LONGER = ("".join(chr(_random.randrange(0x1F300, 0x1F900)) for _ in range(length)) for length in (500, 5000))
+PROMOTION = (
+    ("pro", "pro"), ("", ""), ("é😀", "é😀"), (LONGEST, LONGEST), (LONGER, None), (5, None), (1e300, None),
+    (True, None), (None, None), ([], None), (["pro"], None), ({"plan": "pro"}, None),
+)  # fmt: skip
+"""Values of the key, and what the column has for them. An index takes neither the longer text nor what is no text."""
+
+
+def block(tag):
+    [found] = re.findall(rf"^```{tag}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def printed(cursor):
+    """A result as psql shows it, but for the padding at the right."""
+    result = cursor.pgresult
+    rows = [[description.name for description in cursor.description]]
+    rows += [
+        [(result.get_value(row, column) or b"").decode() for column in range(result.nfields)]
+        for row in range(result.ntuples)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-+-".join("-" * width for width in widths), *lines[1:], ""])
+
+
+@pytest.fixture(scope="module")
+def tenant(postgres_server, _template):
+    """A database as traffic leaves it, with history on, and what the traffic says must be in it."""
+    name = f"test_{uuid4().hex[:12]}"
+    url = postgres.create_database(postgres_server, name, template=TEMPLATE)
+    traffic = Traffic(events=2000, users=150, seed=11)
+    records = [sqs_record(envelope(event), f"m{number}") for number, event in enumerate(traffic)]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        sync_function(patch, SINK="postgres", DATABASE_URL=url, HISTORY="on") as function,
+    ):
+        for start in range(0, len(records), 100):
+            assert function.invoke(records[start : start + 100]) == []
+    yield url, traffic.oracle
+    postgres.drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def mirror(tenant):
+    with psycopg.connect(tenant[0], options="-c timezone=UTC") as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def live(tenant):
+    return tenant[1].live
+
+
+def answer(mirror, number):
+    return mirror.execute(QUESTIONS[number - 1][1]).fetchall()
+
+
+def metadata(live, key):
+    """The values of a key among those who have it, by user id."""
+    found = {user_id: profile.get("user_metadata", {}) for user_id, profile in live.items()}
+    return {user_id: values[key] for user_id, values in found.items() if key in values}
+
+
+def test_there_are_ten_questions_and_two_of_history():
+    assert [title.split(".")[0] for title in TITLES[:10]] == [str(number) for number in range(1, 11)]
+    assert len(TITLES) == 12
+    assert PAGE.count("```sql\n") == 12
+
+
+@pytest.mark.parametrize(("title", "query", "expected"), QUESTIONS, ids=TITLES)
+def test_the_query_prints_what_the_page_says(mirror, title, query, expected):
+    assert printed(mirror.execute(query)) == expected
+    assert len(expected.splitlines()) > 2
+
+
+# The right answers, from the traffic's own account
+
+
+def test_users_by_connection(mirror, live):
+    expected = {}
+    for profile in live.values():
+        connection = profile["identities"][0]["connection"]
+        users, blocked = expected.get(connection, (0, 0))
+        expected[connection] = users + 1, blocked + bool(profile.get("blocked"))
+    assert {connection: counts for connection, *counts in answer(mirror, 1)} == {
+        connection: list(counts) for connection, counts in expected.items()
+    }
+
+
+def test_metadata_keys(mirror, live):
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    expected = {}
+    for profile in live.values():
+        for key, value in profile.get("user_metadata", {}).items():
+            nested = value.items() if isinstance(value, dict) else ()
+            for path, found in [((key,), value), *(((key, inner), deep) for inner, deep in nested)]:
+                types = expected.setdefault(path, {})
+                kind = names.get(type(found), "null")
+                types[kind] = types.get(kind, 0) + 1
+    rows = mirror.execute("SELECT path, key, users, types FROM auth0.metadata_keys").fetchall()
+    assert {tuple(path): types for path, _, _, types in rows} == expected
+    assert all(key == ".".join(path) and users == sum(types.values()) for path, key, users, types in rows)
+
+
+def test_users_by_value(mirror, live):
+    pro = {user_id for user_id, plan in metadata(live, "plan").items() if plan == "pro"}
+    newest = sorted(pro, key=lambda user_id: live[user_id]["updated_at"], reverse=True)[:5]
+    assert [row[0] for row in answer(mirror, 4)] == newest
+
+
+def test_users_by_nested_values(mirror, live):
+    themes = metadata(live, "preferences")
+    chess = {user_id for user_id, interests in metadata(live, "interests").items() if "chess" in interests}
+    expected = sorted(user_id for user_id in chess & themes.keys() if themes[user_id]["theme"] == "dark")
+    assert [row[0] for row in answer(mirror, 5)] == expected[:5]
+
+
+def test_numbers(mirror, live):
+    points, plans = metadata(live, "loyalty_points"), metadata(live, "plan")
+    for plan, users, _, most in answer(mirror, 7):
+        found = [points[user_id] for user_id in points.keys() & plans.keys() if plans[user_id] == plan]
+        assert (users, most) == (len(found), max(found))
+
+
+def test_what_changed(mirror, tenant):
+    oracle = tenant[1]
+    for user_id, _, deleted in answer(mirror, 10):
+        assert (user_id in oracle.deleted, user_id in oracle.live) == (deleted, not deleted)
+
+
+def test_the_index_is_used_through_the_view(mirror):
+    mirror.execute("SET enable_seqscan = off")
+    for number, index in ((2, "ix_users_email"), (4, "ix_users_user_metadata"), (5, "ix_users_user_metadata")):
+        plan = "\n".join(line for (line,) in mirror.execute(f"EXPLAIN {QUESTIONS[number - 1][1]}"))
+        assert index in plan, number
+
+
+def test_retention_and_erasure(mirror):
+    count = "SELECT count(*) FROM auth0.user_history WHERE user_id = 'sms|d00573de2d85191700000006'"
+    assert mirror.execute(count).fetchone() > (0,)
+    mirror.execute(block("sql retention"))
+    assert mirror.execute(count).fetchone() > (0,)
+    mirror.execute(block("sql erase"))
+    assert mirror.execute(count).fetchone() == (0,)
+    mirror.execute("UPDATE auth0.user_history SET recorded_at = now() - interval '1 year'")
+    mirror.execute(block("sql retention"))
+    assert mirror.execute("SELECT count(*) FROM auth0.user_history").fetchone() == (0,)
+
+
+# A promoted key
+
+
+def promoted(url, tmp_path):
+    """The migration of the page, run after all others; its alembic configuration."""
+    migrations = tmp_path / "migrations"
+    shutil.copytree(ROOT / "migrations", migrations, ignore=shutil.ignore_patterns("__pycache__"))
+    bind = engine(Database(url=url))
+    config = Config(attributes={"engine": bind})
+    config.set_main_option("script_location", str(migrations))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    [migration] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "revision =" in code]
+    migration = re.sub(r'^revision = "\w+"', 'revision = "9999"', migration, flags=re.MULTILINE)
+    migration = re.sub(r'^down_revision = "\w+"', f'down_revision = "{head}"', migration, flags=re.MULTILINE)
+    (migrations / "versions" / "9999_promote_plan.py").write_text(migration)
+    command.upgrade(config, "head")
+    return config, bind, head
+
+
+def test_a_key_becomes_a_column(monkeypatch, postgres_url, database, tmp_path):
+    before = [user(f"auth0|{n:02}", user_metadata={"plan": value}) for n, (value, _) in enumerate(PROMOTION)]
+    after = [profile | {"user_id": profile["user_id"].replace("auth0", "later")} for profile in before]
+    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url) as function:
+        assert function(*map(updated, before)) == []
+        database.execute("CREATE ROLE reader_of_plan")
+        database.execute("GRANT SELECT ON auth0.live_users TO reader_of_plan")
+        config, bind, head = promoted(postgres_url, tmp_path)
+        assert function(*map(updated, after), updated(user("auth0|none"))) == []
+    rows = dict(database.execute("SELECT user_id, plan FROM auth0.live_users").fetchall())
+    expected = {f"{who}|{n:02}": column for who in ("auth0", "later") for n, (_, column) in enumerate(PROMOTION)}
+    assert rows == expected | {"auth0|none": None}
+    [(granted,)] = database.execute("SELECT has_table_privilege('reader_of_plan', 'auth0.live_users', 'SELECT')")
+    assert granted
+    assert same_as_the_schema(bind) == []
+    database.execute("SET enable_seqscan = off")
+    plan = str(database.execute("EXPLAIN SELECT * FROM auth0.live_users WHERE plan = 'pro'").fetchall())
+    assert "ix_users_plan" in plan
+    database.execute("REVOKE ALL ON auth0.live_users FROM reader_of_plan")
+    database.execute("DROP ROLE reader_of_plan")
+    command.downgrade(config, head)
+    columns = [column.name for column in database.execute("SELECT * FROM auth0.live_users LIMIT 0").description]
+    assert columns == schema.live_columns
+
+
+def same_as_the_schema(bind):
+    """The difference between the database and the schema with the column that the page adds to it."""
+    [line] = re.findall(r"```python\n(Column\(.*\)),\n```", PAGE)
+    metadata = sa.MetaData(schema=schema.SCHEMA)
+    for table in schema.metadata.sorted_tables:
+        table.to_metadata(metadata)
+    users = metadata.tables["auth0.users"]
+    users.append_column(eval(line, {"Column": sa.Column, "Text": sa.Text, "Computed": sa.Computed}))
+    sa.Index("ix_users_plan", users.c.plan)
+    with bind.connect() as connection:
+        options = {"include_schemas": True, "version_table_schema": schema.SCHEMA}
+        options["include_name"] = lambda name, kind, _: kind != "schema" or name == schema.SCHEMA
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+
+def test_a_key_gets_an_index_without_a_column(monkeypatch, postgres_url, database):
+    points = (5, 5.5, -1, "5", None, True, [], {}, 2**63, 1e300, 2**63 - 1)
+    profiles = [user(f"auth0|{n:02}", user_metadata={"loyalty_points": value}) for n, value in enumerate(points)]
+    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url) as function:
+        assert function(*map(updated, profiles[:4])) == []
+        for statement in block("sql promote").split(";"):
+            if statement.strip():
+                database.execute(statement)
+        assert function(*map(updated, profiles)) == []
+    rows = database.execute("SELECT points FROM public.loyalty ORDER BY user_id").fetchall()
+    assert [row[0] for row in rows] == [5, None, -1, None, None, None, None, None, None, None, 2**63 - 1]
+    database.execute("SET enable_seqscan = off")
+    plan = str(database.execute("EXPLAIN SELECT * FROM public.loyalty WHERE points > 4 ORDER BY points").fetchall())
+    assert "ix_users_loyalty_points" in plan
+
+
+def rewrite() -> None:
+    """Put what the queries print into the page: ``python -m tests.postgres.test_sql_docs`` with DATABASE_URL."""
+    page = PAGE
+    with psycopg.connect(os.environ["DATABASE_URL"], options="-c timezone=UTC") as connection:
+        for _, query, text in QUESTIONS:
+            old = f"```sql\n{query}```\n\n```text\n{text}```"
+            page = page.replace(old, f"```sql\n{query}```\n\n```text\n{printed(connection.execute(query))}```")
+    (ROOT / "docs" / "sql.md").write_text(page)
+
+
+if __name__ == "__main__":
+    rewrite()
