@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench package
+.PHONY: help setup demo up down test soak check bench package
 PYTHON ?= python3
 BIN := .venv/bin
 CLI := $(BIN)/auth0-sync
@@ -31,7 +31,10 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@touch $@
 
 test: setup ## Run every test (under 10 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
+	$(BIN)/python -m tests.soak --histories 10000
 
 check: setup ## Lint, format, types, Terraform
 	$(BIN)/ruff check

@@ -59,8 +59,9 @@ users = Table(
     Column("event_id", Text, nullable=False, comment="id of the event of the last change: log_id, or evt_…"),
     Column("synced_at", _timestamptz, nullable=False, server_default=func.now(), comment="when the row was written"),
     comment="Every user ever seen, tombstones included; query live_users",
-    # A user of a few kilobytes stays in its row: compressing it costs more than the rest of the write.
-    postgresql_with={"toast_tuple_target": 8160},
+    # A user of a few kilobytes stays in its row, as compressing it costs more than the rest of the write; and half of
+    # each page stays free for the next versions of its rows, which then need no new index entries, nor new pages.
+    postgresql_with={"toast_tuple_target": 8160, "fillfactor": 50},
 )
 
 Index("ix_users_email", func.lower(users.c.email))

@@ -17,7 +17,11 @@ TEMPLATE = "migrated"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The stack takes minutes, mostly of waiting: it starts first, so that the other tests run beside it.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/stack/"))
     for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("stack" if file.startswith("tests/stack/") else file))
         if "postgres_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
         if "aws" in getattr(item, "fixturenames", ()):

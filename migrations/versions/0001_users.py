@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", name="pk_users"),
         schema="auth0",
         comment="Every user ever seen, tombstones included; query live_users",
-        postgresql_with={"toast_tuple_target": 8160},
+        postgresql_with={"toast_tuple_target": 8160, "fillfactor": 50},
     )
     op.create_index("ix_users_email", "users", [sa.text("lower(email)")], schema="auth0")
     op.execute("""

@@ -1,16 +1,23 @@
 """The sync function: an SQS batch of Auth0 events into the store that ``SINK`` names."""
 
 import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 from msgspec.structs import asdict
 
 from pipeline import settings
-from pipeline.batch import Failure, collect, settle
+from pipeline.batch import Batch, Counts, Failure, collect, settle
+from pipeline.changes import Outcome
 from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import count, logger, pseudonym
+
+PART = 250
+"""Messages that are read, and stored, at a time."""
 
 
 @cache
@@ -35,25 +42,51 @@ def sink() -> Sink:
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001 - Lambda's form
     """Store a batch; the answer names the messages that SQS must deliver again (a partial batch response).
 
-    Raises ``pipeline.errors.Retry`` where the store took nothing, so that Lambda backs off and counts an error.
+    Raises ``pipeline.errors.Retry`` where the store takes nothing, so that Lambda backs off and counts an error.
     """
-    name = settings.sink()
-    history = name == "postgres" and settings.history()
-    batch = collect(event["Records"], history=history)
+    name, records = settings.sink(), event["Records"]
+    total, failed = Counts(), dict[str, None]()
+    ignored, signals = Counter[str](), Counter[str]()
     try:
-        outcome = sink().apply(batch.changes, batch.history) if history else sink().apply(batch.changes)
+        for batch, outcome in _stored(records, history=name == "postgres" and settings.history()):
+            failures, counts = settle(batch, outcome)
+            for failure in failures:
+                logger.error("message not stored", extra=_message(failure))
+                failed[failure.message_id] = None
+            total += counts
+            ignored.update(batch.ignored)
+            signals.update(batch.signals)
     except Retry as error:
-        logger.error("batch not stored", extra={"sink": name, "messages": batch.received, **_why(error)})
+        logger.error("batch not stored", extra={"sink": name, "messages": len(records), **_why(error)})
         raise
-    failures, counts = settle(batch, outcome)
-    for failure in failures:
-        logger.error("message not stored", extra=_message(failure))
-    logger.info(
-        "batch", extra={"sink": name, **asdict(counts), "ignored_by": batch.ignored, "signals_by": batch.signals}
-    )
-    count(name, counts)
-    failed = dict.fromkeys(failure.message_id for failure in failures)
+    logger.info("batch", extra={"sink": name, **asdict(total), "ignored_by": ignored, "signals_by": signals})
+    count(name, total)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[tuple[Batch, Outcome]]:
+    """Store a large batch in parts, and read each part while the store works on the one before.
+
+    A part is a batch of its own: a user who is in two of them is ordered by the store.
+    """
+    writing: tuple[Batch, Future[Outcome]] | None = None
+    for start in range(0, len(records), PART):
+        batch = collect(records[start : start + PART], history=history)
+        if writing is not None:
+            yield writing[0], writing[1].result()
+        if start + PART >= len(records):
+            yield batch, _apply(batch)
+        else:
+            writing = batch, _writer().submit(_apply, batch)
+
+
+def _apply(batch: Batch) -> Outcome:
+    return sink().apply(batch.changes, batch.history)
+
+
+@cache
+def _writer() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="sync")
 
 
 def _why(error: SyncError) -> dict[str, str]:
