@@ -119,6 +119,7 @@ USERS_PATH = "/api/v2/users"
 _CHANGES_A_USER = ("patch", "put", "delete")
 _USER_PATH = re.compile(r"/api/v2/users/([^/?]+)/?(?:\?.*)?")
 _IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([^/?]+))?/?(?:\?.*)?")
+_CONNECTION_PATH = re.compile(r"/api/v2/connections/[^/]+(?:/users)?/?(?:\?.*)?")
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
 _AS_AUTH0_WRITES = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}Z\Z", re.ASCII)
@@ -264,6 +265,8 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
     else:
         concerns_us = method == "post" and request.path == USERS_PATH
     if not concerns_us:
+        if method == "delete" and _CONNECTION_PATH.fullmatch(request.path):
+            return (Ignored("deletes users of a connection, and names none"),)
         return (Ignored("api call that changes no profile"),)
     if not isinstance(response, Response) or response.status is None:
         raise errors.UnknownShape("a Management API log without details.response")

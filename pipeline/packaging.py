@@ -52,14 +52,16 @@ class Function:
 NOT_IN_FUNCTIONS: Final = ("cli/*", "local/*", "archive/*", "traffic/*", "packaging.py")
 ONLY_MIGRATIONS: Final = ("schema.py", "functions/migrate.py")
 ONLY_REFRESH: Final = ("auth0/*", "functions/refresh.py")
+ONLY_SYNC: Final = ("sinks/*", "functions/sync.py")
 
 FUNCTIONS: Final = {
     "sync-postgres": Function("postgres.txt", omit=(*ONLY_MIGRATIONS, *ONLY_REFRESH, "sinks/dynamodb.py")),
     "sync-dynamodb": Function(
         "dynamodb.txt",
-        omit=(*ONLY_MIGRATIONS, *ONLY_REFRESH, "sinks/postgres.py", "sinks/upsert.sql", "sinks/iam.py"),
+        omit=(*ONLY_MIGRATIONS, *ONLY_REFRESH, "sinks/postgres.py", "sinks/*.sql", "sinks/iam.py"),
         services=("dynamodb",),
     ),
+    "refresh": Function("refresh.txt", omit=(*ONLY_MIGRATIONS, *ONLY_SYNC), services=("secretsmanager", "sqs")),
     "migrate": Function("migrate.txt", omit=ONLY_REFRESH, extra=("migrations", "pyproject.toml")),
 }
 

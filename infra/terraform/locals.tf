@@ -10,23 +10,6 @@ locals {
   package_dir = coalesce(var.package_dir, "${path.root}/../../build/packages/lambda")
   archive     = jsondecode(file("${path.module}/../../pipeline/archive/table.json"))
 
-  # The user changes on each bus; every sink gets all of them. EventBridge patterns live in files of their own, so that
-  # they can be tried with `aws events test-event-pattern` as they are.
-  user_changes = merge(
-    {
-      log-stream = {
-        bus_name      = module.log_bus.name
-        event_pattern = file("${path.module}/patterns/log_stream_user_changes.json")
-      }
-    },
-    {
-      for bus in module.event_bus : "event-stream" => {
-        bus_name      = bus.name
-        event_pattern = file("${path.module}/patterns/event_stream_user_changes.json")
-      }
-    },
-  )
-
   target_retry = {
     maximum_event_age_seconds = var.target_maximum_event_age_seconds
     maximum_retry_attempts    = var.target_maximum_retry_attempts
@@ -74,7 +57,7 @@ locals {
     max_message_bytes = var.queue_max_message_bytes
   }
 
-  consumer = {
+  reading = {
     enabled             = var.sync_enabled
     batch_size          = var.sync_batch_size
     batch_window        = var.sync_batch_window_seconds
@@ -98,4 +81,15 @@ locals {
     postgres = module.postgres_sink
     dynamodb = module.dynamodb_sink
   }
+
+  consumers = merge(local.sinks, { for refresh in module.refresh : "refresh" => refresh })
+
+  # What each consumer's function does to its queue's messages.
+  function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "" }
+
+  postgres_sink_environment = merge(local.function_environment, local.database_environment.writer, {
+    SINK                    = "postgres"
+    HISTORY                 = var.history ? "on" : "off"
+    POWERTOOLS_SERVICE_NAME = "sync-postgres"
+  })
 }

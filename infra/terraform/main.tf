@@ -22,13 +22,13 @@ module "event_bus" {
 # Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
 
 module "postgres_sink" {
-  source = "./modules/sink"
+  source = "./modules/consumer"
 
-  name          = "${local.prefix}-postgres"
-  subscriptions = local.user_changes
-  target_retry  = local.target_retry
-  queue         = local.queue
-  consumer      = local.consumer
+  name         = "${local.prefix}-postgres"
+  rules        = local.rules.user-changes
+  target_retry = local.target_retry
+  queue        = local.queue
+  reading      = local.reading
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-postgres"
@@ -36,20 +36,17 @@ module "postgres_sink" {
     statements = local.database_statements.writer
     vpc_config = var.vpc_config
   })
-  function_environment = merge(local.function_environment, local.database_environment.writer, {
-    SINK                    = "postgres"
-    POWERTOOLS_SERVICE_NAME = "sync-postgres"
-  })
+  function_environment = local.postgres_sink_environment
 }
 
 module "dynamodb_sink" {
-  source = "./modules/sink"
+  source = "./modules/consumer"
 
-  name          = "${local.prefix}-dynamodb"
-  subscriptions = local.user_changes
-  target_retry  = local.target_retry
-  queue         = local.queue
-  consumer      = local.consumer
+  name         = "${local.prefix}-dynamodb"
+  rules        = local.rules.user-changes
+  target_retry = local.target_retry
+  queue        = local.queue
+  reading      = local.reading
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-dynamodb"
@@ -94,7 +91,7 @@ module "migrate" {
   })
 }
 
-# Archive: every event on the log stream's bus, in S3 and in Athena.
+# Archive: every event on the buses, in S3 and in Athena.
 
 module "archive" {
   source = "./modules/archive"
@@ -103,7 +100,7 @@ module "archive" {
   bucket_name   = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
   force_destroy = var.force_destroy
 
-  bus_name      = module.log_bus.name
+  bus_names     = local.bus_names
   event_pattern = file("${path.module}/patterns/everything.json")
   target_retry  = local.target_retry
   dlq_retention = var.queue_retention_seconds

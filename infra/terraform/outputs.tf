@@ -5,35 +5,31 @@ output "region" {
 
 output "bus_names" {
   description = "Names of the event buses, by stream."
-  value = merge(
-    { log-stream = module.log_bus.name },
-    { for bus in module.event_bus : "event-stream" => bus.name },
-  )
+  value       = local.bus_names
 }
 
 output "rule_names" {
-  description = "Names of the rules: by sink and stream, and the archive's."
-  value = {
-    postgres = module.postgres_sink.rule_names
-    dynamodb = module.dynamodb_sink.rule_names
-    archive  = { log-stream = module.archive.rule_name }
-  }
+  description = "Names of the rules, by what they match and by stream."
+  value = merge(
+    { for subject, rules in local.rules : subject => { for stream, rule in rules : stream => rule.name } },
+    { archive = module.archive.rule_names },
+  )
 }
 
 output "queue_urls" {
-  description = "URLs of the queues that the sync reads, by sink."
-  value       = { for sink, outputs in local.sinks : sink => outputs.queue_url }
+  description = "URLs of the queues that the sync and the refresh read, by sink, and by refresh if it is on."
+  value       = { for name, outputs in local.consumers : name => outputs.queue_url }
 }
 
 output "dlq_urls" {
-  description = "URLs of the dead-letter queues of what the sync could not store, by sink."
-  value       = { for sink, outputs in local.sinks : sink => outputs.failed_queue_url }
+  description = "URLs of the dead-letter queues of what the sync could not store, by sink, and the refresh not fetch."
+  value       = { for name, outputs in local.consumers : name => outputs.failed_queue_url }
 }
 
 output "target_dlq_urls" {
   description = "URLs of the dead-letter queues of what EventBridge could not deliver, by target."
   value = merge(
-    { for sink, outputs in local.sinks : sink => outputs.undelivered_queue_url },
+    { for name, outputs in local.consumers : name => outputs.undelivered_queue_url },
     { archive = module.archive.undelivered_queue_url },
   )
 }
@@ -41,7 +37,7 @@ output "target_dlq_urls" {
 output "function_names" {
   description = "Names of the functions."
   value = merge(
-    { for sink, outputs in local.sinks : "sync-${sink}" => outputs.function_name },
+    { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.function_name },
     { migrate = module.migrate.name },
   )
 }
@@ -49,14 +45,14 @@ output "function_names" {
 output "log_group_names" {
   description = "Names of the log groups, by function, and of the delivery stream's."
   value = merge(
-    { for sink, outputs in local.sinks : "sync-${sink}" => outputs.log_group_name },
+    { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.log_group_name },
     { migrate = module.migrate.log_group_name, firehose = module.archive.log_group_name },
   )
 }
 
 output "event_source_mapping_ids" {
-  description = "UUIDs of the mappings from queue to function, by sink."
-  value       = { for sink, outputs in local.sinks : sink => outputs.event_source_mapping_id }
+  description = "UUIDs of the mappings from queue to function, by sink, and by refresh if it is on."
+  value       = { for name, outputs in local.consumers : name => outputs.event_source_mapping_id }
 }
 
 output "users_table" {

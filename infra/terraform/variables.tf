@@ -123,7 +123,7 @@ variable "vpc_config" {
 # Functions
 
 variable "package_dir" {
-  description = "Directory of sync-postgres.zip, sync-dynamodb.zip and migrate.zip; null is build/packages/lambda of this repository."
+  description = "Directory of sync-postgres.zip, sync-dynamodb.zip, migrate.zip and, for the refresh, refresh.zip; null is build/packages/lambda of this repository."
   type        = string
   default     = null
 }
@@ -206,6 +206,12 @@ variable "sync_enabled" {
   description = "Let the functions read their queues. false pauses the sync; events wait in the queues."
   type        = bool
   default     = true
+}
+
+variable "history" {
+  description = "Keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change."
+  type        = bool
+  default     = false
 }
 
 variable "sync_batch_size" {
@@ -321,6 +327,68 @@ variable "target_maximum_retry_attempts" {
   validation {
     condition     = var.target_maximum_retry_attempts >= 0 && var.target_maximum_retry_attempts <= 185
     error_message = "target_maximum_retry_attempts must be 0 to 185."
+  }
+}
+
+# Refresh
+
+variable "refresh" {
+  description = <<-EOT
+    Fetch the users that events name without carrying them, by Auth0's Management API. null: they are only counted.
+    auth0_domain: the tenant's own domain (acme.eu.auth0.com), not a custom one.
+    secret_arn: an AWS Secrets Manager secret, {"client_id": "…", "client_secret": "…"}, of an Auth0 application that may read:users. Only the function reads it; it is not in Terraform's state.
+    kms_key_arn: the secret's key, if it is one of your own.
+    rate: requests per second of one execution of the function. Up to two run at a time, so Auth0 sees up to twice this; keep that below your plan's limit, which other applications share (free: 2 per second).
+    on_login: also after each login, for last_login and what Actions set: one request per login.
+    max_age_seconds: how long to go on trying while Auth0 is down or its limit is reached.
+  EOT
+  type = object({
+    auth0_domain         = string
+    secret_arn           = string
+    kms_key_arn          = optional(string)
+    rate                 = optional(number, 1)
+    on_login             = optional(bool, false)
+    max_age_seconds      = optional(number, 345600)
+    batch_size           = optional(number, 50)
+    batch_window_seconds = optional(number, 5)
+    timeout_seconds      = optional(number, 60)
+    memory_mb            = optional(number, 512)
+  })
+  default = null
+
+  validation {
+    condition     = var.refresh == null || can(regex("^[a-z0-9-]+(\\.[a-z0-9-]+)+$", var.refresh.auth0_domain))
+    error_message = "refresh.auth0_domain must be a host name such as acme.eu.auth0.com, without https:// and without a path."
+  }
+
+  validation {
+    condition     = var.refresh == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.refresh.secret_arn))
+    error_message = "refresh.secret_arn must be the whole ARN of a Secrets Manager secret, with the six characters at its end (aws secretsmanager describe-secret)."
+  }
+
+  validation {
+    condition     = try(var.refresh.kms_key_arn, null) == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.refresh.kms_key_arn))
+    error_message = "refresh.kms_key_arn must be the ARN of a key (arn:aws:kms:…:key/…), not of an alias: policies on aliases allow nothing."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.rate > 0 && var.refresh.max_age_seconds > 0, false)
+    error_message = "refresh.rate and refresh.max_age_seconds must be above 0."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.timeout_seconds >= 15 && var.refresh.timeout_seconds <= 900, false)
+    error_message = "refresh.timeout_seconds must be 15 to 900: of each run 5 seconds are kept for sending on what was fetched."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.batch_size >= 1 && var.refresh.batch_size <= 10000 && var.refresh.batch_window_seconds >= (var.refresh.batch_size > 10 ? 1 : 0) && var.refresh.batch_window_seconds <= 300, false)
+    error_message = "refresh.batch_size must be 1 to 10000, and refresh.batch_window_seconds 0 to 300, at least 1 if batch_size is above 10."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.memory_mb >= 128 && var.refresh.memory_mb <= 10240, false)
+    error_message = "refresh.memory_mb must be 128 to 10240."
   }
 }
 

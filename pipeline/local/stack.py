@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
@@ -116,8 +116,15 @@ class _Saved:
     applied: str = ""
 
 
-def up(progress: Progress | None = None, directory: Path = DIRECTORY) -> Stack:
-    """Bring the stack up, or what of it is down, and return it. Raises StackError and leaves what is up as it is."""
+def up(
+    progress: Progress | None = None,
+    directory: Path = DIRECTORY,
+    options: Callable[[Stack], dict[str, str]] = lambda _stack: {},
+) -> Stack:
+    """Bring the stack up, or what of it is down, and return it. Raises StackError and leaves what is up as it is.
+
+    `options` gives Terraform variables beside the usual, and may first make in the emulator what they name.
+    """
     progress = progress or Quiet()
     with _lock(directory):
         end_leftovers(directory / "terraform")
@@ -130,7 +137,7 @@ def up(progress: Progress | None = None, directory: Path = DIRECTORY) -> Stack:
         elif saved is None:
             _forget(directory)  # a state file or workers whose emulator is long gone
         saved = _start(saved, progress, directory)
-        saved = _apply(saved, progress, directory)
+        saved = _apply(saved, progress, directory, options)
         _migrate(saved.stack, progress)
         return saved.stack
 
@@ -239,15 +246,17 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
     return begun
 
 
-def _apply(saved: _Saved, progress: Progress, directory: Path) -> _Saved:
+def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable[[Stack], dict[str, str]]) -> _Saved:
     """Have Terraform make the infrastructure, unless exactly this was applied before."""
     stack = saved.stack
     with progress.step("Infrastructure") as step:
-        variables = terraform_variables(stack)
+        variables = terraform_variables(stack) | options(stack)
         if saved.applied == (digest := _digest(variables)):
             step.update("unchanged")
             return saved
-        _offer_event_source(stack)
+        for name in ("log_stream_source_name", "event_stream_source_name"):
+            if name in variables:
+                _offer_event_source(stack, variables[name])
         _save(replace(saved, applying=True), directory)
         terraform = Terraform(
             directory / "terraform",
@@ -277,11 +286,11 @@ def terraform_variables(stack: Stack) -> dict[str, str]:
     }
 
 
-def _offer_event_source(stack: Stack) -> None:
-    """Do what Auth0 does when a Log Stream is made: offer the account an event source. There may be one already."""
+def _offer_event_source(stack: Stack, source: str) -> None:
+    """Do what Auth0 does when a stream is made: offer the account an event source. There may be one already."""
     events = stack.client("events")
     try:
-        events.create_partner_event_source(Name=stack.log_stream_source, Account=ACCOUNT)
+        events.create_partner_event_source(Name=source, Account=ACCOUNT)
     except events.exceptions.ResourceAlreadyExistsException:
         return
     except (BotoCoreError, ClientError) as error:

@@ -15,6 +15,7 @@ from pipeline import packaging
 HANDLERS = {
     "sync-postgres": ("pipeline.functions.sync", "pipeline.sinks.postgres", "pipeline.sinks.iam"),
     "sync-dynamodb": ("pipeline.functions.sync", "pipeline.sinks.dynamodb"),
+    "refresh": ("pipeline.functions.refresh",),
     "migrate": ("pipeline.functions.migrate",),
 }
 
@@ -26,9 +27,10 @@ sys.path = [path for path in sys.path if "-packages" not in path] + [package]
 import importlib, json
 for name in sys.argv[2:]:
     importlib.import_module(name)
-if "pipeline.sinks.dynamodb" in sys.argv:
+services = {"pipeline.sinks.dynamodb": ["dynamodb"], "pipeline.functions.refresh": ["sqs", "secretsmanager"]}
+for service in [service for name in sys.argv for service in services.get(name, [])]:
     import boto3
-    boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9",
+    boto3.client(service, region_name="us-east-1", endpoint_url="http://127.0.0.1:9",
         aws_access_key_id="test", aws_secret_access_key="test").meta.service_model.operation_names
 if "pipeline.sinks.iam" in sys.argv:
     import os
@@ -90,17 +92,21 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
     assert not [name for name in content if name.endswith((".pyc", ".pyi", "/RECORD")) or name.startswith("bin/")]
     has = {
         part
-        for part in ("sqlalchemy", "alembic", "boto3", "psycopg", "botocore", "msgspec")
+        for part in ("sqlalchemy", "alembic", "boto3", "psycopg", "botocore", "msgspec", "urllib3")
         if f"{part}/__init__.py" in content
     }
     wanted = {
         "sync-postgres": {"psycopg", "botocore", "msgspec"},
         "sync-dynamodb": {"boto3", "botocore", "msgspec"},
+        "refresh": {"boto3", "botocore", "msgspec", "urllib3"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
     }
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
-    assert ("boto3" in has) == (function == "sync-dynamodb")
+    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh"))
+    assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
+    assert any(name.startswith("pipeline/auth0/") for name in content) == (function == "refresh")
+    assert ("pipeline/functions/sync.py" in content) == (function != "refresh")
     assert ("migrations/env.py" in content) == (function == "migrate")
     assert packaging.sizes(packages[function])[1] < 50e6
 

@@ -1,5 +1,6 @@
-"""The whole stack, once: it takes a minute to apply."""
+"""The whole stack with everything that can be switched on, once: it takes a minute to apply."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,26 @@ import psutil
 import pytest
 
 from pipeline.local import stack
+from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET
+
+EVENT_STREAM_SOURCE = stack.LOG_STREAM_SOURCE.replace("auth0.logs", "auth0.events")
+AUTH0_DOMAIN = "acme.auth0.invalid"
+"""No name server knows it, so that nothing is asked of Auth0 itself."""
+
+
+def options(running: stack.Stack) -> dict[str, str]:
+    """Terraform variables for both streams and the refresh, and the secret that they name."""
+    secrets = running.client("secretsmanager")
+    try:
+        value = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+        arn = secrets.create_secret(Name="auth0-sync", SecretString=value)["ARN"]
+    except secrets.exceptions.ResourceExistsException:
+        arn = secrets.describe_secret(SecretId="auth0-sync")["ARN"]
+    refresh = {"auth0_domain": AUTH0_DOMAIN, "secret_arn": arn, "rate": 20, "batch_window_seconds": 1}
+    return {
+        "event_stream_source_name": EVENT_STREAM_SOURCE,
+        "refresh": json.dumps(refresh | {"on_login": True, "timeout_seconds": 15}),
+    }
 
 
 def processes(directory: Path) -> list[str]:
@@ -27,7 +48,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def running(directory: Path) -> Iterator[stack.Stack]:
     try:
-        yield stack.up(directory=directory)
+        yield stack.up(directory=directory, options=options)
     finally:
         stack.down(directory)
         assert not processes(directory), "down left something running"

@@ -7,6 +7,8 @@ import pytest
 from pipeline.local import demo, stack
 from pipeline.local.terraform import CONFIGURATION, Terraform
 
+from .conftest import options
+
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
 EVENTS, USERS, MALFORMED = 300, 40, 2
@@ -78,11 +80,11 @@ def test_a_difference_is_found(run: demo.Run, running: stack.Stack) -> None:
 def test_a_second_plan_changes_nothing(running: stack.Stack, directory: Path) -> None:
     saved = stack._load(directory)
     assert saved is not None
-    variables = stack.terraform_variables(saved.stack)
+    variables = stack.terraform_variables(saved.stack) | options(saved.stack)
     local = CONFIGURATION / "environments" / "local.tfvars"
     terraform = Terraform(directory / "terraform", running.endpoint, running.region, variables, local)
     assert terraform.planned_changes() == []
 
 
 def test_up_again_is_quick_and_keeps_what_is_there(running: stack.Stack, directory: Path) -> None:
-    assert stack.up(directory=directory) == running
+    assert stack.up(directory=directory, options=options) == running

@@ -34,7 +34,7 @@ variables {
   name                  = "archive"
   bucket_name           = "bucket"
   force_destroy         = false
-  bus_name              = "logs-bus"
+  bus_names             = { log-stream = "logs-bus" }
   event_pattern         = file("patterns/everything.json")
   target_retry          = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   dlq_retention         = 1209600
@@ -59,27 +59,27 @@ run "archive" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.this.event_pattern) == { source = [{ prefix = "aws.partner/auth0.com/" }], replay-name = [{ exists = false }] }
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["log-stream"].event_pattern) == { source = [{ prefix = "aws.partner/auth0.com/" }], replay-name = [{ exists = false }] }
     error_message = "The rule must take everything from Auth0, and no replay: that is in the archive already."
   }
 
   assert {
     condition = (
-      aws_cloudwatch_event_target.firehose.arn == aws_kinesis_firehose_delivery_stream.this.arn &&
-      aws_cloudwatch_event_target.firehose.dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
-      aws_cloudwatch_event_target.firehose.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
-      aws_cloudwatch_event_target.firehose.retry_policy[0].maximum_retry_attempts == 185
+      aws_cloudwatch_event_target.firehose["log-stream"].arn == aws_kinesis_firehose_delivery_stream.this.arn &&
+      aws_cloudwatch_event_target.firehose["log-stream"].dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      aws_cloudwatch_event_target.firehose["log-stream"].retry_policy[0].maximum_event_age_in_seconds == 86400 &&
+      aws_cloudwatch_event_target.firehose["log-stream"].retry_policy[0].maximum_retry_attempts == 185
     )
     error_message = "The target needs a retry policy and a dead-letter queue."
   }
 
   assert {
-    condition     = length(aws_cloudwatch_event_target.firehose.input_transformer) == 0
+    condition     = length(aws_cloudwatch_event_target.firehose["log-stream"].input_transformer) == 0
     error_message = "An event must be archived as it came."
   }
 
   assert {
-    condition     = one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition == { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this.arn] } }
+    condition     = one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition == { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this["log-stream"].arn] } }
     error_message = "Only the archive's rule may send to its dead-letter queue."
   }
 
@@ -157,5 +157,49 @@ run "retention" {
       r.filter[0].prefix == "logs/" && one(r.transition).days == 90 && one(r.transition).storage_class == "GLACIER_IR" && r.expiration[0].days == 400 if r.id == "archive"
     ])
     error_message = "The archive's objects must move and expire when told so."
+  }
+}
+
+run "both_buses" {
+  variables {
+    bus_names = { log-stream = "logs-bus", event-stream = "events-bus" }
+  }
+
+  override_resource {
+    target = aws_cloudwatch_event_rule.this["event-stream"]
+    values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/archive" }
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition     = { for stream, target in aws_cloudwatch_event_target.firehose : stream => target.event_bus_name } == { log-stream = "logs-bus", event-stream = "events-bus" }
+    error_message = "Every bus must be archived."
+  }
+
+  assert {
+    condition = alltrue([
+      for target in aws_cloudwatch_event_target.firehose :
+      target.arn == aws_kinesis_firehose_delivery_stream.this.arn &&
+      target.dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      target.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
+      length(target.input_transformer) == 0
+    ])
+    error_message = "Every target needs a retry policy and a dead-letter queue, and must leave the event as it is."
+  }
+
+  assert {
+    condition = alltrue([
+      for condition in [
+        one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition,
+        { ArnEquals = jsondecode(aws_iam_role.events.assume_role_policy).Statement[0].Condition.ArnEquals },
+        ] : condition == { ArnEquals = { "aws:SourceArn" = [
+          "arn:aws:events:eu-central-1:123456789012:rule/events-bus/archive",
+          "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/archive",
+      ] } }
+    ])
+    error_message = "The rules of both buses, and no other, may use the archive's role and its dead-letter queue."
   }
 }

@@ -70,8 +70,24 @@ run "names_and_outputs" {
   }
 
   assert {
+    condition     = output.rule_names.user-signals == { log-stream = "auth0-sync-test-user-signals-log-stream" } && output.rule_names.logins == { log-stream = "auth0-sync-test-logins-log-stream" }
+    error_message = "Without the refresh the rules are still there, so that EventBridge counts what is missed."
+  }
+
+  assert {
     condition     = output.region == "eu-central-1" && output.users_table == "auth0-sync-test-users" && output.glue_database == "auth0_sync_test"
     error_message = "Outputs must name the region, the users table and the Glue database."
+  }
+}
+
+run "history" {
+  variables {
+    history = true
+  }
+
+  assert {
+    condition     = local.postgres_sink_environment.HISTORY == "on"
+    error_message = "The function for Postgres must be told to keep history."
   }
 }
 
@@ -97,18 +113,18 @@ run "both_streams" {
   }
 
   assert {
-    condition     = output.rule_names.postgres == { log-stream = "auth0-sync-test-postgres-log-stream", event-stream = "auth0-sync-test-postgres-event-stream" }
-    error_message = "Both buses feed the Postgres sink."
+    condition     = output.rule_names.user-changes == { log-stream = "auth0-sync-test-user-changes-log-stream", event-stream = "auth0-sync-test-user-changes-event-stream" }
+    error_message = "Both buses carry user changes."
   }
 
   assert {
-    condition     = keys(output.rule_names.dynamodb) == keys(output.rule_names.postgres)
-    error_message = "Both sinks get the same changes."
+    condition     = { for subject, rules in output.rule_names : subject => join(" ", keys(rules)) } == { user-changes = "event-stream log-stream", user-signals = "event-stream log-stream", logins = "log-stream", archive = "event-stream log-stream" }
+    error_message = "Both buses are archived and watched for changes and signals; only the Log Stream tells logins."
   }
 
   assert {
-    condition     = keys(output.rule_names.archive) == ["log-stream"]
-    error_message = "The archive holds the Log Stream only."
+    condition     = { for rule in aws_cloudwatch_event_rule.this : rule.name => rule.event_bus_name if endswith(rule.name, "event-stream") } == { for name in ["auth0-sync-test-user-changes-event-stream", "auth0-sync-test-user-signals-event-stream"] : name => "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events" }
+    error_message = "Each rule belongs to its stream's bus."
   }
 }
 

@@ -1,4 +1,4 @@
-# bus -> rule -> Firehose -> S3, and the Glue table and Athena workgroup to read it (athena.tf).
+# buses -> rules -> Firehose -> S3, and the Glue table and Athena workgroup to read it (athena.tf).
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -9,20 +9,25 @@ locals {
   undelivered    = "${var.name}-undelivered"
   sqs_arn        = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
   results_prefix = "athena-results/"
+  rule_arns      = [for stream in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[stream].arn]
 }
 
 # EventBridge. No input transformer: what is archived is the event as it came.
 
 resource "aws_cloudwatch_event_rule" "this" {
-  name           = var.name
+  for_each = var.bus_names
+
+  name           = "${var.name}-${each.key}"
   description    = "Every event to the archive, replayed ones excepted: they are there already."
-  event_bus_name = var.bus_name
+  event_bus_name = each.value
   event_pattern  = var.event_pattern
 }
 
 resource "aws_cloudwatch_event_target" "firehose" {
-  rule           = aws_cloudwatch_event_rule.this.name
-  event_bus_name = aws_cloudwatch_event_rule.this.event_bus_name
+  for_each = aws_cloudwatch_event_rule.this
+
+  rule           = each.value.name
+  event_bus_name = each.value.event_bus_name
   target_id      = "firehose"
   arn            = aws_kinesis_firehose_delivery_stream.this.arn
   role_arn       = aws_iam_role.events.arn
@@ -62,7 +67,7 @@ resource "aws_sqs_queue" "undelivered" {
         Principal = { Service = "events.amazonaws.com" }
         Action    = "sqs:SendMessage"
         Resource  = "${local.sqs_arn}:${local.undelivered}"
-        Condition = { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this.arn] } }
+        Condition = { ArnEquals = { "aws:SourceArn" = local.rule_arns } }
       },
     ]
   })
@@ -80,7 +85,7 @@ resource "aws_iam_role" "events" {
       Action    = "sts:AssumeRole"
       Condition = {
         StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn }
+        ArnEquals    = { "aws:SourceArn" = local.rule_arns }
       }
     }]
   })

@@ -8,9 +8,9 @@ output "firehose_name" {
   value       = aws_kinesis_firehose_delivery_stream.this.name
 }
 
-output "rule_name" {
-  description = "Name of the rule that feeds the delivery stream."
-  value       = aws_cloudwatch_event_rule.this.name
+output "rule_names" {
+  description = "Names of the rules that feed the delivery stream, by stream."
+  value       = { for stream, rule in aws_cloudwatch_event_rule.this : stream => rule.name }
 }
 
 output "undelivered_queue_url" {

@@ -13,9 +13,9 @@ variable "force_destroy" {
   type        = bool
 }
 
-variable "bus_name" {
-  description = "Bus whose events are archived."
-  type        = string
+variable "bus_names" {
+  description = "Buses whose events are archived, by stream."
+  type        = map(string)
 }
 
 variable "event_pattern" {

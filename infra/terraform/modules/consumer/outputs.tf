@@ -3,19 +3,19 @@ output "queue_url" {
   value       = aws_sqs_queue.this.id
 }
 
+output "queue_arn" {
+  description = "ARN of the queue, known before the queue is there."
+  value       = "${local.sqs_arn}:${local.queue}"
+}
+
 output "failed_queue_url" {
-  description = "URL of the dead-letter queue of what the function could not store."
+  description = "URL of the dead-letter queue of what the function could not do."
   value       = aws_sqs_queue.failed.id
 }
 
 output "undelivered_queue_url" {
   description = "URL of the dead-letter queue of what EventBridge could not put into the queue."
   value       = aws_sqs_queue.undelivered.id
-}
-
-output "rule_names" {
-  description = "Names of the rules, by subscription."
-  value       = { for key, rule in aws_cloudwatch_event_rule.this : key => rule.name }
 }
 
 output "function_name" {
@@ -29,6 +29,6 @@ output "log_group_name" {
 }
 
 output "event_source_mapping_id" {
-  description = "UUID of the mapping that feeds the function; disable it to pause the sink."
+  description = "UUID of the mapping that feeds the function; disable it to pause."
   value       = aws_lambda_event_source_mapping.this.uuid
 }

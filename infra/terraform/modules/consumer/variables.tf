@@ -1,13 +1,14 @@
 variable "name" {
-  description = "Name of the queue, and prefix of the names of its rules and dead-letter queues."
+  description = "Name of the queue, and prefix of the names of its dead-letter queues."
   type        = string
 }
 
-variable "subscriptions" {
-  description = "The events that this sink gets: for each name a bus and an EventBridge pattern (JSON)."
+variable "rules" {
+  description = "Rules whose events go to the queue, by any name."
   type = map(object({
-    bus_name      = string
-    event_pattern = string
+    name           = string
+    arn            = string
+    event_bus_name = string
   }))
 }
 
@@ -28,7 +29,7 @@ variable "queue" {
   })
 }
 
-variable "consumer" {
+variable "reading" {
   description = "How the function reads the queue. The batch window is in seconds."
   type = object({
     enabled             = bool
@@ -39,7 +40,7 @@ variable "consumer" {
 }
 
 variable "function" {
-  description = "The function that reads the queue; see the function module. `statements` is what it may do to its store."
+  description = "The function that reads the queue; see the function module. `statements` is what it may do besides reading the queue."
   type = object({
     name                 = string
     description          = string

@@ -1,5 +1,5 @@
-# bus -> rule -> queue -> function, and a dead-letter queue for each of the two hops that can give an event up:
-# `undelivered` holds what EventBridge could not put into the queue, `failed` what the function could not store.
+# rules -> queue -> function, and a dead-letter queue for each of the two hops that can give an event up: `undelivered`
+# holds what EventBridge could not put into the queue, `failed` what the function could not do.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -13,9 +13,9 @@ locals {
   undelivered = "${var.name}-undelivered"
 
   # AWS wants at least six times the function's timeout. A batch may also wait for its window before the function starts.
-  visibility_timeout = 6 * var.function.timeout_seconds + var.consumer.batch_window
+  visibility_timeout = 6 * var.function.timeout_seconds + var.reading.batch_window
 
-  rule_arns = [for key in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[key].arn]
+  rule_arns = [for key in sort(keys(var.rules)) : var.rules[key].arn]
 
   policies = {
     for queue in [local.queue, local.failed, local.undelivered] : queue => jsonencode({
@@ -44,21 +44,12 @@ locals {
 
 # EventBridge
 
-resource "aws_cloudwatch_event_rule" "this" {
-  for_each = var.subscriptions
-
-  name           = "${var.name}-${each.key}"
-  description    = "User changes to the queue ${local.queue}."
-  event_bus_name = each.value.bus_name
-  event_pattern  = each.value.event_pattern
-}
-
 resource "aws_cloudwatch_event_target" "queue" {
-  for_each = aws_cloudwatch_event_rule.this
+  for_each = var.rules
 
   rule           = each.value.name
   event_bus_name = each.value.event_bus_name
-  target_id      = "queue"
+  target_id      = var.name
   arn            = aws_sqs_queue.this.arn
 
   retry_policy {
@@ -144,12 +135,12 @@ module "function" {
 resource "aws_lambda_event_source_mapping" "this" {
   event_source_arn                   = aws_sqs_queue.this.arn
   function_name                      = module.function.arn
-  enabled                            = var.consumer.enabled
-  batch_size                         = var.consumer.batch_size
-  maximum_batching_window_in_seconds = var.consumer.batch_window
+  enabled                            = var.reading.enabled
+  batch_size                         = var.reading.batch_size
+  maximum_batching_window_in_seconds = var.reading.batch_window
   function_response_types            = ["ReportBatchItemFailures"]
 
   scaling_config {
-    maximum_concurrency = var.consumer.maximum_concurrency
+    maximum_concurrency = var.reading.maximum_concurrency
   }
 }

@@ -1,4 +1,4 @@
-# A sink loses nothing on its way: retries, dead-letter queues, time-outs that fit, and a door only for its rules.
+# A consumer loses nothing on its way: retries, dead-letter queues, time-outs that fit, and a door only for its rules.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -36,25 +36,15 @@ override_resource {
   values = { id = "https://sqs.example.com/undelivered", arn = "arn:aws:sqs:eu-central-1:123456789012:users-undelivered" }
 }
 
-override_resource {
-  target = aws_cloudwatch_event_rule.this["logs"]
-  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/users-logs" }
-}
-
-override_resource {
-  target = aws_cloudwatch_event_rule.this["events"]
-  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/users-events" }
-}
-
 variables {
   name = "users"
-  subscriptions = {
-    logs   = { bus_name = "logs-bus", event_pattern = "{\"source\": [\"a\"]}" }
-    events = { bus_name = "events-bus", event_pattern = "{\"source\": [\"b\"]}" }
+  rules = {
+    logs   = { name = "changes-logs", event_bus_name = "logs-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs" }
+    events = { name = "changes-events", event_bus_name = "events-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events" }
   }
   target_retry = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   queue        = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = null }
-  consumer     = { enabled = true, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
+  reading      = { enabled = true, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
   function = {
     name                 = "users-sync"
     description          = "Test."
@@ -72,9 +62,9 @@ variables {
   function_environment = { SINK = "dynamodb" }
 }
 
-run "sink" {
+run "consumer" {
   module {
-    source = "./modules/sink"
+    source = "./modules/consumer"
   }
 
   assert {
@@ -104,8 +94,11 @@ run "sink" {
   }
 
   assert {
-    condition     = { for key, target in aws_cloudwatch_event_target.queue : key => target.event_bus_name } == { events = "events-bus", logs = "logs-bus" }
-    error_message = "Every subscription needs its target, on its bus."
+    condition = { for key, target in aws_cloudwatch_event_target.queue : key => "${target.event_bus_name} ${target.rule} ${target.target_id}" } == {
+      events = "events-bus changes-events users"
+      logs   = "logs-bus changes-logs users"
+    }
+    error_message = "Every rule needs its target, on its bus, and consumers that share a rule need targets of their own."
   }
 
   assert {
@@ -144,12 +137,12 @@ run "sink" {
         Action    = "sqs:SendMessage"
         Resource  = "arn:aws:sqs:eu-central-1:123456789012:${queue.name}"
         Condition = { ArnEquals = { "aws:SourceArn" = [
-          "arn:aws:events:eu-central-1:123456789012:rule/events-bus/users-events",
-          "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/users-logs",
+          "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events",
+          "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs",
         ] } }
       }]
     ])
-    error_message = "Only EventBridge, and only for this sink's rules, may send to the queues."
+    error_message = "Only EventBridge, and only for this consumer's rules, may send to the queues."
   }
 
   assert {

@@ -1,0 +1,64 @@
+# Refresh: fetches the users that events name without carrying them, and sends them to the sinks' queues.
+
+locals {
+  refresh_rules = var.refresh == null ? {} : merge(
+    { for stream, rule in local.rules.user-signals : "user-signals-${stream}" => rule },
+    { for stream, rule in local.rules.logins : "logins-${stream}" => rule if var.refresh.on_login },
+  )
+
+  refresh_statements = var.refresh == null ? [] : concat(
+    [
+      {
+        actions   = ["sqs:SendMessage"]
+        resources = concat([for sink in local.sinks : sink.queue_arn], [module.refresh[0].queue_arn])
+      },
+      { actions = ["secretsmanager:GetSecretValue"], resources = [var.refresh.secret_arn] },
+    ],
+    [for key in var.refresh.kms_key_arn[*] : { actions = ["kms:Decrypt"], resources = [key] }],
+  )
+
+  refresh_environment = var.refresh == null ? {} : {
+    AUTH0_DOMAIN            = var.refresh.auth0_domain
+    AUTH0_CLIENT_SECRET_ARN = var.refresh.secret_arn
+    REFRESH_QUEUE_URL       = module.refresh[0].queue_url
+    SINK_QUEUE_URLS         = join(",", [for sink in local.sinks : sink.queue_url])
+    REFRESH_RATE            = tostring(var.refresh.rate)
+    REFRESH_MAX_AGE         = tostring(var.refresh.max_age_seconds)
+    POWERTOOLS_SERVICE_NAME = "refresh"
+  }
+}
+
+module "refresh" {
+  source = "./modules/consumer"
+  count  = var.refresh == null ? 0 : 1
+
+  name         = "${local.prefix}-refresh"
+  rules        = local.refresh_rules
+  target_retry = local.target_retry
+  queue        = local.queue
+
+  # Two is the least that Lambda takes. Reserving one execution instead would throttle the second, and SQS counts a
+  # throttled delivery as a failed one: signals would end in the dead-letter queue without having been looked at.
+  reading = {
+    enabled             = var.sync_enabled
+    batch_size          = var.refresh.batch_size
+    batch_window        = var.refresh.batch_window_seconds
+    maximum_concurrency = 2
+  }
+
+  function = {
+    name                 = "${local.prefix}-refresh"
+    description          = "Fetches the users that events name without carrying them."
+    package              = "${local.package_dir}/refresh.zip"
+    handler              = "pipeline.functions.refresh.handler"
+    runtime              = var.lambda_runtime
+    architecture         = var.lambda_architecture
+    memory_mb            = var.refresh.memory_mb
+    timeout_seconds      = var.refresh.timeout_seconds
+    reserved_concurrency = null
+    log_retention_days   = var.log_retention_days
+    statements           = local.refresh_statements
+    vpc_config           = null # it has to reach Auth0
+  }
+  function_environment = merge(local.function_environment, local.refresh_environment)
+}

@@ -1,0 +1,50 @@
+# What the pipeline wants of each bus. Every rule is here whether it has a target or not: EventBridge counts what a rule
+# matches (CloudWatch, AWS/Events), so one without a target tells what the deployment does not handle.
+# Patterns live in files of their own, so that they can be tried with `aws events test-event-pattern` as they are.
+
+locals {
+  bus_names = merge(
+    { log-stream = module.log_bus.name },
+    { for bus in module.event_bus : "event-stream" => bus.name },
+  )
+
+  subjects = {
+    user-changes = {
+      description = "Events that carry a user as it is now, or say that it is gone."
+      streams     = ["log-stream", "event-stream"]
+    }
+    user-signals = {
+      description = "Events after which a user has to be fetched; logins apart."
+      streams     = ["log-stream", "event-stream"]
+    }
+    logins = {
+      description = "Logins, after each of which a user can be fetched."
+      streams     = ["log-stream"]
+    }
+  }
+
+  # By subject, then by stream: only the streams that there are.
+  rules = {
+    for subject, _ in local.subjects : subject => {
+      for stream, _ in local.bus_names : stream => aws_cloudwatch_event_rule.this["${subject}-${stream}"]
+      if contains(local.subjects[subject].streams, stream)
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = merge([
+    for subject, about in local.subjects : {
+      for stream, bus_name in local.bus_names : "${subject}-${stream}" => {
+        description = about.description
+        bus_name    = bus_name
+        pattern     = "${replace(stream, "-", "_")}_${replace(subject, "-", "_")}.json"
+      } if contains(about.streams, stream)
+    }
+  ]...)
+
+  name           = "${local.prefix}-${each.key}"
+  description    = each.value.description
+  event_bus_name = each.value.bus_name
+  event_pattern  = file("${path.module}/patterns/${each.value.pattern}")
+}

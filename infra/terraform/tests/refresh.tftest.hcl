@@ -1,0 +1,173 @@
+# The refresh: off until it is asked for, and then allowed to read one secret and to send to three queues.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
+  mock_data "aws_cloudwatch_event_source" {
+    defaults = {
+      name  = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      state = "PENDING"
+    }
+  }
+  # Shapes that the provider validates.
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs/mock" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = {
+      arn = "arn:aws:sqs:eu-central-1:123456789012:mock"
+      id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/mock"
+    }
+  }
+  mock_resource "aws_kinesis_firehose_delivery_stream" {
+    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/mock" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
+  }
+  mock_resource "aws_dynamodb_table" {
+    defaults = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/mock" }
+  }
+}
+
+variables {
+  environment            = "test"
+  package_dir            = "tests/packages"
+  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+  database_url           = "postgresql://writer@db.example.com/app"
+}
+
+run "off" {
+  assert {
+    condition     = !contains(keys(output.function_names), "refresh") && keys(output.queue_urls) == ["dynamodb", "postgres"]
+    error_message = "Without credentials there is no refresh function and no queue that nobody reads."
+  }
+
+  assert {
+    condition     = alltrue([for subject in ["user-signals", "logins"] : contains(keys(output.rule_names), subject)])
+    error_message = "The rules must be there all the same: EventBridge counts what they match."
+  }
+}
+
+run "on" {
+  variables {
+    refresh = {
+      auth0_domain = "acme.eu.auth0.com"
+      secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
+    }
+  }
+
+  assert {
+    condition     = output.function_names.refresh == "auth0-sync-test-refresh" && keys(output.dlq_urls) == ["dynamodb", "postgres", "refresh"] && keys(output.target_dlq_urls) == ["archive", "dynamodb", "postgres", "refresh"]
+    error_message = "The refresh has a function, a queue and its dead-letter queues."
+  }
+
+  assert {
+    condition     = { for key, rule in local.refresh_rules : key => rule.name } == { user-signals-log-stream = "auth0-sync-test-user-signals-log-stream" }
+    error_message = "Logins must not cost a request each, unless asked for."
+  }
+
+  assert {
+    condition = jsonencode(local.refresh_statements) == jsonencode([
+      {
+        actions = ["sqs:SendMessage"]
+        resources = [
+          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
+          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
+          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
+        ]
+      },
+      { actions = ["secretsmanager:GetSecretValue"], resources = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"] },
+    ])
+    error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, and read its secret."
+  }
+
+  assert {
+    condition = tomap(local.refresh_environment) == tomap({
+      AUTH0_DOMAIN            = "acme.eu.auth0.com"
+      AUTH0_CLIENT_SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
+      REFRESH_QUEUE_URL       = output.queue_urls.refresh
+      SINK_QUEUE_URLS         = "${output.queue_urls.dynamodb},${output.queue_urls.postgres}"
+      REFRESH_RATE            = "1"
+      REFRESH_MAX_AGE         = "345600"
+      POWERTOOLS_SERVICE_NAME = "refresh"
+    })
+    error_message = "The function needs its settings, and no secret among them."
+  }
+}
+
+run "on_login_with_a_key_and_both_streams" {
+  variables {
+    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    refresh = {
+      auth0_domain    = "acme.eu.auth0.com"
+      secret_arn      = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
+      kms_key_arn     = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+      on_login        = true
+      rate            = 0.5
+      max_age_seconds = 3600
+    }
+  }
+
+  override_data {
+    target = module.event_bus[0].data.aws_cloudwatch_event_source.this
+    values = {
+      name  = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+      state = "ACTIVE"
+    }
+  }
+
+  assert {
+    condition = { for key, rule in local.refresh_rules : key => "${rule.event_bus_name} ${rule.name}" } == {
+      logins-log-stream         = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs auth0-sync-test-logins-log-stream"
+      user-signals-event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events auth0-sync-test-user-signals-event-stream"
+      user-signals-log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs auth0-sync-test-user-signals-log-stream"
+    }
+    error_message = "The refresh must get the signals of both buses, and logins where asked for."
+  }
+
+  assert {
+    condition     = [for s in local.refresh_statements : join(" ", s.resources) if s.actions == ["kms:Decrypt"]] == ["arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"]
+    error_message = "The function may decrypt with the secret's key, and only if one is given."
+  }
+
+  assert {
+    condition     = local.refresh_environment.REFRESH_RATE == "0.5" && local.refresh_environment.REFRESH_MAX_AGE == "3600"
+    error_message = "Rate and age are the function's settings."
+  }
+}
+
+run "wrong_values" {
+  command = plan
+
+  variables {
+    refresh = {
+      auth0_domain    = "https://acme.eu.auth0.com"
+      secret_arn      = "auth0"
+      kms_key_arn     = "alias/auth0"
+      rate            = 0
+      timeout_seconds = 10
+      batch_size      = 50
+
+      batch_window_seconds = 0
+    }
+  }
+
+  expect_failures = [var.refresh]
+}
