@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gin, history, imports
+from benchmarks import bad_rows, dynamodb, gin, growth, history, imports
 from benchmarks import postgres as sync
 from pipeline.local import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "gin", "imports")
+ALL = ("sync", "history", "gin", "imports", "dynamodb", "bad_rows", "growth")
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
     parser.add_argument("--only", choices=ALL, action="append")
+    parser.add_argument("--full", action="store_true", help="growth: 10 million rows too (some 32 GB, 10 minutes)")
     arguments = parser.parse_args()
     wanted = arguments.only or ALL
     logging.disable(logging.CRITICAL)
@@ -52,6 +53,19 @@ def main() -> None:
             if "imports" in wanted:
                 figures["imports"] = imports.run(max(3, arguments.rounds // 2))
                 _print(f"imports: {figures['imports']}", screen)
+            if "dynamodb" in wanted:
+                figures["dynamodb"] = dynamodb.run((10, 100, 1000), max(3, arguments.rounds // 3))
+                _print_dynamodb(figures["dynamodb"], screen)
+            if "bad_rows" in wanted:
+                url = postgres.create_database(server.url, "bad_rows")
+                figures["bad_rows"] = bad_rows.run(url, arguments.rounds)
+                _print(f"refused rows: {figures['bad_rows']}", screen)
+            if "growth" in wanted:
+                url = postgres.create_database(server.url, "growth")
+                sizes = growth.FULL if arguments.full else growth.SIZES
+                figures["growth"] = growth.run(url, arguments.rounds, sizes)
+                for rows, result in figures["growth"].items():
+                    _print(f"{int(rows):>12,} rows in the table: {result}", screen)
         finally:
             postgres.stop(Path(directory) / "postgres", delete=True)
     OUTPUT.parent.mkdir(exist_ok=True)
@@ -72,6 +86,13 @@ def _print_sync(figures: dict[str, Any], screen: Any) -> None:
         rates, ratios = result["events_per_second"], result["handler_vs"]
         _print(f"{size:>8}" + "".join(f"{rates[name]:>14,}" for name in names), screen)
         _print(f"{'handler':>8}{'':>14}" + "".join(f"{ratios[name]:>13}x" for name in names[1:]), screen)
+
+
+def _print_dynamodb(figures: dict[str, Any], screen: Any) -> None:
+    for size, result in figures["batches"].items():
+        rates = result["events_per_second"]
+        line = f"handler {rates['handler']:,} events/s, a loop of puts {rates['loop']:,}: {result['handler_vs_loop']}x"
+        _print(f"DynamoDB, batches of {size}: {line}", screen)
 
 
 def _print_history(figures: dict[str, Any], screen: Any) -> None:

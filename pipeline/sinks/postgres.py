@@ -24,6 +24,7 @@ _VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_
 _SESSION = {
     "application_name": "auth0-sync",
     "connect_timeout": "10",
+    "tcp_user_timeout": "10000",  # a peer that vanished without a word is gone after 10 s, not after the function is
     "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
 }
 

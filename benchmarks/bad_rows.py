@@ -1,0 +1,47 @@
+"""What rows that Postgres refuses cost the handler: batches of 1,000 with none, one and 1% of them."""
+
+import os
+from typing import Any
+
+from benchmarks.records import Users
+from benchmarks.timing import seconds
+from pipeline.functions import sync
+from pipeline.functions.migrate import migrate
+from pipeline.settings import Database
+
+SIZE = 1000
+BAD = (0, 1, 10)
+_NUMBER = '"logins_count":1e200000'
+"""More digits than Postgres holds; in place of another field."""
+
+
+def run(url: str, rounds: int) -> dict[str, Any]:
+    """Events per second by the number of refused rows in a batch, and the time of each beside a clean batch."""
+    os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
+    migrate(Database(url=url))
+    sync.sink.cache_clear()  # of another database
+    users = Users(20_000)
+    for records in users.everyone():
+        _handle((records, 0))
+    taken = seconds({str(bad): (lambda bad=bad: (_spoilt(users, bad), bad), _handle) for bad in BAD}, rounds)
+    return {
+        "batch": SIZE,
+        "events_per_second": {bad: round(SIZE / time) for bad, time in taken.items()},
+        "cost": {bad: round(time / taken["0"], 2) for bad, time in taken.items() if bad != "0"},
+    }
+
+
+def _spoilt(users: Users, bad: int) -> list[dict[str, Any]]:
+    """A batch with ``bad`` refused rows, as far apart as they can be: the worst case for a bisection."""
+    records = users.batch(SIZE)
+    for number in range(bad):
+        record = records[number * SIZE // bad]
+        before, mark, after = record["body"].rpartition('"created_at"')
+        assert mark
+        records[number * SIZE // bad] = record | {"body": f"{before}{_NUMBER},{mark}{after}"}
+    return records
+
+
+def _handle(batch: tuple[list[dict[str, Any]], int]) -> None:
+    records, bad = batch
+    assert len(sync.handler({"Records": records}, None)["batchItemFailures"]) == bad

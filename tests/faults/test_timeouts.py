@@ -1,0 +1,90 @@
+"""A function that is killed when its time is up: after it has stored the batch, and before it says so."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.faults.conftest import CREDENTIALS
+from tests.faults.support import NEW, OLD, names, running, updates
+from tests.strategies import records
+
+KILLED = """
+import json, sys, time
+from pipeline.functions import sync
+
+def hang(*_):
+    print("STORED", flush=True)
+    time.sleep(60)
+
+sync.settle = hang
+sync.handler(json.load(sys.stdin), None)
+"""
+WHOLE = "import json, sys; from pipeline.functions import sync; sync.handler(json.load(sys.stdin), None)"
+ROOT = Path(__file__).parents[2]
+
+
+def process(program, events, **env):
+    """The function in a process of its own, with a batch to work on."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    started = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment | env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    started.stdin.write(json.dumps({"Records": records(*events)}))
+    started.stdin.close()
+    return started
+
+
+def kill(started):
+    started.kill()
+    started.wait(10)
+    started.stdout.close()
+
+
+def counts(function):
+    line = function.logged("batch")[-1]
+    return {name: line[name] for name in ("applied", "duplicate", "stale", "retried", "poison") if line[name]}
+
+
+def kill_once_stored(events, **env):
+    started = process(KILLED, events, **env)
+    assert started.stdout.readline() == "STORED\n"
+    kill(started)
+
+
+def test_what_postgres_has_is_a_duplicate(server, function):
+    kill_once_stored(updates(NEW), SINK="postgres", DATABASE_URL=server.url)
+    before = server.execute("SELECT * FROM auth0.users ORDER BY user_id")
+    assert function(*updates(NEW)) == []
+    assert counts(function) == {"duplicate": 20}
+    assert server.execute("SELECT * FROM auth0.users ORDER BY user_id") == before
+
+
+def test_what_dynamodb_has_is_a_duplicate(proxy, items, dynamodb_function):
+    env = {"SINK": "dynamodb", "USERS_TABLE": items.table, "AWS_ENDPOINT_URL": proxy.url}
+    kill_once_stored(updates(NEW), **env, **CREDENTIALS)
+    before = items.client.scan(TableName=items.table)["Items"]
+    assert dynamodb_function(*updates(NEW)) == []
+    assert counts(dynamodb_function) == {"duplicate": 20}
+    assert items.client.scan(TableName=items.table)["Items"] == before
+
+
+def test_a_function_killed_while_postgres_works_leaves_all_or_nothing(server, function):
+    """Its statement goes on without it, and ends as it would have."""
+    assert function(*updates(OLD)) == []
+    with server.locked("a|0003") as other:
+        started = process(WHOLE, updates(NEW), SINK="postgres", DATABASE_URL=server.url)
+        server.wait_for_blocked()
+        kill(started)
+        with running(lambda: function(*updates(NEW))) as again:
+            server.wait_for_blocked(2)
+            other.execute("COMMIT")
+            assert again.result(10) == []
+    assert server.names == names(NEW)
+    assert counts(function) in ({"duplicate": 20}, {"applied": 20})

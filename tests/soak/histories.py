@@ -1,0 +1,255 @@
+"""What happens to a few users of a tenant, how Auth0 tells it, and the state that any delivery must end in.
+
+The model at the end is the specification of the sync. It knows what happened and shares no code with the pipeline.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from random import Random
+from typing import Any, NamedTuple
+
+from tests.strategies import (
+    ABSENT,
+    FORMS,
+    START,
+    Json,
+    call,
+    created,
+    deleted,
+    log,
+    path_of,
+    streamed,
+    text,
+    updated,
+    user,
+)
+
+STORES = ("postgres", "dynamodb")
+BEYOND_POSTGRES = "1e200000"
+"""A number that Postgres cannot hold, and DynamoDB only as text."""
+
+
+class State(NamedTuple):
+    """What a store holds of a user."""
+
+    event_id: str
+    feed: str
+    updated_at: datetime
+    deleted_at: datetime | None
+    profile: Json
+    user_metadata: Any
+    app_metadata: Any
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a message says about one user; times are milliseconds since ``START``."""
+
+    user_id: str
+    at: int
+    gone: bool
+    said_at: int
+    event_id: str
+    feed: str
+    profile: Json
+
+    @property
+    def order(self) -> tuple[int, bool, int, bytes]:
+        """The documented order: the change's time, deletions last, the event's time, a digest of the event's id."""
+        return self.at, self.gone, self.said_at, blake2b(self.event_id.encode(), digest_size=8).digest()
+
+    @property
+    def state(self) -> State:
+        moment, profile = at(self.at), {} if self.gone else self.profile
+        metadata = (profile.get(name) or {} for name in ("user_metadata", "app_metadata"))
+        return State(self.event_id, self.feed, moment, moment if self.gone else None, profile, *metadata)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as the queue carries it. Stores in ``refused_by`` can never take it."""
+
+    body: str
+    claims: tuple[Claim, ...] = ()
+    refused_by: tuple[str, ...] = ()
+
+
+def model(messages: Iterable[Message], store: str) -> dict[str, State]:
+    """What ``store`` must hold after all of ``messages``."""
+    newest: dict[str, Claim] = {}
+    for message in messages:
+        if store in message.refused_by:
+            continue
+        for claim in message.claims:
+            known = newest.get(claim.user_id)
+            if known is None or known.order < claim.order:
+                newest[claim.user_id] = claim
+    return {user_id: claim.state for user_id, claim in newest.items()}
+
+
+def told(messages: Iterable[Message], store: str) -> set[tuple[str, str]]:
+    """User id and event id of every change that ``store`` can take."""
+    return {
+        (claim.user_id, claim.event_id)
+        for message in messages
+        if store not in message.refused_by
+        for claim in message.claims
+    }
+
+
+def at(milliseconds: int) -> datetime:
+    return START + timedelta(milliseconds=milliseconds)
+
+
+def history(rng: Random, prefix: str) -> list[Message]:
+    """What Auth0 sends while it changes a few users, whose ids all hold ``prefix``; each message once."""
+    tenant = _Tenant(rng, prefix)
+    for _ in range(rng.randint(1, 9)):
+        tenant.step()
+    return tenant.messages
+
+
+class _Tenant:
+    """Users that change within few milliseconds, so that most of what is told of them competes."""
+
+    def __init__(self, rng: Random, prefix: str) -> None:
+        self._rng, self._prefix = rng, prefix
+        self._users = [f"auth0|{prefix}a", f"auth0|{prefix}B", f"samlp|conn|{prefix}é@acme.example", f"{prefix}%2F|c"]
+        self._alive: set[str] = set()
+        self._clock = 0
+        self._events = 0
+        self.messages: list[Message] = []
+
+    def step(self) -> None:
+        rng = self._rng
+        self._clock += rng.choice((0, 0, 1, 2))
+        user_id = rng.choice(self._users)
+        kind = rng.choice(("change", "change", "change", "delete", "delete", "link", "noise", "refused"))
+        if kind == "refused":
+            self._refused()
+        elif kind == "noise":
+            self._noise(user_id)
+        elif kind == "change" or user_id not in self._alive:
+            self._change(user_id)
+        elif kind == "delete":
+            self._delete(user_id)
+        else:
+            self._link(user_id, rng.choice(self._users))
+
+    def _change(self, user_id: str) -> None:
+        """A user is created or updated, and either or both of the streams tell it."""
+        new = user_id not in self._alive
+        self._alive.add(user_id)
+        profile = self._profile(user_id)
+        for feed in self._feeds():
+            said = self._said()
+            if feed == "auth0.logs":
+                event_id, envelope = self._log_id()
+                event = (created if new else updated)(profile, log_id=envelope["log_id"], date=_text(said))
+                event |= {"id": envelope["id"]}
+            else:
+                event_id = self._id("evt_")
+                kind = "user.created" if new else "user.updated"
+                event = streamed(kind, profile, event_id=event_id, time=_text(said))
+            self._tell(event, Claim(user_id, self._clock, False, said, event_id, feed, profile))
+
+    def _delete(self, user_id: str) -> None:
+        self._alive.discard(user_id)
+        for feed in self._feeds():
+            said = self._said()
+            if feed == "auth0.logs":  # which knows no other time than its own
+                event_id, envelope = self._log_id()
+                event = deleted(user_id, log_id=envelope["log_id"], date=_text(said)) | {"id": envelope["id"]}
+                self._tell(event, Claim(user_id, said, True, said, event_id, feed, {}))
+                continue
+            event_id = self._id("evt_")
+            body = self._rng.choice(({"user_id": user_id}, self._profile(user_id)))
+            moment = said
+            if self._rng.random() < 0.5:
+                body, moment = body | {"deleted_at": _text(self._clock)}, self._clock
+            event = streamed("user.deleted", body, event_id=event_id, time=_text(said))
+            self._tell(event, Claim(user_id, moment, True, said, event_id, feed, {}))
+
+    def _link(self, primary: str, secondary: str) -> None:
+        """A user becomes an identity of another, and is no user any more."""
+        if primary == secondary:
+            return
+        self._alive.discard(secondary)
+        said = self._said()
+        event_id, envelope = self._log_id()
+        identities = [
+            dict(zip(("provider", "user_id"), one.split("|", 1), strict=True)) for one in (primary, secondary)
+        ]
+        event = call(
+            "post", f"{path_of(primary)}/identities", identities, log_id=envelope["log_id"], date=_text(said)
+        ) | {"id": envelope["id"]}
+        self._tell(event, Claim(secondary, said, True, said, event_id, "auth0.logs", {}))
+
+    def _noise(self, user_id: str) -> None:
+        """What must change nothing, however new it is."""
+        profile = self._profile(user_id) | {"updated_at": _text(self._clock + 1000)}
+        masked = profile | {"email": "*****", "name": "*****"}
+        date = _text(self._clock + 1000)
+        self._tell(
+            self._rng.choice(
+                (
+                    updated(masked, log_id=self._id("log-"), date=date),
+                    streamed("user.updated", profile, event_id=self._id("evt_"), time=date, a0purpose="test"),
+                    updated(profile, log_id=self._id("log-"), date=date, status=400),
+                    call("delete", path_of(user_id), {}, status=404, log_id=self._id("log-"), date=date),
+                    updated({}, path=path_of(user_id), log_id=self._id("log-"), date=date),
+                    call("get", path_of(user_id), profile, log_id=self._id("log-"), date=date),
+                    call("delete", f"{path_of(user_id)}/identities/auth0/x", [], log_id=self._id("log-"), date=date),
+                    log("s", user_id=user_id, log_id=self._id("log-"), date=date),
+                    log("fp", user_id=user_id, details=ABSENT, log_id=self._id("log-"), date=date),
+                )
+            )
+        )
+
+    def _refused(self) -> None:
+        """What no store can take, or not Postgres: it fails alone."""
+        if self._rng.random() < 0.5:
+            self.messages.append(Message(f'{{"source": "{self._prefix}', refused_by=STORES))
+            return
+        event_id = self._id("log-")
+        profile = self._profile(f"auth0|{self._prefix}{self._events}") | {"user_metadata": {"x": "@@"}}
+        body = text(updated(profile, log_id=event_id, date=_text(self._clock))).replace('"@@"', BEYOND_POSTGRES)
+        profile |= {"user_metadata": {"x": "1E+200000"}}
+        claim = Claim(profile["user_id"], self._clock, False, self._clock, event_id, "auth0.logs", profile)
+        self.messages.append(Message(body, (claim,), refused_by=("postgres",)))
+
+    def _profile(self, user_id: str) -> Json:
+        rng, number = self._rng, self._events
+        metadata: Json = {}
+        if rng.random() < 0.7:
+            metadata = {"user_metadata": {"plan": rng.choice(("gold", "größer", None)), "number": number}}
+        if rng.random() < 0.3:
+            metadata["app_metadata"] = {"roles": ["admin", number]}
+        return user(user_id, rng.choice(FORMS)(at(self._clock)), name=f"{number}", **metadata)
+
+    def _feeds(self) -> tuple[str, ...]:
+        return self._rng.choice((("auth0.logs",), ("auth0.events",), ("auth0.logs", "auth0.events")))
+
+    def _said(self) -> int:
+        """When a stream says it, which may be later than what it says; often the same for both."""
+        return self._clock + self._rng.choice((0, 0, 1, 2))
+
+    def _log_id(self) -> tuple[str, dict[str, str]]:
+        """A log's id, and where it stands; Auth0's dashboard leaves it empty, which leaves the envelope's own."""
+        event_id = self._id("log-")
+        if self._rng.random() < 0.15:
+            return event_id, {"log_id": "", "id": event_id}
+        return event_id, {"log_id": event_id, "id": f"envelope-of-{event_id}"}
+
+    def _id(self, kind: str) -> str:
+        self._events += 1
+        return f"{kind}{self._prefix}{self._events}"
+
+    def _tell(self, event: Json, *claims: Claim) -> None:
+        self.messages.append(Message(text(event), claims))
+
+
+def _text(milliseconds: int) -> str:
+    return FORMS[0](at(milliseconds))

@@ -1,0 +1,169 @@
+"""The stores behind the real handler: writers with sinks of their own, faults between the steps, and what is stored."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import psycopg
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from pipeline.errors import Retry
+from pipeline.functions import sync
+from pipeline.settings import Database
+from pipeline.sinks import Sink
+from pipeline.sinks.dynamodb import DynamoDBSink
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests.soak.histories import State
+from tests.strategies import Json
+
+STATEMENT_FAULTS = ("", "", "broken before", "broken after", "busy")
+"""What may happen to a statement: nothing, the connection breaks before or after it is done, a lock times out."""
+PUT_FAULTS = ("throttled", "error", "timed out after")
+
+_environment = threading.local()
+
+
+@contextmanager
+def handlers() -> Iterator[None]:
+    """Within it the real handler runs in many threads at once, each as the environment of its ``Writer``.
+
+    Its logger and metrics are silent: they are made for one invocation at a time, as Lambda has it.
+    """
+    with (
+        patch.object(sync, "sink", lambda: _environment.writer.sink),
+        patch.object(sync.settings, "sink", lambda: _environment.writer.name),
+        patch.object(sync.settings, "history", lambda: _environment.writer.history),
+        patch.object(sync, "logger", MagicMock()),
+        patch.object(sync, "count", lambda *_: None),
+    ):
+        yield
+
+
+class Writer:
+    """An execution environment of the function: a sink of its own, and the faults that its next invocation meets."""
+
+    name: str
+    sink: Sink
+    history = False
+
+    def __init__(self) -> None:
+        self.faults: Any = None
+
+    def invoke(self, records: Sequence[Json], faults: Any) -> set[str]:
+        """Invoke the handler; the ids of the messages that it acknowledges."""
+        _environment.writer = self
+        self.faults = faults
+        try:
+            answer = sync.handler({"Records": records}, None)
+        except Retry:
+            return set()
+        finally:
+            self.faults = None
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        return {record["messageId"] for record in records} - failed
+
+
+class PostgresWriter(Writer):
+    """``faults`` are those of the statements to come, in turn."""
+
+    name = "postgres"
+
+    def __init__(self, url: str, sink: Callable[[Any], PostgresSink]) -> None:
+        super().__init__()
+        self.sink = sink(lambda: _Connection(connect(Database(url=url)), self))
+
+    def close(self) -> None:
+        self.sink.close()  # type: ignore[attr-defined]
+
+
+class _Connection:
+    def __init__(self, connection: psycopg.Connection, writer: Writer) -> None:
+        self._connection, self._writer = connection, writer
+        self.broken = False
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
+        fault = self._writer.faults.pop() if self._writer.faults else ""
+        if fault == "busy":
+            raise psycopg.errors.LockNotAvailable
+        if fault == "broken before":
+            self._break()
+        done = self._connection.execute(*arguments, **options)
+        if fault == "broken after":
+            self._break()
+        return done
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _break(self) -> None:
+        self.broken = True
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+class DynamoDBWriter(Writer):
+    """``faults`` are by user id."""
+
+    name = "dynamodb"
+
+    def __init__(self, client: Any, table: str) -> None:
+        super().__init__()
+        self._client = client
+        flaky: Any = self
+        self.sink = DynamoDBSink(flaky, table, threads=4)
+
+    def put_item(self, **request: Any) -> Any:
+        match (self.faults or {}).get(request["Item"]["user_id"]["S"]):
+            case "throttled":
+                raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "PutItem")
+            case "error":
+                raise ClientError({"Error": {"Code": "InternalServerError"}}, "PutItem")
+            case "timed out after":
+                self._client.put_item(**request)
+                raise ReadTimeoutError(endpoint_url="http://dynamodb")
+        return self._client.put_item(**request)
+
+    def close(self) -> None:
+        self.sink._pool.shutdown()  # type: ignore[attr-defined]
+
+
+_ROWS = """
+SELECT user_id, event_id, source, updated_at, deleted_at, profile, user_metadata, app_metadata, version
+FROM auth0.users WHERE user_id = ANY(%s)
+"""
+_HISTORY = "SELECT user_id, event_id FROM auth0.user_history WHERE user_id = ANY(%s)"
+
+
+def rows(connection: psycopg.Connection, user_ids: Sequence[str]) -> dict[str, tuple[State, str]]:
+    """The users' states and versions in Postgres."""
+    found = connection.execute(_ROWS, [list(user_ids)]).fetchall()
+    return {row[0]: (State(*row[1:-1]), row[-1]) for row in found}
+
+
+def recorded(connection: psycopg.Connection, user_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """User id and event id of each row of the history."""
+    return connection.execute(_HISTORY, [list(user_ids)]).fetchall()
+
+
+def state(item: Json) -> tuple[State, str]:
+    """The state and version of an item of DynamoDB, in its own JSON."""
+    read = TypeDeserializer().deserialize
+    value = {name: read(attribute) for name, attribute in item.items()}
+    gone = value.get("deleted_at")
+    profile = value.get("profile", {})
+    metadata = {name: value[name] for name in ("user_metadata", "app_metadata") if value.get(name)}
+    return (
+        State(
+            value["event_id"],
+            value["source"],
+            datetime.fromisoformat(value["updated_at"]),
+            gone and datetime.fromisoformat(gone),
+            profile | metadata,
+            metadata.get("user_metadata", {}),
+            metadata.get("app_metadata", {}),
+        ),
+        value["version"],
+    )

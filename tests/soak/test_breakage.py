@@ -1,0 +1,151 @@
+"""The soak finds a sync that is broken: each guard is taken away in turn."""
+
+from random import Random
+
+import pytest
+
+from pipeline import batch, changes
+from pipeline.changes import Outcome
+from pipeline.errors import Retry
+from pipeline.functions import sync
+from pipeline.sinks import dynamodb, postgres
+from tests.soak.soak import WrongError, soak
+from tests.soak.stores import DynamoDBWriter
+
+GUARD = "WHERE stored.version < excluded.version"
+HISTORIES = 150
+"""Within so many the soak must have found what is broken; most of it shows within ten."""
+
+
+def statement(monkeypatch, guard):
+    assert postgres.UPSERT.count(GUARD) == 1
+    broken = postgres.UPSERT.replace(GUARD, guard)
+    monkeypatch.setattr(postgres, "UPSERT", broken)
+    monkeypatch.setattr(postgres, "RECORD_AND_UPSERT", f"WITH recorded AS ({postgres.RECORD})\n{broken}")
+
+
+def no_guard(monkeypatch):
+    statement(monkeypatch, "")
+
+
+def the_wrong_way_round(monkeypatch):
+    statement(monkeypatch, GUARD.replace("<", ">"))
+
+
+def by_updated_at_alone(monkeypatch):
+    statement(monkeypatch, "WHERE stored.updated_at < excluded.updated_at")
+
+
+def ties_to_the_last_writer(monkeypatch):
+    statement(monkeypatch, "WHERE stored.updated_at <= excluded.updated_at")
+
+
+def tombstones_rank_as_snapshots(monkeypatch):
+    monkeypatch.setattr(changes, "_TOMBSTONE_RANK", "1")
+
+
+def no_event_time(monkeypatch):
+    monkeypatch.setattr(changes, "_event_time", lambda time, default: default)
+
+
+def times_as_they_are_written(monkeypatch):
+    monkeypatch.setattr(changes, "instant", lambda text: text)
+
+
+def no_condition(monkeypatch):
+    put = DynamoDBWriter.put_item
+
+    def unconditional(self, *, ConditionExpression, ExpressionAttributeValues, **request):  # noqa: N803
+        return put(self, **request)
+
+    monkeypatch.setattr(DynamoDBWriter, "put_item", unconditional)
+
+
+def only_new_items(monkeypatch):
+    put = DynamoDBWriter.put_item
+
+    def first(self, *, ConditionExpression, ExpressionAttributeValues, **request):  # noqa: N803
+        return put(self, ConditionExpression="attribute_not_exists(user_id)", **request)
+
+    monkeypatch.setattr(DynamoDBWriter, "put_item", first)
+
+
+def the_last_of_a_batch(monkeypatch):
+    add = batch._add
+
+    def last(collected, message_id, meaning):
+        collected.newest.pop(getattr(meaning, "user_id", None), None)
+        add(collected, message_id, meaning)
+
+    monkeypatch.setattr(batch, "_add", last)
+
+
+def failures_are_acknowledged(monkeypatch):
+    settle = sync.settle
+    monkeypatch.setattr(sync, "settle", lambda *given: ([], settle(*given)[1]))
+
+
+def a_dead_store_is_acknowledged(monkeypatch):
+    apply = postgres.PostgresSink.apply
+
+    def quietly(sink, changes, history=()):
+        try:
+            return apply(sink, changes, history)
+        except Retry:
+            return Outcome()
+
+    monkeypatch.setattr(postgres.PostgresSink, "apply", quietly)
+
+
+def throttling_is_stale(monkeypatch):
+    rejected = dynamodb._rejected
+
+    def lenient(error, change):
+        return "stale" if error.response["Error"]["Code"] in dynamodb._THROTTLED else rejected(error, change)
+
+    monkeypatch.setattr(dynamodb, "_rejected", lenient)
+
+
+BREAKAGES = (
+    no_guard, the_wrong_way_round, by_updated_at_alone, ties_to_the_last_writer, tombstones_rank_as_snapshots,
+    no_event_time, times_as_they_are_written, no_condition, only_new_items, the_last_of_a_batch,
+    failures_are_acknowledged, a_dead_store_is_acknowledged, throttling_is_stale,
+)  # fmt: skip
+
+
+def found_after(url, **options):
+    """How many histories the soak needs to find that something is wrong."""
+    with soak(url, **options) as running:
+        for seed in range(HISTORIES):
+            try:
+                running.check(Random(seed), f"{len(options)}.{seed}.")
+            except WrongError:
+                return seed + 1
+    return None
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.__name__)
+def test_a_broken_sync_is_found(postgres_url, monkeypatch, breakage):
+    breakage(monkeypatch)
+    assert found_after(postgres_url) is not None
+
+
+class Racing(postgres.PostgresSink):
+    """Compares before it writes, in two statements: right unless another writer comes between them."""
+
+    def apply(self, changes, history=()):
+        outcome = Outcome()
+        if history:
+            self._record(history, outcome)
+        stored = dict(self._execute(postgres._VERSIONS, [change.user_id for change in changes])) if changes else {}
+        newer = [change for change in changes if stored.get(change.user_id, "") < change.version]
+        written = super().apply(newer)
+        outcome.failed |= written.failed
+        outcome.stale = {change.user_id for change in changes} - {change.user_id for change in newer}
+        return outcome
+
+
+def test_only_concurrent_writers_find_a_race(postgres_url, monkeypatch):
+    statement(monkeypatch, "")
+    assert found_after(postgres_url, sink=Racing, writers=1) is None
+    assert found_after(postgres_url, sink=Racing) is not None

@@ -1,0 +1,63 @@
+"""The fake answers as the emulator does."""
+
+from random import Random
+
+from botocore.exceptions import ClientError
+
+from tests.emulator.support import name
+from tests.soak.fake_dynamodb import FakeDynamoDB
+
+CONDITIONS = (
+    "",
+    "attribute_not_exists(user_id)",
+    "version < :version",
+    "attribute_not_exists(user_id) OR version < :version",
+)
+
+
+def answer(client, request):
+    try:
+        client.put_item(**request)
+    except ClientError as error:
+        return error.response["Error"]["Code"], error.response.get("Item")
+    return None
+
+
+def test_the_fake_answers_as_the_emulator_does(aws):
+    client, table, fake = aws.client("dynamodb"), name("users"), FakeDynamoDB()
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+    )
+    rng, outcomes = Random(1), set()
+    for _ in range(150):
+        key, condition, text = (
+            rng.choice("abcd"),
+            rng.choice(CONDITIONS),
+            rng.choice(("0", "1", "é", "z", "😀", "\uffff")),
+        )
+        item = {"user_id": {"S": key}, "n": {"N": str(rng.randrange(9))}}
+        if rng.random() < 0.8:
+            item["version"] = {"S": text}
+        request = {
+            "TableName": table,
+            "Item": item,
+            "ReturnValuesOnConditionCheckFailure": rng.choice(("NONE", "ALL_OLD")),
+        }
+        if condition:
+            request["ConditionExpression"] = condition
+        if ":version" in condition:
+            request["ExpressionAttributeValues"] = {":version": {"S": text}}
+        found = answer(fake, request)
+        assert found == answer(client, request), request
+        outcomes.add((found and found[0], found is not None and found[1] is not None))
+    assert outcomes == {
+        (None, False),
+        ("ConditionalCheckFailedException", False),
+        ("ConditionalCheckFailedException", True),
+    }
+    scanned = client.scan(TableName=table)["Items"]
+    assert {item["user_id"]["S"]: item for item in scanned} == fake.items[table]
+    client.close()

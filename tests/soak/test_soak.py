@@ -1,0 +1,37 @@
+"""A small soak in every run of the tests; ``make soak`` is the long one."""
+
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.emulator.support import name
+from tests.soak.soak import soak
+
+
+def test_any_history_ends_as_the_model_in_both_stores(postgres_url):
+    with soak(postgres_url) as running:
+        # A number of its own for each example, so that no example meets the users of another.
+        examples = iter(range(1_000_000))
+
+        @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(st.randoms(use_true_random=False))
+        def property_holds(rng):
+            running.check(rng, f"{next(examples)}.")
+
+        property_holds()
+
+
+def test_the_emulator_ends_as_the_model_does(postgres_url, aws):
+    client, table = aws.client("dynamodb"), name("users")
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+    )
+    with soak(postgres_url, client, table) as running:
+        for seed in range(15):
+            running.check(Random(seed), f"{seed}.")
+        running.check_total()
+    client.close()
