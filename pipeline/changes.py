@@ -7,6 +7,7 @@ itself (``Signal``), or nothing to the mirror (``Ignored``).
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import unquote
 
 import msgspec
@@ -116,7 +117,9 @@ NAMELESS = {
 _USER_EVENTS = ("user.created", "user.updated", "user.deleted")
 
 USERS_PATH = "/api/v2/users"
-_CHANGES_A_USER = ("patch", "put", "delete")
+_METHODS_ON_USERS = ("post",)
+_METHODS_ON_USER = ("patch", "put", "delete")
+_METHODS_ON_IDENTITIES = ("post", "delete")
 _USER_PATH = re.compile(r"/api/v2/users/([^/?]+)/?(?:\?.*)?")
 _IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([^/?]+))?/?(?:\?.*)?")
 _CONNECTION_PATH = re.compile(r"/api/v2/connections/[^/]+(?:/users)?/?(?:\?.*)?")
@@ -258,16 +261,9 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
     method = request.method.lower()
     on_user = _USER_PATH.fullmatch(request.path)
     on_identities = None if on_user else _IDENTITIES_PATH.fullmatch(request.path)
-    if on_user:
-        concerns_us = method in _CHANGES_A_USER
-    elif on_identities:
-        concerns_us = method in ("post", "delete")
-    else:
-        concerns_us = method == "post" and request.path == USERS_PATH
-    if not concerns_us:
-        if method == "delete" and _CONNECTION_PATH.fullmatch(request.path):
-            return (Ignored("deletes users of a connection, and names none"),)
-        return (Ignored("api call that changes no profile"),)
+    methods = _METHODS_ON_USER if on_user else _METHODS_ON_IDENTITIES if on_identities else _METHODS_ON_USERS
+    if method not in methods or not (on_user or on_identities or request.path == USERS_PATH):
+        return (Ignored(_no_concern(method, request.path)),)
     if not isinstance(response, Response) or response.status is None:
         raise errors.UnknownShape("a Management API log without details.response")
     if not 200 <= response.status < 300:
@@ -281,6 +277,12 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
         return (_snapshot(envelope, _event_id(envelope), log.date, head, response.body),)
     # An answer without the whole user still says whose it was, unless the user was just created.
     return (Signal(usable(head.user_id or (_decoded(on_user[1]) if on_user else "")), "sapi"),)
+
+
+def _no_concern(method: str, path: str) -> str:
+    if method == "delete" and _CONNECTION_PATH.fullmatch(path):
+        return "deletes users of a connection, and names none"
+    return "api call that changes no profile"
 
 
 def _identities_changed(envelope: Envelope, log: Data, path: re.Match[str], answer: Raw) -> tuple[Meaning, ...]:
@@ -345,7 +347,7 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
     return Snapshot(
         usable(head.user_id),
         version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id),
-        _feed(envelope),
+        _feed(envelope.source),
         event_id,
         changed_at,
         profile,
@@ -355,12 +357,13 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
 def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: str | None, user_id: str) -> Tombstone:
     moment = instant(deleted_at or "")
     order = version(moment, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
-    return Tombstone(usable(user_id), order, _feed(envelope), event_id, moment, moment)
+    return Tombstone(usable(user_id), order, _feed(envelope.source), event_id, moment, moment)
 
 
-def _feed(envelope: Envelope) -> str:
+@lru_cache(maxsize=16)
+def _feed(source: str) -> str:
     """``auth0.logs``, ``auth0.events`` or ``refresh``."""
-    return envelope.source.rpartition("/")[2]
+    return source.rpartition("/")[2]
 
 
 def _event_time(time: str | None, default: str) -> str:

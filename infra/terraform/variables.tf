@@ -281,9 +281,9 @@ variable "sync_reserved_concurrency" {
 }
 
 variable "max_receive_count" {
-  description = "How often a message is tried before it goes to the dead-letter queue."
+  description = "How often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try."
   type        = number
-  default     = 5
+  default     = 20
 
   validation {
     condition     = var.max_receive_count >= 1 && var.max_receive_count <= 1000

@@ -16,7 +16,7 @@ from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import count, logger, pseudonym
 
-PART = 250
+FIRST_PART, PART = 100, 300
 """Messages that are read, and stored, at a time."""
 
 
@@ -65,28 +65,24 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
 
 
 def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[tuple[Batch, Outcome]]:
-    """Store a large batch in parts, and read each part while the store works on the one before.
+    """Store a large batch in parts, and read the next one while the store works: then it costs only the first.
 
     A part is a batch of its own: a user who is in two of them is ordered by the store.
     """
-    writing: tuple[Batch, Future[Outcome]] | None = None
-    for start in range(0, len(records), PART):
-        batch = collect(records[start : start + PART], history=history)
-        if writing is not None:
-            yield writing[0], writing[1].result()
-        if start + PART >= len(records):
-            yield batch, _apply(batch)
-        else:
-            writing = batch, _writer().submit(_apply, batch)
-
-
-def _apply(batch: Batch) -> Outcome:
-    return sink().apply(batch.changes, batch.history)
+    # The first part is small, because nothing is stored while it is read.
+    starts = [0, *range(FIRST_PART, len(records), PART)]
+    parts = [records[start:end] for start, end in zip(starts, [*starts[1:], len(records)], strict=True)]
+    reading: Future[Batch] | None = None
+    for number, part in enumerate(parts, start=1):
+        batch = collect(part, history=history) if reading is None else reading.result()
+        if number < len(parts):
+            reading = _reader().submit(collect, parts[number], history=history)
+        yield batch, sink().apply(batch.changes, batch.history)
 
 
 @cache
-def _writer() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="sync")
+def _reader() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="reader")
 
 
 def _why(error: SyncError) -> dict[str, str]:
