@@ -1,7 +1,6 @@
 """Terraform's own checks: formatting, validity, and the tests in infra/terraform/tests, which need no AWS account."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 from pipeline.local.terraform import find_mirror
 
 INFRA = Path(__file__).parents[2] / "infra/terraform"
-
-pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
 
 
 @pytest.fixture(scope="module")
