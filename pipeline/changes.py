@@ -7,7 +7,6 @@ itself (``Signal``), or nothing to the mirror (``Ignored``).
 import hashlib
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
 from urllib.parse import unquote
 
 import msgspec
@@ -360,7 +359,6 @@ def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: 
     return Tombstone(usable(user_id), order, _feed(envelope.source), event_id, moment, moment)
 
 
-@lru_cache(maxsize=16)
 def _feed(source: str) -> str:
     """``auth0.logs``, ``auth0.events`` or ``refresh``."""
     return source.rpartition("/")[2]

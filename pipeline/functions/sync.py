@@ -16,7 +16,7 @@ from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import count, logger, pseudonym
 
-FIRST_PART, PART = 100, 300
+PART = 250
 """Messages that are read, and stored, at a time."""
 
 
@@ -69,9 +69,7 @@ def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[
 
     A part is a batch of its own: a user who is in two of them is ordered by the store.
     """
-    # The first part is small, because nothing is stored while it is read.
-    starts = [0, *range(FIRST_PART, len(records), PART)]
-    parts = [records[start:end] for start, end in zip(starts, [*starts[1:], len(records)], strict=True)]
+    parts = [records[start : start + PART] for start in range(0, len(records), PART)]
     reading: Future[Batch] | None = None
     for number, part in enumerate(parts, start=1):
         batch = collect(part, history=history) if reading is None else reading.result()
