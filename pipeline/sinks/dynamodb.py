@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 THREADS = 16
 TOMBSTONE_DAYS = 90
-"""How long a tombstone guards against a late update: longer than any event can still arrive (queues hold 14 days)."""
+"""How long a tombstone guards against a late update, from when it was written: longer than any event can still arrive
+(queues hold 14 days)."""
 
 MAX_ITEM_BYTES = 400 * 1024
 _MAX_DEPTH = 31  # levels of maps and lists, the attribute's own included: of the 32 allowed, a scalar takes one too
@@ -110,8 +111,7 @@ def item(change: Change) -> dict[str, Attribute]:
     """The item for a change. Raises ``Refused`` where the profile cannot be read."""
     shared = {name: {"S": getattr(change, name)} for name in ("user_id", "version", "updated_at", "source", "event_id")}
     if isinstance(change, Tombstone):
-        expires_at = datetime.fromisoformat(change.deleted_at).timestamp() + TOMBSTONE_DAYS * 86_400
-        return shared | {"deleted_at": {"S": change.deleted_at}, "expires_at": {"N": str(int(expires_at))}}
+        return shared | {"deleted_at": {"S": change.deleted_at}}
     try:
         profile = _json.decode(change.profile)
         metadata = {name: profile.pop(name, None) for name in ("user_metadata", "app_metadata")}
@@ -181,7 +181,7 @@ class DynamoDBSink:
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=item(change) | {"synced_at": {"S": datetime.now(UTC).isoformat(timespec="milliseconds")}},
+                Item=item(change) | _written(change, datetime.now(UTC)),
                 ConditionExpression="attribute_not_exists(user_id) OR version < :version",
                 ExpressionAttributeValues={":version": {"S": change.version}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -193,6 +193,17 @@ class DynamoDBSink:
         except BotoCoreError as error:
             return errors.StoreDown(type(error).__name__)
         return "applied"
+
+
+def _written(change: Change, now: datetime) -> dict[str, Attribute]:
+    """What an item says of its writing. A tombstone is kept from now on, not from the deletion, which may be long past
+    when it arrives: an older update may follow it as late.
+    """
+    synced_at: dict[str, Attribute] = {"synced_at": {"S": now.isoformat(timespec="milliseconds")}}
+    if isinstance(change, Tombstone):
+        expires_at = int(now.timestamp()) + TOMBSTONE_DAYS * 86_400
+        return synced_at | {"expires_at": {"N": str(expires_at)}}
+    return synced_at
 
 
 def _rejected(error: ClientError, change: Change) -> errors.SyncError | str:

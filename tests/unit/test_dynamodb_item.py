@@ -1,5 +1,4 @@
 import json
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.changes import Snapshot, read
-from pipeline.sinks.dynamodb import MAX_ITEM_BYTES, TOMBSTONE_DAYS, attribute, item, size
+from pipeline.sinks.dynamodb import MAX_ITEM_BYTES, attribute, item, size
 from tests.strategies import deleted, documents, text, updated, user
 
 CONTAINERS = 31
@@ -166,10 +165,8 @@ def test_metadata_that_is_no_object_stays_what_it_is(odd):
 def test_a_tombstone_as_an_item():
     [change] = read(text(deleted("auth0|ada", date="2026-01-15T09:00:00.250Z")))
     stored = {name: _python(value) for name, value in item(change).items()}
-    assert set(stored) == {"user_id", "version", "updated_at", "source", "event_id", "deleted_at", "expires_at"}
+    assert set(stored) == {"user_id", "version", "updated_at", "source", "event_id", "deleted_at"}
     assert stored["deleted_at"] == "2026-01-15T09:00:00.250000Z"
-    expires = datetime.fromtimestamp(int(stored["expires_at"]), UTC)
-    assert expires == datetime(2026, 1, 15, 9, tzinfo=UTC) + timedelta(days=TOMBSTONE_DAYS)
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"nope", b'{"a":"\\ud800"}', b""])
