@@ -13,18 +13,38 @@ from pipeline.cli.app import AsJson, app, console, print_json
 @app.command()
 def package(
     platform: Annotated[
-        Literal["lambda", "host"], typer.Option(help="lambda: python3.13 on arm64, for AWS. host: this machine.")
+        Literal["lambda", "host"], typer.Option(help="lambda: Python 3.13, for AWS. host: this machine.")
     ] = "lambda",
+    architecture: Annotated[
+        packaging.Architecture, typer.Option(help="Of the Lambda functions: Terraform's lambda_architecture.")
+    ] = "arm64",
     out: Annotated[Path, typer.Option(help="Directory below which they are written.")] = Path("build/packages"),
     as_json: AsJson = False,
 ) -> None:
-    """Build the zip of each Lambda function; the same inputs give the same bytes."""
-    built = {name: packaging.build(name, platform, out / platform) for name in packaging.FUNCTIONS}
+    """Build the zip of each Lambda function; the same inputs give the same contents, and the same SHA-256 of them."""
+    built = {name: packaging.build(name, platform, out / platform, architecture) for name in packaging.FUNCTIONS}
     sizes = {name: packaging.sizes(path) for name, path in built.items()}
+    contents = {name: packaging.digest(path) for name, path in built.items()}
     if as_json:
-        print_json({n: {"path": str(built[n]), "zip_bytes": s[0], "unzipped_bytes": s[1]} for n, s in sizes.items()})
+        print_json(
+            {
+                name: {
+                    "path": str(built[name]),
+                    "zip_bytes": zipped,
+                    "unzipped_bytes": unzipped,
+                    "content_sha256": contents[name],
+                }
+                for name, (zipped, unzipped) in sizes.items()
+            }
+        )
         return
-    table = Table("package", "zip", "unzipped", box=None)
+    table = Table("package", "zip", "unzipped", "SHA-256 of its contents", box=None)
     for name, (zipped, unzipped) in sizes.items():
-        table.add_row(str(built[name]), f"{zipped / 1e6:.1f} MB", f"{unzipped / 1e6:.1f} MB")
+        most = packaging.FUNCTIONS[name].budget
+        table.add_row(
+            str(built[name]),
+            f"{zipped / 1e6:.1f} of {most.zipped:g} MB",
+            f"{unzipped / 1e6:.1f} of {most.unzipped:g} MB",
+            contents[name][:16],
+        )
     console.print(table)

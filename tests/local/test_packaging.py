@@ -1,46 +1,84 @@
-"""The functions' packages: the same bytes each time, nothing missing, nothing that a function has no use for."""
+"""The functions' packages: the same each time, nothing missing, nothing that a function has no use for."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline import packaging
+from pipeline.packaging import dependencies, sources
+from pipeline.packaging.functions import Budget, Function
+from pipeline.packaging.target import Target
+from tests.strategies import records, updated, user
 
-HANDLERS = {
-    "sync-postgres": ("pipeline.functions.sync", "pipeline.sinks.postgres", "pipeline.sinks.iam"),
-    "sync-dynamodb": ("pipeline.functions.sync", "pipeline.sinks.dynamodb"),
-    "refresh": ("pipeline.functions.refresh",),
-    "migrate": ("pipeline.functions.migrate",),
+HOST = Target("host", "arm64")
+
+# What each function does in its life, for the modules that it only imports then.
+LIVES = {
+    "sync-postgres": """
+        import os
+        import pipeline.functions.sync, pipeline.sinks.postgres
+        os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+        from pipeline.settings import Database
+        from pipeline.sinks.iam import token
+        assert "X-Amz-Signature" in token(Database(host="h", port=5432, name="n", user="u", region="us-east-1"))
+        """,
+    "sync-dynamodb": """
+        import pipeline.functions.sync, pipeline.sinks.dynamodb
+        client("dynamodb")
+        """,
+    "refresh": """
+        import pipeline.functions.refresh
+        client("sqs"), client("secretsmanager")
+        """,
+    "migrate": """
+        import pipeline.functions.migrate, pipeline.sinks.iam
+        import alembic.script, sqlalchemy.dialects.postgresql.psycopg
+        """,
+    "roles": """
+        import pipeline.functions.roles
+        client("rds-data")
+        """,
 }
 
-# Imports modules with nothing but a package and the standard library to import from, and tells where they came from.
-IMPORT_ALONE = """
+# Runs a program with nothing but a package and the standard library to import from; tells where modules came from.
+ALONE = """
 import sys
-package = sys.argv[1]
-sys.path = [path for path in sys.path if "-packages" not in path] + [package]
-import importlib, json
-for name in sys.argv[2:]:
-    importlib.import_module(name)
-services = {"pipeline.sinks.dynamodb": ["dynamodb"], "pipeline.functions.refresh": ["sqs", "secretsmanager"]}
-for service in [service for name in sys.argv for service in services.get(name, [])]:
+sys.path = [path for path in sys.path if "-packages" not in path] + [sys.argv[1]]
+def client(service):
     import boto3
     boto3.client(service, region_name="us-east-1", endpoint_url="http://127.0.0.1:9",
         aws_access_key_id="test", aws_secret_access_key="test").meta.service_model.operation_names
-if "pipeline.sinks.iam" in sys.argv:
-    import os
-    os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
-    from pipeline.settings import Database
-    from pipeline.sinks.iam import token
-    assert "X-Amz-Signature" in token(Database(host="h", port=5432, name="n", user="u", region="us-east-1"))
-files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-print(json.dumps({name: file for name, file in files.items() if file}))
+{program}
+import json
+files = {{name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}}
+print(json.dumps({{name: file for name, file in files.items() if file}}))
 """
+
+
+def run_alone(package: Path, directory: Path, program: str, **environment: str) -> list[str]:
+    """Run a program in a package by itself; the lines that it printed, of which the last names its modules."""
+    with zipfile.ZipFile(package) as content:
+        content.extractall(directory)
+    code = ALONE.format(program=textwrap.dedent(program))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", code, str(directory)],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env={"PATH": os.environ["PATH"]} | environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +93,9 @@ def names(package: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("function", packaging.FUNCTIONS)
-def test_imports_from_itself_alone(function: str, packages: dict[str, Path], tmp_path: Path) -> None:
-    with zipfile.ZipFile(packages[function]) as content:
-        content.extractall(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", IMPORT_ALONE, str(tmp_path), *HANDLERS[function]],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"]},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    loaded = {name: Path(file).resolve() for name, file in json.loads(done.stdout).items()}
+def test_imports_from_itself_alone_and_all_of_itself(function: str, packages: dict[str, Path], tmp_path: Path) -> None:
+    printed = run_alone(packages[function], tmp_path, LIVES[function])
+    loaded = {name: Path(file).resolve() for name, file in json.loads(printed[-1]).items()}
     standard = [
         Path(sys.base_prefix).resolve(),
         Path(sys.base_exec_prefix).resolve(),
@@ -80,15 +108,52 @@ def test_imports_from_itself_alone(function: str, packages: dict[str, Path], tmp
         and (not any(file.is_relative_to(root) for root in standard) or "-packages" in str(file))
     }
     assert not strangers
-    assert loaded[HANDLERS[function][0]].is_relative_to(tmp_path.resolve())
+    ours = {
+        file.relative_to(tmp_path.resolve()).as_posix() for name, file in loaded.items() if name.startswith("pipeline")
+    }
+    assert ours == {name for name in names(packages[function]) if name.startswith("pipeline/") and name[-3:] == ".py"}
+
+
+def test_the_migrations_run_from_their_package_and_the_sync_from_its_own(
+    packages: dict[str, Path], tmp_path: Path, empty_postgres_url: str
+) -> None:
+    migrate = """
+        from pipeline.functions.migrate import handler
+        print(handler({}, None)["to"])
+        """
+    *_, revision, _modules = run_alone(
+        packages["migrate"], tmp_path / "migrate", migrate, DATABASE_URL=empty_postgres_url
+    )
+    assert (
+        revision
+        == max(path.stem for path in packaging.ROOT.joinpath("migrations/versions").glob("*.py")).partition("_")[0]
+    )
+    messages = records(updated(user()))
+    sync = f"""
+        from pipeline.functions.sync import handler
+        for _ in range(2):
+            print(handler({{"Records": {messages!r}}}, None))
+        """
+    printed = run_alone(
+        packages["sync-postgres"],
+        tmp_path / "sync",
+        sync,
+        DATABASE_URL=empty_postgres_url,
+        SINK="postgres",
+        AWS_LAMBDA_FUNCTION_NAME="sync",
+    )
+    assert printed.count("{'batchItemFailures': []}") == 2
+    lines = [json.loads(line) for line in printed[:-1] if line.startswith('{"')]
+    assert [(line["applied"], line["duplicate"]) for line in lines if line.get("message") == "batch"] == [
+        (1, 0),
+        (0, 1),
+    ]
 
 
 @pytest.mark.parametrize("function", packaging.FUNCTIONS)
 def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path]) -> None:
     content = names(packages[function])
     assert len(content) == len(set(content))
-    unwanted = ("cli/", "local/", "archive/", "traffic/", "packaging.py")
-    assert not [name for name in content if name.startswith(tuple(f"pipeline/{part}" for part in unwanted))]
     assert not [name for name in content if name.endswith((".pyc", ".pyi", "/RECORD")) or name.startswith("bin/")]
     has = {
         part
@@ -100,29 +165,147 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         "sync-dynamodb": {"boto3", "botocore", "msgspec"},
         "refresh": {"boto3", "botocore", "msgspec", "urllib3"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
+        "roles": {"boto3", "botocore", "msgspec"},
     }
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
-    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh"))
+    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles"))
     assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
-    assert any(name.startswith("pipeline/auth0/") for name in content) == (function == "refresh")
-    assert ("pipeline/functions/sync.py" in content) == (function != "refresh")
     assert ("migrations/env.py" in content) == (function == "migrate")
-    assert packaging.sizes(packages[function])[1] < 50e6
+    assert ("pipeline/sinks/rds-ca-bundle.pem" in content) == ("psycopg" in has)
+    assert ("botocore/cacert.pem" in content) == ("boto3" in has)
+    services = {name.split("/")[2] for name in content if name.startswith("botocore/data/") and name.count("/") > 2}
+    assert services == set(packaging.FUNCTIONS[function].services)
 
 
-def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaging, "CACHE", tmp_path / "cache")  # so that the dependencies are installed again
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    old = os.umask(0o077)
-    try:
-        again = packaging.build("sync-dynamodb", "host", tmp_path / "again")
-    finally:
-        os.umask(old)
-    monkeypatch.undo()
-    first = packaging.build("sync-dynamodb", "host", tmp_path / "first")
-    assert again.read_bytes() == first.read_bytes()
-    assert again.stat().st_mode == first.stat().st_mode
+# --- reproducible ---------------------------------------------------------------------------------------------------
+
+BUILD = "import sys; from pathlib import Path; from pipeline.packaging import build; build(sys.argv[1], 'host', Path())"
+
+
+def test_another_checkout_user_and_day_give_the_same_bytes(packages: dict[str, Path], tmp_path: Path) -> None:
+    checkout, home = tmp_path / "a b" / "checkout", tmp_path / "home"
+    for part in ("pipeline", "migrations", "requirements"):
+        shutil.copytree(packaging.ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(packaging.ROOT / "pyproject.toml", checkout)
+    home.mkdir()
+    for path in checkout.rglob("*"):
+        path.chmod(0o700)
+        os.utime(path, (1, 1))
+    (checkout / "pipeline" / "sinks" / "notes.txt").write_text("of nobody's business")
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "HOME": str(home), "PYTHONHASHSEED": "7", "PYTHONUTF8": "0"}
+    for function in ("sync-dynamodb", "migrate"):
+        subprocess.run(
+            [sys.executable, "-c", BUILD, function],
+            cwd=checkout,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(checkout)} | pip | elsewhere,
+            umask=0o077,
+            check=True,
+        )
+        assert list(checkout.glob(f"build/cache/dependencies/{function}-host-*.zip"))
+        again = checkout / f"{function}.zip"
+        assert again.read_bytes() == packages[function].read_bytes()
+        assert again.stat().st_mode == packages[function].stat().st_mode
+
+
+def test_the_digest_is_of_the_contents_however_they_are_compressed(packages: dict[str, Path], tmp_path: Path) -> None:
+    package = packages["sync-dynamodb"]
+    stored, changed = tmp_path / "stored.zip", tmp_path / "changed.zip"
+    with (
+        zipfile.ZipFile(package) as content,
+        zipfile.ZipFile(stored, "w") as same,
+        zipfile.ZipFile(changed, "w") as other,
+    ):
+        for name in reversed(content.namelist()):
+            same.writestr(name, content.read(name))
+            other.writestr(name, content.read(name) + (b"\n" if name == "pipeline/errors.py" else b""))
+    assert stored.read_bytes() != package.read_bytes()
+    assert packaging.digest(stored) == packaging.digest(package)
+    assert packaging.digest(changed) != packaging.digest(package)
+
+
+# --- the project's own files ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Makes a project of files and says which of them are packaged for a handler in `pipeline.run`."""
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+
+    def packaged(content: dict[str, str], **spec: tuple[str, ...]) -> list[str]:
+        for name, text in content.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(textwrap.dedent(text))
+        return [name for name, _ in sources.files(Function("pipeline.run", "x.txt", Budget(1, 1), **spec))]
+
+    return packaged
+
+
+def test_follows_imports_wherever_they_are(project: Callable[..., list[str]]) -> None:
+    content = {
+        "pipeline/__init__.py": "",
+        "pipeline/run.py": """
+            import pipeline.a.deep
+            from typing import TYPE_CHECKING
+            from pipeline import b, name_of_init
+            if TYPE_CHECKING:
+                from pipeline import only_types
+            else:
+                from pipeline import otherwise
+            def late():
+                from pipeline.c import thing
+            """,
+        "pipeline/a/__init__.py": "import pipeline.of_a",
+        "pipeline/a/deep.py": "import json, boto3",
+        "pipeline/a/other.py": "",
+        "migrations/m.py": "import pipeline.of_m",
+        **{f"pipeline/{name}.py": "" for name in ("b", "c", "of_a", "of_m", "only_types", "otherwise", "stranger")},
+    }
+    assert project(content, files=("migrations/*.py",)) == [
+        "migrations/m.py",
+        "pipeline/__init__.py",
+        "pipeline/a/__init__.py",
+        "pipeline/a/deep.py",
+        "pipeline/b.py",
+        "pipeline/c.py",
+        "pipeline/of_a.py",
+        "pipeline/of_m.py",
+        "pipeline/otherwise.py",
+        "pipeline/run.py",
+    ]
+
+
+def test_leaves_out_what_a_function_never_gets_to(project: Callable[..., list[str]]) -> None:
+    content = {
+        "pipeline/run.py": "def one():\n    import pipeline.one\ndef two():\n    import pipeline.two",
+        "pipeline/one.py": "",
+        "pipeline/two.py": "import pipeline.under_two",
+        "pipeline/under_two.py": "",
+    }
+    assert project(content, without=("pipeline.two",)) == ["pipeline/one.py", "pipeline/run.py"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("from . import sinks", r"pipeline/run\.py has a relative import"),
+        ("from .sinks import x", r"pipeline/run\.py has a relative import"),
+    ],
+)
+def test_refuses_imports_that_it_cannot_follow(project: Callable[..., list[str]], source: str, message: str) -> None:
+    with pytest.raises(packaging.PackagingError, match=message):
+        project({"pipeline/run.py": source})
+
+
+def test_says_what_is_missing(project: Callable[..., list[str]]) -> None:
+    with pytest.raises(packaging.PackagingError, match=r"no module pipeline\.run"):
+        project({})
+    with pytest.raises(packaging.PackagingError, match=r"There is no pipeline/\*\.pem"):
+        project({"pipeline/run.py": ""}, files=("pipeline/*.pem",))
+
+
+# --- dependencies -----------------------------------------------------------------------------------------------------
 
 
 def test_changed_sources_cost_no_installation(
@@ -130,30 +313,34 @@ def test_changed_sources_cost_no_installation(
 ) -> None:
     changed = tmp_path / "changed.py"
     changed.write_text("ANSWER = 42\n")
-    sources = [*packaging._sources(packaging.FUNCTIONS["migrate"]), ("pipeline/changed.py", changed)]
-    monkeypatch.setattr(packaging, "_sources", lambda _spec: iter(sources))
-    monkeypatch.setattr(packaging, "_install", lambda *_arguments: pytest.fail("installed again"))
+    ours = [*sources.files(packaging.FUNCTIONS["migrate"]), ("pipeline/changed.py", changed)]
+    monkeypatch.setattr(sources, "files", lambda _spec: ours)
+    monkeypatch.setattr(dependencies, "_install", lambda *_arguments: pytest.fail("installed again"))
     before = time.perf_counter()
     package = packaging.build("migrate", "host", tmp_path)
     assert time.perf_counter() - before < 1
     assert set(names(package)) - set(names(packages["migrate"])) == {"pipeline/changed.py"}
 
 
-def test_a_changed_pin_is_another_layer(tmp_path: Path) -> None:
+def test_another_pin_or_target_is_another_layer(tmp_path: Path) -> None:
     spec = packaging.FUNCTIONS["migrate"]
     pins = tmp_path / "pins.txt"
     pins.write_text("a==1\n")
-    first = packaging._digest(pins, spec, "host")
-    assert packaging._digest(pins, spec, "lambda") != first
+    targets = (HOST, Target("lambda", "arm64"), Target("lambda", "x86_64"))
+    first = [dependencies.identity(pins, spec, target) for target in targets]
+    assert len(set(first)) == len(targets)
     pins.write_text("a==2\n")
-    assert packaging._digest(pins, spec, "host") != first
+    assert dependencies.identity(pins, spec, HOST) not in first
 
 
 def test_an_installation_that_fails_says_what_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "migrate.txt").write_text("alembic==1.0.0\n")  # no hash
-    monkeypatch.setattr(packaging, "ROOT", tmp_path)
-    monkeypatch.setattr(packaging, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(dependencies, "ROOT", tmp_path)
+    monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
     with pytest.raises(packaging.PackagingError, match=r"(?s)migrate\.txt for migrate.*hash"):
+        packaging.build("migrate", "host", tmp_path)
+    (tmp_path / "requirements" / "migrate.txt").unlink()
+    with pytest.raises(packaging.PackagingError, match=r"no requirements/migrate\.txt"):
         packaging.build("migrate", "host", tmp_path)
     assert not list(tmp_path.glob("*.zip"))

@@ -1,0 +1,49 @@
+"""Packages of the Lambda functions: one zip each, of pinned and hashed dependencies and the modules that it runs.
+
+A package has two layers. Its dependencies are installed by pip once and kept, already compressed, under
+`build/cache/`; the project's own files are appended to a copy of that, so a changed module costs no installation.
+
+What is the same is the same: where a package is built, when and by whom leaves no trace in it. Its contents follow
+from the repository alone, and `digest` names them. The bytes of the zip follow from them and from the zlib that
+Python is linked with: another one may compress the same contents to other bytes, which Terraform takes for a change.
+
+    python -m pipeline.packaging lambda
+"""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from pipeline.packaging import dependencies, sources
+from pipeline.packaging.functions import FUNCTIONS
+from pipeline.packaging.target import ROOT, Architecture, PackagingError, Platform, Target
+from pipeline.packaging.zips import add, digest, sizes
+
+__all__ = ["FUNCTIONS", "ROOT", "Architecture", "PackagingError", "Platform", "build", "digest", "sizes"]
+
+
+def build(function: str, platform: Platform, out_dir: Path, architecture: Architecture = "arm64") -> Path:
+    """Build the package of a function and return `<out_dir>/<function>.zip`. Raises PackagingError.
+
+    `architecture` is Lambda's; `host` is always this machine's.
+    """
+    spec = FUNCTIONS[function]
+    ours = sources.files(spec)
+    layer = dependencies.layer(function, spec, Target(platform, architecture))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    target = out_dir / f"{function}.zip"
+    with tempfile.NamedTemporaryFile(dir=out_dir, prefix=f".{function}-", delete=False) as unfinished:
+        path = Path(unfinished.name)
+        try:
+            with layer.open("rb") as installed:
+                shutil.copyfileobj(installed, unfinished)
+            with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as package:
+                for name, source in ours:
+                    add(package, name, source)
+            unfinished.close()
+            path.chmod(0o644)
+            path.replace(target)
+        finally:
+            path.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,125 @@
+"""The dependencies of a package: installed by pip for the target, without what no function runs, and kept."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+from pipeline.packaging import binaries
+from pipeline.packaging.functions import Function
+from pipeline.packaging.target import LAMBDA_PYTHON, ROOT, PackagingError, Target
+from pipeline.packaging.zips import add
+
+CACHE: Final = ROOT / "build" / "cache" / "dependencies"
+
+DROPPED: Final = (
+    # Never needed at run time, or different at every installation.
+    "bin/*",
+    "*/__pycache__/*",
+    "*.pyc",
+    "*.pyi",
+    "*.pxd",
+    "*.pyx",
+    "*/py.typed",
+    "*/tests/*",
+    "*/testing/*",
+    "boto3/examples/*",
+    "*/examples-1.json",
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    # Parts that no function has a use for. Of Powertools they are all but the logger and the metrics.
+    "aws_lambda_powertools/event_handler/*",
+    "aws_lambda_powertools/utilities/[!_j]*/*",  # all but __init__ and jmespath_utils, which the logger imports
+    "alembic/templates/*",  # of the directory that `alembic init` makes
+    "dateutil/zoneinfo/*.tar.gz",  # for systems without time zones
+    "sqlalchemy/dialects/m[sy]*sql/*",
+    "sqlalchemy/dialects/oracle/*",
+    "sqlalchemy/orm/*",
+)
+# What botocore needs for calls; the descriptions of some 400 services are most of it.
+SERVICE_DATA: Final = ("botocore/data/", "boto3/data/")
+AUTHORITIES: Final = "botocore/cacert.pem"
+
+
+def layer(function: str, spec: Function, target: Target) -> Path:
+    """Return a zip of the function's dependencies, from the cache when it was made before. Raises PackagingError."""
+    requirements = ROOT / "requirements" / spec.requirements
+    cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
+    if cached.exists():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".installing-") as scratch:
+        tree = Path(scratch) / "tree"
+        _install(function, requirements, tree, target)
+        names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
+        kept = [name for name in names if _kept(name, spec)]
+        if target.platform == "lambda" and (faults := binaries.faults(tree, kept, target.architecture)):
+            raise PackagingError(
+                f"{function} would not run on Lambda ({target.architecture}) "
+                f"with requirements/{requirements.name}:\n" + "\n".join(faults)
+            )
+        unfinished = Path(scratch) / "layer.zip"
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as made:
+            for name in kept:
+                add(made, name, tree / name)
+        for old in cached.parent.glob(f"{function}-{target.label}-*.zip"):
+            old.unlink(missing_ok=True)
+        unfinished.replace(cached)
+    return cached
+
+
+def identity(requirements: Path, spec: Function, target: Target) -> str:
+    """Return a name of what decides what a dependency layer holds: pins, services, target, and the rules here."""
+    rules = [Path(file).read_bytes() for file in (__file__, binaries.__file__)]
+    inputs = (_read(requirements), *rules, repr(spec.services).encode(), target.identity.encode())
+    return hashlib.sha256(b"|".join(inputs)).hexdigest()[:16]
+
+
+def _read(requirements: Path) -> bytes:
+    try:
+        return requirements.read_bytes()
+    except FileNotFoundError:
+        raise PackagingError(f"There is no requirements/{requirements.name}, which a package needs") from None
+
+
+def _kept(name: str, spec: Function) -> bool:
+    if any(fnmatch(name, pattern) for pattern in DROPPED):
+        return False
+    if name == AUTHORITIES:
+        return bool(spec.services)
+    for prefix in SERVICE_DATA:
+        if name.startswith(prefix):
+            service, _, below = name.removeprefix(prefix).partition("/")
+            # Files beside the services (endpoints, partitions, retries) serve clients of any of them.
+            return service in spec.services if below else bool(spec.services)
+    return True
+
+
+def _install(function: str, requirements: Path, directory: Path, target: Target) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--no-deps", "--no-compile", "--only-binary=:all:", f"--target={directory}"]
+    if target.platform == "lambda":
+        command += [f"--python-version={LAMBDA_PYTHON}", "--implementation=cp"]
+        command += [f"--platform={tag}" for tag in target.tags]
+    # Where to get packages from is the environment's business; where to put them is ours.
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PYTHONPATH")
+    }
+    done = subprocess.run(  # noqa: S603 - our own interpreter and fixed words
+        [*command, f"--requirement={requirements}"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = "\n".join(done.stderr.strip().splitlines()[-10:])
+        raise PackagingError(f"pip could not install requirements/{requirements.name} for {function}:\n{said}")
