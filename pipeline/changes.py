@@ -124,7 +124,10 @@ _IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([
 _CONNECTION_PATH = re.compile(r"/api/v2/connections/[^/]+(?:/users)?/?(?:\?.*)?")
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
-_AS_AUTH0_WRITES = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}Z\Z", re.ASCII)
+# Only what exists in every month of every year; the rest is for the calendar to say.
+_AS_AUTH0_WRITES = re.compile(
+    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:[01][1-9]|[12]0|2[1-8])T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z\Z"
+)
 
 _SNAPSHOT_RANK = "1"
 _TOMBSTONE_RANK = "2"
@@ -172,10 +175,10 @@ def instant(text: str) -> str:
     Takes every ISO 8601 form that ``datetime.fromisoformat`` takes; no offset means UTC, digits below the
     microsecond are dropped. Raises ``BadTimestamp``.
     """
+    if _AS_AUTH0_WRITES.match(text):
+        return f"{text[:23]}000Z"  # the form of nearly every event, at a third of the time
     try:
         moment = datetime.fromisoformat(text)
-        if _AS_AUTH0_WRITES.match(text):
-            return f"{text[:23]}000Z"  # the form of nearly every event, at a third of the time
         if moment.tzinfo is not None and moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -339,9 +342,10 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
     changed_at = instant(head.updated_at or "")
     text = bytes(profile)
     email = bytes(head.email)
-    if ((email.startswith(b'"') and b"@" not in email) or b'"***' in text) and _masked(text):
+    # One character first: looking for that takes a tenth of the time, and most profiles have none.
+    if ((email.startswith(b'"') and b"@" not in email) or (b"*" in text and b'"***' in text)) and _masked(text):
         return Ignored("masked profile")
-    if b"\\u0000" in text:
+    if b"\\" in text and b"\\u0000" in text:
         profile = Raw(storable(text))
     return Snapshot(
         usable(head.user_id),

@@ -54,6 +54,8 @@ class Database:
     name: str = ""
     user: str = ""
     region: str = ""
+    ca_file: str = ""
+    """Certificates that the server's must come from, with IAM; empty for those of RDS."""
 
     @property
     def iam(self) -> bool:
@@ -62,7 +64,10 @@ class Database:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Database":
-        """``DATABASE_URL``, or else ``PGHOST``, ``PGPORT``, ``PGDATABASE``, ``PGUSER`` and ``AWS_REGION``."""
+        """``DATABASE_URL``, or else ``PGHOST``, ``PGPORT``, ``PGDATABASE``, ``PGUSER`` and ``AWS_REGION``.
+
+        With these also ``PGSSLROOTCERT``, which a URL says by itself.
+        """
         if url := env.get("DATABASE_URL", ""):
             return cls(url=url)
         if not env.get("PGHOST"):
@@ -76,4 +81,23 @@ class Database:
             name=_required(env, "PGDATABASE"),
             user=_required(env, "PGUSER"),
             region=_required(env, "AWS_REGION"),
+            ca_file=env.get("PGSSLROOTCERT", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An Aurora cluster as the RDS Data API reaches it, with the secret of its master user."""
+
+    arn: str
+    secret_arn: str
+    database: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Cluster":
+        """``CLUSTER_ARN``, ``MASTER_SECRET_ARN`` and ``PGDATABASE``."""
+        return cls(
+            arn=_required(env, "CLUSTER_ARN"),
+            secret_arn=_required(env, "MASTER_SECRET_ARN"),
+            database=_required(env, "PGDATABASE"),
         )

@@ -10,7 +10,7 @@ stored as a string of its JSON text; an item over 400 KB is stored without ``pro
 then without ``user_metadata`` until it fits, and ``omitted`` names what is missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
@@ -161,7 +161,12 @@ class DynamoDBSink:
         self._table = table
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dynamodb")
 
-    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:  # noqa: ARG002
+    def apply(
+        self,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry] = (),  # noqa: ARG002 - kept in Postgres only
+        meanwhile: Callable[[], object] | None = None,  # noqa: ARG002 - the threads leave no time that is not used
+    ) -> Outcome:
         """See ``pipeline.sinks.Sink``. Raises the error of the store if it took none of the changes."""
         outcome = Outcome()
         for change, result in zip(changes, self._pool.map(self._put, changes), strict=True):

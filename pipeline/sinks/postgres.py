@@ -1,8 +1,11 @@
 """Postgres: one statement per batch, last write wins by ``version``."""
 
+import select
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
+from pathlib import Path
 from typing import Any, LiteralString
 
 import msgspec
@@ -20,6 +23,14 @@ RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_tex
 # One statement, so that a change is never in only one of the two, in one round trip.
 RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
 _VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_id = ANY(%s)"
+
+RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
+"""The authorities of RDS' certificates in every region, which no system trusts by itself."""
+
+PATIENCE = 40.0
+"""Seconds for which RDS is asked for a connection again. Aurora that has paused itself takes 15 to resume, and 30 after
+a day; meanwhile it lets a connection hang, or refuses it."""
+_PAUSE = 1.0
 
 _SESSION = {
     "application_name": "auth0-sync",
@@ -40,24 +51,34 @@ _NOT_READY = ("42", "3F", "28")
 def connect(database: Database, **session: str) -> Connection:
     """A connection in autocommit, where each statement is its own transaction.
 
-    ``session`` overrides libpq parameters such as ``options``. Raises ``StoreDown``.
+    ``session`` overrides libpq parameters such as ``options``. Raises ``StoreDown``, with IAM after ``PATIENCE``.
     """
-    parameters = _SESSION | session
-    if database.iam:
-        from pipeline.sinks.iam import token  # loads botocore, which a URL does not need
+    deadline = time.monotonic() + (PATIENCE if database.iam else 0)
+    while True:
+        try:
+            return psycopg.connect(_conninfo(database, _SESSION | session), autocommit=True)
+        except psycopg.OperationalError as error:
+            if time.monotonic() + _PAUSE > deadline:
+                # Nobody's data is in what is said before a session begins.
+                raise errors.StoreDown(" ".join(str(error).split())) from error
+        time.sleep(_PAUSE)
 
-        parameters |= {
-            "host": database.host,
-            "port": str(database.port),
-            "dbname": database.name,
-            "user": database.user,
-            "password": token(database),
-            "sslmode": "verify-full",
-        }
-    try:
-        return psycopg.connect(make_conninfo(database.url, **parameters), autocommit=True)
-    except psycopg.OperationalError as error:
-        raise errors.StoreDown(_describe(error)) from error
+
+def _conninfo(database: Database, parameters: dict[str, str]) -> str:
+    if not database.iam:
+        return make_conninfo(database.url, **parameters)
+    from pipeline.sinks.iam import token  # loads botocore, which a URL does not need
+
+    return make_conninfo(
+        host=database.host,
+        port=str(database.port),
+        dbname=database.name,
+        user=database.user,
+        password=token(database),
+        sslmode="verify-full",
+        sslrootcert=database.ca_file or str(RDS_CERTIFICATES),
+        **parameters,
+    )
 
 
 _Entries = Mapping[str, Sequence[HistoryEntry]]
@@ -71,11 +92,16 @@ class PostgresSink:
         self._connect = connect
         self._connection: Connection | None = None
 
-    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
+    def apply(
+        self,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry] = (),
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Outcome:
         """See ``pipeline.sinks.Sink``. A row that Postgres refuses is found by bisection and fails alone."""
         outcome = Outcome()
         entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
-        written = self._write(changes, entries, outcome)
+        written = self._write(changes, entries, outcome, meanwhile)
         rest = [change for change in changes if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
             self._compare(rest, outcome)
@@ -87,16 +113,22 @@ class PostgresSink:
             self._connection.close()
             self._connection = None
 
-    def _write(self, changes: Sequence[Change], entries: _Entries, outcome: Outcome) -> set[str]:
+    def _write(
+        self,
+        changes: Sequence[Change],
+        entries: _Entries,
+        outcome: Outcome,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> set[str]:
         """Write the changes with the entries of their users; the ids of the users that were written."""
         if not changes:
             return set()
         try:
             if entries:
                 history = [entry for change in changes for entry in entries[change.user_id]]
-                rows = self._execute(RECORD_AND_UPSERT, _json(history), _json(changes))
+                rows = self._execute(RECORD_AND_UPSERT, _json(history), _json(changes), meanwhile=meanwhile)
             else:
-                rows = self._execute(UPSERT, _json(changes))
+                rows = self._execute(UPSERT, _json(changes), meanwhile=meanwhile)
         except errors.Refused as error:
             if len(changes) > 1:
                 middle = len(changes) // 2
@@ -134,29 +166,48 @@ class PostgresSink:
             same = stored.get(change.user_id) == change.version
             (outcome.duplicate if same else outcome.stale).add(change.user_id)
 
-    def _execute(self, statement: LiteralString, *parameters: object) -> list[Any]:
+    def _execute(
+        self, statement: LiteralString, *parameters: object, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
         """Run one statement, on a new connection if the kept one turns out to be dead.
 
         Trying again is safe: what a lost commit had written is a duplicate then.
         """
         kept = self._connection is not None
         try:
-            return self._run(statement, parameters)
+            return self._run(statement, parameters, meanwhile)
         except errors.StoreDown:
             if not kept:
                 raise
-        return self._run(statement, parameters)
+        return self._run(statement, parameters, meanwhile)
 
-    def _run(self, statement: LiteralString, parameters: tuple[object, ...]) -> list[Any]:
+    def _run(
+        self, statement: LiteralString, parameters: tuple[object, ...], meanwhile: Callable[[], object] | None
+    ) -> list[Any]:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            return self._connection.execute(statement, parameters, prepare=True).fetchall()
+            if meanwhile is None:
+                return self._connection.execute(statement, parameters, prepare=True).fetchall()
+            with self._connection.pipeline():  # which sends without waiting for the answer
+                cursor = self._connection.execute(statement, parameters, prepare=True)
+                _flush(self._connection)
+                meanwhile()
+            return cursor.fetchall()
         except psycopg.Error as error:
             failure = _classify(error, broken=self._connection.broken)
             if isinstance(failure, errors.StoreDown):
                 self.close()
             raise failure from error
+
+
+def _flush(connection: Connection) -> None:
+    """Send what libpq still holds back because the socket is full: the server starts when it has the whole statement.
+
+    A thread beside the sending one would not do: it would keep the interpreter's lock for milliseconds at every turn.
+    """
+    while connection.pgconn.flush():
+        select.select([], [connection.fileno()], [])
 
 
 def _json(rows: Sequence[Change] | Sequence[HistoryEntry]) -> Jsonb:

@@ -286,7 +286,7 @@ def test_a_thousand_with_one_bad_row_take_few_statements(postgres_url, database)
     sink = PostgresSink(lambda: connect(Database(url=postgres_url)))
     statements = []
     run = sink._run
-    sink._run = lambda statement, parameters: statements.append(statement) or run(statement, parameters)  # type: ignore[method-assign]
+    sink._run = lambda statement, *rest: statements.append(statement) or run(statement, *rest)  # type: ignore[method-assign]
     try:
         outcome = sink.apply(batch.changes, batch.history)
     finally:

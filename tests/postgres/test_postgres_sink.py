@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from pipeline import errors
+from pipeline.changes import Outcome
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests.strategies import against_a_server, changes, created, deleted, delivered, newest, text, updated, user
@@ -441,3 +442,48 @@ def test_sessions_are_marked_and_limited(sink):
     limits = [sink._connection.execute(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")]
     assert shown == ["auth0-sync", "UTC"]
     assert "0" not in limits
+
+
+# What is done meanwhile
+
+
+@pytest.mark.parametrize("padding", [0, 20_000_000])
+def test_the_server_works_meanwhile(sink, postgres_url, padding):
+    """The statement waits for a row that is only let go of by what is done meanwhile, however much there is to send."""
+    sink.apply(changes(created(user("a|1", MOMENTS[0]))))
+    with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as watcher:
+        other.execute("SELECT FROM auth0.users WHERE user_id = 'a|1' FOR UPDATE")
+
+        def let_go():
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            while watcher.execute(waiting).fetchone() == (0,):
+                pass
+            other.commit()
+
+        metadata = {"padding": "x" * padding}
+        assert sink.apply(changes(updated(user("a|1", MOMENTS[1], user_metadata=metadata))), (), let_go) == Outcome()
+
+
+def test_what_is_refused_is_found_though_something_is_done_meanwhile(sink, database):
+    done = []
+    bad = text(updated(user("a|2", user_metadata={"n": "@@"}))).replace('"@@"', "9" * 140_000)
+    outcome = sink.apply(changes(updated(user("a|1")), bad, updated(user("a|3"))), (), lambda: done.append(1))
+    assert outcome.failed.keys() == {"a|2"}
+    assert {row["user_id"] for row in rows(database)} == {"a|1", "a|3"}
+    assert done
+
+
+def test_a_session_that_ends_meanwhile_is_replaced(sink, database):
+    sink.apply(changes(created(user("a|1", MOMENTS[0]))))
+    done = []
+
+    def end_it():
+        if not done:
+            done.append(sink._connection.info.backend_pid)
+            database.execute("SELECT pg_terminate_backend(%s)", [done[0]])
+
+    assert sink.apply(changes(updated(user("a|1", MOMENTS[1]))), (), end_it).failed == {}
+    assert sink._connection.info.backend_pid not in done
+    assert one(database)["updated_at"] == datetime.fromisoformat(MOMENTS[1])

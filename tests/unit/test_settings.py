@@ -53,6 +53,11 @@ def test_a_database_by_host_signs_in_with_iam():
         assert Database.from_env(env).port == 5432
 
 
+def test_the_authorities_of_an_own_certificate():
+    assert Database.from_env(AURORA | {"PGSSLROOTCERT": "/opt/ca.pem"}).ca_file == "/opt/ca.pem"
+    assert Database.from_env(AURORA).ca_file == ""
+
+
 @pytest.mark.parametrize("missing", ["PGHOST", "PGDATABASE", "PGUSER", "AWS_REGION"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_variable_is_named(missing, value):
