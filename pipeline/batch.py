@@ -9,6 +9,7 @@ from pipeline.changes import Change, HistoryEntry, Meaning, Outcome, Signal, Sna
 from pipeline.errors import Poison, SyncError
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
+_EVENT_TIME = slice(30, 57)  # of a version, see pipeline.changes.version
 
 
 class Counts(Struct):
@@ -137,6 +138,16 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
     counts.retried = len(failures) - counts.poison
     return failures, counts
+
+
+def event_times(batch: Batch, outcome: Outcome) -> list[str]:
+    """When what was applied happened at its source, as ``instant``s.
+
+    Not when the user was updated, which may be long past: a fetched user's change is as old as it is. And not what was
+    overtaken, so that an event from the past that comes again does not count.
+    """
+    others = outcome.duplicate | outcome.stale | outcome.failed.keys()
+    return [change.version[_EVENT_TIME] for user_id, change in batch.newest.items() if user_id not in others]
 
 
 def _unrecorded(outcome: Outcome, user_id: str, messages: Sequence[tuple[str, str]]) -> list[Failure]:

@@ -1,7 +1,12 @@
-"""The one logger and the one set of metrics. Neither ever holds personal data: users appear as ``pseudonym``s."""
+"""The one logger and the one set of metrics. Neither ever holds personal data: users appear as ``pseudonym``s.
+
+docs/metrics.md has each metric's meaning; a test holds the two together.
+"""
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
@@ -20,9 +25,33 @@ def pseudonym(user_id: str) -> str:
     return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def count(sink: str, counts: Counts) -> None:
-    """Put a batch's counts into metrics, by sink, and flush them (EMF: a line of the function's log)."""
-    metrics.add_dimension("sink", sink)
-    for name in ("received", "applied", "duplicate", "stale", "ignored", "signals", "poison", "retried"):
-        metrics.add_metric(name.capitalize(), MetricUnit.Count, getattr(counts, name))
+def count(sink: str, counts: Counts, masked: int = 0, lag: float | None = None) -> None:
+    """Put a batch's counts and its lag (milliseconds, see ``behind``) into metrics, by sink."""
+    numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
+    emit(("sink", sink), numbers | {"Masked": masked}, {} if lag is None else {"SyncLag": lag})
+
+
+def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Mapping[str, float]) -> None:
+    """Put numbers into metrics, and flush them (EMF: a line of the function's log).
+
+    Counts of nothing are sent too: they tell "all is well" from "nothing came". ``DEPLOYMENT`` keeps the deployments
+    of one account apart.
+    """
+    metrics.add_dimension("deployment", os.environ.get("DEPLOYMENT") or "local")
+    metrics.add_dimension(*dimension)
+    for name, number in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, number)
+    for name, duration in milliseconds.items():
+        metrics.add_metric(name, MetricUnit.Milliseconds, duration)
     metrics.flush_metrics()
+
+
+def behind(instants: Sequence[str], now: datetime) -> float | None:
+    """How far a batch is behind Auth0: milliseconds from the median of ``instants`` to ``now``, 0 where clocks differ.
+
+    The median, as one old event that was delivered again says nothing about the others. ``None`` for no instants.
+    """
+    if not instants:
+        return None
+    middle = sorted(instants)[len(instants) // 2]
+    return max(0.0, (now - datetime.fromisoformat(middle)).total_seconds() * 1000)

@@ -12,8 +12,6 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from pipeline.auth0 import envelope, queues, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import credentials
@@ -23,7 +21,7 @@ from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.signals import Signals, collect, failures
 from pipeline.batch import Failure
 from pipeline.errors import Poison, SyncError
-from pipeline.telemetry import logger, metrics, pseudonym
+from pipeline.telemetry import emit, logger, pseudonym
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -187,10 +185,15 @@ def _count(run: Run, given_back: int) -> None:
             "deferred_by": reasons,
         },
     )
-    metrics.add_dimension("function", "refresh")
-    for name, number in counts.items():
-        metrics.add_metric(name, MetricUnit.Count, number)
-    metrics.flush_metrics()
+    emit(("function", "refresh"), counts, _age(signals))
+
+
+def _age(signals: Signals) -> dict[str, float]:
+    """For how long the user of the batch who has waited longest has been waited for, those sent back included."""
+    if not signals.users:
+        return {}
+    oldest = min(wanted.deferred.first_seen for wanted in signals.users.values())
+    return {"SignalAge": max(0.0, time.time() * 1000 - oldest)}
 
 
 def _why(error: SyncError) -> dict[str, str]:

@@ -3,18 +3,20 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from datetime import UTC, datetime
+from functools import cache, partial
+from itertools import zip_longest
+from time import perf_counter
 from typing import Any
 
 from msgspec.structs import asdict
 
 from pipeline import settings
-from pipeline.batch import Batch, Counts, Failure, collect, settle
+from pipeline.batch import Batch, Counts, Failure, collect, event_times, settle
 from pipeline.changes import Outcome
 from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
-from pipeline.telemetry import count, logger, pseudonym
+from pipeline.telemetry import behind, count, logger, pseudonym
 
 PART = 250
 """Messages that are read, and stored, at a time."""
@@ -44,9 +46,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
 
     Raises ``pipeline.errors.Retry`` where the store takes nothing, so that Lambda backs off and counts an error.
     """
+    started = perf_counter()
     name, records = settings.sink(), event["Records"]
     total, failed = Counts(), dict[str, None]()
-    ignored, signals = Counter[str](), Counter[str]()
+    ignored, signals, happened = Counter[str](), Counter[str](), list[str]()
     try:
         for batch, outcome in _stored(records, history=name == "postgres" and settings.history()):
             failures, counts = settle(batch, outcome)
@@ -56,11 +59,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
             total += counts
             ignored.update(batch.ignored)
             signals.update(batch.signals)
+            happened += event_times(batch, outcome)
     except Retry as error:
         logger.error("batch not stored", extra={"sink": name, "messages": len(records), **_why(error)})
         raise
-    logger.info("batch", extra={"sink": name, **asdict(total), "ignored_by": ignored, "signals_by": signals})
-    count(name, total)
+    took = {"milliseconds": round((perf_counter() - started) * 1000)}
+    logger.info("batch", extra={"sink": name, **asdict(total), "ignored_by": ignored, "signals_by": signals, **took})
+    count(name, total, ignored["masked profile"], behind(happened, datetime.now(UTC)))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
@@ -70,17 +75,10 @@ def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[
     A part is a batch of its own: a user who is in two of them is ordered by the store.
     """
     parts = [records[start : start + PART] for start in range(0, len(records), PART)]
-    reading: Future[Batch] | None = None
-    for number, part in enumerate(parts, start=1):
-        batch = collect(part, history=history) if reading is None else reading.result()
-        if number < len(parts):
-            reading = _reader().submit(collect, parts[number], history=history)
-        yield batch, sink().apply(batch.changes, batch.history)
-
-
-@cache
-def _reader() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="reader")
+    reading = [cache(partial(collect, part, history=history)) for part in parts]
+    for read, following in zip_longest(reading, reading[1:]):
+        batch = read()
+        yield batch, sink().apply(batch.changes, batch.history, following)
 
 
 def _why(error: SyncError) -> dict[str, str]:

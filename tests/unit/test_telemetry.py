@@ -1,34 +1,147 @@
+"""Metrics and logs: what is sent is what docs/metrics.md says, and an old event does not make the sync look late."""
+
 import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import errors, telemetry
-from pipeline.batch import Counts
+from pipeline.auth0.envelope import Deferred
+from pipeline.auth0.signals import Signals, Wanted
+from pipeline.batch import Counts, collect, event_times
+from pipeline.changes import Outcome, instant
+from pipeline.functions import refresh, sync
+from pipeline.functions.refresh import Run
+from tests.invoking import sync_function
+from tests.strategies import deleted, log, records, updated, user
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
 def emitted(capsys):
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+
+
+def sent(line):
+    """Name, unit and value of the metrics of a line, and its dimensions."""
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "auth0-sync"
+    [dimensions] = directive["Dimensions"]
+    metrics = {(one["Name"], one["Unit"]): line[one["Name"]][0] for one in directive["Metrics"]}
+    return metrics, {name: line[name] for name in dimensions}
 
 
 def test_counts_become_one_line_of_metrics(capsys):
     counts = Counts(received=8, applied=2, duplicate=1, stale=1, ignored=1, signals=1, poison=1, retried=1)
-    telemetry.count("postgres", counts)
+    telemetry.count("postgres", counts, masked=1, lag=1500.0)
     [line] = emitted(capsys)
-    [directive] = line["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "auth0-sync"
-    [dimensions] = directive["Dimensions"]
-    assert set(dimensions) == {"service", "sink"}
-    assert {metric["Unit"] for metric in directive["Metrics"]} == {"Count"}
-    values = {metric["Name"].lower(): line[metric["Name"]] for metric in directive["Metrics"]}
-    assert values == {field: [float(getattr(counts, field))] for field in counts.__struct_fields__}
+    metrics, dimensions = sent(line)
+    assert dimensions == {"service": "auth0-sync", "sink": "postgres", "deployment": "local"}
+    fields = {(field.capitalize(), "Count"): getattr(counts, field) for field in counts.__struct_fields__}
+    assert metrics == fields | {("Masked", "Count"): 1, ("SyncLag", "Milliseconds"): 1500.0}
 
 
-def test_each_batch_is_counted_by_itself(capsys):
-    telemetry.count("postgres", Counts(received=1, applied=1))
+def test_each_batch_is_counted_by_itself(capsys, monkeypatch):
+    telemetry.count("postgres", Counts(received=1, applied=1), lag=1.0)
+    monkeypatch.setenv("DEPLOYMENT", "auth0-sync-prod")
     telemetry.count("dynamodb", Counts(received=2, stale=2))
     first, second = emitted(capsys)
     assert (first["sink"], first["Received"], first["Stale"]) == ("postgres", [1.0], [0.0])
     assert (second["sink"], second["Received"], second["Applied"]) == ("dynamodb", [2.0], [0.0])
+    assert (first["deployment"], second["deployment"]) == ("local", "auth0-sync-prod")
+    assert "SyncLag" not in second
+
+
+def ago(seconds):
+    return instant((NOW - timedelta(seconds=seconds)).isoformat())
+
+
+def test_nothing_applied_is_no_lag():
+    assert telemetry.behind([], NOW) is None
+
+
+@given(st.lists(st.floats(-60, 10**8), min_size=1))
+def test_the_lag_is_the_median_and_never_negative(seconds):
+    lag = telemetry.behind([ago(one) for one in seconds], NOW)
+    middle = sorted(seconds, reverse=True)[len(seconds) // 2]
+    assert lag == pytest.approx(max(0, middle * 1000), abs=0.01)
+
+
+@given(st.lists(st.floats(0, 5), min_size=2, max_size=40), st.floats(86_400, 10**7))
+def test_one_old_event_among_others_is_no_lag(fresh, old):
+    assert telemetry.behind([ago(one) for one in [*fresh, old]], NOW) <= 5000
+
+
+def test_the_lag_is_of_the_event_and_not_of_the_users_last_update():
+    fetched = user("auth0|ada", updated_at="2019-01-01T00:00:00.000Z")
+    batch = collect(records(updated(fetched, date="2026-11-22T07:59:58.500Z")))
+    assert event_times(batch, Outcome()) == ["2026-11-22T07:59:58.500000Z"]
+
+
+def test_what_was_overtaken_or_failed_has_no_lag():
+    names = ("a|applied", "a|duplicate", "a|stale", "a|failed")
+    batch = collect(records(*[updated(user(name), date="2020-01-01T00:00:00.000Z") for name in names]))
+    batch.newest["a|applied"] = collect(records(deleted("a|applied", date="2026-11-22T08:00:00.000Z"))).newest[
+        "a|applied"
+    ]
+    outcome = Outcome({"a|duplicate"}, {"a|stale"}, {"a|failed": errors.Refused()})
+    assert event_times(batch, outcome) == ["2026-11-22T08:00:00.000000Z"]
+
+
+class Store:
+    """Takes everything."""
+
+    def apply(self, changes, *_):
+        return Outcome()
+
+
+def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took(monkeypatch, capsys):
+    now = datetime.now(UTC)
+    masked = updated(user("auth0|bob", email="b***@acme.example", name="***"))
+    with sync_function(monkeypatch, SINK="dynamodb") as function, monkeypatch.context() as patch:
+        patch.setattr(sync, "sink", Store)
+        function(updated(user("auth0|ada"), date=(now - timedelta(seconds=90)).isoformat()), masked, log("fp"))
+        [line] = [line for line in function.lines if "_aws" in line]
+        [logged] = function.logged("batch")
+    assert line["Masked"] == [1.0]
+    assert line["Ignored"] == [2.0]
+    assert 90_000 <= line["SyncLag"][0] < 150_000
+    assert 0 <= logged["milliseconds"] < 60_000
+
+
+def wanted(first_seen):
+    return Wanted(["m"], Deferred(first_seen))
+
+
+def test_the_signal_that_has_waited_longest_counts(capsys):
+    now = datetime.now(UTC).timestamp() * 1000
+    signals = Signals(received=2, users={"a|1": wanted(int(now - 500)), "a|2": wanted(int(now - 7_200_000))})
+    refresh._count(Run(signals, None, None), 0)
+    [line] = emitted(capsys)
+    assert 7_200_000 <= line["SignalAge"][0] < 7_260_000
+
+
+def test_no_signal_has_no_age(capsys):
+    refresh._count(Run(Signals(received=1, ignored=1), None, None), 0)
+    [line] = emitted(capsys)
+    assert "SignalAge" not in line
+
+
+def test_the_docs_have_every_metric_and_no_other(capsys):
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| (\w+) \| `(\w+)` \| .+ \|$", text, flags=re.M)
+    telemetry.count("postgres", Counts(), lag=1.0)
+    refresh._count(Run(Signals(users={"a|1": wanted(0)}), None, None), 0)
+    found = []
+    for line in emitted(capsys):
+        metrics, dimensions = sent(line)
+        [dimension] = dimensions.keys() - {"deployment", "service"}
+        found += [(*metric, dimension) for metric in metrics]
+    assert sorted(documented) == sorted(found)
 
 
 def test_a_pseudonym_is_stable_and_says_nothing():
