@@ -1,0 +1,120 @@
+"""SQL over the users in Postgres, and the roles that may do what there."""
+
+import json
+import os
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline import roles as database_roles
+from pipeline import settings
+from pipeline.cli.app import AsJson, app, console, print_json
+from pipeline.data_api import Answer, Refused, Transaction, patiently
+from pipeline.errors import BadSettings
+
+RESUME = 60.0
+"""Seconds to wait for a cluster that has paused itself."""
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One statement, such as 'SELECT count(*) FROM auth0.live_users'.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask Postgres in SQL; nothing can be written.
+
+    Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE, and
+    goes through the RDS Data API, which needs no way into the database's network.
+    """
+    if os.environ.get("DATABASE_URL") or os.environ.get("PGHOST"):
+        answer = _from_server(query)
+    elif os.environ.get("CLUSTER_ARN"):
+        answer = _through_data_api(query)
+    else:
+        raise BadSettings(
+            "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
+            'stack\'s is: eval "$(auth0-sync env)"'
+        )
+    if as_json:
+        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+        return
+    console.print(_table(answer))
+    console.print(f"[dim]{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}[/]", highlight=False)
+
+
+@app.command()
+def roles() -> None:
+    """Print the SQL that makes the roles of auth0-sync on a server of your own, for its administrator to run."""
+    typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
+
+
+def _from_server(query: str) -> Answer:
+    import psycopg
+
+    from pipeline.sinks.postgres import connect
+
+    session = "-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout=5min"
+    with connect(settings.Database.from_env(), options=session, application_name="auth0-sync-sql") as connection:
+        try:
+            # Prepared, because then it is one statement, which cannot end the transaction and begin another.
+            cursor = connection.execute(query.encode(), prepare=True)
+        except psycopg.Error as error:
+            raise Refused(str(error)) from error
+        columns = tuple(column.name for column in cursor.description or ())
+        rows = cursor.fetchall() if columns else []
+    return Answer(columns, [tuple(rf"\x{v.hex()}" if isinstance(v, bytes) else v for v in row) for row in rows])
+
+
+def _through_data_api(query: str) -> Answer:
+    import boto3
+    from botocore.config import Config
+
+    cluster = settings.Cluster.from_env()
+    retries: Any = {"total_max_attempts": 1}
+    # The Data API itself gives up after 45 seconds.
+    client: Any = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
+    transaction = patiently(lambda: Transaction(client, cluster), time.monotonic() + RESUME)
+    with transaction:
+        # The secret is the master user's, which is not needed to read, and could do more than read.
+        transaction.execute("SET TRANSACTION READ ONLY")
+        transaction.execute(f"SET LOCAL ROLE {database_roles.READERS}")
+        return transaction.execute(query)
+
+
+def _table(answer: Answer) -> Table:
+    found = Table(box=None, header_style="bold")
+    for name in answer.columns:
+        found.add_column(Text(name))
+    for row in answer.rows:
+        found.add_row(*map(_cell, row))
+    return found
+
+
+def _cell(value: Any) -> RenderableType:
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, default=str, ensure_ascii=False)
+    return Text("" if value is None else str(value))
+
+
+def _commented() -> str:
+    lines = database_roles.DEDICATED.strip().splitlines()
+    return "\n".join(line if line.startswith("--") else f"-- {line}".rstrip() for line in lines)
+
+
+_FOR_ADMINISTRATORS = """\
+-- Run it in the database of auth0-sync, as its owner or a superuser, who may create roles:
+--   auth0-sync roles | psql --set ON_ERROR_STOP=1 "host=… dbname=… user=…"
+BEGIN;
+
+{roles}
+
+COMMIT;
+
+-- Where roles sign in by IAM token (RDS, Aurora), that is all. Elsewhere rds_iam does not exist and is left out; give
+-- each role a password, in psql: \\password auth0_migrator, then auth0_writer and auth0_reader.
+
+{dedicated}"""

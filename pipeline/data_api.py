@@ -1,0 +1,232 @@
+"""The RDS Data API: SQL over HTTPS, for who is outside the database's network. One statement a call."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import msgspec
+from botocore import exceptions
+
+from pipeline.errors import SyncError
+from pipeline.settings import Cluster
+
+T = TypeVar("T")
+
+PAUSE: Final = 2.0
+"""Seconds between two tries."""
+
+
+class Client(Protocol):
+    """What is used of boto3's client ``rds-data``."""
+
+    def begin_transaction(self, **arguments: Any) -> Any:
+        """Answer with a ``transactionId``."""
+
+    def execute_statement(self, **arguments: Any) -> Any:
+        """Answer with ``records`` and ``columnMetadata``."""
+
+    def commit_transaction(self, **arguments: Any) -> Any:
+        """Commit ``transactionId``."""
+
+    def rollback_transaction(self, **arguments: Any) -> Any:
+        """Roll back ``transactionId``."""
+
+
+class DataApiError(SyncError):
+    """The RDS Data API refused the call."""
+
+
+class Unavailable(DataApiError):
+    """The database does not answer. Try again in a minute; the cluster's events in the RDS console say what it does."""
+
+
+class NotAllowed(DataApiError):
+    """AWS does not allow the call. It takes rds-data on the cluster, and secretsmanager:GetSecretValue on the secret
+    (with kms:Decrypt on its key)."""
+
+
+class Refused(DataApiError):
+    """Postgres refused the statement."""
+
+
+class TimedOut(Unavailable):
+    """The statement took longer than the 45 seconds that the Data API allows. Ask for less, or use another way into
+    the database."""
+
+
+class TooLarge(DataApiError):
+    """The answer is larger than the Data API returns, which is 1 MiB and 64 KB a row. Ask for fewer columns, or add a
+    LIMIT."""
+
+
+class NotShown(DataApiError):
+    """The answer has a type that the Data API does not return. Cast the column to text, as in name::text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Names of the columns in order, and a tuple per row.
+
+    Text, int, float, Decimal, bool, date, datetime (``timestamptz`` in UTC), parsed JSON, list, or None; other types as
+    the text that Postgres prints.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class Transaction:
+    """Statements in one transaction: committed where the ``with`` block ends, rolled back where it raises."""
+
+    def __init__(self, client: Client, cluster: Cluster) -> None:
+        self._client = client
+        self._target = {"resourceArn": cluster.arn, "secretArn": cluster.secret_arn}
+        begun = _call(client.begin_transaction, **self._target, database=cluster.database)
+        self._id: dict[str, str] = {"transactionId": begun["transactionId"]}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            _call(self._client.commit_transaction, **self._target, **self._id)
+            return
+        with suppress(DataApiError):  # what went wrong first is what counts; without a word from us it ends by itself
+            self.roll_back()
+
+    def execute(self, statement: str) -> Answer:
+        """Run one statement. Raises a ``DataApiError``."""
+        answer = _call(
+            self._client.execute_statement, **self._target, **self._id, sql=statement, includeResultMetadata=True
+        )
+        columns = answer.get("columnMetadata", [])
+        types = [column.get("typeName", "") for column in columns]
+        return Answer(
+            tuple(column.get("label") or column.get("name", "") for column in columns),
+            [tuple(map(_value, types, record)) for record in answer.get("records", [])],
+        )
+
+    def roll_back(self) -> None:
+        """Undo everything. Raises a ``DataApiError``."""
+        _call(self._client.rollback_transaction, **self._target, **self._id)
+
+
+def patiently(work: Callable[[], T], deadline: float) -> T:
+    """The result of ``work``, which is tried again while the database is ``Unavailable``.
+
+    An Aurora cluster that has paused itself is resumed by the first call, which fails; 15 to 30 seconds later one
+    succeeds. ``deadline`` is by ``time.monotonic``; the last ``Unavailable`` is raised there.
+    """
+    while True:
+        try:
+            return work()
+        except Unavailable:
+            if time.monotonic() + PAUSE > deadline:
+                raise
+        time.sleep(PAUSE)
+
+
+# Errors
+
+_UNAVAILABLE: Final = {
+    "DatabaseNotFoundException",  # the cluster has no instance yet
+    "DatabaseResumingException",
+    "DatabaseUnavailableException",
+    "HttpEndpointNotEnabledException",  # not yet, for a moment after the cluster was made
+    "InternalServerErrorException",
+    "InvalidResourceStateException",
+    "ServiceUnavailableError",
+    "ThrottlingException",
+}
+_NOT_ALLOWED: Final = {"AccessDeniedException", "ForbiddenException", "SecretsErrorException", "InvalidSecretException"}
+_SQLSTATE: Final = re.compile(r"SQLState: (\w{5})")
+# Connection lost or refused, server starting or going down, deadlock, lock not free.
+_AGAIN: Final = ("08", "57P", "40", "55P03")
+
+
+def _call(operation: Callable[..., Any], **arguments: Any) -> Any:
+    try:
+        return operation(**arguments)
+    except exceptions.ClientError as error:
+        raise _classify(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")) from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        raise Unavailable(f"{type(error).__name__}: {error}") from error
+    except exceptions.BotoCoreError as error:
+        raise DataApiError(f"{type(error).__name__}: {error}") from error
+
+
+def _classify(code: str, message: str) -> DataApiError:
+    said = f"{code}: {message}" if message else code
+    state = _SQLSTATE.search(message)
+    if (state and state[1] == "57014") or code == "StatementTimeoutException":
+        return TimedOut(said)
+    if (
+        code in _UNAVAILABLE
+        or "Communications link failure" in message
+        or "tuple concurrently updated" in message  # somebody else was granting at the same moment
+        or (state and state[1].startswith(_AGAIN))
+    ):
+        return Unavailable(said)
+    if code in _NOT_ALLOWED:
+        return NotAllowed(said)
+    if "size limit" in message or "too large" in message:
+        return TooLarge(said)
+    if code == "UnsupportedResultException":
+        return NotShown(said)
+    if state or code in ("DatabaseErrorException", "BadRequestException"):
+        return Refused(message)
+    return DataApiError(said)
+
+
+# Values
+
+
+def _value(kind: str, field: dict[str, Any]) -> Any:
+    if field.get("isNull"):
+        return None
+    [(held, value)] = field.items()
+    match held:
+        case "stringValue":
+            return _parsed(kind, value)
+        case "arrayValue":
+            return _items(kind.removeprefix("_"), value)
+        case "blobValue":
+            return rf"\x{value.hex()}"
+        case _:
+            return value
+
+
+def _items(kind: str, array: dict[str, list[Any]]) -> list[Any]:
+    [(held, values)] = array.items()
+    match held:
+        case "stringValues":
+            return [_parsed(kind, value) for value in values]
+        case "arrayValues":
+            return [_items(kind, value) for value in values]
+        case _:
+            return values
+
+
+def _parsed(kind: str, text: str) -> Any:
+    with suppress(ValueError, ArithmeticError):  # such as infinity: a date for Postgres only
+        match kind:
+            case "json" | "jsonb":
+                return msgspec.json.decode(text)
+            case "numeric":
+                return Decimal(text)
+            case "date":
+                return date.fromisoformat(text)
+            case "timestamp":
+                return datetime.fromisoformat(text)
+            case "timestamptz":
+                moment = datetime.fromisoformat(text)
+                return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return text

@@ -1,0 +1,178 @@
+"""`auth0-sync sql` by both ways, to a real Postgres, and `auth0-sync roles`."""
+
+import json
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import data_api, roles
+from pipeline.cli import app
+from pipeline.errors import BadSettings
+from pipeline.functions.migrate import migrate
+from pipeline.settings import Database
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests import aurora
+from tests.aurora import Fault
+from tests.strategies import changes, updated, user
+
+WAYS = ["server", "data_api"]
+
+
+@pytest.fixture
+def cluster(postgres_server):
+    """With roles, schema and one user."""
+    with aurora.cluster(postgres_server) as found:
+        with psycopg.connect(found.url_of(aurora.MASTER)) as master:
+            for statement in roles.statements():
+                master.execute(statement)
+        migrate(Database(url=found.url_of("auth0_migrator")))
+        sink = PostgresSink(lambda: connect(Database(url=found.url_of("auth0_writer"))))
+        sink.apply(changes(updated(user("a|1", user_metadata={"plan": "pro"}))))
+        sink.close()
+        yield found
+
+
+@pytest.fixture
+def api(cluster, monkeypatch):
+    monkeypatch.setattr(data_api, "PAUSE", 0.01)
+    with aurora.data_api(cluster) as found:
+        for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": found.endpoint}).items():
+            monkeypatch.setenv(name, value)
+        for name in ("DATABASE_URL", "PGHOST"):
+            monkeypatch.delenv(name, raising=False)
+        yield found
+
+
+@pytest.fixture
+def way(api, monkeypatch, request):
+    if request.param == "server":
+        # As somebody who could write, if the command let them.
+        monkeypatch.setenv("DATABASE_URL", api.cluster.url_of("auth0_migrator"))
+    return request.param
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, ["sql", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_a_table(way):
+    printed = run("SELECT user_id, user_metadata, ARRAY['[red]'] AS tags, NULL AS nothing FROM auth0.live_users")
+    header, row, count = [line.split() for line in printed.splitlines()]
+    assert header == ["user_id", "user_metadata", "tags", "nothing"]
+    assert row == ["a|1", '{"plan":', '"pro"}', '["[red]"]']
+    assert count == ["1", "row"]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_json_is_the_same_by_both_ways(way):
+    query = """
+        SELECT 'é' AS text, 1 AS int, 2.50::numeric AS numeric, true AS bool, NULL AS nothing,
+            '{"a": [1, null]}'::jsonb AS object, ARRAY[1, 2] AS ints, ARRAY['x'] AS texts,
+            timestamptz '2026-01-15 09:00+00' AS moment, date '2026-01-15' AS day
+    """
+    assert json.loads(run("--json", query)) == [
+        {
+            "text": "é",
+            "int": 1,
+            "numeric": "2.50",
+            "bool": True,
+            "nothing": None,
+            "object": {"a": [1, None]},
+            "ints": [1, 2],
+            "texts": ["x"],
+            "moment": "2026-01-15 09:00:00+00:00",
+            "day": "2026-01-15",
+        }
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_no_rows(way):
+    assert json.loads(run("--json", "SELECT * FROM auth0.live_users WHERE false")) == []
+    assert run("SELECT user_id FROM auth0.live_users WHERE false").split() == ["user_id", "0", "rows"]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("DELETE FROM auth0.users", "read-only|permission denied"),
+        ("CREATE TABLE auth0.x ()", "read-only|permission denied"),
+        ("WITH gone AS (DELETE FROM auth0.users RETURNING 1) SELECT * FROM gone", "read-only|permission denied"),
+        ("COMMIT; DELETE FROM auth0.users", "multiple commands"),
+        ("SELECT * FROM auth0.no_such_table", "no_such_table"),
+        ("SELEC 1", "syntax error"),
+    ],
+)
+def test_what_postgres_refuses(way, cluster, statement, reason):
+    with pytest.raises(data_api.Refused, match=reason):
+        run(statement)
+    assert cluster.run("SELECT count(*) FROM users", user="auth0_reader") == [(1,)]
+
+
+def test_the_data_api_reads_as_readers_do(api):
+    """Not as the master user, whose secret it is: that one may read no table, and do other things."""
+    assert json.loads(run("--json", "SELECT current_user AS who, session_user AS by")) == [
+        {"who": roles.READERS, "by": aurora.MASTER}
+    ]
+    assert json.loads(run("--json", "SHOW transaction_read_only")) == [{"transaction_read_only": "on"}]
+    with pytest.raises(data_api.Refused, match="permission denied"):
+        run("SELECT pg_read_file('/etc/hostname')")
+    assert api.open_transactions == 0
+
+
+def test_a_paused_cluster_is_waited_for(api):
+    api.faults = [Fault("DatabaseResumingException", "resuming")] * 3
+    assert "a|1" in run("SELECT user_id FROM auth0.live_users")
+
+
+def test_a_query_that_takes_too_long_is_not_asked_again(api, monkeypatch):
+    answer, query = api._answer, "SELECT user_id FROM auth0.live_users"
+
+    def slow(operation, body):
+        if body.get("sql") == query:
+            api.faults = [Fault("StatementTimeoutException", "Request timed out")]
+        return answer(operation, body)
+
+    monkeypatch.setattr(api, "_answer", slow)
+    with pytest.raises(data_api.TimedOut, match="45 seconds"):
+        run(query)
+    assert [sql for _, sql in api.calls].count(query) == 1
+
+
+def test_an_answer_that_is_too_large_says_what_to_do(api):
+    with pytest.raises(data_api.TooLarge, match=r"1 MiB.*LIMIT"):
+        run("SELECT repeat('x', 60000) FROM generate_series(1, 20)")
+
+
+def test_before_the_roles_are_made(postgres_server, monkeypatch):
+    with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as api:
+        for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": api.endpoint}).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(data_api.Refused, match=f'role "{roles.READERS}" does not exist'):
+            run("SELECT 1")
+
+
+def test_nowhere_to_ask(monkeypatch):
+    for name in ("DATABASE_URL", "PGHOST", "CLUSTER_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadSettings, match="CLUSTER_ARN"):
+        run("SELECT 1")
+
+
+def test_the_printed_roles_can_be_run_as_they_are(postgres_server):
+    printed = CliRunner().invoke(app, ["roles"]).stdout
+    with aurora.cluster(postgres_server) as cluster:
+        with psycopg.connect(cluster.url_of(aurora.MASTER), autocommit=True) as master:
+            master.execute(printed)
+        migrate(Database(url=cluster.url_of("auth0_migrator")))
+        cluster.run("SELECT * FROM live_users", user="auth0_reader")
+        # The database may be for others too: what takes rights away from everybody is only printed.
+        assert cluster.run("SELECT has_database_privilege('public', current_database(), 'CONNECT')") == [(True,)]
+        assert "--     EXECUTE format('REVOKE ALL ON DATABASE" in printed

@@ -1,0 +1,307 @@
+"""The roles on a real Postgres, made by a master user such as that of RDS."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import errors as refusals
+
+from pipeline import roles
+from pipeline.functions.migrate import migrate
+from pipeline.settings import Database
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests import aurora
+from tests.strategies import changes, updated, user
+
+MIGRATOR, WRITER, READER = roles.NAMES
+
+STATE = """
+    SELECT 'role', rolname::text, ARRAY[rolcanlogin, rolsuper, rolcreaterole, rolcreatedb]::text, rolconfig::text
+    FROM pg_roles WHERE rolname ~ '^(auth0_|rds_|master_)'
+    UNION ALL
+    SELECT 'member', roleid::regrole::text, member::regrole::text, ARRAY[admin_option, inherit_option, set_option]::text
+    FROM pg_auth_members WHERE roleid::regrole::text ~ '^(auth0_|rds_)'
+    UNION ALL
+    SELECT kind, name, '', (SELECT array_agg(entry::text ORDER BY entry::text) FROM unnest(acl) AS entry)::text
+    FROM (
+        SELECT 'database' AS kind, '' AS name, datacl AS acl FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'schema', nspname, nspacl FROM pg_namespace
+        UNION ALL SELECT 'default', concat(defaclrole::regrole, ' ', defaclobjtype), defaclacl FROM pg_default_acl
+        UNION ALL SELECT 'relation', relname, relacl FROM pg_class WHERE relnamespace::regnamespace::text = 'auth0'
+    ) AS acls
+    ORDER BY 1, 2, 3, 4
+"""
+"""What roles there are and what they may do."""
+
+
+@pytest.fixture
+def cluster(postgres_server):
+    with aurora.cluster(postgres_server) as found:
+        yield found
+
+
+def make_roles(cluster, user=aurora.MASTER, *more):
+    with psycopg.connect(cluster.url_of(user)) as connection:
+        for statement in (*roles.statements(), *more):
+            connection.execute(statement, prepare=True)  # which is one statement only, as a call of the Data API is
+
+
+def migrate_as(cluster, user=MIGRATOR):
+    return migrate(Database(url=cluster.url_of(user)))
+
+
+def write(cluster, *ids):
+    """By the sync itself; the names of the users then."""
+    sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
+    try:
+        outcome = sink.apply(changes(*(updated(user(user_id)) for user_id in ids)))
+        assert outcome.failed == {}
+        assert sink.apply(changes(*(updated(user(user_id)) for user_id in ids))).duplicate == set(ids)
+    finally:
+        sink.close()
+
+
+def read(cluster):
+    return [user_id for (user_id,) in cluster.run("SELECT user_id FROM live_users ORDER BY 1", user=READER)]
+
+
+def state(cluster):
+    return cluster.run(STATE)
+
+
+def test_roles_first_then_migrations(cluster):
+    make_roles(cluster)
+    assert migrate_as(cluster)["to"] is not None
+    write(cluster, "a|1", "a|2")
+    assert read(cluster) == ["a|1", "a|2"]
+
+
+def test_what_a_later_migration_makes_has_its_rights_at_once(cluster):
+    make_roles(cluster)
+    migrate(Database(url=cluster.url_of(MIGRATOR)), "0001")
+    write(cluster, "a|1")
+    migrate_as(cluster)
+    for table in ("user_history", "metadata_history", "metadata_keys"):
+        cluster.run(f"SELECT * FROM auth0.{table}", user=WRITER)
+        cluster.run(f"SELECT * FROM {table}", user=READER)
+
+
+def test_migrations_first_then_roles(cluster):
+    """A server whose schema was handed over, tables and all, to the migrator."""
+    cluster.run(f"CREATE ROLE {MIGRATOR} LOGIN")
+    cluster.run(f"GRANT CREATE ON DATABASE {cluster.url.rpartition('/')[2]} TO {MIGRATOR}")
+    migrate_as(cluster)
+    make_roles(cluster)
+    write(cluster, "a|1")
+    assert read(cluster) == ["a|1"]
+
+
+def test_history_is_written(cluster):
+    make_roles(cluster)
+    migrate_as(cluster)
+    sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
+    try:
+        from pipeline.batch import collect
+        from tests.strategies import records
+
+        batch = collect(records(updated(user("a|1"))), history=True)
+        assert batch.history
+        assert sink.apply(batch.changes, batch.history).failed == {}
+    finally:
+        sink.close()
+    assert cluster.run("SELECT count(*) FROM user_history", user=READER) == [(1,)]
+
+
+def test_a_second_run_changes_nothing(cluster):
+    make_roles(cluster)
+    migrate_as(cluster)
+    before = state(cluster)
+    make_roles(cluster)
+    assert state(cluster) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"REVOKE INSERT, UPDATE ON auth0.users FROM {WRITER}",
+        f"REVOKE USAGE ON SCHEMA auth0 FROM {WRITER}",
+        f"REVOKE SELECT ON ALL TABLES IN SCHEMA auth0 FROM {roles.READERS}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE ALL ON TABLES FROM {WRITER}",
+        f"ALTER ROLE {WRITER} NOLOGIN",
+        f"REVOKE rds_iam FROM {WRITER} GRANTED BY rds_superuser",
+        f"REVOKE {roles.READERS} FROM {READER} GRANTED BY {aurora.MASTER}",
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    ],
+)
+def test_a_second_run_repairs(cluster, damage):
+    make_roles(cluster)
+    migrate_as(cluster)
+    before = state(cluster)
+    with psycopg.connect(cluster.url, autocommit=True) as superuser:
+        superuser.execute(damage)
+    assert state(cluster) != before
+    make_roles(cluster)
+    assert state(cluster) == before
+
+
+def test_a_run_that_fails_leaves_nothing(cluster):
+    before = state(cluster)
+    with pytest.raises(refusals.DivisionByZero):
+        make_roles(cluster, aurora.MASTER, "SELECT 1/0")
+    assert state(cluster) == before
+
+
+def test_everybody_signs_in_by_token_but_the_master(cluster):
+    make_roles(cluster)
+    granted = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND inherit_option"
+    assert {member for (member,) in cluster.run(granted)} == set(roles.NAMES)
+    passwords = f"SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname IN {roles.NAMES}"
+    with psycopg.connect(cluster.url) as superuser:
+        assert superuser.execute(passwords).fetchone() == (0,)
+    # Were the master to inherit from a member of rds_iam, or could it take on its role, RDS would want a token of it.
+    usable = f"""
+        SELECT count(*) FROM pg_auth_members
+        WHERE member = '{aurora.MASTER}'::regrole AND (inherit_option OR set_option)
+        AND roleid::regrole::text IN {roles.NAMES}"""
+    assert cluster.run(usable) == [(0,)]
+
+
+def test_the_master_user_may_read_as_readers_do(cluster):
+    make_roles(cluster)
+    migrate_as(cluster)
+    write(cluster, "a|1")
+    with pytest.raises(refusals.InsufficientPrivilege):
+        cluster.run("SELECT user_id FROM auth0.users")
+    assert cluster.run(f"SET ROLE {roles.READERS}", "SELECT user_id FROM auth0.users") == [("a|1",)]
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (WRITER, "DELETE FROM auth0.users"),
+        (WRITER, "TRUNCATE auth0.users"),
+        (WRITER, "DROP TABLE auth0.users"),
+        (WRITER, "ALTER TABLE auth0.users ADD COLUMN x text"),
+        (WRITER, "CREATE INDEX ON auth0.users (name)"),
+        (WRITER, "CREATE TABLE auth0.x ()"),
+        (WRITER, "CREATE TABLE public.x ()"),
+        (WRITER, "CREATE TEMPORARY TABLE x ()"),
+        (WRITER, "CREATE SCHEMA x"),
+        (WRITER, "CREATE ROLE x"),
+        (WRITER, f"SET ROLE {MIGRATOR}"),
+        (READER, "DELETE FROM users"),
+        (READER, "UPDATE users SET name = ''"),
+        (READER, "UPDATE live_users SET name = ''"),
+        (READER, "INSERT INTO users (user_id) VALUES ('x')"),
+        (READER, "CREATE TABLE x ()"),
+        (READER, "CREATE TEMPORARY TABLE x ()"),
+        (READER, f"SET ROLE {WRITER}"),
+        (MIGRATOR, "CREATE TABLE public.x ()"),
+        (MIGRATOR, "CREATE ROLE x"),
+        (MIGRATOR, "CREATE DATABASE x"),
+        (MIGRATOR, f"SET ROLE {WRITER}"),
+        (MIGRATOR, "DROP SCHEMA public"),
+    ],
+)
+def test_what_a_role_may_not(cluster, role, statement):
+    make_roles(cluster)
+    migrate_as(cluster)
+    write(cluster, "a|1")
+    with pytest.raises(refusals.InsufficientPrivilege):
+        # Read only is a reader's default, which it can change: its rights must be enough.
+        cluster.run("SET default_transaction_read_only = off", statement, user=role)
+
+
+def test_a_reader_does_not_write_by_mistake(cluster):
+    make_roles(cluster)
+    with pytest.raises(refusals.ReadOnlySqlTransaction):
+        cluster.run("CREATE TABLE x ()", user=READER)
+
+
+@pytest.mark.parametrize("role", roles.NAMES)
+def test_nobody_else_gets_in(cluster, role):
+    make_roles(cluster)
+    cluster.run("SELECT 1", user=role)
+    with psycopg.connect(cluster.url, autocommit=True) as superuser:
+        superuser.execute("CREATE ROLE auth0_test_stranger LOGIN")
+        try:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                cluster.connect("auth0_test_stranger")
+        finally:
+            superuser.execute("DROP ROLE auth0_test_stranger")
+
+
+def test_a_person_can_be_a_reader(cluster):
+    make_roles(cluster)
+    migrate_as(cluster)
+    cluster.run("CREATE ROLE auth0_test_ada LOGIN", f"GRANT {roles.READERS}, rds_iam TO auth0_test_ada")
+    try:
+        assert cluster.run("SELECT count(*) FROM auth0.live_users", user="auth0_test_ada") == [(0,)]
+    finally:
+        cluster.run("DROP ROLE auth0_test_ada")
+
+
+def test_a_schema_of_somebody_else_is_not_taken(cluster):
+    with psycopg.connect(cluster.url, autocommit=True) as superuser:
+        superuser.execute("CREATE SCHEMA auth0")
+    with pytest.raises(refusals.RaiseException, match="schema auth0 belongs to") as refused:
+        make_roles(cluster)
+    assert "REASSIGN OWNED BY" in refused.value.diag.message_hint
+
+
+def test_a_superuser_of_an_own_server_can_run_it(postgres_server):
+    """There is no rds_iam, and the superuser needs no membership."""
+    with aurora.cluster(postgres_server) as cluster:
+        with psycopg.connect(cluster.url, autocommit=True) as superuser:
+            superuser.execute("DROP ROLE rds_iam")
+        superuser_name = psycopg.conninfo.conninfo_to_dict(cluster.url)["user"]
+        make_roles(cluster, superuser_name)
+        migrate_as(cluster)
+        write(cluster, "a|1")
+        assert read(cluster) == ["a|1"]
+        before = state(cluster)
+        make_roles(cluster, superuser_name)
+        assert state(cluster) == before
+        memberships = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = current_user::regrole"
+        assert [name for (name,) in cluster.run(memberships, user=superuser_name) if name.startswith("auth0_")] == []
+
+
+def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
+    first, second = cluster.connect(), cluster.connect()
+    with first, second:
+        first.execute("BEGIN")
+        assert first.execute(roles.LOCK).fetchone() == (True,)
+        assert second.execute(roles.LOCK).fetchone() == (False,)
+        first.execute("COMMIT")
+        second.execute("SELECT pg_advisory_lock(hashtext('auth0-sync migrations'))")  # as migrations/env.py takes it
+        first.execute("BEGIN")
+        assert first.execute(roles.LOCK).fetchone() == (False,)
+
+
+def test_many_at_once(cluster):
+    """Each tries the lock until it has it, as the function does."""
+    start = threading.Barrier(4)
+
+    def run():
+        start.wait(10)
+        while True:
+            with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
+                if connection.execute(roles.LOCK).fetchone() == (True,):
+                    for statement in roles.statements():
+                        connection.execute(statement)
+                    return
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(run) for _ in range(4)]:
+            done.result(30)
+    migrate_as(cluster)
+    write(cluster, "a|1")
+
+
+def test_statements_are_as_the_data_api_can_read_them():
+    """It takes `:name` for a parameter, in comments too, and one statement a call."""
+    for statement in roles.statements():
+        assert "--" not in statement
+        assert ":" not in statement.replace("::", "")
+        assert statement.count("$$") in (0, 2)
