@@ -30,3 +30,14 @@ def test_changed_parameters_are_an_error() -> None:
 def test_missing_name_names_the_patch_that_needs_it() -> None:
     with pytest.raises(patching.PatchError, match=r"example\._streams is gone\. Compare \S*test_patching"):
         patching.require(module(), "run", "_streams")
+
+
+def test_operation_is_replaced_in_the_table_of_actions() -> None:
+    example = module()
+    example._ACTION_MAP = {"Run": lambda parameters: "old"}  # type: ignore[attr-defined]
+    old = patching.replace_action(example, "Run", lambda parameters: "new")
+    assert (old({}), example._ACTION_MAP["Run"]({})) == ("old", "new")
+    with pytest.raises(patching.PatchError, match=r"_ACTION_MAP\['Walk'\] is gone"):
+        patching.replace_action(example, "Walk", lambda parameters: None)
+    with pytest.raises(patching.PatchError, match=r"takes \(parameters\), not \(\)"):
+        patching.replace_action(example, "Run", lambda: None)

@@ -47,7 +47,9 @@ async def _serve() -> None:
 
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
-    config.keep_alive_timeout = 75
+    # Longer than a client keeps an idle connection (Terraform's provider: 90 s). A request that comes as Hypercorn ends
+    # one may be done and yet get no answer, and is then made again.
+    config.keep_alive_timeout = 3600
     config.graceful_timeout = 0.5
     config.loglevel = "WARNING"
     await serve(app, config, shutdown_trigger=stop)
@@ -56,10 +58,12 @@ async def _serve() -> None:
 def _shut_down() -> None:
     from ministack.core import lambda_runtime
 
+    from pipeline.local.emulator.aurora import cluster
     from pipeline.local.emulator.patches import firehose_buffering
 
     firehose_buffering.flush_all()
     lambda_runtime.reset()
+    cluster.stop_all()
 
 
 def main() -> None:
@@ -71,8 +75,10 @@ def main() -> None:
     _prepare(directory)
 
     from pipeline.local.emulator import patches
+    from pipeline.local.emulator.aurora import cluster
 
     patches.apply_all()
+    cluster.configure(directory / "aurora")
     asyncio.run(_run())
 
 

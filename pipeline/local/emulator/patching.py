@@ -17,14 +17,28 @@ def replace(module: ModuleType, name: str, new: Callable[..., Any]) -> Callable[
     Raises ``PatchError`` where the function is gone, or takes other parameters than ``new`` does: then MiniStack was
     upgraded, and the patch has to be read again beside the new source.
     """
-    old = getattr(module, name, None)
-    where = f"{module.__name__}.{name}"
+    old = _checked(getattr(module, name, None), f"{module.__name__}.{name}", new)
+    setattr(module, name, new)
+    return old
+
+
+def replace_action(module: ModuleType, action: str, new: Callable[..., Any]) -> Callable[..., Any]:
+    """Put ``new`` in the place of an API operation in ``module._ACTION_MAP``, which holds functions and not names.
+
+    Returns what was there; raises as ``replace`` does.
+    """
+    table: dict[str, Any] = getattr(module, "_ACTION_MAP", {})
+    old = _checked(table.get(action), f"{module.__name__}._ACTION_MAP[{action!r}]", new)
+    table[action] = new
+    return old
+
+
+def _checked(old: Any, where: str, new: Callable[..., Any]) -> Callable[..., Any]:
     if not callable(old):
         raise PatchError(_advice(f"{where} is gone", new))
     expected, found = list(inspect.signature(new).parameters), list(inspect.signature(old).parameters)
     if expected != found:
         raise PatchError(_advice(f"{where} takes ({', '.join(found)}), not ({', '.join(expected)})", new))
-    setattr(module, name, new)
     replaced: Callable[..., Any] = old
     return replaced
 

@@ -27,12 +27,16 @@ class EmulatorError(RuntimeError):
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator: where it answers, its process id and its log."""
+    """A running emulator: where it answers, its process id, its log, and the CA of its Aurora clusters' certificates.
+
+    The CA's file is there with the first cluster.
+    """
 
     endpoint: str
     port: int
     pid: int
     log: Path
+    ca: Path
 
 
 def start(directory: Path, *, port: int | None = None, region: str = "us-east-1") -> Emulator:
@@ -71,7 +75,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
         time.sleep(0.05)
     # The process outlives this object on purpose; without this its destructor would warn about that.
     process.returncode = 0
-    return Emulator(endpoint=endpoint, port=port, pid=process.pid, log=log)
+    return Emulator(endpoint=endpoint, port=port, pid=process.pid, log=log, ca=directory / "aurora" / "ca.pem")
 
 
 def stop(pid: int) -> None:

@@ -1,15 +1,42 @@
 """Every gap of MiniStack that the pipeline would notice, one module each, applied in this order."""
 
 from pipeline.local.emulator.patches import (
+    alarms,
     athena,
+    aurora,
+    aurora_settings,
+    bus_policies,
+    data_api,
     event_delivery,
     event_source_mapping,
     firehose_buffering,
+    flow_logs,
+    function_credentials,
+    invoke_config,
     partner_events,
+    query_definitions,
+    recovery_period,
     rule_tags,
 )
 
-PATCHES = (partner_events, rule_tags, event_delivery, firehose_buffering, event_source_mapping, athena)
+PATCHES = (
+    partner_events,
+    rule_tags,
+    bus_policies,
+    event_delivery,
+    firehose_buffering,
+    event_source_mapping,
+    invoke_config,
+    function_credentials,
+    athena,
+    aurora_settings,
+    aurora,  # describes a new cluster, with the settings
+    data_api,
+    recovery_period,
+    flow_logs,
+    alarms,
+    query_definitions,
+)
 
 
 def apply_all() -> None:

@@ -1,13 +1,15 @@
-"""EventBridge's delivery to SQS queues and Firehose streams.
+"""EventBridge's delivery to SQS queues, Firehose streams and the buses of other regions.
 
 AWS (EventBridge User Guide, "Amazon EventBridge event bus targets", "Using dead-letter queues to process undelivered
-events"; Firehose Developer Guide, "Sending data to a Firehose stream"): a target gets the event as one JSON document,
-``version`` first and ``detail`` last, one Firehose record per event and nothing after it. What cannot be delivered
-because the target is gone or refuses it goes to the target's dead-letter queue at once, with the reason as message
-attributes; other failures are retried first.
+events", "Sending and receiving events between AWS Regions"; Firehose Developer Guide, "Sending data to a Firehose
+stream"): a target gets the event as one JSON document, ``version`` first and ``detail`` last, one Firehose record per
+event and nothing after it. A bus in another region gets the event as it is, with the source, the region and the time
+that it had, if the target's role may put events on that bus. What cannot be delivered because the target is gone or
+refuses it goes to the target's dead-letter queue at once, with the reason as message attributes; other failures are
+retried first.
 
-MiniStack: no Firehose target and no dead-letter queue. It parses ``detail`` and writes it again, which turns 1e400
-into Infinity, drops duplicate keys and cannot write what is nested too deep.
+MiniStack: no Firehose target, no bus in another region and no dead-letter queue. It parses ``detail`` and writes it
+again, which turns 1e400 into Infinity, drops duplicate keys and cannot write what is nested too deep.
 
 Here ``detail`` is delivered as the text that was put, without white space between its tokens. Retries are left out:
 in this process a second try could not differ.
@@ -21,10 +23,11 @@ import logging
 import re
 from typing import Any
 
+from ministack.core import responses
 from ministack.core.arn import ArnParseError, parse_arn
 from ministack.services import eventbridge, firehose, sqs
 
-from pipeline.local.emulator import patching
+from pipeline.local.emulator import patching, permissions
 
 log = logging.getLogger("eventbridge")
 
@@ -43,9 +46,12 @@ class Undeliverable(Exception):
 
 
 def apply() -> None:
-    """Replace ``_invoke_target`` for SQS and Firehose; every other target stays with MiniStack."""
+    """Replace ``_invoke_target`` for these targets; every other stays with MiniStack."""
     patching.require(
         eventbridge,
+        "_event_buses",
+        "_dispatch_event",
+        "_archive_event",
         "_pattern_event_view",
         "_apply_input_transformer",
         "_target_matches_request_scope",
@@ -62,11 +68,15 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
         arn = parse_arn(target.get("Arn", ""))
     except ArnParseError:
         arn = None
-    if arn is None or arn.service not in ("sqs", "firehose"):
+    relayed = arn is not None and arn.resource.startswith("event-bus/") and arn.region != responses.get_region()
+    if arn is None or not (relayed or arn.service in ("sqs", "firehose")):
         _original["_invoke_target"](target, event, rule, view)
         return
     view = view or eventbridge._pattern_event_view(event)
     try:
+        if relayed:
+            _relay(arn, event, target)
+            return
         if not eventbridge._target_matches_request_scope(arn):
             raise Undeliverable("NO_PERMISSIONS", f"{arn} is in another account or region.")
         payload = _payload(target, event, rule, view)
@@ -129,6 +139,24 @@ def _put_record(arn: Any, payload: str) -> None:
         answer = json.loads(body)
         missing = answer.get("__type") == "ResourceNotFoundException"
         raise Undeliverable("NO_RESOURCE" if missing else "INVALID_PARAMETER", str(answer.get("message")))
+
+
+def _relay(arn: Any, event: dict[str, Any], target: dict[str, Any]) -> None:
+    """Put the event on a bus of another region."""
+    if not permissions.role_allowed(target["RoleArn"], responses.get_region(), "events:PutEvents", str(arn)):
+        raise Undeliverable("NO_PERMISSIONS", f"The target's role may not put events on {arn}.")
+    here = f"{responses.get_region()}/{event['EventBusName']}"
+    if here in event.get("_Relayed", ()):
+        raise Undeliverable("NO_PERMISSIONS", f"The event came from {arn}.")
+    bus = arn.resource.removeprefix("event-bus/")
+    # Rules of the same name in both regions are no loop, as MiniStack would take them for.
+    forwarded = {name: value for name, value in event.items() if name != "_DispatchPath"}
+    forwarded |= {"EventBusName": bus, "_Relayed": [*event.get("_Relayed", ()), here]}
+    with responses.request_scope(arn.account_id, arn.region):
+        if bus not in eventbridge._event_buses:
+            raise Undeliverable("NO_RESOURCE", f"Event bus {arn} does not exist.")
+        eventbridge._dispatch_event(forwarded)
+        eventbridge._archive_event(forwarded)
 
 
 def _bury(

@@ -1,0 +1,38 @@
+"""What IAM's policies let somebody do, where a patch asks: the emulator itself lets everybody do everything."""
+
+# ruff: noqa: SLF001 - the policies of a role are private to the evaluator
+
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import request_scope
+
+
+def allowed(access_key: str, account: str, region: str, action: str, resource: str) -> bool:
+    """Whether the owner of ``access_key`` may do ``action`` to the ARN ``resource``; the account's own keys may all."""
+    with request_scope(account, region):
+        principal = iam_evaluator.resolve_principal(access_key, account)
+        if isinstance(principal, iam_evaluator.AuthError):
+            return False
+        return principal.policies is None or _allows(principal, region, action, resource)
+
+
+def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool:
+    """Whether a service with the role may do ``action`` to the ARN ``resource``."""
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    policies = iam_evaluator._gather_role_policies(name, account)
+    principal = iam_evaluator.PrincipalInfo(arn=role_arn, type="AssumedRole", account=account, policies=policies)
+    return _allows(principal, region, action, resource)
+
+
+def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
+    context = iam_evaluator.EvalContext(
+        principal_arn=principal.arn,
+        principal_type=principal.type,
+        principal_account=principal.account,
+        action=action,
+        resource_arn=resource,
+        region=region,
+        principal_keys=principal.keys,
+    )
+    return bool(iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision == "Allow")

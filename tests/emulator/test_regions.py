@@ -1,0 +1,136 @@
+"""Events from one region to another, as the rules and sources of each see them."""
+
+import gzip
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from .support import ACCOUNT, Aws, name, wait_for
+
+pytestmark = pytest.mark.emulator
+
+SOURCE_REGION = "eu-west-1"
+
+
+class There(Aws):
+    """The emulator in the region of the source."""
+
+    def client(self, service: str) -> Any:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.emulator.endpoint, region_name=SOURCE_REGION, **keys)
+
+
+@pytest.fixture
+def there(aws: Aws) -> There:
+    return There(aws.emulator)
+
+
+def role(aws: Aws, bus_arn: str) -> str:
+    """A role that may put events on the bus."""
+    iam, called = aws.client("iam"), name("relay")
+    trust = {"Version": "2012-10-17", "Statement": []}
+    arn = iam.create_role(RoleName=called, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    statement = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": bus_arn}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_role_policy(RoleName=called, PolicyName="relay", PolicyDocument=json.dumps(policy))
+    return arn
+
+
+def relayed(aws: Aws, there: There) -> tuple[str, str]:
+    """A partner bus in the source's region whose events go to a bus here; the names of both."""
+    source, bus = there.partner_bus(), name("bus")
+    arn = aws.events.create_event_bus(Name=bus)["EventBusArn"]
+    there.rule(source, {"Arn": arn, "RoleArn": role(aws, arn)})
+    return source, bus
+
+
+def test_event_reaches_a_bus_in_another_region_as_it_was(aws: Aws, there: There) -> None:
+    source, bus = relayed(aws, there)
+    (url, arn), (archived, archive) = aws.queue(), aws.queue()
+    aws.rule(bus, {"Arn": arn}, {"source": [source]})
+    aws.rule(bus, {"Arn": archive}, {"source": ["another"]})
+    answer = there.put(source, '{"n":1e400}')
+
+    (message,) = aws.messages(url)
+    event = json.loads(message["Body"])
+    assert event["id"] == answer["EventId"]
+    assert (event["source"], event["region"], event["account"]) == (source, SOURCE_REGION, ACCOUNT)
+    assert message["Body"].endswith('"detail":{"n":1e400}}')
+    assert "Messages" not in aws.sqs.receive_message(QueueUrl=archived)
+
+
+def test_rules_of_the_other_region_may_be_called_the_same(aws: Aws, there: There) -> None:
+    here, other = name("bus"), name("bus")
+    arn = aws.events.create_event_bus(Name=here)["EventBusArn"]
+    there.events.create_event_bus(Name=here)
+    url, queue = aws.queue()
+    pattern = json.dumps({"source": ["app"]})
+    for events, target in ((there.events, {"Arn": arn, "RoleArn": role(aws, arn)}), (aws.events, {"Arn": queue})):
+        events.put_rule(Name=other, EventBusName=here, EventPattern=pattern)
+        events.put_targets(Rule=other, EventBusName=here, Targets=[{"Id": "1", **target}])
+    entry = {"EventBusName": here, "Source": "app", "DetailType": "test", "Detail": "{}"}
+    there.events.put_events(Entries=[entry])
+    assert len(aws.messages(url)) == 1
+
+
+def test_firehose_of_the_other_region_gets_it(aws: Aws, there: There) -> None:
+    source, bus = relayed(aws, there)
+    bucket, stream = aws.bucket(), name("stream")
+    arn = aws.firehose.create_delivery_stream(
+        DeliveryStreamName=stream,
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": "arn:aws:iam::000000000000:role/firehose",
+            "BucketARN": f"arn:aws:s3:::{bucket}",
+            "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 1},
+            "CompressionFormat": "GZIP",
+        },
+    )["DeliveryStreamARN"]
+    aws.rule(bus, {"Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/events"})
+    there.put(source, "{}")
+    (key,) = wait_for(lambda: aws.keys(bucket))
+    body = gzip.decompress(aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()).decode()
+    assert json.loads(body)["source"] == source
+
+
+@pytest.mark.parametrize("problem", ["no bus", "role of another bus"])
+def test_what_cannot_be_relayed_goes_to_the_dead_letter_queue(aws: Aws, there: There, problem: str) -> None:
+    source, bus = there.partner_bus(), name("bus")
+    arn = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/{bus}"
+    if problem != "no bus":
+        aws.events.create_event_bus(Name=bus)
+    allowed = role(aws, arn if problem == "no bus" else f"{arn}-2")
+    url, queue = there.queue()
+    there.rule(source, {"Arn": arn, "RoleArn": allowed, "DeadLetterConfig": {"Arn": queue}})
+    there.put(source, "{}")
+    (message,) = there.messages(url)
+    code = message["MessageAttributes"]["ERROR_CODE"]["StringValue"]
+    assert code == ("NO_RESOURCE" if problem == "no bus" else "NO_PERMISSIONS")
+
+
+def test_events_do_not_go_round_in_circles(aws: Aws, there: There) -> None:
+    bus = name("bus")
+    here, far = (place.events.create_event_bus(Name=bus)["EventBusArn"] for place in (aws, there))
+    url, queue = there.queue()
+    there.rule(bus, {"Arn": here, "RoleArn": role(aws, here), "DeadLetterConfig": {"Arn": queue}})
+    aws.rule(bus, {"Arn": far, "RoleArn": role(aws, far)})
+    there.events.put_events(Entries=[{"EventBusName": bus, "Source": "app", "DetailType": "test", "Detail": "{}"}])
+    assert len(there.messages(url)) == 1
+
+
+def test_source_is_in_the_region_where_it_was_created_only(aws: Aws, there: There) -> None:
+    source = f"aws.partner/auth0.com/{name('tenant')}/auth0.logs"
+    there.events.create_partner_event_source(Name=source, Account=ACCOUNT)
+    assert [found["Name"] for found in there.events.list_event_sources(NamePrefix=source)["EventSources"]] == [source]
+    assert aws.events.list_event_sources(NamePrefix=source)["EventSources"] == []
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        aws.events.create_event_bus(Name=source, EventSourceName=source)
+    there.events.create_event_bus(Name=source, EventSourceName=source)
+    url, arn = there.queue()
+    there.rule(source, {"Arn": arn})
+    aws.put(source, '{"where":"here"}')
+    there.put(source, '{"where":"there"}')
+    (message,) = there.messages(url)
+    assert json.loads(message["Body"])["detail"] == {"where": "there"}
