@@ -18,36 +18,11 @@ locals {
   function_environment = {
     LOG_LEVEL                    = var.log_level
     POWERTOOLS_METRICS_NAMESPACE = "auth0-sync"
+    DEPLOYMENT                   = local.prefix
   }
 
-  # Either a URL, or a server that accepts IAM tokens: then each function signs in as a user of its own.
-  database_users = var.database == null ? {} : { writer = var.database.writer_user, migrator = var.database.migrator_user }
-
-  database_environment = var.database == null ? {
-    writer   = tomap({ DATABASE_URL = var.database_url })
-    migrator = tomap({ DATABASE_URL = var.database_url })
-    } : {
-    for role, user in local.database_users : role => tomap({
-      PGHOST     = var.database.host
-      PGPORT     = tostring(var.database.port)
-      PGDATABASE = var.database.name
-      PGUSER     = user
-    })
-  }
-
-  database_statements = {
-    for role in ["writer", "migrator"] : role => [
-      for user in compact([lookup(local.database_users, role, null)]) : {
-        actions   = ["rds-db:connect"]
-        resources = ["${local.database_users_arn}/${user}"]
-      }
-    ]
-  }
-
-  database_users_arn = var.database == null ? null : join(":", [
-    "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
-    "${data.aws_caller_identity.current.account_id}:dbuser:${var.database.resource_id}",
-  ])
+  # null: keys of AWS.
+  kms_key_arn = var.encryption.customer_managed ? coalesce(var.encryption.key_arn, one(module.key[*].arn)) : null
 }
 
 locals {
@@ -59,6 +34,7 @@ locals {
 
   reading = {
     enabled             = var.sync_enabled
+    timeout_seconds     = var.sync_timeout_seconds
     batch_size          = var.sync_batch_size
     batch_window        = var.sync_batch_window_seconds
     maximum_concurrency = var.sync_maximum_concurrency
@@ -70,7 +46,6 @@ locals {
     runtime              = var.lambda_runtime
     architecture         = var.lambda_architecture
     memory_mb            = var.sync_memory_mb
-    timeout_seconds      = var.sync_timeout_seconds
     reserved_concurrency = var.sync_reserved_concurrency
     log_retention_days   = var.log_retention_days
   }
@@ -87,9 +62,20 @@ locals {
   # What each consumer's function does to its queue's messages.
   function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "" }
 
-  postgres_sink_environment = merge(local.function_environment, local.database_environment.writer, {
-    SINK                    = "postgres"
-    HISTORY                 = var.history ? "on" : "off"
-    POWERTOOLS_SERVICE_NAME = "sync-postgres"
-  })
+  # What runs on the migrated schema. SCHEMA_REVISION is for the reader of the configuration, and for the order of a
+  # deployment: new code comes after the migration, and one that fails leaves every function as it was.
+  sync_environment = merge(
+    local.function_environment,
+    { for done in aws_lambda_invocation.migrate : "SCHEMA_REVISION" => jsondecode(done.result).to },
+  )
+
+  postgres_sink_environment = merge(
+    local.sync_environment,
+    local.database_environment.writer,
+    {
+      SINK                    = "postgres"
+      HISTORY                 = var.history ? "on" : "off"
+      POWERTOOLS_SERVICE_NAME = "sync-postgres"
+    },
+  )
 }

@@ -2,21 +2,63 @@ data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
-# Buses: one for each partner event source that Auth0 created in this account.
+check "data_protection" {
+  assert {
+    condition     = var.protect_data
+    error_message = "protect_data is false: terraform destroy deletes the users, the database and the archive with everything in them, and there is no final snapshot."
+  }
+}
+
+# Where data is to be kept, what leaves it without a net is said on every plan.
+check "backups" {
+  assert {
+    condition     = !var.protect_data || var.users_table_point_in_time_recovery
+    error_message = "users_table_point_in_time_recovery is false: the users table has no backups."
+  }
+}
+
+check "watched" {
+  assert {
+    condition     = !var.protect_data || var.alarms.enabled
+    error_message = "alarms.enabled is false: nobody is told when events are lost or late."
+  }
+}
+
+module "key" {
+  source = "./modules/key"
+  count  = var.encryption.customer_managed && var.encryption.key_arn == null ? 1 : 0
+
+  name = local.prefix
+}
+
+# Buses: one for each partner event source that Auth0 created in this account, in the region that was chosen there.
 
 module "log_bus" {
-  source = "./modules/bus"
+  source    = "./modules/bus"
+  providers = { aws = aws.source }
 
   source_name = var.log_stream_source_name
   create      = var.create_buses
 }
 
 module "event_bus" {
-  source = "./modules/bus"
-  count  = var.event_stream_source_name == null ? 0 : 1
+  source    = "./modules/bus"
+  providers = { aws = aws.source }
+  count     = var.event_stream_source_name == null ? 0 : 1
 
   source_name = var.event_stream_source_name
   create      = var.create_buses
+}
+
+module "relay" {
+  source    = "./modules/relay"
+  providers = { aws = aws, aws.source = aws.source }
+  for_each  = var.source_region == null ? {} : local.partner_bus_names
+
+  name                  = "${local.prefix}-${each.key}"
+  source_bus_name       = each.value
+  target_retry          = local.target_retry
+  dlq_retention_seconds = var.queue_retention_seconds
 }
 
 # Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
@@ -29,12 +71,13 @@ module "postgres_sink" {
   target_retry = local.target_retry
   queue        = local.queue
   reading      = local.reading
+  kms_key_arn  = local.kms_key_arn
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-postgres"
     package    = "${local.package_dir}/sync-postgres.zip"
     statements = local.database_statements.writer
-    vpc_config = var.vpc_config
+    vpc_config = local.database_vpc_config
   })
   function_environment = local.postgres_sink_environment
 }
@@ -47,14 +90,15 @@ module "dynamodb_sink" {
   target_retry = local.target_retry
   queue        = local.queue
   reading      = local.reading
+  kms_key_arn  = local.kms_key_arn
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-dynamodb"
     package    = "${local.package_dir}/sync-dynamodb.zip"
-    statements = [{ actions = ["dynamodb:PutItem"], resources = [module.mirror.table_arn] }]
+    statements = module.mirror.write_statements
     vpc_config = null
   })
-  function_environment = merge(local.function_environment, {
+  function_environment = merge(local.sync_environment, {
     SINK                    = "dynamodb"
     USERS_TABLE             = module.mirror.table_name
     POWERTOOLS_SERVICE_NAME = "sync-dynamodb"
@@ -66,29 +110,8 @@ module "mirror" {
 
   name                   = "${local.prefix}-users"
   point_in_time_recovery = var.users_table_point_in_time_recovery
-  deletion_protection    = var.users_table_deletion_protection
-}
-
-# Migrations: the function is deployed here and invoked by whoever deploys, before and apart from the sync.
-
-module "migrate" {
-  source = "./modules/function"
-
-  name                 = "${local.prefix}-migrate"
-  description          = "Brings the Postgres schema to a revision."
-  package              = "${local.package_dir}/migrate.zip"
-  handler              = "pipeline.functions.migrate.handler"
-  runtime              = var.lambda_runtime
-  architecture         = var.lambda_architecture
-  memory_mb            = var.migrate_memory_mb
-  timeout_seconds      = var.migrate_timeout_seconds
-  reserved_concurrency = var.migrate_reserved_concurrency
-  log_retention_days   = var.log_retention_days
-  statements           = local.database_statements.migrator
-  vpc_config           = var.vpc_config
-  environment = merge(local.function_environment, local.database_environment.migrator, {
-    POWERTOOLS_SERVICE_NAME = "migrate"
-  })
+  deletion_protection    = var.protect_data
+  kms_key_arn            = local.kms_key_arn
 }
 
 # Archive: every event on the buses, in S3 and in Athena.
@@ -98,7 +121,8 @@ module "archive" {
 
   name          = "${local.prefix}-archive"
   bucket_name   = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
-  force_destroy = var.force_destroy
+  force_destroy = !var.protect_data
+  kms_key_arn   = local.kms_key_arn
 
   bus_names     = local.bus_names
   event_pattern = file("${path.module}/patterns/everything.json")

@@ -34,11 +34,17 @@ output "target_dlq_urls" {
   )
 }
 
+output "relay_dlq_urls" {
+  description = "URLs of the dead-letter queues, in the source's region, of what could not be forwarded to the data's, by stream."
+  value       = { for stream, relay in module.relay : stream => relay.undelivered_queue_url }
+}
+
 output "function_names" {
   description = "Names of the functions."
   value = merge(
     { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.function_name },
     { migrate = module.migrate.name },
+    { for roles in module.roles : "roles" => roles.name },
   )
 }
 
@@ -47,6 +53,7 @@ output "log_group_names" {
   value = merge(
     { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.log_group_name },
     { migrate = module.migrate.log_group_name, firehose = module.archive.log_group_name },
+    { for roles in module.roles : "roles" => roles.log_group_name },
   )
 }
 
@@ -93,4 +100,52 @@ output "glue_view" {
 output "athena_workgroup" {
   description = "Name of the Athena workgroup."
   value       = module.archive.workgroup_name
+}
+
+output "source_region" {
+  description = "Region of Auth0's event sources."
+  value       = coalesce(var.source_region, data.aws_region.current.id)
+}
+
+output "event_sources" {
+  description = "Names of Auth0's partner event sources, which are their buses' names, by stream."
+  value       = local.partner_bus_names
+}
+
+output "database" {
+  description = "The Aurora cluster: where it answers, and what the RDS Data API needs; null with a server of your own."
+  value = local.aurora == null ? null : {
+    cluster_arn        = local.aurora.cluster_arn
+    cluster_identifier = local.aurora.cluster_identifier
+    master_secret_arn  = local.aurora.master_secret_arn
+    endpoint           = local.aurora.endpoint
+    reader_endpoint    = local.aurora.reader_endpoint
+    port               = local.aurora.port
+    name               = local.aurora.database_name
+  }
+}
+
+output "schema_revision" {
+  description = "Revision of the Postgres schema after the last apply that migrated; null if migrate_on_apply is off."
+  value       = one([for done in aws_lambda_invocation.migrate : jsondecode(done.result).to])
+}
+
+output "kms_key_arn" {
+  description = "The customer-managed key; null where AWS's own are used."
+  value       = local.kms_key_arn
+}
+
+output "alarm_names" {
+  description = "Names of the alarms, by what they tell of."
+  value       = merge(module.observability.alarm_names, flatten(module.source_observability[*].alarm_names)...)
+}
+
+output "alarm_topic_arn" {
+  description = "SNS topic of the alarms; null without alarms."
+  value       = module.observability.topic_arn
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard; null without."
+  value       = module.observability.dashboard_name
 }

@@ -6,16 +6,23 @@ locals {
     { for stream, rule in local.rules.logins : "logins-${stream}" => rule if var.refresh.on_login },
   )
 
-  refresh_statements = var.refresh == null ? [] : concat(
-    [
-      {
-        actions   = ["sqs:SendMessage"]
-        resources = concat([for sink in local.sinks : sink.queue_arn], [module.refresh[0].queue_arn])
-      },
-      { actions = ["secretsmanager:GetSecretValue"], resources = [var.refresh.secret_arn] },
-    ],
-    [for key in var.refresh.kms_key_arn[*] : { actions = ["kms:Decrypt"], resources = [key] }],
-  )
+  refresh_statements = flatten([
+    for refresh in var.refresh[*] : concat(
+      flatten([for sink in local.sinks : sink.send_statements]),
+      module.refresh[0].send_statements,
+      [{ actions = ["secretsmanager:GetSecretValue"], resources = [refresh.secret_arn], conditions = null }],
+      [for key in refresh.kms_key_arn[*] : {
+        actions   = ["kms:Decrypt"]
+        resources = [key]
+        conditions = {
+          StringEquals = {
+            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:EncryptionContext:SecretARN" = [refresh.secret_arn]
+          }
+        }
+      }],
+    )
+  ])
 
   refresh_environment = var.refresh == null ? {} : {
     AUTH0_DOMAIN            = var.refresh.auth0_domain
@@ -36,11 +43,13 @@ module "refresh" {
   rules        = local.refresh_rules
   target_retry = local.target_retry
   queue        = local.queue
+  kms_key_arn  = local.kms_key_arn
 
   # Two is the least that Lambda takes. Reserving one execution instead would throttle the second, and SQS counts a
   # throttled delivery as a failed one: signals would end in the dead-letter queue without having been looked at.
   reading = {
     enabled             = var.sync_enabled
+    timeout_seconds     = var.refresh.timeout_seconds
     batch_size          = var.refresh.batch_size
     batch_window        = var.refresh.batch_window_seconds
     maximum_concurrency = 2
@@ -54,11 +63,10 @@ module "refresh" {
     runtime              = var.lambda_runtime
     architecture         = var.lambda_architecture
     memory_mb            = var.refresh.memory_mb
-    timeout_seconds      = var.refresh.timeout_seconds
     reserved_concurrency = null
     log_retention_days   = var.log_retention_days
     statements           = local.refresh_statements
     vpc_config           = null # it has to reach Auth0
   }
-  function_environment = merge(local.function_environment, local.refresh_environment)
+  function_environment = merge(local.sync_environment, local.refresh_environment)
 }

@@ -3,10 +3,13 @@
 # Patterns live in files of their own, so that they can be tried with `aws events test-event-pattern` as they are.
 
 locals {
-  bus_names = merge(
+  partner_bus_names = merge(
     { log-stream = module.log_bus.name },
     { for bus in module.event_bus : "event-stream" => bus.name },
   )
+
+  # The buses that the rules are on, in the data's region.
+  bus_names = var.source_region == null ? tomap(local.partner_bus_names) : tomap({ for stream, relay in module.relay : stream => relay.bus_name })
 
   subjects = {
     user-changes = {

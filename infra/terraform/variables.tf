@@ -22,9 +22,20 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "AWS region; null takes it from the AWS configuration (AWS_REGION, profile). Auth0's event sources must be in it."
+  description = "AWS region of the data; null takes it from the AWS configuration (AWS_REGION, profile)."
   type        = string
   default     = null
+}
+
+variable "source_region" {
+  description = "Region of Auth0's partner event sources, if it is not the data's: events are then forwarded from there. null: the same region."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.source_region == null || can(regex("^[a-z]{2,3}(-[a-z]+)+-[0-9]$", var.source_region))
+    error_message = "source_region must be a region such as us-east-1."
+  }
 }
 
 variable "tags" {
@@ -33,10 +44,10 @@ variable "tags" {
   default     = {}
 }
 
-variable "force_destroy" {
-  description = "Let terraform destroy delete the archive with everything in it."
+variable "protect_data" {
+  description = "Protect what cannot be had again: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
   type        = bool
-  default     = false
+  default     = true
 }
 
 variable "s3_use_path_style" {
@@ -74,10 +85,86 @@ variable "create_buses" {
   default     = true
 }
 
-# Database: your own Postgres server, by URL or by IAM authentication
+# Postgres: exactly one of `aurora`, `database` and `database_url`
+
+variable "aurora" {
+  description = <<-EOT
+    Create an Aurora PostgreSQL Serverless v2 cluster; {} takes the defaults.
+    engine_version: a major version such as 17, whose minor versions AWS raises by itself in the maintenance window; or a minor one such as 17.5, which stays.
+    min_capacity, max_capacity: in ACUs of about 2 GiB each. 0 pauses an idle cluster after seconds_until_auto_pause; the first change afterwards waits about 15 seconds for it.
+    readers: instances beside the writer, in other availability zones, one of which takes over when the writer fails.
+    backup_retention_days: how far back the cluster can be restored to any second.
+  EOT
+  type = object({
+    engine_version           = optional(string, "17")
+    database_name            = optional(string, "auth0")
+    min_capacity             = optional(number, 0.5)
+    max_capacity             = optional(number, 4)
+    seconds_until_auto_pause = optional(number, 3600)
+    readers                  = optional(number, 0)
+    backup_retention_days    = optional(number, 14)
+    performance_insights     = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = length([for way in [var.aurora != null, var.database != null, var.database_url != null] : way if way]) == 1
+    error_message = "Set exactly one of aurora ({} creates a cluster), database (your own server, IAM authentication) and database_url (your own server)."
+  }
+
+  validation {
+    condition     = var.aurora == null || can(regex("^(1[6-9]|[2-9][0-9])(\\.[0-9]+)?$", var.aurora.engine_version))
+    error_message = "aurora.engine_version must be a version of PostgreSQL 16 or later such as 17 or 17.5."
+  }
+
+  validation {
+    condition     = var.aurora == null || can(regex("^[a-z][a-z0-9_]{0,62}$", var.aurora.database_name))
+    error_message = "aurora.database_name must be up to 63 lower-case letters, digits and underscores, and start with a letter."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.min_capacity >= 0 && var.aurora.max_capacity >= max(1, var.aurora.min_capacity) && var.aurora.max_capacity <= 256 && var.aurora.min_capacity * 2 == floor(var.aurora.min_capacity * 2) && var.aurora.max_capacity * 2 == floor(var.aurora.max_capacity * 2), false)
+    error_message = "aurora.min_capacity must be 0 to 256, max_capacity 1 to 256 and not below it, both in steps of 0.5."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.seconds_until_auto_pause >= 300 && var.aurora.seconds_until_auto_pause <= 86400, false)
+    error_message = "aurora.seconds_until_auto_pause must be 300 to 86400."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.readers >= 0 && var.aurora.readers <= 15 && var.aurora.backup_retention_days >= 1 && var.aurora.backup_retention_days <= 35, false)
+    error_message = "aurora.readers must be 0 to 15, aurora.backup_retention_days 1 to 35."
+  }
+}
+
+variable "network" {
+  description = "VPC for the Aurora cluster and the functions that use it: private subnets in at least two availability zones. null creates one, without a way to or from the internet."
+  type = object({
+    vpc_id     = string
+    subnet_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.network == null || (var.aurora != null && try(length(var.network.subnet_ids) >= 2, false))
+    error_message = "network is for aurora, and needs subnets in at least two availability zones. For a server of your own, see vpc_config."
+  }
+}
+
+variable "vpc_cidr" {
+  description = "Addresses of the VPC that is created for Aurora."
+  type        = string
+  default     = "10.86.0.0/24"
+
+  validation {
+    condition     = can(cidrnetmask(var.vpc_cidr)) && try(tonumber(split("/", var.vpc_cidr)[1]) >= 16 && tonumber(split("/", var.vpc_cidr)[1]) <= 25, false)
+    error_message = "vpc_cidr must be an IPv4 range of /16 to /25 such as 10.86.0.0/24."
+  }
+}
 
 variable "database_url" {
-  description = "postgresql:// URL of a server to mirror the users to; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
+  description = "postgresql:// URL of a server of your own; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
   type        = string
   default     = null
   sensitive   = true
@@ -89,21 +176,16 @@ variable "database_url" {
 }
 
 variable "database" {
-  description = "An RDS or Aurora PostgreSQL server with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…), the users must have been granted rds_iam."
+  description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…). Its users come from `auth0-sync roles`."
   type = object({
     host          = string
     port          = optional(number, 5432)
     name          = string
-    writer_user   = string
-    migrator_user = string
+    writer_user   = optional(string, "auth0_writer")
+    migrator_user = optional(string, "auth0_migrator")
     resource_id   = string
   })
   default = null
-
-  validation {
-    condition     = (var.database == null) != (var.database_url == null)
-    error_message = "Set either database_url, or database (for IAM authentication), and not both."
-  }
 
   validation {
     condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
@@ -112,18 +194,98 @@ variable "database" {
 }
 
 variable "vpc_config" {
-  description = "Subnets and security groups for the functions that use Postgres; null if the server can be reached from outside a VPC."
+  description = "Subnets and security groups for the functions that use a Postgres server of your own; null if it can be reached from outside a VPC."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
   })
   default = null
+
+  validation {
+    condition     = var.vpc_config == null || var.aurora == null
+    error_message = "vpc_config is for a server of your own. The functions reach aurora by the network's own subnets and a security group that is made for them."
+  }
+}
+
+variable "migrate_on_apply" {
+  description = "Migrate the schema on every apply that brings new functions, before the sync gets its new code. false: run `make migrate` yourself."
+  type        = bool
+  default     = true
+}
+
+# Encryption
+
+variable "encryption" {
+  description = <<-EOT
+    Everything is encrypted at rest.
+    customer_managed: by a KMS key in this account, whose use its policy and CloudTrail show. false: by keys of AWS, at no cost.
+    key_arn: a key of your own in the data's region, whose policy lets the services use it as docs/security.md says; null creates one.
+  EOT
+  type = object({
+    customer_managed = optional(bool, true)
+    key_arn          = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.encryption.key_arn == null || (var.encryption.customer_managed && can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.encryption.key_arn)))
+    error_message = "encryption.key_arn must be the ARN of a key (arn:aws:kms:…:key/…), not of an alias, and needs customer_managed."
+  }
+}
+
+# Watching
+
+variable "alarms" {
+  description = <<-EOT
+    CloudWatch alarms for everything that loses or delays data; docs/runbook.md has a paragraph for each.
+    topic_arn: an SNS topic of yours; null creates one, with the addresses in `emails` (each must confirm).
+    silence_hours: no event from Auth0 for so long is an alarm; null: never.
+    lag_seconds, queue_age_seconds, archive_age_seconds: how far behind is too far.
+  EOT
+  type = object({
+    enabled             = optional(bool, true)
+    topic_arn           = optional(string)
+    emails              = optional(list(string), [])
+    silence_hours       = optional(number, 6)
+    lag_seconds         = optional(number, 900)
+    queue_age_seconds   = optional(number, 900)
+    archive_age_seconds = optional(number, 1800)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.alarms.topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarms.topic_arn))
+    error_message = "alarms.topic_arn must be the ARN of an SNS topic."
+  }
+
+  validation {
+    condition     = alltrue([for email in var.alarms.emails : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
+    error_message = "alarms.emails must be e-mail addresses."
+  }
+
+  validation {
+    condition     = var.alarms.silence_hours == null || try(var.alarms.silence_hours >= 1 && var.alarms.silence_hours <= 24 && floor(var.alarms.silence_hours) == var.alarms.silence_hours, false)
+    error_message = "alarms.silence_hours must be a whole number of 1 to 24: CloudWatch looks back a day at most."
+  }
+
+  validation {
+    condition     = min(var.alarms.lag_seconds, var.alarms.queue_age_seconds, var.alarms.archive_age_seconds) >= 60
+    error_message = "alarms.lag_seconds, queue_age_seconds and archive_age_seconds must be at least 60."
+  }
+}
+
+variable "dashboard" {
+  description = "Create a CloudWatch dashboard of the deployment."
+  type        = bool
+  default     = true
 }
 
 # Functions
 
 variable "package_dir" {
-  description = "Directory of sync-postgres.zip, sync-dynamodb.zip, migrate.zip and, for the refresh, refresh.zip; null is build/packages/lambda of this repository."
+  description = "Directory of the functions' packages; null is build/packages/lambda of this repository."
   type        = string
   default     = null
 }
@@ -244,6 +406,11 @@ variable "sync_timeout_seconds" {
   validation {
     condition     = var.sync_timeout_seconds >= 1 && var.sync_timeout_seconds <= 900
     error_message = "sync_timeout_seconds must be 1 to 900."
+  }
+
+  validation {
+    condition     = var.aurora == null || var.sync_timeout_seconds >= 60
+    error_message = "With aurora, sync_timeout_seconds must be at least 60: so long may a cluster that has paused itself take to resume, and its first connection to be tried again."
   }
 }
 
@@ -396,12 +563,6 @@ variable "refresh" {
 
 variable "users_table_point_in_time_recovery" {
   description = "Keep continuous backups of the users table, 35 days back."
-  type        = bool
-  default     = true
-}
-
-variable "users_table_deletion_protection" {
-  description = "Refuse to delete the users table."
   type        = bool
   default     = true
 }

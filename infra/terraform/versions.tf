@@ -18,3 +18,13 @@ provider "aws" {
     tags = local.tags
   }
 }
+
+# Where Auth0's event sources are.
+provider "aws" {
+  alias  = "source"
+  region = try(coalesce(var.source_region, var.region), null)
+
+  default_tags {
+    tags = local.tags
+  }
+}

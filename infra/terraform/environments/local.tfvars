@@ -2,7 +2,7 @@
 # Besides these: log_stream_source_name, database_url, package_dir and lambda_architecture (as TF_VAR_…).
 
 environment       = "local"
-force_destroy     = true
+protect_data      = false
 s3_use_path_style = true
 
 # A message that fails goes to the dead-letter queue after about 40 seconds.
@@ -14,5 +14,9 @@ archive_buffering_size_mb = 1
 archive_buffering_seconds = 5
 
 log_retention_days                 = 1
-users_table_deletion_protection    = false
 users_table_point_in_time_recovery = false
+
+# Nobody is woken up, and an emulator's keys keep nothing secret.
+encryption = { customer_managed = false }
+alarms     = { enabled = false }
+dashboard  = false

@@ -1,33 +1,17 @@
 # The archive: everything, byte for byte, one event a line, private, readable by Athena.
 
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
-  }
-  mock_resource "aws_cloudwatch_event_rule" {
-    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/archive" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
-  }
-  mock_resource "aws_sqs_queue" {
-    defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:archive-undelivered" }
-  }
-  mock_resource "aws_kinesis_firehose_delivery_stream" {
-    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/archive" }
-  }
-  mock_resource "aws_s3_bucket" {
-    defaults = { id = "bucket", arn = "arn:aws:s3:::bucket" }
-  }
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
-  }
+  source = "./tests/mocks"
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["log-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/archive" }
+}
+
+override_resource {
+  target = aws_s3_bucket.this
+  values = { id = "bucket", arn = "arn:aws:s3:::bucket" }
 }
 
 variables {
@@ -126,8 +110,32 @@ run "archive" {
   }
 
   assert {
-    condition     = jsondecode(aws_s3_bucket_policy.this.policy).Statement[0].Condition == { Bool = { "aws:SecureTransport" = "false" } }
-    error_message = "The bucket must refuse plain HTTP."
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] } == {
+      TlsOnly  = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { Bool = { "aws:SecureTransport" = "false" } }]
+      NoOldTls = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { NumericLessThan = { "s3:TlsVersion" = "1.2" } }]
+    }
+    error_message = "The bucket must refuse plain HTTP and TLS before 1.2, and allow nobody anything."
+  }
+
+  assert {
+    condition = (
+      aws_sqs_queue.undelivered.sqs_managed_sse_enabled &&
+      one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256" &&
+      aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].enabled &&
+      aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].key_type == "AWS_OWNED_CMK" &&
+      aws_athena_workgroup.this.configuration[0].result_configuration[0].encryption_configuration[0].encryption_option == "SSE_S3"
+    )
+    error_message = "Without a key, everything must be encrypted by AWS's."
+  }
+
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.firehose.policy, "kms:") && !strcontains(aws_iam_role_policy.events.policy, "kms:")
+    error_message = "Without a key, nobody needs a right to one."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.firehose.retention_in_days == 30
+    error_message = "Logs must not stay for ever."
   }
 
   assert {
@@ -201,5 +209,76 @@ run "both_buses" {
       ] } }
     ])
     error_message = "The rules of both buses, and no other, may use the archive's role and its dead-letter queue."
+  }
+}
+
+run "key" {
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition = alltrue([
+      for key in [
+        one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].kms_master_key_id,
+        aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].key_arn,
+        aws_athena_workgroup.this.configuration[0].result_configuration[0].encryption_configuration[0].kms_key_arn,
+        aws_sqs_queue.undelivered.kms_master_key_id,
+        aws_cloudwatch_log_group.firehose.kms_key_id,
+      ] : key == var.kms_key_arn
+    ])
+    error_message = "The key must encrypt the bucket, what is buffered, query results, the dead-letter queue and the log."
+  }
+
+  assert {
+    condition = (
+      one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms" &&
+      one(aws_s3_bucket_server_side_encryption_configuration.this.rule).bucket_key_enabled &&
+      aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].key_type == "CUSTOMER_MANAGED_CMK" &&
+      aws_athena_workgroup.this.configuration[0].result_configuration[0].encryption_configuration[0].encryption_option == "SSE_KMS"
+    )
+    error_message = "Each service must be told to use KMS, and S3 to ask it seldom."
+  }
+
+  assert {
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => s.Condition if s.Action == "s3:PutObject" } == {
+      NoOtherEncryption = {
+        Null            = { "s3:x-amz-server-side-encryption" = "false" }
+        StringNotEquals = { "s3:x-amz-server-side-encryption" = "aws:kms" }
+      }
+      NoOtherKey = {
+        Null            = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = "false" }
+        StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = var.kms_key_arn }
+      }
+      NoCallersKey = { Null = { "s3:x-amz-server-side-encryption-customer-algorithm" = "false" } }
+    }
+    error_message = "Nobody may put an object that another key encrypts; one without a header gets the bucket's key."
+  }
+
+  assert {
+    condition     = alltrue([for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Effect == "Deny" && s.Principal == "*"])
+    error_message = "The bucket's policy must allow nobody anything."
+  }
+
+  assert {
+    condition = [for s in jsondecode(aws_iam_role_policy.firehose.policy).Statement : s if s.Resource == var.kms_key_arn] == [{
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = var.kms_key_arn
+      Condition = {
+        StringEquals = { "kms:ViaService" = "s3.eu-central-1.amazonaws.com" }
+        ArnLike      = { "kms:EncryptionContext:aws:s3:arn" = ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"] }
+      }
+    }]
+    error_message = "Firehose may use the key through S3, for its bucket."
+  }
+
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.events.policy, "kms:")
+    error_message = "EventBridge needs no right to the key: Firehose encrypts what it buffers by a grant of its own."
   }
 }

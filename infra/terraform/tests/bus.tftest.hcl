@@ -1,12 +1,7 @@
 # The partner event source: found, missing, deleted.
 
 mock_provider "aws" {
-  mock_data "aws_cloudwatch_event_source" {
-    defaults = {
-      name  = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-      state = "PENDING"
-    }
-  }
+  source = "./tests/mocks"
 }
 
 variables {

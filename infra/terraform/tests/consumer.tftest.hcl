@@ -1,24 +1,7 @@
 # A consumer loses nothing on its way: retries, dead-letter queues, time-outs that fit, and a door only for its rules.
 
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
-  }
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
-  }
-  mock_resource "aws_lambda_function" {
-    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
-  }
+  source = "./tests/mocks"
 }
 
 override_resource {
@@ -44,7 +27,7 @@ variables {
   }
   target_retry = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   queue        = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = null }
-  reading      = { enabled = true, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
+  reading      = { enabled = true, timeout_seconds = 60, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
   function = {
     name                 = "users-sync"
     description          = "Test."
@@ -53,7 +36,6 @@ variables {
     runtime              = "python3.13"
     architecture         = "arm64"
     memory_mb            = 512
-    timeout_seconds      = 60
     reserved_concurrency = null
     log_retention_days   = 30
     statements           = [{ actions = ["dynamodb:PutItem"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] }]
@@ -114,7 +96,7 @@ run "consumer" {
   assert {
     condition = alltrue([
       for queue in [aws_sqs_queue.this, aws_sqs_queue.failed, aws_sqs_queue.undelivered] :
-      queue.sqs_managed_sse_enabled && queue.message_retention_seconds == 1209600 &&
+      queue.sqs_managed_sse_enabled && queue.kms_master_key_id == null && queue.message_retention_seconds == 1209600 &&
       one([for s in jsondecode(queue.policy).Statement : s if s.Sid == "TlsOnly"]) == {
         Sid       = "TlsOnly"
         Effect    = "Deny"
@@ -151,34 +133,47 @@ run "consumer" {
   }
 }
 
-run "function" {
+run "key" {
   variables {
-    description        = "Test."
-    package            = "tests/packages/sync-dynamodb.zip"
-    handler            = "pipeline.functions.sync.handler"
-    runtime            = "python3.13"
-    architecture       = "arm64"
-    memory_mb          = 512
-    timeout_seconds    = 60
-    log_retention_days = 30
-    environment        = { SINK = "dynamodb" }
-    statements         = [{ actions = ["dynamodb:PutItem"], resources = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] }]
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
   }
 
   module {
-    source = "./modules/function"
+    source = "./modules/consumer"
   }
 
   assert {
-    condition = jsondecode(aws_iam_role_policy.this.policy).Statement == [
-      { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = ["arn:aws:logs:eu-central-1:123456789012:log-group:mock:*"] },
-      { Effect = "Allow", Action = ["dynamodb:PutItem"], Resource = ["arn:aws:dynamodb:eu-central-1:123456789012:table/users"] },
-    ]
-    error_message = "The role must allow the function's log and what it was given, only."
+    condition = alltrue([
+      for queue in [aws_sqs_queue.this, aws_sqs_queue.failed, aws_sqs_queue.undelivered] :
+      queue.kms_master_key_id == var.kms_key_arn && queue.kms_data_key_reuse_period_seconds == 300
+    ])
+    error_message = "The key must encrypt every queue: a message keeps its own on the way to a dead-letter queue."
   }
 
   assert {
-    condition     = aws_cloudwatch_log_group.this.name == "/aws/lambda/users" && aws_cloudwatch_log_group.this.retention_in_days == 30
-    error_message = "The log group must be the one that Lambda writes to, and must not keep logs for ever."
+    condition = jsonencode([for s in local.receive_statements : s if s.resources == [var.kms_key_arn]]) == jsonencode([{
+      actions   = ["kms:Decrypt"]
+      resources = [var.kms_key_arn]
+      conditions = { StringEquals = {
+        "kms:ViaService"                    = ["sqs.eu-central-1.amazonaws.com"]
+        "kms:EncryptionContext:aws:sqs:arn" = ["arn:aws:sqs:eu-central-1:123456789012:users"]
+      } }
+    }])
+    error_message = "The function may decrypt what it reads from its own queue."
+  }
+
+  assert {
+    condition = jsonencode(output.send_statements) == jsonencode([
+      { actions = ["sqs:SendMessage"], resources = ["arn:aws:sqs:eu-central-1:123456789012:users"], conditions = null },
+      {
+        actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        resources = [var.kms_key_arn]
+        conditions = { StringEquals = {
+          "kms:ViaService"                    = ["sqs.eu-central-1.amazonaws.com"]
+          "kms:EncryptionContext:aws:sqs:arn" = ["arn:aws:sqs:eu-central-1:123456789012:users"]
+        } }
+      },
+    ])
+    error_message = "Whoever sends to the queue may encrypt for it."
   }
 }

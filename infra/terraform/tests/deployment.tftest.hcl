@@ -1,49 +1,12 @@
 # What must hold of every deployment. Nothing is created: the provider is a mock, so `apply` only fills in ids and ARNs.
 
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
-  }
-  mock_data "aws_cloudwatch_event_source" {
-    defaults = {
-      name  = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-      state = "PENDING"
-    }
-  }
-  # Shapes that the provider validates.
-  mock_resource "aws_cloudwatch_event_rule" {
-    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs/mock" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
-  }
-  mock_resource "aws_sqs_queue" {
-    defaults = {
-      arn = "arn:aws:sqs:eu-central-1:123456789012:mock"
-      id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/mock"
-    }
-  }
-  mock_resource "aws_kinesis_firehose_delivery_stream" {
-    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/mock" }
-  }
-  mock_resource "aws_s3_bucket" {
-    defaults = { arn = "arn:aws:s3:::mock" }
-  }
-  mock_resource "aws_lambda_function" {
-    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
-  }
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
-  }
-  mock_resource "aws_dynamodb_table" {
-    defaults = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/mock" }
-  }
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "source"
+  source = "./tests/mocks"
 }
 
 variables {
@@ -55,7 +18,7 @@ variables {
 
 run "names_and_outputs" {
   assert {
-    condition     = output.bus_names == { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+    condition     = output.bus_names == tomap({ log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" })
     error_message = "Without an Event Stream there is one bus, the Log Stream's."
   }
 
@@ -105,10 +68,10 @@ run "both_streams" {
   }
 
   assert {
-    condition = output.bus_names == {
+    condition = output.bus_names == tomap({
       log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
       event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-    }
+    })
     error_message = "Each stream has its bus."
   }
 
@@ -162,7 +125,7 @@ run "existing_buses" {
   }
 
   assert {
-    condition     = output.bus_names == { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+    condition     = output.bus_names == tomap({ log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" })
     error_message = "An existing bus is used as it is."
   }
 }
@@ -174,7 +137,7 @@ run "no_database" {
     database_url = null
   }
 
-  expect_failures = [var.database]
+  expect_failures = [var.aurora]
 }
 
 run "two_databases" {
@@ -190,7 +153,7 @@ run "two_databases" {
     }
   }
 
-  expect_failures = [var.database]
+  expect_failures = [var.aurora]
 }
 
 run "wrong_values" {

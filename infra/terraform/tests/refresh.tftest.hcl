@@ -1,49 +1,12 @@
 # The refresh: off until it is asked for, and then allowed to read one secret and to send to three queues.
 
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
-  }
-  mock_data "aws_cloudwatch_event_source" {
-    defaults = {
-      name  = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-      state = "PENDING"
-    }
-  }
-  # Shapes that the provider validates.
-  mock_resource "aws_cloudwatch_event_rule" {
-    defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs/mock" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
-  }
-  mock_resource "aws_sqs_queue" {
-    defaults = {
-      arn = "arn:aws:sqs:eu-central-1:123456789012:mock"
-      id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/mock"
-    }
-  }
-  mock_resource "aws_kinesis_firehose_delivery_stream" {
-    defaults = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/mock" }
-  }
-  mock_resource "aws_s3_bucket" {
-    defaults = { arn = "arn:aws:s3:::mock" }
-  }
-  mock_resource "aws_lambda_function" {
-    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:mock" }
-  }
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:mock" }
-  }
-  mock_resource "aws_dynamodb_table" {
-    defaults = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/mock" }
-  }
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "source"
+  source = "./tests/mocks"
 }
 
 variables {
@@ -54,6 +17,11 @@ variables {
 }
 
 run "off" {
+  assert {
+    condition     = length(local.refresh_statements) == 0
+    error_message = "Without credentials nobody needs rights for them."
+  }
+
   assert {
     condition     = !contains(keys(output.function_names), "refresh") && keys(output.queue_urls) == ["dynamodb", "postgres"]
     error_message = "Without credentials there is no refresh function and no queue that nobody reads."
@@ -84,18 +52,20 @@ run "on" {
   }
 
   assert {
-    condition = jsonencode(local.refresh_statements) == jsonencode([
-      {
-        actions = ["sqs:SendMessage"]
-        resources = [
-          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
-          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
-          "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
-        ]
-      },
-      { actions = ["secretsmanager:GetSecretValue"], resources = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"] },
-    ])
+    condition = [for s in local.refresh_statements : "${join(" ", s.actions)} ${join(" ", s.resources)}" if s.resources != [local.kms_key_arn]] == [
+      "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
+      "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
+      "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
+      "secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf",
+    ]
     error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, and read its secret."
+  }
+
+  assert {
+    condition = { for s in local.refresh_statements : s.conditions.StringEquals["kms:EncryptionContext:aws:sqs:arn"][0] => join(" ", s.actions) if s.resources == [local.kms_key_arn] } == {
+      for name in ["dynamodb", "postgres", "refresh"] : "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-${name}" => "kms:Decrypt kms:GenerateDataKey"
+    }
+    error_message = "The function may encrypt for each queue that it sends to."
   }
 
   assert {
@@ -118,7 +88,7 @@ run "on_login_with_a_key_and_both_streams" {
     refresh = {
       auth0_domain    = "acme.eu.auth0.com"
       secret_arn      = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
-      kms_key_arn     = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+      kms_key_arn     = "arn:aws:kms:eu-central-1:123456789012:key/the-secrets"
       on_login        = true
       rate            = 0.5
       max_age_seconds = 3600
@@ -143,8 +113,15 @@ run "on_login_with_a_key_and_both_streams" {
   }
 
   assert {
-    condition     = [for s in local.refresh_statements : join(" ", s.resources) if s.actions == ["kms:Decrypt"]] == ["arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"]
-    error_message = "The function may decrypt with the secret's key, and only if one is given."
+    condition = [for s in local.refresh_statements : jsonencode(s) if s.resources == ["arn:aws:kms:eu-central-1:123456789012:key/the-secrets"]] == [jsonencode({
+      actions   = ["kms:Decrypt"]
+      resources = ["arn:aws:kms:eu-central-1:123456789012:key/the-secrets"]
+      conditions = { StringEquals = {
+        "kms:ViaService"                  = ["secretsmanager.eu-central-1.amazonaws.com"]
+        "kms:EncryptionContext:SecretARN" = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"]
+      } }
+    })]
+    error_message = "The function may decrypt its secret with the secret's key, through Secrets Manager."
   }
 
   assert {

@@ -5,11 +5,13 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  account_id     = data.aws_caller_identity.current.account_id
-  undelivered    = "${var.name}-undelivered"
-  sqs_arn        = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
-  results_prefix = "athena-results/"
-  rule_arns      = [for stream in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[stream].arn]
+  account_id        = data.aws_caller_identity.current.account_id
+  undelivered       = "${var.name}-undelivered"
+  sqs_arn           = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
+  results_prefix    = "athena-results/"
+  encryption_header = "s3:x-amz-server-side-encryption"
+  key_header        = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+  rule_arns         = [for stream in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[stream].arn]
 }
 
 # EventBridge. No input transformer: what is archived is the event as it came.
@@ -48,7 +50,10 @@ resource "aws_sqs_queue" "undelivered" {
   name                      = local.undelivered
   message_retention_seconds = var.dlq_retention
   max_message_size          = var.dlq_max_message_bytes
-  sqs_managed_sse_enabled   = true
+
+  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
+  kms_master_key_id                 = var.kms_key_arn
+  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 300
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -108,8 +113,16 @@ resource "aws_iam_role_policy" "events" {
 # Firehose
 
 resource "aws_kinesis_firehose_delivery_stream" "this" {
+  #checkov:skip=CKV_AWS_241:The deployment's key, unless encryption.customer_managed is false; Checkov does not evaluate which, archive.tftest.hcl does
   name        = var.name
   destination = "extended_s3"
+
+  # What is buffered. Firehose makes itself a grant on the key, so neither role needs a right to it.
+  server_side_encryption {
+    enabled  = true
+    key_type = var.kms_key_arn == null ? "AWS_OWNED_CMK" : "CUSTOMER_MANAGED_CMK"
+    key_arn  = var.kms_key_arn
+  }
 
   extended_s3_configuration {
     role_arn            = aws_iam_role.firehose.arn
@@ -146,8 +159,10 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "firehose" {
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days; this one holds errors of delivery, no data
   name              = "/aws/kinesisfirehose/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_cloudwatch_log_stream" "firehose" {
@@ -176,22 +191,34 @@ resource "aws_iam_role_policy" "firehose" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
+    Statement = concat(
+      [
+        {
+          Effect   = "Allow"
+          Action   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+          Resource = aws_s3_bucket.this.arn
+        },
+        {
+          Effect   = "Allow"
+          Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+          Resource = ["${aws_s3_bucket.this.arn}/${var.prefix}*", "${aws_s3_bucket.this.arn}/${var.error_prefix}*"]
+        },
+        {
+          Effect   = "Allow"
+          Action   = ["logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.firehose.arn}:*"
+        },
+      ],
+      # S3 names the bucket when it uses the bucket's key, and the object when it does not.
+      [for key in var.kms_key_arn[*] : {
         Effect   = "Allow"
-        Action   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
-        Resource = aws_s3_bucket.this.arn
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-        Resource = ["${aws_s3_bucket.this.arn}/${var.prefix}*", "${aws_s3_bucket.this.arn}/${var.error_prefix}*"]
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.firehose.arn}:*"
-      },
-    ]
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = key
+        Condition = {
+          StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.id}.amazonaws.com" }
+          ArnLike      = { "kms:EncryptionContext:aws:s3:arn" = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"] }
+        }
+      }],
+    )
   })
 }

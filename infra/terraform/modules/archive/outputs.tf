@@ -42,3 +42,8 @@ output "workgroup_name" {
   description = "Name of the Athena workgroup."
   value       = aws_athena_workgroup.this.name
 }
+
+output "undelivered_queue_name" {
+  description = "Name of the dead-letter queue of what EventBridge could not hand to the delivery stream."
+  value       = aws_sqs_queue.undelivered.name
+}

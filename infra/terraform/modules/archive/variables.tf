@@ -122,3 +122,9 @@ variable "bytes_scanned_cutoff" {
   description = "Bytes that one query may scan before Athena stops it."
   type        = number
 }
+
+variable "kms_key_arn" {
+  description = "Key for the bucket, the buffered events, query results, the dead-letter queue and the log; null uses keys of AWS."
+  type        = string
+  default     = null
+}

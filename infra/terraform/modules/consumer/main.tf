@@ -9,13 +9,30 @@ locals {
   # Known before the queues are: a queue is created together with its policy, which saves the provider's second wait.
   sqs_arn     = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
   queue       = var.name
+  queue_arn   = "${local.sqs_arn}:${local.queue}"
   failed      = "${var.name}-failed"
   undelivered = "${var.name}-undelivered"
 
+  # SQS's own default: a right to the key that is taken away ends within five minutes, for some cents a month.
+  data_key_reuse_seconds = 300
+
   # AWS wants at least six times the function's timeout. A batch may also wait for its window before the function starts.
-  visibility_timeout = 6 * var.function.timeout_seconds + var.reading.batch_window
+  visibility_timeout = 6 * var.reading.timeout_seconds + var.reading.batch_window
 
   rule_arns = [for key in sort(keys(var.rules)) : var.rules[key].arn]
+
+  # SQS uses the key in the name of whoever sends and receives, and says for which queue.
+  through_the_queue = {
+    StringEquals = {
+      "kms:ViaService"                    = ["sqs.${data.aws_region.current.id}.amazonaws.com"]
+      "kms:EncryptionContext:aws:sqs:arn" = [local.queue_arn]
+    }
+  }
+
+  receive_statements = concat(
+    [{ actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources = [local.queue_arn] }],
+    [for key in var.kms_key_arn[*] : { actions = ["kms:Decrypt"], resources = [key], conditions = local.through_the_queue }],
+  )
 
   policies = {
     for queue in [local.queue, local.failed, local.undelivered] : queue => jsonencode({
@@ -70,24 +87,33 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds = local.visibility_timeout
   message_retention_seconds  = var.queue.retention_seconds
   max_message_size           = var.queue.max_message_bytes
-  sqs_managed_sse_enabled    = true
   policy                     = local.policies[local.queue]
+
+  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
+  kms_master_key_id                 = var.kms_key_arn
+  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
 }
 
 resource "aws_sqs_queue" "failed" {
   name                      = local.failed
   message_retention_seconds = var.queue.retention_seconds
   max_message_size          = var.queue.max_message_bytes
-  sqs_managed_sse_enabled   = true
   policy                    = local.policies[local.failed]
+
+  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
+  kms_master_key_id                 = var.kms_key_arn
+  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
 }
 
 resource "aws_sqs_queue" "undelivered" {
   name                      = local.undelivered
   message_retention_seconds = var.queue.retention_seconds
   max_message_size          = var.queue.max_message_bytes
-  sqs_managed_sse_enabled   = true
   policy                    = local.policies[local.undelivered]
+
+  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
+  kms_master_key_id                 = var.kms_key_arn
+  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
 }
 
 resource "aws_sqs_queue_redrive_policy" "this" {
@@ -120,16 +146,13 @@ module "function" {
   runtime              = var.function.runtime
   architecture         = var.function.architecture
   memory_mb            = var.function.memory_mb
-  timeout_seconds      = var.function.timeout_seconds
+  timeout_seconds      = var.reading.timeout_seconds
   reserved_concurrency = var.function.reserved_concurrency
   log_retention_days   = var.function.log_retention_days
   vpc_config           = var.function.vpc_config
   environment          = var.function_environment
-
-  statements = concat(var.function.statements, [{
-    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-    resources = ["${local.sqs_arn}:${local.queue}"]
-  }])
+  kms_key_arn          = var.kms_key_arn
+  statements           = concat(var.function.statements, local.receive_statements)
 }
 
 resource "aws_lambda_event_source_mapping" "this" {

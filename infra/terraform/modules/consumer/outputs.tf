@@ -5,7 +5,15 @@ output "queue_url" {
 
 output "queue_arn" {
   description = "ARN of the queue, known before the queue is there."
-  value       = "${local.sqs_arn}:${local.queue}"
+  value       = local.queue_arn
+}
+
+output "send_statements" {
+  description = "What a function needs to be allowed to send to the queue, as the function module takes it; known before the queue is there."
+  value = concat(
+    [{ actions = ["sqs:SendMessage"], resources = [local.queue_arn], conditions = null }],
+    [for key in var.kms_key_arn[*] : { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [key], conditions = local.through_the_queue }],
+  )
 }
 
 output "failed_queue_url" {
@@ -31,4 +39,19 @@ output "log_group_name" {
 output "event_source_mapping_id" {
   description = "UUID of the mapping that feeds the function; disable it to pause."
   value       = aws_lambda_event_source_mapping.this.uuid
+}
+
+output "queue_name" {
+  description = "Name of the queue that the function reads."
+  value       = aws_sqs_queue.this.name
+}
+
+output "failed_queue_name" {
+  description = "Name of the dead-letter queue of what the function could not do."
+  value       = aws_sqs_queue.failed.name
+}
+
+output "undelivered_queue_name" {
+  description = "Name of the dead-letter queue of what EventBridge could not put into the queue."
+  value       = aws_sqs_queue.undelivered.name
 }

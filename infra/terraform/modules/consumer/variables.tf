@@ -30,9 +30,10 @@ variable "queue" {
 }
 
 variable "reading" {
-  description = "How the function reads the queue. The batch window is in seconds."
+  description = "How the function reads the queue. The batch window is in seconds; timeout_seconds is the longest run of one batch. Apart from `function`, so that the queue need not wait for what the function needs, such as a database: it is there to hold events meanwhile."
   type = object({
     enabled             = bool
+    timeout_seconds     = number
     batch_size          = number
     batch_window        = number
     maximum_concurrency = number
@@ -49,12 +50,12 @@ variable "function" {
     runtime              = string
     architecture         = string
     memory_mb            = number
-    timeout_seconds      = number
     reserved_concurrency = number
     log_retention_days   = number
     statements = list(object({
-      actions   = list(string)
-      resources = list(string)
+      actions    = list(string)
+      resources  = list(string)
+      conditions = optional(map(map(list(string))), {})
     }))
     vpc_config = object({
       subnet_ids         = list(string)
@@ -66,4 +67,10 @@ variable "function" {
 variable "function_environment" {
   description = "Environment variables of the function. Apart from `function`, because they may hold a secret."
   type        = map(string)
+}
+
+variable "kms_key_arn" {
+  description = "Key for the queues, and the function's environment variables and log; null uses keys of AWS."
+  type        = string
+  default     = null
 }

@@ -1,28 +1,74 @@
 # A Lambda function from a zip, with a log group that exists before it and a role that allows what is named, only.
 
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
 locals {
+  # Known before the function is: its role names it.
+  arn = join(":", [
+    "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
+    "${data.aws_caller_identity.current.account_id}:function:${var.name}",
+  ])
+
   log_statement = {
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
+    effect     = "Allow"
+    actions    = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources  = ["${aws_cloudwatch_log_group.this.arn}:*"]
+    conditions = {}
   }
 
-  # Lambda checks these on the function's role; they cannot be narrowed to one network interface beforehand.
-  vpc_statement = {
-    actions = [
-      "ec2:AssignPrivateIpAddresses",
-      "ec2:CreateNetworkInterface",
-      "ec2:DeleteNetworkInterface",
-      "ec2:DescribeNetworkInterfaces",
-      "ec2:DescribeSubnets",
-      "ec2:UnassignPrivateIpAddresses",
-    ]
-    resources = ["*"]
-  }
+  # Lambda decrypts the environment variables in the role's name. It also makes a grant for that, but to the role as it was
+  # when the function was made: a role that is created anew would be locked out.
+  environment_statements = [
+    for key in var.kms_key_arn[*] : {
+      effect     = "Allow"
+      actions    = ["kms:Decrypt"]
+      resources  = [key]
+      conditions = { StringEquals = { "kms:EncryptionContext:aws:lambda:FunctionArn" = [local.arn] } }
+    }
+  ]
+
+  # Lambda checks these on the function's role; they cannot be narrowed to one network interface beforehand. They are for
+  # Lambda, and not for the code that runs in the function.
+  network_interface_actions = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+  ]
+
+  vpc_statements = concat([
+    for _ in var.vpc_config[*] : {
+      effect     = "Allow"
+      actions    = local.network_interface_actions
+      resources  = ["*"]
+      conditions = {}
+    }
+    ], [
+    for _ in var.vpc_config[*] : {
+      effect     = "Deny"
+      actions    = local.network_interface_actions
+      resources  = ["*"]
+      conditions = { ArnEquals = { "lambda:SourceFunctionArn" = [local.arn] } }
+    }
+  ])
+
+  statements = concat(
+    [local.log_statement],
+    local.environment_statements,
+    local.vpc_statements,
+    [for statement in var.statements : merge(statement, { effect = "Allow" })],
+  )
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days; they hold counts and hashed ids, no data
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_iam_role" "this" {
@@ -46,16 +92,22 @@ resource "aws_iam_role_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      for statement in concat([local.log_statement], var.vpc_config == null ? [] : [local.vpc_statement], var.statements) : {
-        Effect   = "Allow"
-        Action   = statement.actions
-        Resource = statement.resources
+      for statement in local.statements : {
+        for element, value in {
+          Effect    = statement.effect
+          Action    = statement.actions
+          Resource  = statement.resources
+          Condition = statement.conditions
+        } : element => value if element != "Condition" || length(statement.conditions) > 0
       }
     ]
   })
 }
 
 resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_50:Lags, counts and errors are metrics and logs already; X-Ray's library adds a quarter of a second to each cold start, and from the VPC no request reaches it
+  #checkov:skip=CKV_AWS_116:What a function cannot do stays in the queue that it reads, and then in that queue's dead-letter queue; the others are invoked by whoever deploys, who gets the error
+  #checkov:skip=CKV_AWS_272:The package is built from pinned, hashed requirements, its hash is in the plan, and only whoever deploys may change it; a signing profile is your organisation's to choose
   function_name    = var.name
   description      = var.description
   role             = aws_iam_role.this.arn
@@ -68,6 +120,7 @@ resource "aws_lambda_function" "this" {
   timeout          = var.timeout_seconds
 
   reserved_concurrent_executions = var.reserved_concurrency
+  kms_key_arn                    = var.kms_key_arn
 
   environment {
     variables = var.environment

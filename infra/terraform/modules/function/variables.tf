@@ -51,12 +51,19 @@ variable "environment" {
 }
 
 variable "statements" {
-  description = "What the function may do besides writing its log."
+  description = "What the function may do besides writing its log. `conditions`: values by key, by operator, as in IAM."
   type = list(object({
-    actions   = list(string)
-    resources = list(string)
+    actions    = list(string)
+    resources  = list(string)
+    conditions = optional(map(map(list(string))), {})
   }))
   default = []
+}
+
+variable "kms_key_arn" {
+  description = "Key for the environment variables and the log; null uses keys of AWS."
+  type        = string
+  default     = null
 }
 
 variable "log_retention_days" {

@@ -1,6 +1,9 @@
 # The users, one item each, whole. Deleted users stay as tombstones until `expires_at`, so that a late, older event
 # cannot bring them back.
 
+data "aws_caller_identity" "current" {}
+data "aws_region" "current" {}
+
 resource "aws_dynamodb_table" "users" {
   name                        = var.name
   billing_mode                = "PAY_PER_REQUEST"
@@ -22,6 +25,7 @@ resource "aws_dynamodb_table" "users" {
   }
 
   server_side_encryption {
-    enabled = true
+    enabled     = true
+    kms_key_arn = var.kms_key_arn
   }
 }

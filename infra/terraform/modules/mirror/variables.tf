@@ -12,3 +12,9 @@ variable "deletion_protection" {
   description = "Refuse to delete the table."
   type        = bool
 }
+
+variable "kms_key_arn" {
+  description = "Key for the table; null uses the account's key of AWS for DynamoDB."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,189 @@
+# Postgres: a cluster of ours, or a server of the user's; then its roles and its schema. Their order is a deployment's:
+# cluster -> roles -> schema -> the sync's new code (locals.tf, SCHEMA_REVISION).
+
+module "network" {
+  source = "./modules/network"
+  count  = var.aurora != null && var.network == null ? 1 : 0
+
+  name               = local.prefix
+  cidr               = var.vpc_cidr
+  kms_key_arn        = local.kms_key_arn
+  log_retention_days = var.log_retention_days
+}
+
+module "database" {
+  source = "./modules/database"
+  count  = var.aurora == null ? 0 : 1
+
+  name               = local.prefix
+  vpc_id             = var.network == null ? module.network[0].vpc_id : var.network.vpc_id
+  subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids
+  aurora             = var.aurora
+  kms_key_arn        = local.kms_key_arn
+  protect_data       = var.protect_data
+  log_retention_days = var.log_retention_days
+}
+
+locals {
+  aurora           = one(module.database[*])
+  rds_certificates = file("${path.module}/../../pipeline/sinks/rds-ca-bundle.pem")
+
+  # A server that accepts IAM tokens: each function signs in as a user of its own.
+  iam_database = (
+    local.aurora != null ? {
+      host        = local.aurora.endpoint
+      port        = local.aurora.port
+      name        = local.aurora.database_name
+      resource_id = local.aurora.cluster_resource_id
+      users       = { writer = "auth0_writer", migrator = "auth0_migrator" }
+    } :
+    var.database != null ? {
+      host        = var.database.host
+      port        = var.database.port
+      name        = var.database.name
+      resource_id = var.database.resource_id
+      users       = { writer = var.database.writer_user, migrator = var.database.migrator_user }
+    } : null
+  )
+
+  database_environment = {
+    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({ DATABASE_URL = var.database_url }) : tomap({
+      PGHOST                                                                                       = local.iam_database.host
+      PGPORT                                                                                       = tostring(local.iam_database.port)
+      PGDATABASE                                                                                   = local.iam_database.name
+      PGUSER                                                                                       = local.iam_database.users[role]
+    })
+  }
+
+  database_statements = {
+    for role in ["writer", "migrator"] : role => [
+      for database in local.iam_database[*] : {
+        actions = ["rds-db:connect"]
+        resources = [join(":", [
+          "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
+          "${data.aws_caller_identity.current.account_id}:dbuser:${database.resource_id}/${database.users[role]}",
+        ])]
+      }
+    ]
+  }
+
+  database_vpc_config = local.aurora == null ? var.vpc_config : {
+    subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids
+    security_group_ids = [local.aurora.function_security_group_id]
+  }
+}
+
+# Roles: made through the RDS Data API, with the master user's managed secret, by a function that is outside of the VPC: from
+# within, the secret could only be reached by a paid endpoint.
+
+module "roles" {
+  source = "./modules/function"
+  count  = var.aurora == null ? 0 : 1
+
+  name                 = "${local.prefix}-roles"
+  description          = "Creates the database's roles."
+  package              = "${local.package_dir}/roles.zip"
+  handler              = "pipeline.functions.roles.handler"
+  runtime              = var.lambda_runtime
+  architecture         = var.lambda_architecture
+  memory_mb            = 256
+  timeout_seconds      = 300
+  reserved_concurrency = null
+  log_retention_days   = var.log_retention_days
+  kms_key_arn          = local.kms_key_arn
+  vpc_config           = null
+  statements           = local.roles_statements
+  environment = merge(local.function_environment, {
+    CLUSTER_ARN             = local.aurora.cluster_arn
+    MASTER_SECRET_ARN       = local.aurora.master_secret_arn
+    PGDATABASE              = local.aurora.database_name
+    POWERTOOLS_SERVICE_NAME = "roles"
+  })
+}
+
+locals {
+  roles_statements = flatten([
+    for database in local.aurora[*] : concat(
+      [
+        {
+          actions = [
+            "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement",
+            "rds-data:RollbackTransaction",
+          ]
+          resources  = [database.cluster_arn]
+          conditions = null
+        },
+        { actions = ["secretsmanager:GetSecretValue"], resources = [database.master_secret_arn], conditions = null },
+      ],
+      [for key in local.kms_key_arn[*] : {
+        actions   = ["kms:Decrypt"]
+        resources = [key]
+        conditions = {
+          StringEquals = {
+            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:EncryptionContext:SecretARN" = [database.master_secret_arn]
+          }
+        }
+      }],
+    )
+  ])
+}
+
+resource "aws_lambda_invocation" "roles" {
+  count = var.aurora == null ? 0 : 1
+
+  function_name = module.roles[0].name
+  input         = jsonencode({})
+
+  triggers = {
+    package = filebase64sha256("${local.package_dir}/roles.zip")
+    cluster = local.aurora.cluster_resource_id
+  }
+
+  depends_on = [module.database]
+
+  lifecycle {
+    precondition {
+      condition     = strcontains(local.rds_certificates, "Amazon RDS ${data.aws_region.current.id} Root CA")
+      error_message = "pipeline/sinks/rds-ca-bundle.pem has no certificate of RDS in ${data.aws_region.current.id}, so the functions could not trust the cluster. Renew it as its first lines say."
+    }
+  }
+}
+
+# Schema
+
+module "migrate" {
+  source = "./modules/function"
+
+  name                 = "${local.prefix}-migrate"
+  description          = "Brings the Postgres schema to a revision."
+  package              = "${local.package_dir}/migrate.zip"
+  handler              = "pipeline.functions.migrate.handler"
+  runtime              = var.lambda_runtime
+  architecture         = var.lambda_architecture
+  memory_mb            = var.migrate_memory_mb
+  timeout_seconds      = var.migrate_timeout_seconds
+  reserved_concurrency = var.migrate_reserved_concurrency
+  log_retention_days   = var.log_retention_days
+  kms_key_arn          = local.kms_key_arn
+  statements           = local.database_statements.migrator
+  vpc_config           = local.database_vpc_config
+  environment = merge(local.function_environment, local.database_environment.migrator, {
+    POWERTOOLS_SERVICE_NAME = "migrate"
+  })
+}
+
+resource "aws_lambda_invocation" "migrate" {
+  count = var.migrate_on_apply ? 1 : 0
+
+  function_name = module.migrate.name
+  input         = jsonencode({ revision = "head" })
+
+  triggers = {
+    package = filebase64sha256("${local.package_dir}/migrate.zip")
+    # A digest, as the address may hold a password.
+    database = sha256(jsonencode(local.database_environment.migrator))
+  }
+
+  depends_on = [aws_lambda_invocation.roles, module.database]
+}

@@ -1,0 +1,41 @@
+# The functions reach the database, and nothing else; the database is reached by them, and reaches nothing.
+
+resource "aws_security_group" "database" {
+  name        = "${var.name}-database"
+  description = "The Aurora cluster ${var.name}."
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-database" }
+}
+
+resource "aws_security_group" "functions" {
+  #checkov:skip=CKV2_AWS_5:It is for the functions, which are made outside this module
+  name        = "${var.name}-database-clients"
+  description = "What uses the Aurora cluster ${var.name}, and nothing else."
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-database-clients" }
+
+  # Lambda takes up to 20 minutes to give back the network interfaces of a function that is gone.
+  timeouts {
+    delete = "45m"
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "database_from_functions" {
+  security_group_id            = aws_security_group.database.id
+  description                  = "Postgres, from the functions."
+  referenced_security_group_id = aws_security_group.functions.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.port
+  to_port                      = local.port
+}
+
+resource "aws_vpc_security_group_egress_rule" "functions_to_database" {
+  security_group_id            = aws_security_group.functions.id
+  description                  = "Postgres, to the database."
+  referenced_security_group_id = aws_security_group.database.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.port
+  to_port                      = local.port
+}

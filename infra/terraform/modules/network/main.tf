@@ -1,0 +1,58 @@
+# A VPC for the database and the functions that use it: private subnets, and no way to or from the internet. Nothing in it
+# needs one: IAM tokens are signed by the function itself, and Lambda brings its events and takes its logs.
+
+data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394:The first three are used, and AWS names a new zone after those that are there
+  state = "available"
+
+  # Local Zones and Wavelength Zones have neither Aurora nor Lambda.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+locals {
+  # Aurora wants two; with three it can place its instances as its storage is.
+  zones = slice(data.aws_availability_zones.available.names, 0, min(3, length(data.aws_availability_zones.available.names)))
+}
+
+resource "aws_vpc" "this" {
+  cidr_block           = var.cidr
+  enable_dns_support   = true
+  enable_dns_hostnames = true
+
+  tags = { Name = var.name }
+}
+
+resource "aws_subnet" "private" {
+  for_each = { for index, zone in local.zones : zone => index }
+
+  vpc_id            = aws_vpc.this.id
+  availability_zone = each.key
+  # A quarter each, whatever the number of zones, so that a third one moves nothing.
+  cidr_block              = cidrsubnet(var.cidr, 2, each.value)
+  map_public_ip_on_launch = false
+
+  tags = { Name = "${var.name}-private-${each.key}" }
+
+  # Lambda takes up to 20 minutes to give back the network interfaces of a function that is gone.
+  timeouts {
+    delete = "45m"
+  }
+}
+
+# The main route table is adopted without routes of ours: traffic stays in the VPC.
+resource "aws_default_route_table" "this" {
+  default_route_table_id = aws_vpc.this.default_route_table_id
+  route                  = []
+
+  tags = { Name = "${var.name}-private" }
+}
+
+# Adopted without rules: what is put into a VPC without a security group of its own reaches nothing.
+resource "aws_default_security_group" "closed" {
+  vpc_id = aws_vpc.this.id
+
+  tags = { Name = "${var.name}-closed" }
+}

@@ -1,0 +1,351 @@
+# An alarm for everything that loses or delays data. Each has a `kind`, which is a heading in docs/runbook.md, and comes
+# once for each queue, rule, function, … that can have the trouble. $0.10 a month each: about 30 of them for the least
+# that can be deployed, 50 with everything.
+#
+# What missing data means, by metric:
+# - `ignore`, the state stays: SQS sends nothing of a queue that has been left alone for hours, full or empty.
+# - `breaching`: silence itself is the trouble.
+# - `notBreaching`: services send these only when there is something to tell, so nothing is good news.
+
+locals {
+  sinks   = { for key, consumer in var.consumers : key => consumer if key != "refresh" }
+  refresh = { for key, consumer in var.consumers : key => consumer if key == "refresh" }
+
+  # Dimensions of the functions' own metrics: pipeline/telemetry.py.
+  own_dimensions = merge(
+    { for key, consumer in local.sinks : key => { deployment = var.name, service = consumer.service, sink = key } },
+    { for key, consumer in local.refresh : key => { deployment = var.name, service = consumer.service, function = key } },
+  )
+
+  targeted_rules  = { for key, rule in var.rules : key => rule if rule.has_target }
+  rule_dimensions = { for key, rule in var.rules : key => { EventBusName = rule.event_bus_name, RuleName = rule.name } }
+
+  own_namespace = "auth0-sync"
+
+  # CloudWatch Logs gives a metric from a log no fixed dimension, so that a namespace keeps deployments apart.
+  log_namespace = "${local.own_namespace}/${var.name}"
+
+  # Connections that Aurora allows: AWS's table, about 211 for each ACU, less where the cluster can become small.
+  max_connections = [
+    for aurora in var.aurora[*] : min(211 * aurora.max_capacity - 22, aurora.min_capacity < 1 ? 2000 : 5000)
+  ]
+
+  alarm_defaults = {
+    statistic          = "Sum"
+    extended_statistic = null
+    period             = 300
+    evaluation_periods = 1
+    datapoints         = null # all
+    comparison         = "GreaterThanThreshold"
+    threshold          = 0
+    missing            = "notBreaching"
+  }
+
+  # Trouble that comes and goes by itself, such as a failover, is over within a period.
+  lasting = { evaluation_periods = 5, datapoints = 3 }
+
+  # Lost, or given up
+
+  lost = merge(
+    {
+      for key, consumer in var.consumers : "failed-messages-${key}" => {
+        kind       = "failed-messages"
+        meaning    = "The function of ${key} gave up messages after all their tries: their changes are missing."
+        namespace  = "AWS/SQS"
+        metric     = "ApproximateNumberOfMessagesVisible"
+        dimensions = { QueueName = consumer.failed_queue }
+        statistic  = "Maximum"
+        missing    = "ignore"
+      }
+    },
+    {
+      for key, queue in var.undelivered_queues : "undelivered-events-${key}" => {
+        kind       = "undelivered-events"
+        meaning    = "EventBridge gave up delivering events to ${key}: they are missing there until they are sent again."
+        namespace  = "AWS/SQS"
+        metric     = "ApproximateNumberOfMessagesVisible"
+        dimensions = { QueueName = queue }
+        statistic  = "Maximum"
+        missing    = "ignore"
+      }
+    },
+    {
+      for key, rule in local.targeted_rules : "failed-invocations-${key}" => {
+        kind       = "failed-invocations"
+        meaning    = "EventBridge gave up events of the rule ${key}; the dead-letter queue of its target should have them."
+        namespace  = "AWS/Events"
+        metric     = "FailedInvocations"
+        dimensions = local.rule_dimensions[key]
+      }
+    },
+    {
+      for key, rule in local.targeted_rules : "lost-events-${key}" => {
+        kind       = "lost-events"
+        meaning    = "EventBridge gave up events of the rule ${key} and could not put them into the dead-letter queue: they are lost."
+        namespace  = "AWS/Events"
+        metric     = "InvocationsFailedToBeSentToDlq"
+        dimensions = local.rule_dimensions[key]
+      }
+    },
+    {
+      for key, _ in local.sinks : "poison-${key}" => {
+        kind       = "poison"
+        meaning    = "Messages came that can never be stored in ${key}; they will be in its dead-letter queue."
+        namespace  = local.own_namespace
+        metric     = "Poison"
+        dimensions = local.own_dimensions[key]
+      }
+    },
+    {
+      for key, _ in local.sinks : "masked-profiles-${key}" => {
+        kind       = "masked-profiles"
+        meaning    = "Auth0 sends profiles with masked fields, which are not written to ${key}: its users grow stale."
+        namespace  = local.own_namespace
+        metric     = "Masked"
+        dimensions = local.own_dimensions[key]
+      }
+    },
+    {
+      for key, rule in var.rules : "silence-${trimprefix(key, "archive-")}" => {
+        kind       = "silence"
+        meaning    = "Auth0 has sent nothing to ${trimprefix(key, "archive-")} for ${rule.silence_hours} hours."
+        namespace  = "AWS/Events"
+        metric     = "MatchedEvents"
+        dimensions = local.rule_dimensions[key]
+        # Short periods, as CloudWatch looks some periods further back for data before it believes that there are none.
+        period             = 900
+        evaluation_periods = rule.silence_hours * 4
+        comparison         = "LessThanThreshold"
+        threshold          = 1
+        missing            = "breaching"
+      } if rule.silence_hours != null
+    },
+  )
+
+  # Late
+
+  late = merge(
+    {
+      for key, consumer in var.consumers : "queue-age-${key}" => {
+        kind               = "queue-age"
+        meaning            = "Messages have waited in the queue of ${key} for more than ${var.alarms.queue_age_seconds} seconds."
+        namespace          = "AWS/SQS"
+        metric             = "ApproximateAgeOfOldestMessage"
+        dimensions         = { QueueName = consumer.queue }
+        statistic          = "Maximum"
+        threshold          = var.alarms.queue_age_seconds
+        evaluation_periods = 2
+        missing            = "ignore"
+      }
+    },
+    {
+      for key, _ in local.sinks : "sync-lag-${key}" => {
+        kind       = "sync-lag"
+        meaning    = "Changes reach ${key} more than ${var.alarms.lag_seconds} seconds after they were made in Auth0."
+        namespace  = local.own_namespace
+        metric     = "SyncLag"
+        dimensions = local.own_dimensions[key]
+        # Most batches, for a quarter of an hour: what is delivered again after long is a few batches, or soon over.
+        statistic          = null
+        extended_statistic = "p50"
+        threshold          = var.alarms.lag_seconds * 1000
+        evaluation_periods = 3
+      }
+    },
+    {
+      for key, _ in local.refresh : "refresh-lag" => {
+        kind       = "refresh-lag"
+        meaning    = "Users that events only name have waited to be fetched from Auth0 for more than an hour."
+        namespace  = local.own_namespace
+        metric     = "SignalAge"
+        dimensions = local.own_dimensions[key]
+        statistic  = "Maximum"
+        # An import of thousands of users takes its time at Auth0's rate.
+        threshold          = 3600 * 1000
+        evaluation_periods = 6
+      }
+    },
+  )
+
+  # Functions. Refresh uses up its time on purpose, so that its duration tells nothing.
+
+  functions = merge(
+    {
+      for key, consumer in var.consumers : "function-errors-${key}" => merge(local.lasting, {
+        kind       = "function-errors"
+        meaning    = "The function of ${key} keeps failing, so that its messages wait: its store or Auth0 is down, or it is broken."
+        namespace  = "AWS/Lambda"
+        metric     = "Errors"
+        dimensions = { FunctionName = consumer.function }
+      })
+    },
+    {
+      for key, consumer in var.consumers : "function-throttles-${key}" => merge(local.lasting, {
+        kind       = "function-throttles"
+        meaning    = "Lambda refuses to run the function of ${key}, which uses up its messages' tries."
+        namespace  = "AWS/Lambda"
+        metric     = "Throttles"
+        dimensions = { FunctionName = consumer.function }
+      })
+    },
+    {
+      for key, consumer in local.sinks : "function-duration-${key}" => merge(local.lasting, {
+        kind       = "function-duration"
+        meaning    = "Batches of ${key} take more than 80 % of the time that their function has."
+        namespace  = "AWS/Lambda"
+        metric     = "Duration"
+        dimensions = { FunctionName = consumer.function }
+        statistic  = "Maximum"
+        threshold  = consumer.timeout_seconds * 800
+      })
+    },
+    {
+      for key, function in var.deploy_functions : "deploy-errors-${key}" => {
+        kind       = "deploy-errors"
+        meaning    = "The function ${key} failed: the deployment did not get past it, and the version before it runs on."
+        namespace  = "AWS/Lambda"
+        metric     = "Errors"
+        dimensions = { FunctionName = function }
+      }
+    },
+  )
+
+  # Stores
+
+  stores = merge(
+    {
+      for table in var.users_table[*] : "table-throttles" => merge(local.lasting, {
+        kind       = "table-throttles"
+        meaning    = "DynamoDB throttles writes to the users table."
+        namespace  = "AWS/DynamoDB"
+        metric     = "WriteThrottleEvents"
+        dimensions = { TableName = table }
+      })
+    },
+    {
+      for table in var.users_table[*] : "table-errors" => merge(local.lasting, {
+        kind       = "table-errors"
+        meaning    = "DynamoDB fails to write to the users table, for reasons of its own."
+        namespace  = "AWS/DynamoDB"
+        metric     = "SystemErrors"
+        dimensions = { TableName = table, Operation = "PutItem" }
+      })
+    },
+    {
+      for aurora in var.aurora[*] : "database-capacity" => {
+        kind               = "database-capacity"
+        meaning            = "Aurora has used more than 90 % of its ${aurora.max_capacity} ACUs for a quarter of an hour."
+        namespace          = "AWS/RDS"
+        metric             = "ACUUtilization"
+        dimensions         = { DBClusterIdentifier = aurora.cluster_identifier }
+        statistic          = "Maximum"
+        threshold          = 90
+        evaluation_periods = 3
+      } if aurora.min_capacity < aurora.max_capacity # a cluster of one size is always at its maximum
+    },
+    {
+      for number, aurora in var.aurora[*] : "database-connections" => {
+        kind               = "database-connections"
+        meaning            = "More than 80 % of the connections that Aurora allows are in use; the sync needs one for each function that runs."
+        namespace          = "AWS/RDS"
+        metric             = "DatabaseConnections"
+        dimensions         = { DBClusterIdentifier = aurora.cluster_identifier }
+        statistic          = "Maximum"
+        threshold          = floor(0.8 * local.max_connections[number])
+        evaluation_periods = 3
+      }
+    },
+  )
+
+  # Archive
+
+  archived = merge(
+    {
+      for archive in var.archive[*] : "archive-age" => {
+        kind               = "archive-age"
+        meaning            = "Events have waited to be written to the archive for more than ${var.alarms.archive_age_seconds} seconds."
+        namespace          = "AWS/Firehose"
+        metric             = "DeliveryToS3.DataFreshness"
+        dimensions         = { DeliveryStreamName = archive.firehose }
+        statistic          = "Maximum"
+        threshold          = var.alarms.archive_age_seconds
+        evaluation_periods = 2
+      }
+    },
+    {
+      for archive in var.archive[*] : "archive-delivery" => {
+        kind       = "archive-delivery"
+        meaning    = "Firehose cannot write all events to the archive's bucket; it tries for 24 hours."
+        namespace  = "AWS/Firehose"
+        metric     = "DeliveryToS3.Success"
+        dimensions = { DeliveryStreamName = archive.firehose }
+        statistic  = "Average"
+        # As long as the longest time that a buffer may take to fill, so that every period has a delivery.
+        period             = 900
+        evaluation_periods = 2
+        comparison         = "LessThanThreshold"
+        threshold          = 1
+      }
+    },
+    {
+      for archive in var.archive[*] : "archive-throttles" => merge(local.lasting, {
+        kind       = "archive-throttles"
+        meaning    = "Firehose takes events more slowly than they come; EventBridge tries again for 24 hours."
+        namespace  = "AWS/Firehose"
+        metric     = "ThrottledRecords"
+        dimensions = { DeliveryStreamName = archive.firehose }
+      })
+    },
+    {
+      # Also tells of objects under the error prefix. S3's own count of these would be a paid metric of its own.
+      for archive in var.archive[*] : "archive-errors" => {
+        kind       = "archive-errors"
+        meaning    = "Firehose has logged errors: some events may be under the archive's error prefix instead of in the archive."
+        namespace  = local.log_namespace
+        metric     = "ArchiveErrors"
+        dimensions = {}
+      }
+    },
+  )
+
+  alarms = {
+    for key, alarm in merge(local.lost, local.late, local.functions, local.stores, local.archived) :
+    key => merge(local.alarm_defaults, alarm) if var.alarms.enabled
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.alarms
+
+  alarm_name        = "${var.name}-${each.key}"
+  alarm_description = "${each.value.meaning} See docs/runbook.md#${each.value.kind}"
+
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  extended_statistic  = each.value.extended_statistic
+  period              = each.value.period
+  evaluation_periods  = each.value.evaluation_periods
+  datapoints_to_alarm = coalesce(each.value.datapoints, each.value.evaluation_periods)
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  treat_missing_data  = each.value.missing
+
+  alarm_actions = [local.topic_arn]
+  ok_actions    = [local.topic_arn]
+}
+
+resource "aws_cloudwatch_log_metric_filter" "archive_errors" {
+  for_each = var.alarms.enabled ? { for archive in var.archive[*] : "archive" => archive.log_group } : {}
+
+  name           = "${var.name}-archive-errors"
+  log_group_name = each.value
+  pattern        = "" # whatever is in that log is an error
+
+  metric_transformation {
+    namespace = local.log_namespace
+    name      = "ArchiveErrors"
+    value     = "1"
+  }
+}

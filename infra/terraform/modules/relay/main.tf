@@ -1,0 +1,112 @@
+# A partner bus in one region -> a bus of our own in another. Auth0 delivers to the region that was chosen when the stream
+# was created; everything else of the deployment is in the data's region, as its law may ask.
+# EventBridge keeps an event's source, time and id on the way, so whatever reads the second bus sees what Auth0 sent.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+data "aws_region" "source" {
+  provider = aws.source
+}
+
+locals {
+  account_id  = data.aws_caller_identity.current.account_id
+  undelivered = "${var.name}-undelivered"
+  dlq_arn     = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}:${local.undelivered}"
+}
+
+resource "aws_cloudwatch_event_bus" "this" {
+  name = var.name
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  provider = aws.source
+
+  name           = var.name
+  description    = "Every event, to the bus ${var.name} in the data's region."
+  event_bus_name = var.source_bus_name
+  event_pattern  = jsonencode({ account = [local.account_id] })
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  provider = aws.source
+
+  rule           = aws_cloudwatch_event_rule.this.name
+  event_bus_name = var.source_bus_name
+  target_id      = "relay"
+  arn            = aws_cloudwatch_event_bus.this.arn
+  role_arn       = aws_iam_role.this.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
+    maximum_retry_attempts       = var.target_retry.maximum_retry_attempts
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.undelivered.arn
+  }
+
+  depends_on = [aws_iam_role_policy.this]
+}
+
+resource "aws_iam_role" "this" {
+  name        = var.name
+  description = "Lets EventBridge forward events to the bus ${var.name}."
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account_id }
+        ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  name = "events"
+  role = aws_iam_role.this.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["events:PutEvents"]
+      Resource = aws_cloudwatch_event_bus.this.arn
+    }]
+  })
+}
+
+resource "aws_sqs_queue" "undelivered" {
+  provider = aws.source
+
+  name                      = local.undelivered
+  message_retention_seconds = var.dlq_retention_seconds
+  sqs_managed_sse_enabled   = true
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = local.dlq_arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "OnlyThisRule"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = local.dlq_arn
+        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn } }
+      },
+    ]
+  })
+}

@@ -1,0 +1,58 @@
+# The users table: what is deleted by mistake can be had again, and who writes may do nothing else.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name                   = "auth0-sync-test-users"
+  point_in_time_recovery = true
+  deletion_protection    = true
+}
+
+run "keys_of_aws" {
+  module {
+    source = "./modules/mirror"
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.users.server_side_encryption[0].enabled && aws_dynamodb_table.users.deletion_protection_enabled && aws_dynamodb_table.users.point_in_time_recovery[0].enabled
+    error_message = "The table must be encrypted by a key that CloudTrail shows, and protected as it is told."
+  }
+
+  assert {
+    condition     = [for s in output.write_statements : s.actions] == [["dynamodb:PutItem"]]
+    error_message = "Without a key of the deployment, whoever writes needs none."
+  }
+}
+
+run "key_of_the_deployment" {
+  module {
+    source = "./modules/mirror"
+  }
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.users.server_side_encryption[0].kms_key_arn == var.kms_key_arn
+    error_message = "The table must use the key."
+  }
+
+  assert {
+    condition = jsonencode(output.write_statements) == jsonencode([
+      { actions = ["dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null },
+      {
+        actions   = ["kms:Decrypt"]
+        resources = [var.kms_key_arn]
+        conditions = { StringEquals = {
+          "kms:ViaService"                                  = ["dynamodb.eu-central-1.amazonaws.com"]
+          "kms:EncryptionContext:aws:dynamodb:subscriberId" = ["123456789012"]
+          "kms:EncryptionContext:aws:dynamodb:tableName"    = ["auth0-sync-test-users"]
+        } }
+      },
+    ])
+    error_message = "Whoever writes may put items, and decrypt through DynamoDB, for this table."
+  }
+}

@@ -1,0 +1,106 @@
+# Everything that can be switched on, at once. tests/infra/test_permissions.py reads the state of this run: it holds each
+# role's rights against the requests that the function's code makes with the environment that is set here.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "source"
+  source = "./tests/mocks"
+}
+
+override_data {
+  target = module.event_bus[0].data.aws_cloudwatch_event_source.this
+  values = {
+    name  = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    state = "ACTIVE"
+  }
+}
+
+override_resource {
+  target = module.postgres_sink.aws_sqs_queue.this
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-postgres"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres"
+  }
+}
+
+override_resource {
+  target = module.dynamodb_sink.aws_sqs_queue.this
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-dynamodb"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb"
+  }
+}
+
+override_resource {
+  target = module.refresh[0].aws_sqs_queue.this
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-refresh"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh"
+  }
+}
+
+override_resource {
+  target = module.mirror.aws_dynamodb_table.users
+  values = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["user-changes-log-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0.logs/auth0-sync-test-user-changes-log-stream" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["user-changes-event-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0.events/auth0-sync-test-user-changes-event-stream" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["user-signals-log-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0.logs/auth0-sync-test-user-signals-log-stream" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["user-signals-event-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0.events/auth0-sync-test-user-signals-event-stream" }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.this["logins-log-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0.logs/auth0-sync-test-logins-log-stream" }
+}
+
+override_resource {
+  target = module.archive.aws_cloudwatch_event_rule.this["log-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/archive/log-stream" }
+}
+
+override_resource {
+  target = module.archive.aws_cloudwatch_event_rule.this["event-stream"]
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/archive/event-stream" }
+}
+
+variables {
+  environment              = "test"
+  package_dir              = "tests/packages"
+  log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+  event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+  aurora                   = { readers = 1 }
+  history                  = true
+
+  refresh = {
+    auth0_domain = "acme.eu.auth0.com"
+    secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
+    kms_key_arn  = "arn:aws:kms:eu-central-1:123456789012:key/the-secrets"
+    on_login     = true
+  }
+}
+
+run "everything" {
+  assert {
+    condition     = contains(keys(output.function_names), "refresh")
+    error_message = "The refresh must be on."
+  }
+}

@@ -1,0 +1,230 @@
+# The kinds of deployment that environments/ has examples of, each as a whole: what must be there, and what must not.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "source"
+  source = "./tests/mocks"
+}
+
+variables {
+  environment            = "test"
+  package_dir            = "tests/packages"
+  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+}
+
+run "minimal" {
+  variables {
+    aurora = { min_capacity = 0 }
+  }
+
+  assert {
+    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles" }
+    error_message = "A cluster of ours needs the function that makes its roles."
+  }
+
+  assert {
+    condition     = local.postgres_sink_environment.PGUSER == "auth0_writer" && local.database_environment.migrator.PGUSER == "auth0_migrator" && local.postgres_sink_environment.PGHOST == "mock.cluster-abc.eu-central-1.rds.amazonaws.com"
+    error_message = "The sync signs in as the writer, the migration as the migrator."
+  }
+
+  assert {
+    condition     = !contains(keys(local.postgres_sink_environment), "DATABASE_URL")
+    error_message = "There must be no password."
+  }
+
+  assert {
+    condition     = local.postgres_sink_environment.SCHEMA_REVISION == "0003" && output.schema_revision == "0003"
+    error_message = "The sync's functions must come after the migration."
+  }
+
+  assert {
+    condition     = length(module.network) == 1 && toset(local.database_vpc_config.subnet_ids) == toset(module.network[0].subnet_ids) && one(local.database_vpc_config.security_group_ids) == module.database[0].function_security_group_id
+    error_message = "The functions that use the cluster are in its network."
+  }
+
+  assert {
+    condition     = aws_lambda_invocation.roles[0].function_name == "auth0-sync-test-roles" && aws_lambda_invocation.migrate[0].function_name == "auth0-sync-test-migrate"
+    error_message = "A deployment makes the roles and migrates."
+  }
+
+  assert {
+    condition     = output.kms_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" && length(output.alarm_names) > 0 && output.dashboard_name != null && output.alarm_topic_arn != null
+    error_message = "Without a word about it there are a key, alarms and a dashboard."
+  }
+}
+
+run "production" {
+  variables {
+    source_region            = "us-east-1"
+    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    aurora                   = { readers = 1 }
+    alarms                   = { emails = ["oncall@acme.example"] }
+    history                  = true
+    refresh = {
+      auth0_domain = "acme.eu.auth0.com"
+      secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
+    }
+  }
+
+  override_data {
+    target = module.event_bus[0].data.aws_cloudwatch_event_source.this
+    values = {
+      name  = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+      state = "ACTIVE"
+    }
+  }
+
+  assert {
+    condition     = output.bus_names == tomap({ log-stream = "auth0-sync-test-log-stream", event-stream = "auth0-sync-test-event-stream" })
+    error_message = "With sources in another region the rules are on buses of our own."
+  }
+
+  assert {
+    condition     = output.event_sources == { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events" } && output.source_region == "us-east-1"
+    error_message = "What Auth0 offers stays where it is."
+  }
+
+  assert {
+    condition     = keys(output.relay_dlq_urls) == ["event-stream", "log-stream"]
+    error_message = "Forwarding is a hop that can drop an event, so it has a dead-letter queue."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_cloudwatch_event_rule.this : startswith(rule.event_bus_name, "auth0-sync-test-")])
+    error_message = "Every rule of the data's region is on a bus there."
+  }
+
+  assert {
+    condition     = length(module.source_observability) == 1
+    error_message = "What is in the source's region is watched there."
+  }
+
+  assert {
+    condition     = contains(keys(output.function_names), "refresh") && keys(output.dlq_urls) == ["dynamodb", "postgres", "refresh"]
+    error_message = "With credentials there is a refresh."
+  }
+}
+
+run "own_database" {
+  variables {
+    database_url = "postgresql://writer@db.example.com/app"
+  }
+
+  assert {
+    condition     = output.database == null && length(module.network) == 0 && length(module.database) == 0 && length(aws_lambda_invocation.roles) == 0
+    error_message = "With a server of one's own there is no other."
+  }
+
+  assert {
+    condition     = length(aws_lambda_invocation.migrate) == 1
+    error_message = "It is migrated all the same."
+  }
+}
+
+run "keys_of_aws" {
+  variables {
+    aurora     = {}
+    encryption = { customer_managed = false }
+  }
+
+  assert {
+    condition     = output.kms_key_arn == null && length(module.key) == 0
+    error_message = "There must be no key of ours."
+  }
+}
+
+run "a_key_of_ones_own" {
+  variables {
+    aurora     = {}
+    encryption = { key_arn = "arn:aws:kms:eu-central-1:123456789012:key/own" }
+  }
+
+  assert {
+    condition     = output.kms_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/own" && length(module.key) == 0
+    error_message = "The key that was given is used, and none made."
+  }
+}
+
+run "no_alarms_and_no_migration" {
+  variables {
+    database_url     = "postgresql://writer@db.example.com/app"
+    migrate_on_apply = false
+    dashboard        = false
+    alarms           = { enabled = false }
+  }
+
+  expect_failures = [check.watched]
+
+  assert {
+    condition     = length(output.alarm_names) == 0 && output.dashboard_name == null && output.alarm_topic_arn == null
+    error_message = "Nothing watches if nothing shall."
+  }
+
+  assert {
+    condition     = length(aws_lambda_invocation.migrate) == 0 && output.schema_revision == null && !contains(keys(local.postgres_sink_environment), "SCHEMA_REVISION")
+    error_message = "Nothing migrates if nothing shall."
+  }
+}
+
+run "unprotected" {
+  variables {
+    database_url = "postgresql://writer@db.example.com/app"
+    protect_data = false
+  }
+
+  expect_failures = [check.data_protection]
+}
+
+run "without_backups" {
+  variables {
+    database_url = "postgresql://writer@db.example.com/app"
+
+    users_table_point_in_time_recovery = false
+  }
+
+  expect_failures = [check.backups]
+}
+
+run "unknown_certificates" {
+  command = plan
+
+  variables {
+    aurora = {}
+  }
+
+  override_data {
+    target = data.aws_region.current
+    values = { id = "xx-nowhere-1" }
+  }
+
+  expect_failures = [aws_lambda_invocation.roles]
+}
+
+run "wrong_values" {
+  command = plan
+
+  variables {
+    aurora        = { engine_version = "15.4", min_capacity = 0.7 }
+    vpc_cidr      = "10.0.0.0/8"
+    source_region = "Frankfurt"
+    encryption    = { key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/own" }
+    alarms        = { emails = ["nobody"], silence_hours = 48 }
+  }
+
+  expect_failures = [var.aurora, var.vpc_cidr, var.source_region, var.encryption, var.alarms]
+}
+
+run "networks_that_do_not_fit" {
+  command = plan
+
+  variables {
+    aurora     = {}
+    network    = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+    vpc_config = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  expect_failures = [var.network, var.vpc_config]
+}
