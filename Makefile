@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test soak check bench package
+.PHONY: help setup demo up down test soak check bench package plan deploy smoke migrate destroy
 PYTHON ?= python3
 BIN := .venv/bin
 CLI := $(BIN)/auth0-sync
@@ -36,15 +36,44 @@ test: setup ## Run every test (under 10 minutes)
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
 
-check: setup ## Lint, format, types, Terraform
+check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pipeline.local.terraform
+	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
+
+# Apart, because what Checkov needs and what we need do not go together.
+.venv-checkov/.ready: requirements/checkov.txt
+	@echo "Setting up .venv-checkov (once) ..."
+	@$(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/checkov.txt
+	@touch $@
 
 bench: setup ## Measure the sync; figures to build/bench.json
 	$(BIN)/python -m benchmarks
 
-##@ AWS
+##@ AWS: infra/terraform/environments/ENV.tfvars, with the credentials of your shell
 package: setup ## Build the functions' packages for AWS
 	@$(CLI) package
+
+plan: require-env setup ## Show what a deployment would change, and change nothing
+	@$(CLI) plan --env $(ENV)
+
+deploy: require-env setup ## Deploy: packages, one Terraform apply with roles and migration, smoke test
+	@$(CLI) deploy --env $(ENV)
+
+smoke: require-env setup ## Try a deployment out with a user that cannot exist
+	@$(CLI) smoke --env $(ENV)
+
+migrate: require-env setup ## Migrate a deployment's database, REVISION=head
+	@$(CLI) migrate --env $(ENV) --revision $(REVISION)
+
+destroy: require-env setup ## Remove a deployment; what holds data stays, unless DATA=delete
+	@$(CLI) destroy --env $(ENV) $(if $(filter delete,$(DATA)),--with-data)
+
+REVISION ?= head
+
+.PHONY: require-env
+require-env:
+	@test -n "$(ENV)" || { echo "Which deployment? ENV=production, for infra/terraform/environments/production.tfvars" >&2; exit 2; }

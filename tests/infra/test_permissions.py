@@ -1,0 +1,601 @@
+"""Each function's role allows the requests that its code makes, where it makes them, and nothing more.
+
+What is deployed comes from Terraform, with AWS mocked (infra/terraform/tests/permissions.tftest.hcl). What is asked of
+AWS comes from the functions themselves: each handler is run with the environment that Terraform gives it, against
+clients that keep every request. That no request of the code was missed is read from the code.
+"""
+
+import ast
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import partialmethod
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import botocore.session
+import psycopg
+import pytest
+from botocore import xform_name
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from psycopg.conninfo import conninfo_to_dict
+
+from pipeline import data_api
+from pipeline.auth0.api import Fetched, ManagementApi
+from pipeline.auth0.errors import Auth0Down
+from pipeline.local.terraform import Terraform
+from tests.refresh.support import Context, login
+from tests.strategies import UPDATED_AT, created, records, text, user
+
+Json = dict[str, Any]
+
+# As in infra/terraform/tests/mocks and permissions.tftest.hcl.
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+PREFIX = "auth0-sync-test"
+DATABASE = "cluster-ABCDEFGHIJKL1234"
+SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/the-secrets"
+
+NETWORK_INTERFACES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+"""What cannot be narrowed to one resource: the interfaces do not exist yet."""
+
+ROOT = Path(__file__).parents[2]
+SECURITY = ROOT / "docs/security.md"
+
+
+class Right(NamedTuple):
+    """One action that a policy allows or denies; ``condition`` is canonical JSON."""
+
+    effect: str
+    action: str
+    resource: str
+    condition: str = "{}"
+
+
+def allow(action: str, resource: str, **condition: dict[str, str]) -> Right:
+    listed = {operator: {key: [value] for key, value in keys.items()} for operator, keys in condition.items()}
+    return Right("Allow", action, resource, json.dumps(listed, sort_keys=True))
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def rights(policy: str) -> set[Right]:
+    """A policy, taken apart."""
+    found = set()
+    for statement in json.loads(policy)["Statement"]:
+        condition = {
+            operator: {key: listed(value) for key, value in keys.items()}
+            for operator, keys in statement.get("Condition", {}).items()
+        }
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                found.add(Right(statement["Effect"], action, resource, json.dumps(condition, sort_keys=True)))
+    return found
+
+
+# What is deployed
+
+
+class Resource(NamedTuple):
+    """A resource as Terraform's state has it; ``module`` is the address of its module."""
+
+    module: str
+    type: str
+    name: str
+    values: Json
+
+    @property
+    def address(self) -> str:
+        return f"{self.module}.{self.type}.{self.name}"
+
+
+class Function(NamedTuple):
+    """A Lambda function: where its code begins, what it is given, what it may do."""
+
+    name: str
+    handler: str
+    environment: dict[str, str]
+    in_vpc: bool
+    queue: str | None
+    rights: set[Right]
+    log: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
+
+
+class Deployment:
+    """Everything in the state."""
+
+    def __init__(self, root: Json) -> None:
+        self.resources = list(self._resources(root, ""))
+
+    def _resources(self, module: Json, address: str) -> Iterator[Resource]:
+        for resource in module.get("resources", []):
+            if resource["mode"] == "managed":
+                yield Resource(address, resource["type"], resource["name"], resource["values"])
+        for child in module.get("child_modules", []):
+            yield from self._resources(child, child["address"])
+
+    def all(self, kind: str, module: str | None = None) -> list[Resource]:
+        return [found for found in self.resources if found.type == kind and module in (None, found.module)]
+
+    def one(self, kind: str, module: str) -> Json:
+        [found] = self.all(kind, module)
+        return found.values
+
+    @property
+    def key(self) -> str:
+        [key] = self.all("aws_kms_key")
+        return str(key.values["arn"])
+
+    def function(self, resource: Resource) -> Function:
+        queues = self.all("aws_lambda_event_source_mapping", resource.module.rpartition(".module.")[0])
+        return Function(
+            name=resource.values["function_name"],
+            handler=resource.values["handler"],
+            environment=resource.values["environment"][0]["variables"],
+            in_vpc=bool(resource.values["vpc_config"]),
+            queue=queues[0].values["event_source_arn"] if queues else None,
+            rights=rights(self.one("aws_iam_role_policy", resource.module)["policy"]),
+            log=self.one("aws_cloudwatch_log_group", resource.module)["arn"],
+        )
+
+    def functions(self) -> dict[str, Function]:
+        """By name, without the deployment's prefix."""
+        found = [self.function(resource) for resource in self.all("aws_lambda_function")]
+        return {function.name.removeprefix(f"{PREFIX}-"): function for function in found}
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    terraform = Terraform(tmp_path_factory.mktemp("terraform"))
+    terraform.init()
+    messages = terraform._stream("test", "-json", "-verbose", "-filter=tests/permissions.tftest.hcl")
+    [state] = [message["test_state"] for message in messages if message["type"] == "test_state"]
+    return Deployment(state["root_module"])
+
+
+# What is asked of AWS
+
+
+class Connected(Exception):
+    """A handler has got as far as the database."""
+
+
+class Aws:
+    """Answers the requests of every client, and keeps them."""
+
+    def __init__(self) -> None:
+        self.operations: set[str] = set()
+        self.asked: set[tuple[str, str]] = set()
+        self.answers: dict[str, Callable[[Json], Json]] = {}
+
+    def answer(self, service: str, operation: str, parameters: Json) -> Json:
+        self.operations.add(operation)
+        self.asked.update(named_by_iam(service, operation, parameters))
+        return self.answers.get(operation, lambda parameters: {})(parameters)
+
+    def connect(self, conninfo: str, **options: Any) -> Any:
+        """What psycopg is asked for. The token names the user that IAM is asked about, not the connection's."""
+        token = str(conninfo_to_dict(conninfo)["password"])
+        query = parse_qs(urlsplit(f"https://{token}").query)
+        service = query["X-Amz-Credential"][0].split("/")[3]
+        [action], [name] = query["Action"], query["DBUser"]
+        self.asked.add((f"{service}:{action}", f"arn:aws:{service}:{REGION}:{ACCOUNT}:dbuser:{DATABASE}/{name}"))
+        raise Connected
+
+
+def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
+    """The actions, and their resources, that IAM is asked about for a request."""
+    match service:
+        case "dynamodb":
+            yield f"dynamodb:{operation}", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{parameters['TableName']}"
+        case "sqs":
+            account, queue = urlsplit(parameters["QueueUrl"]).path.split("/")[1:]
+            yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{account}:{queue}"
+        case "secretsmanager":
+            yield f"secretsmanager:{operation}", parameters["SecretId"]
+        case "rds-data":  # reads the secret in the caller's name
+            yield f"rds-data:{operation}", parameters["resourceArn"]
+            yield "secretsmanager:GetSecretValue", parameters["secretArn"]
+        case _:
+            raise AssertionError(f"{service}:{operation}: say here which actions IAM knows it by")
+
+
+def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
+    """What AWS's services ask of KMS, in the caller's name, to carry out an action on a resource."""
+    service, name = resource.split(":")[2], resource.rpartition("/")[2]
+    match action:
+        case "sqs:ReceiveMessage":
+            actions, context = ["kms:Decrypt"], {"aws:sqs:arn": resource}
+        case "sqs:SendMessage":
+            actions, context = ["kms:Decrypt", "kms:GenerateDataKey"], {"aws:sqs:arn": resource}
+        case "dynamodb:PutItem":
+            actions, context = ["kms:Decrypt"], {"aws:dynamodb:subscriberId": ACCOUNT, "aws:dynamodb:tableName": name}
+        case "secretsmanager:GetSecretValue":
+            actions, context = ["kms:Decrypt"], {"SecretARN": resource}
+        case _:
+            return set()
+    keys = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
+    via = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+    return {allow(action, key, StringEquals=via | keys) for action in actions}
+
+
+def given_anyway(function: Function, key: str) -> set[Right]:
+    """What Lambda needs of a function's role before the function's code has asked for anything."""
+    own = {"kms:EncryptionContext:aws:lambda:FunctionArn": function.arn}
+    found = {allow(f"logs:{action}", f"{function.log}:*") for action in ("CreateLogStream", "PutLogEvents")}
+    found.add(allow("kms:Decrypt", key, StringEquals=own))
+    if function.in_vpc:
+        found |= {allow(action, "*") for action in NETWORK_INTERFACES}
+        code = json.dumps({"ArnEquals": {"lambda:SourceFunctionArn": [function.arn]}})
+        found |= {Right("Deny", action, "*", code) for action in NETWORK_INTERFACES}
+    if function.queue:
+        for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
+            found.add(allow(f"sqs:{action}", function.queue))
+            found |= asked_of_kms(f"sqs:{action}", function.queue, key)
+    return found
+
+
+def forget_clients() -> None:
+    """Handlers keep theirs for the life of an execution environment."""
+    for name in ("sync", "refresh", "roles"):
+        module = import_module(f"pipeline.functions.{name}")
+        for value in vars(module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+def _answer(client: BaseClient, aws: Aws, operation: str, parameters: Json) -> Json:
+    return aws.answer(client.meta.service_model.service_name, operation, parameters)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    aws = Aws()
+    monkeypatch.setattr(BaseClient, "_make_api_call", partialmethod(_answer, aws))
+    monkeypatch.setattr(psycopg, "connect", aws.connect)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    forget_clients()
+    yield aws
+    forget_clients()
+
+
+def invoke(function: Function, event: Json) -> Json:
+    module, _, name = function.handler.rpartition(".")
+    answer: Json = getattr(import_module(module), name)(event, Context(60))
+    return answer
+
+
+def sync_to_postgres(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Connected):
+        invoke(function, {"Records": records(text(created(user())))})
+
+
+def sync_to_dynamodb(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke(function, {"Records": records(text(created(user())))}) == {"batchItemFailures": []}
+
+
+def migrate(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Connected):
+        invoke(function, {"revision": "head"})
+
+
+def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user is found and goes to the sinks, for another Auth0 is down and the signal goes back."""
+
+    def fetch(api: ManagementApi, user_id: str, deadline: float) -> Fetched:
+        if user_id == "auth0|eve":
+            raise Auth0Down
+        return Fetched(user_id, text({"user_id": user_id, "updated_at": UPDATED_AT}).encode(), datetime.now(UTC))
+
+    monkeypatch.setattr(ManagementApi, "user", fetch)
+    monkeypatch.setattr("pipeline.auth0.fetcher.PAUSE", 0.001)
+    monkeypatch.setenv("REFRESH_RATE", "1000")
+    aws.answers["GetSecretValue"] = lambda _: {"SecretString": '{"client_id": "id", "client_secret": "secret"}'}
+    aws.answers["SendMessageBatch"] = lambda _: {"Successful": [], "Failed": []}
+    signals = records(login("auth0|ada"), login("auth0|eve"))
+    assert invoke(function, {"Records": signals}) == {"batchItemFailures": []}
+
+
+def roles(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with success, once with a statement that is refused."""
+    locked = {"columnMetadata": [{"name": "locked", "typeName": "bool"}], "records": [[{"booleanValue": True}]]}
+
+    def refuse(parameters: Json) -> Json:
+        raise ClientError({"Error": {"Code": "BadRequestException", "Message": "SQLState: 42601"}}, "ExecuteStatement")
+
+    aws.answers["BeginTransaction"] = lambda _: {"transactionId": "transaction"}
+    aws.answers["ExecuteStatement"] = lambda _: locked
+    invoke(function, {})
+    aws.answers["ExecuteStatement"] = refuse
+    with pytest.raises(data_api.Refused):
+        invoke(function, {})
+
+
+RUNS = {
+    "sync-postgres": sync_to_postgres,
+    "sync-dynamodb": sync_to_dynamodb,
+    "refresh": refresh,
+    "migrate": migrate,
+    "roles": roles,
+}
+"""How to make each function do all that it can."""
+
+
+def run(name: str, aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a function as Lambda does: with its own environment, and a role's temporary credentials."""
+    for variable in [name for name in os.environ if name.startswith(("AWS_", "PG", "DATABASE_"))]:
+        monkeypatch.delenv(variable)
+    lent = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_SESSION_TOKEN": "token"}
+    region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    for variable, value in (function.environment | lent | region).items():
+        monkeypatch.setenv(variable, value)
+    RUNS[name](aws, function, monkeypatch)
+
+
+# What the code holds
+
+
+def reachable(handlers: set[str]) -> dict[str, ast.Module]:
+    """The modules of ours that a handler's module imports, wherever in it, and they in turn."""
+    found: dict[str, ast.Module] = {}
+    waiting = {handler.rpartition(".")[0] for handler in handlers}
+    while waiting:
+        name = waiting.pop()
+        path = ROOT.joinpath(*name.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name in found or not file.exists():
+            continue
+        found[name] = ast.parse(file.read_text())
+        for node in ast.walk(found[name]):
+            if isinstance(node, ast.Import):
+                waiting |= {alias.name for alias in node.names if alias.name.startswith("pipeline")}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+                waiting |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def operations_in(modules: dict[str, ast.Module]) -> set[str]:
+    """Every operation of AWS that the modules name, of any of the services that they make clients of."""
+    nodes = [node for module in modules.values() for node in ast.walk(module)]
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    indirect = names & {"resource", "get_paginator", "get_waiter", "create_client", "Session", "generate_presigned_url"}
+    assert not indirect, f"{indirect}: requests that are made so are not found here"
+    services = {
+        str(node.args[0].value)
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "boto3.client"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    session = botocore.session.get_session()
+    return {
+        operation
+        for service in services
+        for operation in session.get_service_model(service).operation_names
+        if xform_name(operation) in names
+    }
+
+
+# The proof
+
+
+def test_every_function_is_looked_at(deployment: Deployment) -> None:
+    assert set(deployment.functions()) == set(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_role_allows_what_its_function_does_and_nothing_more(
+    name: str, deployment: Deployment, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = deployment.functions()[name]
+    run(name, aws, function, monkeypatch)
+    needed = given_anyway(function, deployment.key)
+    for action, resource in aws.asked:
+        needed.add(allow(action, resource))
+        needed |= asked_of_kms(action, resource, SECRETS_KEY if "secret:auth0-" in resource else deployment.key)
+    assert function.rights == needed
+
+
+def test_the_runs_make_every_request_that_the_code_holds(
+    deployment: Deployment, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = deployment.functions()
+    for name, function in functions.items():
+        with monkeypatch.context() as patch:
+            forget_clients()
+            run(name, aws, function, patch)
+    assert operations_in(reachable({function.handler for function in functions.values()})) == aws.operations
+
+
+def test_no_role_allows_everything_of_anything(deployment: Deployment) -> None:
+    everywhere = set()
+    for resource in deployment.all("aws_iam_role_policy"):
+        for right in rights(resource.values["policy"]):
+            assert "*" not in right.action, resource.address
+            if right.effect == "Allow" and right.resource == "*":
+                everywhere.add(right.action)
+    assert everywhere == NETWORK_INTERFACES
+
+
+def test_roles_are_for_aws_services_and_have_no_policies_of_others(deployment: Deployment) -> None:
+    services = set()
+    for resource in deployment.all("aws_iam_role"):
+        for statement in json.loads(resource.values["assume_role_policy"])["Statement"]:
+            assert set(statement["Principal"]) == {"Service"}, resource.address
+            services |= set(listed(statement["Principal"]["Service"]))
+            # Lambda alone takes a role for nobody but the function that has it.
+            assert statement["Principal"]["Service"] == "lambda.amazonaws.com" or "Condition" in statement, (
+                resource.address
+            )
+    assert services <= {
+        "lambda.amazonaws.com", "events.amazonaws.com", "firehose.amazonaws.com", "vpc-flow-logs.amazonaws.com",
+        "monitoring.rds.amazonaws.com",
+    }  # fmt: skip
+    assert deployment.all("aws_iam_role_policy_attachment") == []
+    assert deployment.all("aws_lambda_function_url") == deployment.all("aws_lambda_permission") == []
+
+
+def statements(policy: str) -> tuple[list[Json], list[Json]]:
+    """Those that deny, and those that allow."""
+    found = json.loads(policy)["Statement"]
+    return [s for s in found if s["Effect"] == "Deny"], [s for s in found if s["Effect"] == "Allow"]
+
+
+POLICIES = {"aws_sqs_queue": "sqs", "aws_s3_bucket_policy": "s3", "aws_sns_topic": "sns"}
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_what_others_reach_is_closed_but_for_its_sources(kind: str, deployment: Deployment) -> None:
+    found = deployment.all(kind)
+    assert found
+    for resource in found:
+        denied, allowed = statements(resource.values["policy"])
+        plain = {"Bool": {"aws:SecureTransport": "false"}}
+        assert [s["Principal"] for s in denied if s["Condition"] == plain] == ["*"], resource.address
+        for statement in allowed:
+            assert set(statement["Principal"]) == {"Service"}, resource.address
+            sources = [keys.get("aws:SourceArn") for keys in statement["Condition"].values()]
+            assert any(sources), resource.address
+
+
+def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> None:
+    rules = {found.values["name"]: found.values["arn"] for found in deployment.all("aws_cloudwatch_event_rule")}
+    assert len(set(rules.values())) == len(rules), "permissions.tftest.hcl must give each rule an ARN of its own"
+    opened = 0
+    for queue in deployment.all("aws_sqs_queue"):
+        targets = deployment.all("aws_cloudwatch_event_target", queue.module)
+        mine = sorted(rules[target.values["rule"]] for target in targets)
+        _, allowed = statements(queue.values["policy"])
+        if queue.name == "failed":  # SQS itself moves messages there
+            assert allowed == []
+            continue
+        [statement] = allowed
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert sorted(listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])) == mine, queue.address
+        opened += 1
+    assert opened
+
+
+def test_every_bucket_is_closed_to_the_public(deployment: Deployment) -> None:
+    closed = {
+        found.module: all(
+            found.values[name]
+            for name in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
+        )
+        for found in deployment.all("aws_s3_bucket_public_access_block")
+    }
+    for bucket in deployment.all("aws_s3_bucket"):
+        assert closed[bucket.module], bucket.address
+        assert statements(deployment.one("aws_s3_bucket_policy", bucket.module)["policy"])[1] == []
+
+
+def nested(*path: str | int) -> Callable[[Json], Any]:
+    def value(values: Any) -> Any:
+        for step in path:
+            values = values[step]
+        return values
+
+    return value
+
+
+KEYS: dict[str, list[Callable[[Json], Any]]] = {
+    "aws_athena_workgroup": [
+        nested("configuration", 0, "result_configuration", 0, "encryption_configuration", 0, "kms_key_arn")
+    ],
+    "aws_cloudwatch_log_group": [nested("kms_key_id")],
+    "aws_dynamodb_table": [nested("server_side_encryption", 0, "kms_key_arn")],
+    "aws_kinesis_firehose_delivery_stream": [nested("server_side_encryption", 0, "key_arn")],
+    "aws_lambda_function": [nested("kms_key_arn")],
+    "aws_rds_cluster": [nested("kms_key_id"), nested("master_user_secret_kms_key_id")],
+    "aws_rds_cluster_instance": [nested("performance_insights_kms_key_id")],
+    "aws_s3_bucket_server_side_encryption_configuration": [
+        lambda values: values["rule"][0]["apply_server_side_encryption_by_default"][0]["kms_master_key_id"]
+    ],
+    "aws_sns_topic": [nested("kms_master_key_id")],
+    "aws_sqs_queue": [nested("kms_master_key_id")],
+}
+"""Where each kind of resource that stores something names its key."""
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_what_is_stored_is_encrypted_by_the_deployments_key(kind: str, deployment: Deployment) -> None:
+    found = deployment.all(kind)
+    assert found
+    for resource in found:
+        assert [key(resource.values) for key in KEYS[kind]] == [deployment.key] * len(KEYS[kind]), resource.address
+
+
+def test_the_keys_policy_reaches_everything_that_needs_it(deployment: Deployment) -> None:
+    """It goes by names, so that the key can be there before what it encrypts."""
+    [key] = deployment.all("aws_kms_key")
+    policy = {statement["Sid"]: statement for statement in json.loads(key.values["policy"])["Statement"]}
+
+    def patterns(sid: str, name: str) -> list[str]:
+        return listed(policy[sid]["Condition"]["ArnLike"][name])
+
+    def reached(arn: str, by: list[str]) -> bool:
+        return any(fnmatchcase(arn, pattern) for pattern in by)
+
+    for group in deployment.all("aws_cloudwatch_log_group"):
+        arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group.values['name']}"
+        assert reached(arn, patterns("LogGroups", "kms:EncryptionContext:aws:logs:arn")), group.address
+    for queue in deployment.all("aws_sqs_queue"):
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.values['name']}"
+        assert reached(arn, patterns("EventsToQueues", "kms:EncryptionContext:aws:sqs:arn")), queue.address
+    for alarm in deployment.all("aws_cloudwatch_metric_alarm"):
+        arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm.values['alarm_name']}"
+        assert reached(arn, patterns("AlarmsToTopic", "aws:SourceArn")), alarm.address
+
+
+def test_no_log_is_kept_for_ever(deployment: Deployment) -> None:
+    for group in deployment.all("aws_cloudwatch_log_group"):
+        assert group.values["retention_in_days"] > 0, group.address
+
+
+def test_no_function_is_given_a_secret(deployment: Deployment) -> None:
+    """Neither a password nor a client's secret: names, addresses and ARNs only."""
+    for function in deployment.functions().values():
+        assert not {"DATABASE_URL", "PGPASSWORD", "AUTH0_CLIENT_SECRET"} & set(function.environment), function.name
+
+
+# What docs/security.md says of it
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_documentation_has_each_functions_rights(name: str, deployment: Deployment) -> None:
+    [row] = [line for line in SECURITY.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    function = deployment.functions()[name]
+    common = {right.action for right in given_anyway(function, deployment.key)}
+    own = {right.action for right in function.rights if not right.action.startswith("kms:")} - common
+    assert set(re.findall(r"`([a-z-]+:[A-Za-z]+)`", row.split("|")[2])) == own
+
+
+def test_the_documentation_has_the_policy_for_a_key_of_ones_own(deployment: Deployment) -> None:
+    [key] = deployment.all("aws_kms_key")
+    iam, *services = json.loads(key.values["policy"])["Statement"]
+    assert iam["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    _, _, rest = SECURITY.read_text().partition("```json key-policy\n")
+    documented, _, _ = rest.partition("\n```\n")
+    for placeholder, value in {"REGION": REGION, "ACCOUNT": ACCOUNT, "NAME": PREFIX}.items():
+        documented = documented.replace(placeholder, value)
+    assert json.loads(documented) == services
