@@ -47,9 +47,10 @@ async def _serve() -> None:
 
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
-    # Longer than a client keeps an idle connection (Terraform's provider: 90 s). A request that comes as Hypercorn ends
-    # one may be done and yet get no answer, and is then made again.
-    config.keep_alive_timeout = 3600
+    # A connection for each request. On one that is used again, Hypercorn now and then does a request and gives no
+    # answer, if it comes at once after the last one's; the client makes it again, and is told that what it creates
+    # is there already.
+    config.keep_alive_max_requests = 0
     config.graceful_timeout = 0.5
     config.loglevel = "WARNING"
     await serve(app, config, shutdown_trigger=stop)
