@@ -6,6 +6,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine
 
 from pipeline.errors import BadSettings
@@ -35,26 +36,35 @@ def current(bind: Engine) -> str | None:
 
 
 def migrate(database: Database, revision: str = "head") -> dict[str, str | None]:
-    """Upgrade or downgrade to ``revision`` (``head``, ``base`` or an id); ``{"from": …, "to": …}``."""
+    """Upgrade or downgrade to ``revision`` (``head``, ``base`` or an id); ``{"from": …, "to": …}``.
+
+    A schema that is newer than this package's ``head`` is left as it is: an earlier version is deployed again, and its
+    code can live with what migrations add.
+    """
     bind = engine(database)
     config = Config(toml_file=_ROOT / "pyproject.toml", attributes={"engine": bind})
+    scripts = ScriptDirectory.from_config(config)
     before = current(bind)
-    if revision == "base" or _is_behind(config, before, revision):
+    if revision == "head" and _is_newer(scripts, before):
+        return {"from": before, "to": before}
+    if revision == "base" or _is_behind(scripts, before, revision):
         command.downgrade(config, revision)
     else:
         command.upgrade(config, revision)
     return {"from": before, "to": current(bind)}
 
 
-def _is_behind(config: Config, before: str | None, revision: str) -> bool:
-    """Whether ``revision`` is an ancestor of ``before``."""
-    from alembic.script import ScriptDirectory
+def _is_newer(scripts: ScriptDirectory, before: str | None) -> bool:
+    """Whether the schema is at a revision that this package does not have."""
+    return before is not None and before not in {entry.revision for entry in scripts.walk_revisions()}
 
+
+def _is_behind(scripts: ScriptDirectory, before: str | None, revision: str) -> bool:
+    """Whether ``revision`` is an ancestor of ``before``."""
     if before is None or revision == "head":
         return False
-    script = ScriptDirectory.from_config(config)
-    target = script.get_revision(revision)
-    ancestors = {entry.revision for entry in script.iterate_revisions(before, "base")} - {before}
+    target = scripts.get_revision(revision)
+    ancestors = {entry.revision for entry in scripts.iterate_revisions(before, "base")} - {before}
     return target is not None and target.revision in ancestors
 
 
