@@ -6,10 +6,14 @@ Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the comm
 
 import sys
 
+from rich.markup import escape
+
 from pipeline.cli.app import app, errors
+from pipeline.deploy import DeployError
 from pipeline.errors import SyncError
 from pipeline.local import StackError
 from pipeline.packaging import PackagingError
+from pipeline.terraform import TerraformError
 
 __all__ = ["app", "main"]
 
@@ -18,6 +22,6 @@ def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
     try:
         app()
-    except (SyncError, StackError, PackagingError) as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False)
+    except (SyncError, StackError, PackagingError, TerraformError, DeployError) as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -33,7 +33,7 @@ def sql(
     if os.environ.get("DATABASE_URL") or os.environ.get("PGHOST"):
         answer = _from_server(query)
     elif os.environ.get("CLUSTER_ARN"):
-        answer = _through_data_api(query)
+        answer = through_data_api(query)
     else:
         raise BadSettings(
             "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
@@ -69,7 +69,8 @@ def _from_server(query: str) -> Answer:
     return Answer(columns, [tuple(rf"\x{v.hex()}" if isinstance(v, bytes) else v for v in row) for row in rows])
 
 
-def _through_data_api(query: str) -> Answer:
+def through_data_api(query: str) -> Answer:
+    """Run one statement as a reader on the cluster of CLUSTER_ARN. Raises a ``pipeline.data_api.DataApiError``."""
     import boto3
     from botocore.config import Config
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.deploy import deployed
 from pipeline.cli.progress import Steps
+from pipeline.deploy import shell
 from pipeline.local import stack
 from pipeline.local.logs import log_events
 
@@ -43,12 +45,24 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def env(as_json: AsJson = False) -> None:
-    """Print the variables that point this command, the AWS CLI and psql at the embedded stack."""
-    variables = stack.environment(stack.current())
+def env(
+    environment: Annotated[
+        str | None, typer.Option("--env", help="A deployment in AWS; without it, the embedded stack.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the variables that point this command, the AWS CLI and psql at the embedded stack, or at a deployment."""
+    hidden: tuple[str, ...] = ()
+    if environment is None:
+        variables = stack.environment(stack.current())
+    else:
+        outputs = deployed(environment)
+        variables, hidden = shell.variables(outputs), shell.hidden(outputs)
     if as_json:
         print_json(variables)
         return
+    for name in hidden:
+        typer.echo(f"unset {name}")
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 

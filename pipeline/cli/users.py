@@ -1,5 +1,6 @@
 """One user, as both stores have it."""
 
+import os
 from typing import Annotated, Any
 
 import boto3
@@ -9,6 +10,7 @@ from rich.json import JSON
 
 from pipeline import settings
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.sql import through_data_api
 from pipeline.sinks.dynamodb import plain
 
 
@@ -18,7 +20,8 @@ def user(
 ) -> None:
     """Show a user as Postgres and DynamoDB have it.
 
-    Reads DATABASE_URL or PG…, and USERS_TABLE. Exit code 3 if the stores differ in which version they have.
+    Reads USERS_TABLE; and DATABASE_URL or PG…, or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for the RDS Data
+    API. Exit code 3 if the stores differ in which version they have.
     """
     found = {"postgres": _from_postgres(user_id), "dynamodb": _from_dynamodb(user_id)}
     if as_json:
@@ -33,6 +36,14 @@ def user(
 
 
 def _from_postgres(user_id: str) -> dict[str, Any] | None:
+    if not (os.environ.get("DATABASE_URL") or os.environ.get("PGHOST")) and os.environ.get("CLUSTER_ARN"):
+        # In hexadecimal, whatever is in it: the statement is one text, in which the Data API looks for parameters.
+        encoded = user_id.encode("utf-8", "surrogateescape").hex()
+        answer = through_data_api(
+            f"SELECT * FROM auth0.users WHERE user_id = convert_from(decode('{encoded}', 'hex'), 'UTF8')"  # noqa: S608
+        )
+        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+
     from pipeline.sinks.postgres import connect
 
     database = settings.Database.from_env()

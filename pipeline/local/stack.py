@@ -26,9 +26,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import packaging
+from pipeline.deploy.shell import names
 from pipeline.local import StackError, postgres
 from pipeline.local.emulator import process as emulator
-from pipeline.local.terraform import CONFIGURATION, Terraform, aws_environment, end_leftovers
+from pipeline.local.terraform import Terraform, aws_environment, end_leftovers
+from pipeline.terraform import CONFIGURATION, TerraformError
 
 DIRECTORY: Final = packaging.ROOT / ".local"
 PACKAGES: Final = packaging.ROOT / "build" / "packages" / "host"
@@ -175,23 +177,11 @@ def current(directory: Path = DIRECTORY) -> Stack:
 
 def environment(stack: Stack) -> dict[str, str]:
     """Return the variables with which the `auth0-sync` command, AWS tools and psql use the stack."""
-    outputs = stack.outputs
-    names = {
-        "USERS_TABLE": outputs["users_table"],
-        "LOG_STREAM_SOURCE": stack.log_stream_source,
-        "EVENT_BUS": outputs["bus_names"]["log-stream"],
-        "ARCHIVE_BUCKET": outputs["archive_bucket"],
-        "ARCHIVE_PREFIX": outputs["archive_prefix"],
-        "ATHENA_WORKGROUP": outputs["athena_workgroup"],
-        "ATHENA_DATABASE": outputs["glue_database"],
-    }
-    for sink in ("postgres", "dynamodb"):
-        names[f"{sink.upper()}_QUEUE_URL"] = outputs["queue_urls"][sink]
-        names[f"{sink.upper()}_DLQ_URL"] = outputs["dlq_urls"][sink]
     # A proxy that is set for the outside world must not be asked for this machine.
     bypass = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     local = {"NO_PROXY": ",".join(dict.fromkeys([*bypass, "127.0.0.1", "localhost"]))}
-    return aws_environment(stack.endpoint, stack.region) | {"DATABASE_URL": stack.database_url} | local | names
+    ours = {"DATABASE_URL": stack.database_url, "LOG_STREAM_SOURCE": stack.log_stream_source}
+    return aws_environment(stack.endpoint, stack.region) | ours | local | names(stack.outputs)
 
 
 # --- the steps ----------------------------------------------------------------------------------------------------
@@ -267,7 +257,7 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
         )
         try:
             terraform.apply(lambda done, total, _what: step.update(f"{done} of {total} resources"))
-        except StackError:
+        except TerraformError:
             # Terraform ended by itself, so its state tells what there is, and a next run goes on from there.
             _save(replace(saved, applied=""), directory)
             raise

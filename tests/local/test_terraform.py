@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import terraform as shared
 from pipeline.local import terraform
-from pipeline.local.terraform import Terraform, TerraformError, find_mirror, machine
+from pipeline.local.terraform import Terraform
+from pipeline.terraform import TerraformError, find_mirror, machine
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ class TestInit:
     ) -> None:
         script = 'case "$*" in *plugin-dir*) exit 1;; esac'
         program = fake_terraform(tmp_path / "bin", monkeypatch, script)
-        monkeypatch.setattr(terraform, "find_mirror", lambda: tmp_path)
+        monkeypatch.setattr(shared, "find_mirror", lambda: tmp_path)
         Terraform(tmp_path / "tf").init()
         assert "plugin-dir" not in (program / "calls").read_text().splitlines()[-1]
 

@@ -19,12 +19,17 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "telemetry": {"errors", "batch"},
     "sinks": {"errors", "settings", "changes"},
-    "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0"},
+    "roles": set(),
+    "data_api": {"errors", "settings"},
+    "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0", "roles", "data_api"},
     "archive": SHARED | {"events"},
     "auth0": SHARED | {"events", "changes", "batch"},
     "traffic": set(),
+    "terraform": set(),
+    "deploy": {"errors", "settings", "changes", "roles", "data_api", "archive", "packaging", "terraform"},
 }
-"""The rooms that run in the cloud, or must not depend on what does. The command and the local stack may use all."""
+"""The rooms that run in the cloud, or must not depend on what does; a deployment does not depend on the local stack.
+The command and the local stack may use all."""
 
 PURE = ("errors", "events", "changes", "batch")
 WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
@@ -89,6 +94,12 @@ def test_the_dynamodb_function_loads_nothing_that_it_does_not_use():
     env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
     code = "import pipeline.functions.sync; pipeline.functions.sync.sink()"
     assert loaded(code, "boto3", *heavy, **env) == {"boto3"}
+
+
+def test_the_roles_function_loads_nothing_that_it_does_not_use():
+    heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks"}
+    env = {"AWS_LAMBDA_FUNCTION_NAME": "roles", "AWS_DEFAULT_REGION": "us-east-1"}
+    assert loaded("import pipeline.functions.roles", "boto3", *heavy, **env) == {"boto3"}
 
 
 def test_in_lambda_the_store_is_loaded_while_the_function_starts():

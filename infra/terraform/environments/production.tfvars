@@ -1,0 +1,51 @@
+# For production: both streams of Auth0, a cluster with a reader that takes over, one key of your own, alarms to a person.
+# Copy it, and give what says CHANGE-ME. What is not here has a default, which variables.tf explains.
+
+environment = "prod" # part of every name: 1 to 10 lower-case letters and digits
+region      = "eu-central-1"
+
+# The region that was chosen when the streams were made in Auth0, if it is another one: events are forwarded from there.
+# source_region = "eu-west-1"
+
+# Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there. No filter, or
+# the archive has gaps; no PII masking, or the sync ignores what it masks.
+log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+
+# Auth0: Event Streams > yours > its event source. With user.created, user.updated and user.deleted it carries every change
+# of a user, whoever made it. Leave the line out if there is none.
+event_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.events"
+
+# Without an Event Stream: fetch the users that logs name without carrying them.
+# refresh = {
+#   auth0_domain = "acme.eu.auth0.com"
+#   secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-sync-AbCdEf"
+# }
+
+# Postgres. One ACU is about 2 GiB of memory; what runs is billed by the second between these two.
+aurora = {
+  min_capacity          = 0.5
+  max_capacity          = 8
+  readers               = 1 # in another availability zone; as large as the writer, and as dear
+  backup_retention_days = 14
+}
+
+# A VPC of its own, without a way to the internet, is made. To use one of yours:
+# network = {
+#   vpc_id     = "vpc-0123456789abcdef0"
+#   subnet_ids = ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]
+# }
+
+alarms = {
+  emails = ["CHANGE-ME@example.com"] # each gets a mail, and must confirm; or topic_arn, of a topic of yours
+}
+
+# Every version of each user's metadata, with who changed it: a row per change.
+history = true
+
+# Older logs cost a sixth, and can be asked as before.
+archive_glacier_ir_after_days = 90
+# archive_expire_after_days   = 2555
+
+tags = {
+  Owner = "CHANGE-ME"
+}

@@ -1,0 +1,340 @@
+"""A deployment in an AWS account: plan, deploy, migrate, smoke, outputs, destroy."""
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline import packaging, terraform
+from pipeline.cli import plans
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
+from pipeline.cli.progress import Steps
+from pipeline.deploy import DeployError, migration, planning, preflight, smoke, teardown
+from pipeline.deploy import cost as costs
+from pipeline.deploy.applying import apply
+from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.failures import explain
+from pipeline.terraform import TerraformError
+
+Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", envvar="AUTO_APPROVE", help="Do not ask; for CI. AUTO_APPROVE=1 does the same.")
+]
+
+_MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yellow]–[/]"}  # noqa: RUF001 - a dash
+
+
+@app.command()
+def plan(env: Env, as_json: AsJson = False) -> None:
+    """Show what `deploy` would change in the AWS account, and change nothing."""
+    deployment = _find(env)
+    with deployment.lock(), Steps(errors if as_json else console) as steps:
+        identity, planned, _ = _plan(deployment, steps)
+    deployment.plan_file.unlink(missing_ok=True)
+    if as_json:
+        print_json(asdict(planned) | {"account": identity.account, "region": identity.region})
+        return
+    plans.show(deployment, identity, planned)
+
+
+@app.command()
+def deploy(
+    env: Env,
+    yes: Yes = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="With --yes: apply a plan that loses data, too.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(help="How long the smoke test waits for a store.")] = smoke.SECONDS,
+) -> None:
+    """Deploy to the AWS account that the environment's credentials are of, migrate, and try it out.
+
+    Exit code 3 if it is deployed, and the smoke test finds that something is not as it should be.
+    """
+    deployment = _find(env)
+    with deployment.lock():
+        with Steps(console) as steps:
+            identity, planned, before = _plan(deployment, steps)
+        if planned.empty:
+            console.print("Nothing to change: what is deployed is what the configuration says.")
+            deployment.plan_file.unlink(missing_ok=True)
+        else:
+            plans.show(deployment, identity, planned)
+            plans.confirm_plan(deployment, planned, yes=yes, allow_data_loss=allow_data_loss)
+            with _explained(env, before), Steps(console) as steps:
+                apply(deployment, planned, steps)
+        outputs = deployment.deployed()
+    _show_schema(before, outputs)
+    good = _smoke(outputs, seconds)
+    _show_next(deployment, outputs)
+    if not good:
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+
+
+@app.command()
+def migrate(
+    env: Env,
+    revision: Annotated[str, typer.Option(help="head, base, or the id of a revision.")] = "head",
+) -> None:
+    """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function."""
+    outputs = deployed(env)
+    with Steps(console) as steps, steps.step("Migration") as step:
+        client = migration.client(outputs["region"])
+        done = migration.migrate(client, outputs["function_names"]["migrate"], revision)
+        step.update(f"{done.after}, unchanged" if done.before == done.after else f"{done.before} → {done.after}")
+
+
+@app.command(name="smoke")
+def smoke_test(
+    env: Env,
+    seconds: Annotated[float, typer.Option(help="How long to wait for a store.")] = smoke.SECONDS,
+    as_json: AsJson = False,
+) -> None:
+    """Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be."""
+    if not _smoke(deployed(env), seconds, as_json=as_json):
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+
+
+@app.command()
+def outputs(env: Env) -> None:
+    """Print what Terraform says of a deployment, as JSON: names, addresses, ARNs."""
+    print_json(deployed(env))
+
+
+@app.command()
+def destroy(
+    env: Env,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Delete the data too: the users table, the cluster, the archive.")
+    ] = False,
+    snapshot: Annotated[bool, typer.Option(help="With --with-data: leave a last snapshot of the cluster.")] = True,
+    yes: Yes = False,
+) -> None:
+    """Remove a deployment from the AWS account. What holds data stays, unless --with-data."""
+    deployment = _find(env)
+    with deployment.lock():
+        with Steps(console) as steps:
+            identity, settings, before = _ready(deployment, steps)
+            _package(deployment, settings, steps)  # Terraform reads them, even though nothing of them is deployed
+            with _explained(env, before), steps.step("Plan") as step:
+                snapshot = snapshot and with_data and teardown.has_cluster(deployment)
+                planned = (
+                    teardown.plan_with_data(deployment, keep_key=snapshot)
+                    if with_data
+                    else teardown.plan_without_data(deployment)
+                )
+                step.update(plans.counted(planned) or "no changes")
+        kept = {} if with_data else teardown.holders(deployment.resources())
+        if planned.empty:
+            console.print(f"Nothing of {env} is left to remove{', but its data' if kept else ''}.")
+        else:
+            plans.show(deployment, identity, planned)
+            for address, what in kept.items():
+                console.print(f"  [green]stays[/] {escape(address)}: {what}", highlight=False)
+            if snapshot:
+                console.print("Before that a snapshot of the database is taken, which stays.")
+            if any(change.kind == "aws_sqs_queue" for change in planned.changes):
+                console.print("The queues go with the messages that wait in them, dead-letter queues included.\n")
+            plans.confirm(f"Type the environment's name ({env}) to destroy this", env, yes=yes, what="destroy")
+            with Steps(console) as steps:
+                left = _destroy(deployment, planned, before, steps, with_data=with_data, snapshot=snapshot)
+            if left:
+                _show_snapshot(deployment, left)
+    if kept:
+        console.print(
+            "\nThe data is kept, with what it takes to read it, and costs what it cost. "
+            f"`make deploy ENV={env}` brings the pipeline back to it.\n"
+            f"To delete the data as well: auth0-sync destroy --env {env} --with-data",
+            highlight=False,
+        )
+
+
+@app.command(name="cost")
+def estimate(
+    users: Annotated[int, typer.Option(help="Users of the tenant.", min=1)] = costs.SMALL.users,
+    logs_a_day: Annotated[int, typer.Option(help="Tenant logs a day.", min=0)] = costs.SMALL.logs_a_day,
+    readers: Annotated[int, typer.Option(help="aurora.readers", min=0)] = 0,
+    event_stream: Annotated[bool, typer.Option(help="With an Event Stream beside the Log Stream.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate what a deployment costs a month, at list prices of us-east-1; docs/cost.md has the assumptions."""
+    tenant = costs.Tenant(users, logs_a_day, readers=readers, event_stream=event_stream)
+    if as_json:
+        print_json({"dollars_a_month": costs.total(tenant), "lines": [asdict(line) for line in costs.bill(tenant)]})
+        return
+    table = Table(box=None, header_style="bold", show_footer=True)
+    table.add_column("service", "together")
+    table.add_column("$ a month", f"{costs.total(tenant):,.2f}", justify="right")
+    table.add_column("for")
+    for line in costs.bill(tenant):
+        table.add_row(line.service, f"{line.dollars:,.2f}", line.what)
+    console.print(table)
+
+
+# --- the steps ----------------------------------------------------------------------------------------------------
+
+
+def _find(env: str) -> Deployment:
+    # Whoever ends this program, a CI job that is cancelled for one, must let Terraform write its state.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+
+    def interrupted() -> None:
+        errors.print(
+            "\nInterrupted. Terraform finishes what is in flight and writes its state, which can take minutes; another "
+            "Ctrl-C abandons that, and what was being made must then be cleared up by hand."
+        )
+
+    return Deployment.find(env, interrupted=interrupted)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def deployed(env: str) -> dict[str, Any]:
+    """Return the outputs of a deployment. Raises DeployError when there is none."""
+    deployment = _find(env)
+    with deployment.lock():
+        deployment.prepare()
+        return deployment.deployed()
+
+
+def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, dict[str, Any], dict[str, Any]]:
+    """Who the caller is, the variables, and the outputs of the last apply."""
+    with _explained(deployment.name, {}), steps.step("Terraform") as step:
+        step.update(terraform.version())
+        deployment.prepare()
+        settings = deployment.settings()
+    with steps.step("AWS account") as step:
+        identity = preflight.identify(settings)
+        step.update(f"{identity.account}, {identity.region}, as {identity.arn}")
+        before = deployment.outputs()
+        preflight.check_account(deployment.name, before, identity)
+    return identity, settings, before
+
+
+def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, planning.Plan, dict[str, Any]]:
+    identity, settings, before = _ready(deployment, steps)
+    with steps.step("Auth0 event sources"):
+        preflight.check_sources(settings, identity, deployment.resources())
+    _package(deployment, settings, steps)
+    with _explained(deployment.name, before), steps.step("Plan") as step:
+        planned = planning.make(deployment)
+        step.update(plans.counted(planned) or "no changes")
+    return identity, planned, before
+
+
+def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) -> None:
+    with steps.step("Function packages") as step:
+        if settings["package_dir"]:
+            step.update(f"as they are in {settings['package_dir']}")
+            return
+        names = list(packaging.FUNCTIONS)
+        with ThreadPoolExecutor(len(names)) as pool:
+            architecture = settings["lambda_architecture"]
+            builds = [pool.submit(packaging.build, name, "lambda", deployment.packages, architecture) for name in names]
+            megabytes = [packaging.sizes(build.result())[0] / 1e6 for build in builds]
+        step.update(", ".join(f"{name} {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)))
+
+
+@contextmanager
+def _explained(env: str, before: Mapping[str, Any]) -> Iterator[None]:
+    """Say of what Terraform says what it means for the deployment."""
+    try:
+        yield
+    except TerraformError as error:
+        raise DeployError(explain(env, error, before)) from error
+
+
+def _destroy(
+    deployment: Deployment,
+    planned: planning.Plan,
+    before: dict[str, Any],
+    steps: Steps,
+    *,
+    with_data: bool,
+    snapshot: bool,
+) -> str | None:
+    """Remove what was planned; returns the name of the last snapshot, if one was taken."""
+    left = None
+    with _explained(deployment.name, before):
+        if with_data:
+            left = teardown.snapshot(before, steps) if snapshot else None
+            teardown.unprotect(deployment, steps)
+            planned = teardown.plan_with_data(deployment, keep_key=snapshot)
+        apply(deployment, planned, steps)
+    return left
+
+
+# --- what is shown, and asked -------------------------------------------------------------------------------------
+
+
+def _smoke(outputs: Mapping[str, Any], seconds: float, *, as_json: bool = False) -> bool:
+    """Run the smoke test and show it; whether all is as it should be."""
+    console.print("" if as_json else "\n[bold]Smoke test[/]", end="" if as_json else "\n")
+    with Steps(errors if as_json else console) as steps:
+        checks = smoke.run(smoke.Deployed.of(outputs), steps, seconds)
+    good = all(check.verdict != "bad" for check in checks)
+    if as_json:
+        print_json({"ok": good, "checks": [asdict(check) for check in checks], "not_seen": smoke.BLIND})
+        return good
+    console.print()
+    for check in checks:
+        detail = f"  [dim]{escape(check.detail)}[/]" if check.detail else ""
+        console.print(f"{_MARKS[check.verdict]} {escape(check.title)}{detail}", highlight=False, soft_wrap=True)
+    console.print(f"{_MARKS['unknown']} {smoke.BLIND}", highlight=False)
+    return good
+
+
+def _show_snapshot(deployment: Deployment, snapshot: str) -> None:
+    """Say what a destroy has left of the database; the key stays with the snapshot if it is one of the deployment's."""
+    key = bool(deployment.resources())
+    left = f"{snapshot}, and the key that it is encrypted with" if key else snapshot
+    lines = [
+        f"A last snapshot of the database is left: {left}.",
+        f"To delete {'them' if key else 'it'}:",
+        f"  aws rds delete-db-cluster-snapshot --db-cluster-snapshot-identifier {snapshot}",
+    ]
+    if key:
+        lines.append(f"  auth0-sync destroy --env {deployment.name} --with-data")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _show_schema(before: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    old, new = before.get("schema_revision"), outputs.get("schema_revision")
+    if new and new != old:
+        console.print(f"Schema of Postgres: {f'{old} → ' if old else ''}{new}", highlight=False)
+
+
+def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
+    region = outputs["region"]
+    lines = ["", "[bold]Next[/]"]
+    if dashboard := outputs.get("dashboard_name"):
+        url = (
+            f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{dashboard}"
+        )
+        lines.append(f"  Dashboard:  {url}")
+    if topic := outputs.get("alarm_topic_arn"):
+        lines.append(f"  Alarms go to {topic}; addresses that get them by e-mail must confirm first.")
+    lines += [
+        f'  eval "$({_command()} env --env {deployment.name})"   point this shell at it, then:',
+        f"  {_command()} user 'USER ID'          a user that you have just changed in Auth0, in both stores",
+        f"  {_command()} ask activity user_id='USER ID'",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _command() -> str:
+    """The command as it was called."""
+    return Path(sys.argv[0]).name if "/" not in sys.argv[0] else f".venv/bin/{Path(sys.argv[0]).name}"

@@ -1,0 +1,82 @@
+"""Plans as they are shown and confirmed."""
+
+import sys
+from typing import Final
+
+import typer
+from rich.markup import escape
+
+from pipeline.cli.app import console
+from pipeline.deploy import DeployError
+from pipeline.deploy.applying import stage_of
+from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.planning import Plan
+from pipeline.deploy.preflight import Identity
+
+SHOWN: Final = 20
+"""Changed resources that are listed; what is replaced or destroyed is always listed."""
+
+_VERBS: Final = {"create": "to create", "update": "to change", "replace": "to replace", "delete": "to destroy"}
+_SIGNS: Final = {"update": "[yellow]~[/]", "replace": "[red]±[/]", "delete": "[red]-[/]"}
+
+
+def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
+    """Show what is planned, and what would be lost."""
+    console.print()
+    console.print(
+        f"[bold]{deployment.name}[/], account {identity.account}, region {identity.region}: "
+        f"{counted(planned) or 'no changes'}",
+        highlight=False,
+    )
+    created: dict[str, int] = {}
+    updates = 0
+    for change in planned.changes:
+        if change.action == "create":
+            stage = stage_of(change.address)
+            created[stage] = created.get(stage, 0) + 1
+        elif change.action != "update" or (updates := updates + 1) <= SHOWN:
+            why = f" ({change.reason.replace('_', ' ')})" if change.reason else ""
+            console.print(f"  {_SIGNS[change.action]} {escape(change.address)}{why}", highlight=False)
+    if updates > SHOWN:
+        console.print(f"  [yellow]~[/] and {updates - SHOWN} more", highlight=False)
+    if created:
+        parts = ", ".join(f"{stage} {count}" for stage, count in created.items())
+        console.print(f"  [green]+[/] {parts}", highlight=False)
+    if planned.warnings:
+        console.print(f"[yellow]{escape(planned.warnings)}[/]", highlight=False)
+    for change in planned.losses:
+        console.print(f"[bold red]Lost for good:[/] {change.loses} ({escape(change.address)})", highlight=False)
+    console.print()
+
+
+def counted(planned: Plan) -> str:
+    """The plan in a few words; nothing where it is empty."""
+    counts = planned.counts
+    said = [f"{counts[action]} {verb}" for action, verb in _VERBS.items() if counts[action]]
+    return ", ".join(said) or ("outputs only" if planned.outputs_change else "")
+
+
+def confirm_plan(deployment: Deployment, planned: Plan, *, yes: bool, allow_data_loss: bool) -> None:
+    """Go on if the plan is to be applied. Raises DeployError otherwise."""
+    if not planned.losses:
+        confirm("Apply this? Only yes is a yes", "yes", yes=yes, what="apply")
+        return
+    if yes and not allow_data_loss:
+        raise DeployError("The plan loses data for good, which --yes alone does not allow; --allow-data-loss does.")
+    name = deployment.name
+    confirm(f"This loses data. Type the environment's name ({name}) to apply it", name, yes=yes, what="apply")
+
+
+def confirm(question: str, answer: str, *, yes: bool, what: str) -> None:
+    """Go on if the answer is given, or need not be. Raises DeployError otherwise."""
+    if yes:
+        return
+    if not has_terminal():
+        raise DeployError(f"There is no terminal to ask at. To {what} without being asked: --yes, or AUTO_APPROVE=1.")
+    if typer.prompt(question, default="", show_default=False).strip() != answer:
+        raise DeployError(f"Not confirmed, so nothing was changed (to {what}, answer: {answer}).")
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()

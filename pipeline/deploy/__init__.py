@@ -1,0 +1,9 @@
+"""A deployment in an AWS account: Terraform run on it, migrated, tried out, taken down.
+
+The account and the credentials are the caller's: whatever the AWS SDKs find in the environment counts, a profile,
+single sign-on or an endpoint of an emulator.
+"""
+
+
+class DeployError(Exception):
+    """A deployment could not be made, used or removed; the message says why and what to do."""

@@ -1,0 +1,187 @@
+"""What a deployment costs a month: list prices of us-east-1, and how much of each thing a tenant of some size takes.
+
+docs/cost.md has the tables that this makes, the assumptions and where the prices are from; a test holds them together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+HOURS: Final = 730.0
+DAYS: Final = 30.4
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# Dollars. Events, requests and units by the million.
+EVENTS: Final = 1.00  # EventBridge, from partners
+FIREHOSE_GB: Final = 0.029
+S3_GB, S3_GLACIER_IR_GB, S3_PUTS = 0.023, 0.004, 5.00
+SQS: Final = 0.40
+LAMBDA_REQUESTS, LAMBDA_GB_SECOND = 0.20, 0.0000133334  # arm64
+DYNAMODB_WRITES, DYNAMODB_GB, DYNAMODB_BACKUP_GB = 0.625, 0.25, 0.20
+ACU_HOUR, AURORA_GB, AURORA_IO, AURORA_BACKUP_GB = 0.12, 0.10, 0.20, 0.021
+ALARM, METRIC, DASHBOARD, LOG_GB = 0.10, 0.30, 3.00, 0.50
+KEY, KEY_REQUESTS, SECRET = 1.00, 3.00, 0.40
+
+SYNC_METRICS: Final = 20
+"""Metrics that the functions of both sinks make, ten each (docs/metrics.md)."""
+LOGGED_BYTES: Final = 1700
+"""What an invocation of the sync writes into its log: the batch, its metrics, and three lines of Lambda's."""
+WINDOW, POLLERS = 5, 5
+"""Seconds that a batch is filled for, and the pollers that Lambda begins with, each of which fills one."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant, and what is chosen for it. Bytes are before compression; `months` is the age of the archive."""
+
+    users: int
+    logs_a_day: int
+    changes: float = 0.05
+    """The part of the logs that carries a change of a user."""
+    log_bytes: int = 2560
+    compression: float = 8
+    user_bytes: int = 2560
+    row_bytes: int = 3277
+    """In Postgres, with indices and the room that updates take."""
+    months: int = 12
+    readers: int = 0
+    alarms: int = 45
+    customer_key: bool = True
+    event_stream: bool = False
+    glacier_after_months: int | None = None
+    filtered: float = 0.0
+    """The part of the logs that the stream's filter in Auth0 keeps back; none of them is a change."""
+    acus: float | None = None
+    """None: enough memory for a fifth of the table, in steps of half an ACU."""
+
+    @property
+    def events(self) -> float:
+        """Logs a month that reach AWS."""
+        return self.logs_a_day * DAYS * (1 - self.filtered)
+
+    @property
+    def log_changes(self) -> float:
+        """Those of them that are changes of users."""
+        return self.logs_a_day * DAYS * self.changes
+
+    @property
+    def user_events(self) -> float:
+        """Messages a month, to each sink: with an Event Stream a change comes twice."""
+        return self.log_changes * (2 if self.event_stream else 1)
+
+    @property
+    def batch(self) -> float:
+        """Messages that a function gets at a time."""
+        return max(1.0, min(100.0, self.user_events / (DAYS * 86400) * WINDOW / POLLERS))
+
+    @property
+    def capacity(self) -> float:
+        """Average ACUs of the writer, 2 GiB each."""
+        if self.acus is not None:
+            return self.acus
+        return max(0.5, round(self.users * self.row_bytes * 0.2 / (2 * GIB) * 2) / 2)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the bill: dollars a month, and what they are for."""
+
+    service: str
+    dollars: float
+    what: str
+
+
+def bill(tenant: Tenant) -> list[Line]:
+    """Return what the deployment costs, by service."""
+    return list(_bill(tenant))
+
+
+def total(tenant: Tenant) -> float:
+    """Return the sum of the bill, in dollars a month."""
+    return sum(line.dollars for line in bill(tenant))
+
+
+def _bill(tenant: Tenant) -> Iterator[Line]:
+    million = 1_000_000
+    events = tenant.events + (tenant.log_changes if tenant.event_stream else 0)
+    yield Line("EventBridge", events / million * EVENTS, "each event of Auth0's, of up to 64 KB")
+
+    # Each record counts as 5 KB at least.
+    billed = max(tenant.log_bytes, 5 * KIB)
+    yield Line("Firehose", events * billed / GIB * FIREHOSE_GB, "each event, as 5 KB")
+
+    month = events * tenant.log_bytes / tenant.compression / GIB
+    cold = max(0, tenant.months - tenant.glacier_after_months) if tenant.glacier_after_months is not None else 0
+    kept = month * ((tenant.months - cold) * S3_GB + cold * S3_GLACIER_IR_GB)
+    objects = max(DAYS * 288, events * tenant.log_bytes / (64 * MIB))
+    yield Line("S3", kept + objects / million * S3_PUTS, f"{month * tenant.months:,.0f} GiB of archive, and writing it")
+
+    # To each sink a message is sent, received and deleted, the latter two in tens at best; five pollers ask every 20
+    # seconds whether there is anything, which the first million requests of an account, free, pay for in part.
+    messages = 2 * tenant.user_events
+    requests = messages * (1 + 2 / min(10, tenant.batch)) + 2 * POLLERS * HOURS * 3600 / 20
+    yield Line("SQS", max(0.0, requests - million) / million * SQS, "a queue for each store, 1 million requests free")
+
+    invocations = messages / tenant.batch
+    seconds = invocations * (0.05 + 0.001 * tenant.batch)
+    requests_cost = invocations / million * LAMBDA_REQUESTS
+    yield Line("Lambda", requests_cost + seconds * LAMBDA_GB_SECOND, "1 GB of memory, on arm64")
+
+    # An item of up to 3 KB is 3 write units, and a write that finds a newer item costs the same.
+    size = tenant.users * tenant.user_bytes / GIB
+    units = tenant.user_events * -(-tenant.user_bytes // KIB)
+    yield Line("DynamoDB, writes", units / million * DYNAMODB_WRITES, "3 units for a change")
+    yield Line("DynamoDB, storage", size * (DYNAMODB_GB + DYNAMODB_BACKUP_GB), f"{size:,.1f} GiB, and its backup")
+
+    instances = 1 + tenant.readers  # a reader that can take over is as large as the writer
+    acus = tenant.capacity * instances
+    yield Line("Aurora, capacity", acus * HOURS * ACU_HOUR, f"{acus:g} ACUs on average")
+    rows = tenant.users * tenant.row_bytes / GIB
+    stored = rows * (AURORA_GB + AURORA_BACKUP_GB) + tenant.user_events * 3.5 / million * AURORA_IO
+    yield Line("Aurora, storage", stored, f"{rows:,.1f} GiB, its backup, 3.5 I/O for a change")
+
+    logs = invocations * LOGGED_BYTES / GIB * LOG_GB
+    watched = tenant.alarms * ALARM + SYNC_METRICS * METRIC + DASHBOARD
+    yield Line("CloudWatch", watched + logs, f"{tenant.alarms} alarms, {SYNC_METRICS} metrics, a dashboard, logs")
+
+    # Each of those who use the key asks for a data key every five minutes: sender and receiver of two queues and the
+    # archive's, Firehose, DynamoDB. Each object of the archive, and functions that start, come on top.
+    uses = HOURS * 12 * 8 + objects
+    key = KEY + uses / million * KEY_REQUESTS if tenant.customer_key else 0.0
+    yield Line("KMS and Secrets Manager", key + SECRET, "one key, the database's secret")
+
+
+SMALL: Final = Tenant(users=10_000, logs_a_day=100_000)
+LARGE: Final = Tenant(users=10_000_000, logs_a_day=50_000_000)
+
+
+def levers() -> list[tuple[str, float, float | None]]:
+    """Return what each choice adds to the bills of SMALL and LARGE, in dollars a month; None where it is none."""
+    choices: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("a reader that takes over: `aurora.readers = 1`", {"readers": 1}),
+        ("the Event Stream beside the Log Stream", {"event_stream": True}),
+        ("keys of AWS: `encryption.customer_managed = false`", {"customer_key": False}),
+        ("no alarms: `alarms.enabled = false`", {"alarms": 0}),
+        ("older logs in Glacier: `archive_glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
+        ("half of the logs filtered out in Auth0, changes kept", {"filtered": 0.5}),
+    )
+    # A large tenant is never idle.
+    pause = ("Aurora paused 16 hours a day: `aurora.min_capacity = 0`", _added(SMALL, acus=SMALL.capacity / 3), None)
+    return [*((what, _added(SMALL, **choice), _added(LARGE, **choice)) for what, choice in choices), pause]
+
+
+def markdown() -> str:
+    """Return the tables of docs/cost.md."""
+    lines = ["| $ a month | 10 thousand users | 10 million users | for |", "|---|--:|--:|---|"]
+    for small, large in zip(bill(SMALL), bill(LARGE), strict=True):
+        what = small.what if small.what == large.what else f"{small.what}; {large.what}"
+        lines.append(f"| {small.service} | {small.dollars:,.2f} | {large.dollars:,.2f} | {what} |")
+    lines.append(f"| **together** | **{total(SMALL):,.0f}** | **{total(LARGE):,.0f}** | |")
+    lines += ["", "| choice, and what it adds | 10 thousand users | 10 million users |", "|---|--:|--:|"]
+    for choice, added_small, added_large in levers():
+        lines.append(f"| {choice} | {added_small:+,.2f} | {'' if added_large is None else f'{added_large:+,.2f}'} |")
+    return "\n".join(lines)
+
+
+def _added(tenant: Tenant, **choice: Any) -> float:
+    return total(replace(tenant, **choice)) - total(tenant)

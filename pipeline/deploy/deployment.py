@@ -1,0 +1,254 @@
+"""One deployment on this machine: its variables, where its state is, and Terraform ready to run on it.
+
+The configuration is staged in `.deploy/NAME/`: links to infra/terraform, two levels below the root as that is, so that
+its relative paths hold. There a backend can be added without touching the configuration, and each deployment has
+providers, plans and (without a remote backend) state of its own.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.deploy import DeployError
+from pipeline.packaging import ROOT
+from pipeline.terraform import Program, TerraformError, find_mirror
+
+# What is not of the configuration: examples and tests, and what Terraform leaves where it is run by hand.
+NOT_STAGED: Final = ("environments", "tests")
+BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
+
+SETTINGS: Final = (
+    "name", "environment", "region", "source_region", "log_stream_source_name", "event_stream_source_name",
+    "create_buses", "package_dir", "lambda_architecture", "protect_data",
+)  # fmt: skip
+"""The variables that the commands themselves want to know, by Terraform's own evaluation."""
+
+REQUIRED: Final = ("environment", "log_stream_source_name")
+"""The variables without a default."""
+
+PLACEHOLDER: Final = "CHANGE-ME"
+"""What the examples have in place of a value that only the operator knows."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def _nothing() -> None:
+    """What is done at an interrupt, if nobody says anything else."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The deployment that `infra/terraform/environments/NAME.tfvars` describes. `interrupted`: see Program."""
+
+    name: str
+    root: Path = ROOT
+    interrupted: Callable[[], None] = _nothing
+
+    @classmethod
+    def find(cls, name: str, root: Path = ROOT, interrupted: Callable[[], None] = _nothing) -> "Deployment":
+        """Return the deployment of that name. Raises DeployError, which says what there is, when there is none."""
+        found = cls(name, root, interrupted)
+        if _NAME.fullmatch(name) and found.variables_file.is_file():
+            return found
+        there = sorted(path.stem for path in found.environments.glob("*.tfvars"))
+        example = found.environments / "production.tfvars"
+        copy = found.environments / f"{name if _NAME.fullmatch(name) else 'NAME'}.tfvars"
+        raise DeployError(
+            (f"There is no environment {name!r}" if name else "No environment is named (ENV=NAME, or --env NAME)")
+            + f"; there are {', '.join(there) or 'none'}. Copy the example that is nearest to what you want:\n"
+            f"  cp {_shown(example, root)} {_shown(copy, root)}"
+        )
+
+    @property
+    def environments(self) -> Path:
+        """Where the variables of each deployment are."""
+        return self.root / "infra" / "terraform" / "environments"
+
+    @property
+    def variables_file(self) -> Path:
+        """The variables, which the operator writes."""
+        return self.environments / f"{self.name}.tfvars"
+
+    @property
+    def backend_file(self) -> Path:
+        """Where the state is, if not on this machine: bucket, key, region and use_lockfile of a bucket in S3."""
+        return self.environments / f"{self.name}.s3.tfbackend"
+
+    @property
+    def directory(self) -> Path:
+        """Where Terraform runs, and what it keeps."""
+        return self.root / ".deploy" / self.name
+
+    @property
+    def plan_file(self) -> Path:
+        """The plan that is shown, and then applied. It holds the values of sensitive variables."""
+        return self.directory / "plan.tfplan"
+
+    @property
+    def packages(self) -> Path:
+        """Where the functions' packages are, unless the variables name another place."""
+        return self.root / "build" / "packages" / "lambda"
+
+    @property
+    def terraform(self) -> Program:
+        """Terraform, in the environment of the caller but for what would change which state it works on, and how."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("TF_WORKSPACE", "TF_DATA_DIR") and not name.startswith("TF_CLI_ARGS")
+        }
+        configuration = environment.get("TF_CLI_CONFIG_FILE")
+        if configuration and not Path(configuration).exists():
+            del environment["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every run
+        environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        return Program(self.directory, environment, patience=None, interrupted=self.interrupted)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The options of every command that reads the variables."""
+        return ["-input=false", f"-var-file={self.variables_file}"]
+
+    def prepare(self) -> None:
+        """Stage the configuration and install what it needs; quick when nothing has changed since the last time."""
+        self._stage()
+        marker = self.directory / ".terraform" / "initialised"
+        if marker.exists() and marker.read_text() == self._installation():
+            return
+        if self.backend_file.exists():
+            self._refuse_two_states()
+            self.terraform.init(f"-backend-config={self.backend_file}")
+        else:
+            self.terraform.init()
+        marker.write_text(self._installation())
+
+    def settings(self) -> dict[str, Any]:
+        """Return the variables in SETTINGS. Raises DeployError for what is required and not set."""
+        for number, line in enumerate(self.variables_file.read_text().splitlines(), start=1):
+            if PLACEHOLDER in line.partition("#")[0]:
+                place = f"{_shown(self.variables_file, self.root)}:{number}"
+                raise DeployError(f"{place} still has the example's {PLACEHOLDER}:\n  {line.strip()}")
+        found = self._evaluate(f"{{{', '.join(f'{name} = var.{name}' for name in SETTINGS)}}}")
+        if found is None:
+            missing = [name for name in REQUIRED if self._evaluate(f"{{{name} = var.{name}}}") is None]
+            raise DeployError(
+                f"{' and '.join(missing)} must be set, in {_shown(self.variables_file, self.root)} or as "
+                f"{' and '.join(f'TF_VAR_{name}' for name in missing)}. docs/deploy.md says where to find the values."
+            )
+        return found
+
+    def _evaluate(self, expression: str) -> dict[str, Any] | None:
+        """Return the value of an object, or None if any variable in it has none. Raises TerraformError."""
+        done = self.terraform.run("console", f"-var-file={self.variables_file}", stdin=f"jsonencode({expression})\n")
+        # Warnings are printed before the answer, which is one line: JSON, in the quotes of a string.
+        answer = (done.stdout.strip().splitlines() or [""])[-1]
+        if answer == "(known after apply)":
+            return None
+        if done.returncode != 0 or not answer.startswith('"'):
+            raise TerraformError(f"terraform could not read the variables:\n{_plain(done.stderr).strip()}")
+        value: dict[str, Any] = json.loads(json.loads(answer))
+        return value
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the outputs of the last apply; none before the first."""
+        return self.terraform.outputs()
+
+    def deployed(self) -> dict[str, Any]:
+        """Return the outputs, for a command that needs a deployment. Raises DeployError when there is none."""
+        outputs = self.outputs()
+        # Outputs outlive a destroy that keeps the data.
+        if not outputs or not any(".aws_lambda_function." in address for address in self.resources()):
+            raise DeployError(
+                f"Nothing is deployed as {self.name}, as far as its state tells. Deploy it: make deploy ENV={self.name}"
+            )
+        return outputs
+
+    def resources(self) -> list[str]:
+        """Return the address of every resource in the state, data sources left out."""
+        done = self.terraform.run("state", "list")
+        if done.returncode != 0 and "No state file" not in done.stderr:
+            raise TerraformError(f"terraform state list failed:\n{done.stderr.strip()}")
+        return [line for line in done.stdout.splitlines() if not re.match(r"(module\.[^.]+\.)*data\.", line)]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other commands on this machine away from the staged files. Raises DeployError when one is at work."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeployError(
+                    f"Another command on this machine is at work on {self.name}. Wait until it is done."
+                ) from None
+            yield
+
+    # --- the staged directory ---
+
+    def _stage(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)  # state and plans hold the values of sensitive variables
+        source = self.root / "infra" / "terraform"
+        wanted = {path.name: path for path in source.iterdir() if _is_staged(path)}
+        for old in self.directory.iterdir():
+            if old.is_symlink() and (old.name not in wanted or not old.exists()):
+                old.unlink()
+        for name, path in wanted.items():
+            link = self.directory / name
+            if not link.is_symlink():
+                link.symlink_to(os.path.relpath(path, self.directory))
+        backend = self.directory / "backend.tf"
+        if self.backend_file.exists():
+            backend.write_text(BACKEND)
+        else:
+            backend.unlink(missing_ok=True)
+
+    def _refuse_two_states(self) -> None:
+        """Stop before a state on this machine is left behind, and everything that it knows is created anew."""
+        state = self.directory / "terraform.tfstate"
+        if state.exists() and json.loads(state.read_text() or "{}").get("resources"):
+            raise DeployError(
+                f"The state of {self.name} is on this machine ({_shown(state, self.root)}), but "
+                f"{_shown(self.backend_file, self.root)} says that it is in S3. Move it once, then go on:\n"
+                f"  terraform -chdir={_shown(self.directory, self.root)} init -migrate-state "
+                f"-backend-config={self.backend_file}\n  rm {_shown(state, self.root)}*"
+            )
+
+    def _installation(self) -> str:
+        """Return a digest of what an init depends on: configuration, locked versions, backend, mirror."""
+        digest = hashlib.sha256(str(find_mirror()).encode())
+        source = self.root / "infra" / "terraform"
+        lock = self.directory / ".terraform.lock.hcl"
+        for path in [*sorted(source.rglob("*.tf")), lock, self.backend_file]:
+            digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.exists() else b""))
+        return digest.hexdigest()
+
+
+def account_of(outputs: Mapping[str, Any]) -> str | None:
+    """Return the account that a deployment is in, by its outputs; None where they do not tell."""
+    for url in (outputs.get("queue_urls") or {}).values():
+        return str(url).rstrip("/").split("/")[-2]
+    return None
+
+
+def _is_staged(path: Path) -> bool:
+    if path.name.startswith(".") or path.name in NOT_STAGED:
+        return False
+    return path.is_dir() or path.suffix == ".tf"
+
+
+def _shown(path: Path, root: Path) -> str:
+    """A path as the reader, who is at the root, would type it."""
+    return str(path.relative_to(root))
+
+
+def _plain(text: str) -> str:
+    """Text without the colours and the frame that Terraform draws around its messages."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    return "\n".join(line.lstrip("╷│╵ ").rstrip() for line in lines if line.strip("╷│╵ "))

@@ -1,0 +1,104 @@
+"""What a failed plan or apply means, and what to do: the cases that a deployment is known to run into."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pipeline.terraform import Message, TerraformError, describe
+
+_INVOCATION: Final = re.compile(r"aws_lambda_invocation\.(?P<name>\w+)")
+# The provider's wording: of newer versions, and of older ones.
+_ANSWER: Final = re.compile(
+    r"Lambda [Ff]unction \((?P<function>[^)]*)\)(?:: | returned error: \()(?P<payload>\{.*\})", re.DOTALL
+)
+_LOCK: Final = re.compile(r"(?m)^\s*(?P<name>ID|Who|Created):\s*(?P<value>.*?)\s*$")
+
+_INVOKED: Final = {
+    "migrate": "The migration of the database failed",
+    "roles": "The database roles could not be made",
+}
+
+_ADVICE: Final = (
+    (
+        r"AccessDenied|UnauthorizedOperation|is not authorized to perform",
+        "Your AWS identity lacks that right; docs/deploy.md lists what a deployer needs.",
+    ),
+    (
+        r"ExpiredToken|token included in the request is expired|RequestExpired",
+        "Your AWS session has ended. Sign in again and run the same command: it goes on where it stopped.",
+    ),
+    (
+        r"EventBus.*already exists|Event bus .* already exists",
+        "create_buses = false uses the bus that is there.",
+    ),
+    (
+        r"AlreadyExists|ResourceInUseException|already exists|BucketAlreadyOwnedByYou",
+        "It is not in this deployment's state, so somebody else made it, or an apply that was cut short: delete it.",
+    ),
+    (
+        r"InvalidParameterValueException.*UnreservedConcurrentExecution|below its minimum value",
+        "The account has too little Lambda concurrency to reserve any; migrate_reserved_concurrency = null needs none.",
+    ),
+    (
+        r"scheduled for deletion|InvalidRequestException.*secret",
+        "AWS still keeps something of a deployment of this name that was destroyed: restore it, or use another name.",
+    ),
+)  # fmt: skip
+
+
+def explain(name: str, error: TerraformError, before: Mapping[str, Any]) -> str:
+    """Write what went wrong for whoever deploys.
+
+    `before` are the outputs from before the apply: none at a first deployment.
+    """
+    if locked := _locked(name, str(error)):
+        return locked
+    for problem in error.problems:
+        if invoked := _INVOCATION.match(problem.get("address", "")):
+            return _failed_invocation(name, invoked["name"], problem, before)
+    advice = dict.fromkeys(filter(None, (_advice(describe([problem])) for problem in error.problems)))
+    return "\n".join([str(error), *advice])
+
+
+def _advice(problem: str) -> str | None:
+    return next((said for pattern, said in _ADVICE if re.search(pattern, problem, re.DOTALL)), None)
+
+
+def function_error(payload: str) -> str:
+    """Write what a function answered in place of a result: its error, in a line or more."""
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        return payload
+    if not isinstance(answer, dict) or "errorMessage" not in answer:
+        return payload
+    kind = answer.get("errorType")
+    return f"{kind}: {answer['errorMessage']}" if kind else str(answer["errorMessage"])
+
+
+def _failed_invocation(name: str, what: str, problem: Message, before: Mapping[str, Any]) -> str:
+    said = f"{problem['summary']}\n{problem.get('detail', '')}"
+    answer = _ANSWER.search(said)
+    reason = function_error(answer["payload"]) if answer else said.strip()
+    lines = [f"{_INVOKED.get(what, f'The function {what} failed')}:", *(f"  {line}" for line in reason.splitlines())]
+    if before.get("function_names"):
+        lines.append("Nothing of the sync was replaced: the version that was deployed before is running.")
+    else:
+        lines.append("The sync has not been started. Events that arrive meanwhile wait in the queues, for 14 days.")
+    if answer:
+        lines.append(f"Look:  aws logs tail /aws/lambda/{answer['function']} --since 15m")
+    lines.append(f"Then:  make deploy ENV={name}  (it goes on from here)")
+    return "\n".join(lines)
+
+
+def _locked(name: str, text: str) -> str | None:
+    """What a lock on the state says, if that is what the error is about, rather than a state that cannot be reached."""
+    lock = {found["name"]: found["value"] for found in _LOCK.finditer(text)}
+    if "acquiring the state lock" not in text or "ID" not in lock:
+        return None
+    return (
+        f"Somebody else is at work on {name}: {lock.get('Who', 'unknown')}, since {lock.get('Created', 'now')}.\n"
+        "Wait until that is done, then try again. If you know that it died:\n"
+        f"  terraform -chdir=.deploy/{name} force-unlock {lock['ID']}"
+    )

@@ -1,0 +1,92 @@
+"""What Terraform is about to do, in a form that a person can judge."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.deploy.deployment import Deployment
+from pipeline.terraform import PARALLELISM, Message, describe
+
+HOLDS_DATA: Final = {
+    "aws_rds_cluster": "the Postgres database",
+    "aws_dynamodb_table": "the users table",
+    "aws_s3_bucket": "a bucket, with the objects in it",
+    "aws_kms_key": "a key, without which nothing that it encrypts can be read",
+}
+"""The resources whose loss cannot be made good by another apply, and what is lost."""
+
+# Import, move and forget change the state only; nothing of them is in this configuration.
+ACTIONS: Final = ("create", "update", "replace", "delete")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is planned for one resource; `reason` is Terraform's own word for it, such as cannot_update."""
+
+    action: str
+    address: str
+    kind: str
+    reason: str = ""
+
+    @property
+    def loses(self) -> str | None:
+        """What is lost with it for good, if anything."""
+        return HOLDS_DATA.get(self.kind) if self.action in ("replace", "delete") else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that lies in the deployment's directory, ready to be applied as it is."""
+
+    changes: tuple[Change, ...] = ()
+    outputs_change: bool = False
+    warnings: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether an apply would change nothing."""
+        return not self.changes and not self.outputs_change
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Resources by action."""
+        return Counter(change.action for change in self.changes)
+
+    @property
+    def losses(self) -> tuple[Change, ...]:
+        """The changes that lose data for good."""
+        return tuple(change for change in self.changes if change.loses)
+
+
+def make(deployment: Deployment, *options: str) -> Plan:
+    """Plan, keep the plan for `apply`, and return what is in it. Raises TerraformError."""
+    arguments = ["-json", f"-out={deployment.plan_file}", f"-parallelism={PARALLELISM}", *deployment.inputs, *options]
+    deployment.plan_file.unlink(missing_ok=True)
+    try:
+        found = read(deployment.terraform.stream("plan", *arguments))
+    finally:
+        if deployment.plan_file.exists():
+            deployment.plan_file.chmod(0o600)
+    return found
+
+
+def read(messages: Iterable[Message]) -> Plan:
+    """Return what a stream of messages says is planned."""
+    changes, warnings, outputs_change = [], [], False
+    for message in messages:
+        match message.get("type"):
+            case "planned_change":
+                change = message["change"]
+                resource = change["resource"]
+                if change["action"] in ACTIONS:
+                    reason = change.get("reason", "")
+                    changes.append(Change(change["action"], resource["addr"], resource["resource_type"], reason))
+            case "outputs":
+                outputs_change = any(output.get("action") != "noop" for output in message["outputs"].values())
+            case "diagnostic" if message["diagnostic"]["severity"] == "warning":
+                # What is planned in part is planned so by us, and said by the command.
+                if message["diagnostic"]["summary"] != "Resource targeting is in effect":
+                    warnings.append(message["diagnostic"])
+    ordered = sorted(changes, key=lambda change: (ACTIONS.index(change.action), change.address))
+    return Plan(tuple(ordered), outputs_change, describe(warnings))

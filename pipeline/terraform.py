@@ -1,0 +1,225 @@
+"""Terraform as a program: where it and its provider are, how it is run, and what it says.
+
+`pipeline.local` runs it against this machine and `pipeline.deploy` against an AWS account; what differs between the
+two is the environment that each gives it.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import psutil
+
+CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "infra" / "terraform"
+PROVIDER: Final = "hashicorp/aws"
+PARALLELISM: Final = 30
+OLDEST: Final = (1, 9)
+"""The oldest version that infra/terraform works with."""
+
+# Directories that hold provider mirrors: Terraform's own by convention, and where images and packages put things.
+MIRROR_ROOTS: Final = (
+    "~/.terraform.d/plugins",
+    "$XDG_DATA_HOME/terraform/plugins",
+    "~/.local/share/terraform/plugins",
+    "/usr/local/share/terraform/plugins",
+    "/usr/share/terraform/plugins",
+    "/opt/*",
+    "/usr/local/lib/*",
+    "/usr/local/share/*",
+)
+
+Message: TypeAlias = dict[str, Any]
+"""One line of Terraform's JSON output; see "Machine-readable UI" in Terraform's documentation."""
+
+
+class TerraformError(Exception):
+    """Terraform is missing or failed; the message holds its own diagnostics, and `problems` has them as they came."""
+
+    def __init__(self, message: str, problems: Sequence[Message] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+def _nothing() -> None:
+    """What is done at an interrupt, if nobody says anything else."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Terraform in one directory, with exactly this environment.
+
+    `patience` is how long it may take after an interrupt to wind up what is in flight and write its state, before it is
+    ended with its provider; None lets it take its time. `interrupted` is called when that wait begins.
+    """
+
+    directory: Path
+    environment: Mapping[str, str]
+    patience: float | None = 10
+    interrupted: Callable[[], None] = _nothing
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command and return what it said, whether it failed or not."""
+        return subprocess.run(  # noqa: S603 - terraform from PATH with arguments of ours
+            [binary(), f"-chdir={self.directory}", *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def stream(self, command: str, *arguments: str) -> Iterator[Message]:
+        """Run a command that reports in JSON lines and yield them. Raises TerraformError with its diagnostics."""
+        problems: list[Message] = []
+        other: list[str] = []
+        process = subprocess.Popen(  # noqa: S603 - terraform from PATH with arguments of ours
+            [binary(), f"-chdir={self.directory}", command, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # it gets an interrupt from us, once, and not from the terminal as well
+        )
+        if process.stdout is None:
+            raise AssertionError("stdout is a pipe")
+        try:
+            for line in process.stdout:
+                try:
+                    message: Message = json.loads(line)
+                except ValueError:
+                    other.append(line.rstrip())
+                    continue
+                if message.get("type") == "diagnostic" and message["diagnostic"]["severity"] == "error":
+                    problems.append(message["diagnostic"])
+                yield message
+            process.wait()
+        finally:
+            if process.poll() is None:
+                self.interrupted()
+                _interrupt(process, self.patience)
+            process.stdout.close()
+        if process.returncode != 0:
+            said = describe(problems) or "\n".join(other[-15:]) or f"exit code {process.returncode}"
+            raise TerraformError(f"terraform {command} failed:\n{said}", problems)
+
+    def init(self, *options: str) -> None:
+        """Install the provider and the modules: from a mirror on this machine if there is one, else the network."""
+        failed = ""
+        for way in _ways_to_init():
+            done = self.run("init", "-no-color", "-input=false", *way, *options)
+            if done.returncode == 0:
+                return
+            failed = done.stderr.strip() or done.stdout.strip()
+        raise TerraformError(
+            f"terraform init could not install the provider {PROVIDER}:\n{failed}\n"
+            "Without a network, set TF_PLUGIN_MIRROR to a directory made by `terraform providers mirror` and unpacked."
+        )
+
+    def outputs(self, *options: str) -> dict[str, Any]:
+        """Return the outputs of the last apply, by name; none where nothing was applied."""
+        done = self.run("output", "-json", *options)
+        if done.returncode != 0:
+            raise TerraformError(f"terraform output failed:\n{done.stderr.strip()}")
+        return {name: output["value"] for name, output in json.loads(done.stdout).items()}
+
+
+def binary() -> str:
+    """Return the path of the program. Raises TerraformError, which says where to get it."""
+    found = shutil.which("terraform")
+    if not found:
+        raise TerraformError(
+            "Terraform is not installed: there is no `terraform` on PATH. It comes as one file, from HashiCorp's "
+            "installation page or your system's package manager; version 1.9 or later is needed."
+        )
+    return found
+
+
+def version() -> str:
+    """Return the version of the program, such as 1.11.4. Raises TerraformError when it is older than OLDEST."""
+    done = subprocess.run(  # noqa: S603 - terraform from PATH with arguments of ours
+        [binary(), "version", "-json"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    try:
+        found = str(json.loads(done.stdout)["terraform_version"])
+        numbers = tuple(int(part) for part in found.split("-")[0].split(".")[:2])
+    except (ValueError, KeyError):
+        raise TerraformError(f"`{binary()} version -json` did not give a version:\n{done.stderr.strip()}") from None
+    if numbers < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise TerraformError(f"Terraform {found} ({binary()}) is too old: version {needed} or later is needed.")
+    return found
+
+
+def find_mirror(roots: Iterable[str] = MIRROR_ROOTS) -> Path | None:
+    """Return a directory that holds the provider unpacked for this machine, as `HOST/hashicorp/aws/VERSION/OS_ARCH`.
+
+    `TF_PLUGIN_MIRROR` in the environment decides alone. Raises TerraformError when it names no directory.
+    """
+    if chosen := os.environ.get("TF_PLUGIN_MIRROR"):
+        if not Path(chosen).is_dir():
+            raise TerraformError(f"TF_PLUGIN_MIRROR is {chosen}, which is not a directory.")
+        return Path(chosen).resolve()
+    for root in roots:
+        path = Path(os.path.expandvars(root)).expanduser()
+        if not path.is_absolute():
+            continue  # a variable that is not set
+        candidates = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+        for candidate in candidates:
+            with suppress(PermissionError):
+                if any(found.is_dir() for found in candidate.glob(f"*/{PROVIDER}/*/{machine()}")):
+                    return candidate
+    return None
+
+
+def machine() -> str:
+    """Return this machine's platform as Terraform writes it, such as linux_amd64."""
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    return f"{platform.system().lower()}_{names.get(platform.machine(), platform.machine())}"
+
+
+def describe(problems: Iterable[Message]) -> str:
+    """Write diagnostics for a reader: what, where, why."""
+    described = []
+    for problem in problems:
+        place = [problem["address"]] if problem.get("address") else []
+        if span := problem.get("range"):
+            place.append(f"{span['filename']}:{span['start']['line']}")
+        severity = problem.get("severity", "error").capitalize()
+        lines = [f"{severity}: {problem['summary']}", *([f"  at {', '.join(place)}"] if place else [])]
+        lines += [f"  {line}" for line in problem.get("detail", "").strip().splitlines()]
+        described.append("\n".join(lines))
+    return "\n".join(described)
+
+
+def _ways_to_init() -> Iterator[list[str]]:
+    """Yield the options to try in turn: a mirror on this machine if there is one, then the network."""
+    mirror = find_mirror()
+    if mirror:
+        yield [f"-plugin-dir={mirror}"]
+        # A lock file from elsewhere may name a version that the mirror lacks.
+        yield [f"-plugin-dir={mirror}", "-upgrade"]
+    if not os.environ.get("TF_PLUGIN_MIRROR"):
+        yield []
+
+
+def _interrupt(process: subprocess.Popen[str], patience: float | None) -> None:
+    """Ask Terraform to finish, and end it with its provider if it does not, or if there is another interrupt."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=patience)  # reads on: Terraform would die of a closed pipe
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        for child in family:
+            with suppress(psutil.Error):
+                child.kill()

@@ -1,0 +1,101 @@
+"""Repositories of a test's own: a tiny configuration, or the real one with environments of its own."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pipeline import packaging
+
+VARIABLES = """\
+variable "name" { default = "auth0-sync" }
+variable "environment" { type = string }
+variable "region" { default = null }
+variable "source_region" { default = null }
+variable "log_stream_source_name" { type = string }
+variable "event_stream_source_name" { default = null }
+variable "create_buses" { default = true }
+variable "package_dir" { default = null }
+variable "lambda_architecture" { default = "arm64" }
+variable "protect_data" { default = true }
+"""
+
+
+def tiny(root: Path, *, environment: str = "prod", variables: str = 'environment = "prod"\n') -> Path:
+    """A repository whose configuration has the variables, and needs no provider."""
+    terraform = root / "infra" / "terraform"
+    (terraform / "environments").mkdir(parents=True)
+    (terraform / "modules" / "one").mkdir(parents=True)
+    (terraform / "tests").mkdir()
+    (terraform / "variables.tf").write_text(VARIABLES)
+    (terraform / "environments" / f"{environment}.tfvars").write_text(variables)
+    (terraform / "environments" / "production.tfvars").touch()
+    return root
+
+
+def real(root: Path, *, environment: str, variables: str) -> Path:
+    """A repository with the real configuration and one environment."""
+    terraform = root / "infra" / "terraform"
+    (terraform / "environments").mkdir(parents=True)
+    for path in (packaging.ROOT / "infra" / "terraform").iterdir():
+        if path.name not in ("environments", "tests") and not path.name.startswith("."):
+            (terraform / path.name).symlink_to(path)
+    (root / "pipeline").symlink_to(packaging.ROOT / "pipeline")
+    (terraform / "environments" / f"{environment}.tfvars").write_text(variables)
+    return root
+
+
+class FakeTerraform:
+    """A `terraform` on PATH that notes its arguments and environment, and does what `script` says."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, script: str = "") -> None:
+        directory.mkdir()
+        self._directory = directory
+        self.script(script)
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        monkeypatch.delenv("TF_PLUGIN_MIRROR", raising=False)
+
+    def script(self, script: str) -> None:
+        program = self._directory / "terraform"
+        d = self._directory
+        program.write_text(f'#!/bin/sh\necho "$@" >> "{d}/calls"\nenv > "{d}/env"\n{script}\n')
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    @property
+    def calls(self) -> list[str]:
+        """The arguments of each call, without those that name the directory."""
+        calls = self._directory / "calls"
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        return [" ".join(word for word in line.split() if not word.startswith("-chdir=")) for line in lines]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        lines = (self._directory / "env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def says(*messages: object) -> str:
+    """A script that prints messages as Terraform's JSON output does."""
+    return "\n".join(f"cat <<'END'\n{json.dumps(message)}\nEND" for message in messages)
+
+
+def planned(action: str, address: str, reason: str = "") -> dict[str, object]:
+    """The message of a planned change."""
+    kind = address.split(".")[-2]
+    change = {"action": action, "resource": {"addr": address, "resource_type": kind}}
+    return {"type": "planned_change", "change": change | ({"reason": reason} if reason else {})}
+
+
+def hook(kind: str, action: str, address: str) -> dict[str, object]:
+    """The message of an operation that starts, goes on or is complete."""
+    return {"type": f"apply_{kind}", "hook": {"action": action, "resource": {"addr": address}}}
+
+
+def failed(summary: str, detail: str = "", address: str = "") -> dict[str, object]:
+    """The message of an error."""
+    return {
+        "type": "diagnostic",
+        "diagnostic": {"severity": "error", "summary": summary, "detail": detail, "address": address},
+    }

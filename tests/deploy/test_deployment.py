@@ -1,0 +1,176 @@
+"""A deployment on this machine: found, staged, and with the state that it says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.deploy import DeployError
+from pipeline.deploy.deployment import REQUIRED, SETTINGS, Deployment, account_of
+from pipeline.terraform import CONFIGURATION
+from tests.deploy.support import FakeTerraform, tiny
+
+SOURCE = "aws.partner/auth0.com/acme-1/auth0.logs"
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment("prod", tiny(tmp_path))
+
+
+class TestFind:
+    def test_an_environment_that_is_there(self, deployment: Deployment) -> None:
+        assert Deployment.find("prod", deployment.root) == deployment
+
+    @pytest.mark.parametrize("name", ["nope", "", "../prod", "prod.tfvars"])
+    def test_another_says_what_there_is_and_what_to_do(self, deployment: Deployment, name: str) -> None:
+        with pytest.raises(DeployError, match=r"(?s)there are prod, production.*cp infra/terraform/environments/"):
+            Deployment.find(name, deployment.root)
+
+
+class TestStaging:
+    def test_relative_paths_of_the_configuration_hold(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
+        deployment.prepare()
+        staged = {path.name for path in deployment.directory.iterdir() if not path.name.startswith(".")}
+        assert staged == {"variables.tf", "modules"}
+        assert (deployment.directory / "../../infra").resolve() == deployment.root / "infra"
+        assert (deployment.directory / "modules" / "one").is_dir()
+
+    def test_nobody_else_can_look_into_it(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
+        deployment.prepare()
+        assert deployment.directory.stat().st_mode & 0o077 == 0
+
+    def test_what_is_gone_from_the_configuration_goes(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
+        old = deployment.root / "infra" / "terraform" / "old.tf"
+        old.touch()
+        deployment.prepare()
+        old.unlink()
+        (deployment.directory / "terraform.tfstate").touch()
+        deployment.prepare()
+        assert not (deployment.directory / "old.tf").is_symlink()
+        assert (deployment.directory / "terraform.tfstate").exists()
+
+    def test_installs_once_and_again_when_the_configuration_changes(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terraform = FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
+        deployment.prepare()
+        deployment.prepare()
+        assert len(terraform.calls) == 1
+        (deployment.root / "infra" / "terraform" / "more.tf").touch()
+        deployment.prepare()
+        assert len(terraform.calls) == 2
+
+
+class TestState:
+    def test_is_on_this_machine_unless_a_backend_is_given(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terraform = FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
+        deployment.prepare()
+        assert "backend" not in terraform.calls[-1]
+        assert not (deployment.directory / "backend.tf").exists()
+
+        deployment.backend_file.write_text('bucket = "states"\nkey = "auth0-sync"\nuse_lockfile = true\n')
+        deployment.prepare()
+        assert f"-backend-config={deployment.backend_file}" in terraform.calls[-1]
+        assert 'backend "s3"' in (deployment.directory / "backend.tf").read_text()
+
+        deployment.backend_file.unlink()
+        deployment.prepare()
+        assert not (deployment.directory / "backend.tf").exists()
+
+    def test_one_that_would_be_left_behind_is_not(self, deployment: Deployment) -> None:
+        deployment.directory.mkdir(parents=True)
+        (deployment.directory / "terraform.tfstate").write_text(json.dumps({"resources": [{"type": "aws_s3_bucket"}]}))
+        deployment.backend_file.write_text('bucket = "states"\n')
+        with pytest.raises(DeployError, match=r"(?s)Move it once.*init -migrate-state"):
+            deployment.prepare()
+
+    def test_nothing_chooses_another_behind_the_callers_back(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("TF_WORKSPACE", "TF_DATA_DIR", "TF_CLI_ARGS", "TF_CLI_ARGS_apply"):
+            monkeypatch.setenv(name, "other")
+        monkeypatch.setenv("AWS_PROFILE", "acme")
+        monkeypatch.setenv("TF_VAR_region", "eu-central-1")
+        terraform = FakeTerraform(tmp_path / "bin", monkeypatch)
+        deployment.directory.mkdir(parents=True)
+        deployment.terraform.run("version")
+        assert not [name for name in terraform.environment if name.startswith(("TF_WORK", "TF_DATA", "TF_CLI_ARGS"))]
+        assert terraform.environment["AWS_PROFILE"] == "acme"
+        assert terraform.environment["TF_VAR_region"] == "eu-central-1"
+
+    def test_resources_are_listed_without_data_sources(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed = ["data.aws_region.current", "module.a.data.aws_region.current", "module.a.aws_s3_bucket.data[0]"]
+        FakeTerraform(tmp_path / "bin", monkeypatch, "\n".join(f"echo '{line}'" for line in listed))
+        deployment.directory.mkdir(parents=True)
+        assert deployment.resources() == ["module.a.aws_s3_bucket.data[0]"]
+
+
+def test_two_commands_do_not_meet(deployment: Deployment) -> None:
+    with deployment.lock(), pytest.raises(DeployError, match="Another command on this machine"), deployment.lock():
+        pass
+    with deployment.lock():
+        pass
+
+
+class TestSettings:
+    """By the real Terraform, on variables of the same names."""
+
+    @pytest.fixture(autouse=True)
+    def _prepared(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in SETTINGS:
+            monkeypatch.delenv(f"TF_VAR_{name}", raising=False)
+        deployment.prepare()
+
+    def test_come_from_the_file_the_environment_and_the_defaults(
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TF_VAR_log_stream_source_name", SOURCE)
+        deployment.variables_file.write_text('environment = "prod" # "x"\nregion = "eu-central-1"\nunknown = 3\n')
+        found = deployment.settings()
+        assert set(found) == set(SETTINGS)
+        assert found["environment"] == "prod"
+        assert found["region"] == "eu-central-1"
+        assert found["log_stream_source_name"] == SOURCE
+        assert found["create_buses"] is True
+        assert found["package_dir"] is None
+
+    def test_what_is_missing_is_named(self, deployment: Deployment) -> None:
+        with pytest.raises(
+            DeployError, match=r"^log_stream_source_name must be set, in .*prod\.tfvars or as TF_VAR_log"
+        ):
+            deployment.settings()
+
+    def test_what_cannot_be_read_is_shown(self, deployment: Deployment) -> None:
+        deployment.variables_file.write_text("environment = \n")
+        with pytest.raises(Exception, match=r"(?s)could not read the variables.*prod\.tfvars line 1"):
+            deployment.settings()
+
+
+def test_the_settings_are_variables_of_the_configuration() -> None:
+    text = (CONFIGURATION / "variables.tf").read_text()
+    variables = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, flags=re.M | re.S))
+    assert set(SETTINGS) <= set(variables)
+    assert {name for name, body in variables.items() if not re.search(r"^  default ", body, flags=re.M)} == set(
+        REQUIRED
+    )
+
+
+def test_the_account_is_told_by_the_queues() -> None:
+    urls = {"postgres": "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-prod-postgres"}
+    assert account_of({"queue_urls": urls}) == "123456789012"
+    assert account_of({}) is None

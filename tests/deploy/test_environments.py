@@ -1,0 +1,74 @@
+"""The examples: what they set exists and is valid, and nobody deploys one as it is."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.deploy import DeployError
+from pipeline.deploy.deployment import PLACEHOLDER, Deployment
+from pipeline.terraform import CONFIGURATION, Program
+from tests.deploy.support import real, tiny
+
+EXAMPLES = sorted((CONFIGURATION / "environments").glob("*.tfvars"))
+TO_COPY = ("minimal", "production", "own-database")
+VARIABLES = set(re.findall(r'^variable "(\w+)"', (CONFIGURATION / "variables.tf").read_text(), flags=re.M))
+
+
+def settings(path: Path, *, commented: bool = False) -> set[str]:
+    """The variables that a file sets, or with `commented` those that it could."""
+    start = r"^# " if commented else "^"
+    return set(re.findall(start + r"(\w+) +=", path.read_text(), flags=re.M))
+
+
+def test_there_is_one_for_each_kind_of_deployment() -> None:
+    assert set(TO_COPY) | {"local"} <= {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_what_it_sets_exists(path: Path) -> None:
+    assert settings(path)
+    assert settings(path) | settings(path, commented=True) <= VARIABLES
+
+
+@pytest.mark.parametrize("name", TO_COPY)
+def test_it_is_not_deployed_as_it_is(name: str, tmp_path: Path) -> None:
+    deployment = Deployment("prod", tiny(tmp_path))
+    shutil.copy(CONFIGURATION / "environments" / f"{name}.tfvars", deployment.variables_file)
+    with pytest.raises(
+        DeployError, match=r"prod\.tfvars:\d+ still has the example's CHANGE-ME:\n  log_stream_source_name"
+    ):
+        deployment.settings()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = real(tmp_path_factory.mktemp("root"), environment="prod", variables="")
+    Deployment("prod", root).prepare()
+    return root
+
+
+@pytest.mark.parametrize("name", TO_COPY)
+def test_terraform_takes_its_values(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [variable for variable in os.environ if variable.startswith("TF_VAR_")]:
+        monkeypatch.delenv(variable)
+    deployment = Deployment("prod", root)
+    text = (CONFIGURATION / "environments" / f"{name}.tfvars").read_text()
+    deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme"))
+
+    found = deployment.settings()
+    assert found["log_stream_source_name"] == "aws.partner/auth0.com/acme/auth0.logs"
+    assert found["protect_data"] is True
+    assert found["package_dir"] is None
+    assert complaints(deployment) == ""
+
+    deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme") + 'log_level = "LOUD"\n')
+    assert "log_level must be" in complaints(deployment), "or nothing here tells that a value is wrong"
+
+
+def complaints(deployment: Deployment) -> str:
+    """What Terraform says against the variables."""
+    program: Program = deployment.terraform
+    return program.run("console", f"-var-file={deployment.variables_file}", stdin="1\n").stderr

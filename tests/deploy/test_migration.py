@@ -1,0 +1,47 @@
+"""The migration's function, invoked as it is deployed."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.deploy import DeployError
+from pipeline.deploy.migration import LONGEST, Migrated, client, migrate
+
+
+class Lambda:
+    def __init__(self, answer: Any, **more: str) -> None:
+        self.answer, self.more = answer, more
+        self.asked: dict[str, Any] = {}
+
+    def invoke(self, **arguments: Any) -> dict[str, Any]:
+        self.asked = arguments
+        return {"Payload": io.BytesIO(json.dumps(self.answer).encode())} | self.more
+
+
+def test_says_from_where_to_where() -> None:
+    function = Lambda({"from": None, "to": "0003"})
+    assert migrate(function, "f", "0003") == Migrated(None, "0003")
+    assert function.asked == {"FunctionName": "f", "Payload": '{"revision": "0003"}', "LogType": "Tail"}
+
+
+def test_a_failure_shows_the_error_and_the_end_of_the_log() -> None:
+    log = "\n".join(f"line {number}" for number in range(30))
+    answer = {"errorMessage": "no such revision", "errorType": "CommandError"}
+    function = Lambda(answer, FunctionError="Unhandled", LogResult=base64.b64encode(log.encode()).decode())
+    with pytest.raises(DeployError) as raised:
+        migrate(function, "auth0-sync-prod-migrate", "nope")
+    said = str(raised.value)
+    assert said.startswith("The migration to nope failed")
+    assert "CommandError: no such revision" in said
+    assert "aws logs tail /aws/lambda/auth0-sync-prod-migrate" in said
+    assert said.endswith("line 29")
+    assert "line 19" not in said
+
+
+def test_is_waited_for_as_long_as_it_may_run_and_never_invoked_twice() -> None:
+    config = client("us-east-1").meta.config
+    assert config.read_timeout > LONGEST
+    assert config.retries["total_max_attempts"] == 1

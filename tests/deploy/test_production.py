@@ -1,0 +1,190 @@
+"""The example for production, whole, on the emulator: deployed, in step with itself, at work, and gone again.
+
+Auth0's sources are in another region than the data, the refresh is on, Aurora is a real Postgres that takes IAM tokens
+over verified TLS only, and every function has the rights of its own role.
+"""
+
+import json
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import packaging
+from pipeline.cli import app
+from pipeline.deploy import deployment
+from pipeline.local.emulator import process
+from tests.deploy.support import real
+from tests.emulator.support import ACCOUNT, REGION, wait_for
+from tests.strategies import deleted, streamed, updated, user
+
+pytestmark = [pytest.mark.emulator, pytest.mark.postgres, pytest.mark.stack]
+
+ENVIRONMENT, PREFIX = "acme", "auth0-sync-prod"
+DATA_REGION = "eu-central-1"
+TENANT = "aws.partner/auth0.com/acme-8b47abb4"
+STREAMS = {"log-stream": f"{TENANT}/auth0.logs", "event-stream": f"{TENANT}/auth0.events"}
+DOMAIN = "acme.auth0.invalid"
+"""No name server knows it, so that nothing is asked of Auth0 itself."""
+EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
+
+
+def filled_in(secret: str) -> str:
+    """The example as an operator would fill it in, with the refresh, and what an emulator has to be told."""
+    extra = f'refresh = {{ auth0_domain = "{DOMAIN}", secret_arn = "{secret}" }}\ns3_use_path_style = true'
+    text = EXAMPLE.read_text()
+    for before, after in {
+        '"aws.partner/auth0.com/CHANGE-ME': f'"{TENANT}',
+        '# source_region = "eu-west-1"': f'source_region = "{REGION}"',
+        "CHANGE-ME@example.com": "oncall@acme.example",
+        '"CHANGE-ME"': '"identity"',
+        "tags = {": f"{extra}\ntags = {{",
+    }.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    assert "CHANGE-ME" not in [line.partition("#")[0] for line in text.splitlines()]
+    return text
+
+
+class Deployed:
+    """The emulator, and the commands that are given to it."""
+
+    def __init__(self, emulator: process.Emulator) -> None:
+        self.emulator = emulator
+
+    def client(self, service: str, region: str = DATA_REGION) -> Any:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
+
+    def run(self, command: str, *arguments: str) -> str:
+        """The output of a command that must succeed."""
+        result = CliRunner().invoke(app, [command, *arguments])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.output
+
+    def put(self, *events: dict[str, Any]) -> None:
+        """Put events on the bus of their source, in its region, as Auth0 does."""
+        entries = [
+            {"Source": STREAMS[stream], "DetailType": "Auth0", "Detail": json.dumps(event["detail"])}
+            for event in events
+            for stream in STREAMS
+            if event["source"].endswith(STREAMS[stream].rpartition("/")[2])
+        ]
+        assert len(entries) == len(events)
+        assert self.client("events", REGION).put_partner_events(Entries=entries)["FailedEntryCount"] == 0
+
+    def sql(self, query: str) -> Any:
+        return json.loads(self.run("sql", query, "--json"))
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    directory, root = tmp_path_factory.mktemp("production"), tmp_path_factory.mktemp("root")
+    emulator = process.start(directory)
+    patches = pytest.MonkeyPatch()
+    try:
+        on = Deployed(emulator)
+        for source in STREAMS.values():
+            on.client("events", REGION).create_partner_event_source(Name=source, Account=ACCOUNT)
+        value = json.dumps({"client_id": "id", "client_secret": "secret"})
+        secret = on.client("secretsmanager").create_secret(Name="auth0", SecretString=value)["ARN"]
+        real(root, environment=ENVIRONMENT, variables=filled_in(secret))
+        packages = root / "packages"
+        for function in packaging.FUNCTIONS:
+            packaging.build(function, "host", packages)
+        environment(patches, emulator, root, packages)
+        yield on
+    finally:
+        patches.undo()
+        process.stop(emulator.pid)
+        left = [p for p in psutil.process_iter(["cmdline"]) if str(directory) in " ".join(p.info["cmdline"] or [])]
+        assert not left, "something is still running"
+
+
+def environment(patches: pytest.MonkeyPatch, emulator: process.Emulator, root: Path, packages: Path) -> None:
+    """A shell that is signed in to the emulator, in a repository of the test's own."""
+    for variable, value in {
+        "AWS_ENDPOINT_URL": emulator.endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": DATA_REGION,
+        "TF_VAR_package_dir": str(packages),
+        "TF_VAR_lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        patches.setenv(variable, value)
+    for variable in ("AWS_PROFILE", "DATABASE_URL", "PGHOST"):
+        patches.delenv(variable, raising=False)
+    patches.setattr(boto3, "DEFAULT_SESSION", None)
+    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
+    here = classmethod(lambda cls, wanted, **options: find(cls, wanted, root, **options))
+    patches.setattr(deployment.Deployment, "find", here)
+
+
+def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One command from nothing to a deployment that has been tried out.
+    said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    for done in ("Database roles", "Migration", "Sync to Postgres: creation", "Sync to DynamoDB: deletion"):
+        assert f"✔ {done}" in said, said
+    assert "✘" not in said
+
+    # What is there is what the configuration says.
+    assert f"region {DATA_REGION}: no changes" in deployed.run("plan", "--env", ENVIRONMENT)
+
+    # Everything rests under the one key, in the data's region.
+    outputs = json.loads(deployed.run("outputs", "--env", ENVIRONMENT))
+    key = outputs["kms_key_arn"]
+    table = deployed.client("dynamodb").describe_table(TableName=outputs["users_table"])["Table"]
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    for url in [url for kind in ("queue_urls", "dlq_urls", "target_dlq_urls") for url in outputs[kind].values()]:
+        attributes = deployed.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        assert attributes["KmsMasterKeyId"] == key
+    assert table["SSEDescription"]["KMSMasterKeyArn"] == cluster["KmsKeyId"] == key
+    assert table["DeletionProtectionEnabled"]
+    assert cluster["DeletionProtection"]
+    in_the_source_region = deployed.client("sqs", REGION).list_queues()["QueueUrls"]
+    assert set(in_the_source_region) == set(outputs["relay_dlq_urls"].values())
+    assert len(in_the_source_region) == len(STREAMS)
+
+    # At work: changes of both streams, from the other region, into both stores.
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ada, gone = user("auth0|ada", now, user_metadata={"plan": "pro"}), user("auth0|gone", now)
+    deployed.put(updated(ada), streamed("user.created", gone))
+    deployed.put(deleted("auth0|gone", date="2027-01-01T00:00:00.000Z"))
+
+    for line in deployed.run("env", "--env", ENVIRONMENT).splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        monkeypatch.setenv(name, value.strip("'"))
+    wait_for(lambda: len(deployed.sql("SELECT 1 FROM auth0.users WHERE user_id LIKE 'auth0|%'")) == 2, 60)
+    wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|gone' AND deleted_at > now()"), 60)
+    [row] = deployed.sql("SELECT user_id, user_metadata->>'plan' AS plan FROM auth0.live_users")
+    assert row == {"user_id": "auth0|ada", "plan": "pro"}
+    assert deployed.sql("SELECT count(*) AS changes FROM auth0.user_history WHERE user_id = 'auth0|gone'") == [
+        {"changes": 2}
+    ]
+    get = deployed.client("dynamodb").get_item
+    key = {"user_id": {"S": "auth0|ada"}}
+    item = wait_for(lambda: get(TableName=outputs["users_table"], Key=key).get("Item"), 60)
+    assert item["user_metadata"] == {"M": {"plan": {"S": "pro"}}}
+
+    # A reader reads.
+    refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.users"])
+    assert refused.exit_code != 0
+
+    # Gone, with the data, because that was said; what is left is a snapshot and its key.
+    deployed.run("destroy", "--env", ENVIRONMENT, "--yes", "--with-data")
+    assert deployed.client("rds").describe_db_clusters()["DBClusters"] == []
+    assert deployed.client("lambda").list_functions()["Functions"] == []
+    assert deployed.client("dynamodb").list_tables()["TableNames"] == []
+    assert deployed.client("s3").list_buckets()["Buckets"] == []
+    for region in (REGION, DATA_REGION):
+        assert deployed.client("sqs", region).list_queues().get("QueueUrls", []) == []
+        assert deployed.client("cloudwatch", region).describe_alarms()["MetricAlarms"] == []
+    [snapshot] = deployed.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    assert snapshot["DBClusterSnapshotIdentifier"].startswith(PREFIX)

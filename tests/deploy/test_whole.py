@@ -1,0 +1,148 @@
+"""The life of a deployment, by its commands, with the real configuration on the emulator."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import packaging
+from pipeline.cli import app
+from pipeline.deploy import DeployError, deployment
+from tests.deploy.support import real
+from tests.emulator.support import ACCOUNT, REGION, Aws, name
+
+pytestmark = [pytest.mark.emulator, pytest.mark.postgres, pytest.mark.stack]
+
+ENVIRONMENT = "whole"
+PREFIX = f"auth0-sync-{ENVIRONMENT}"
+NOWHERE = "postgresql://postgres@127.0.0.1:9/auth0"
+"""A server that refuses connections."""
+
+
+@pytest.fixture
+def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with an environment that is protected as one for production is, and a shell that is signed in."""
+    source = f"aws.partner/auth0.com/acme-{uuid4().hex[:8]}/auth0.logs"
+    aws.events.create_partner_event_source(Name=source, Account=ACCOUNT)
+    local = (packaging.ROOT / "infra/terraform/environments/local.tfvars").read_text()
+    assert 'environment       = "local"\nprotect_data      = false\n' in local
+    variables = local.replace('"local"', f'"{ENVIRONMENT}"').replace("protect_data      = false", "protect_data = true")
+    real(tmp_path, environment=ENVIRONMENT, variables=f'{variables}\nlog_stream_source_name = "{source}"\n')
+
+    packages = tmp_path / "packages"
+    for function in packaging.FUNCTIONS:
+        packaging.build(function, "host", packages)
+    for variable, value in {
+        "AWS_ENDPOINT_URL": aws.emulator.endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "TF_VAR_database_url": empty_postgres_url,
+        "TF_VAR_package_dir": str(packages),
+        "TF_VAR_lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
+    here = classmethod(lambda cls, wanted, **options: find(cls, wanted, tmp_path, **options))
+    monkeypatch.setattr(deployment.Deployment, "find", here)
+    return tmp_path
+
+
+def run(command: str, *arguments: str) -> Any:
+    return CliRunner().invoke(app, [command, "--env", ENVIRONMENT, *arguments])
+
+
+def functions(aws: Aws) -> dict[str, str]:
+    """Revision of each function that there is, which changes with whatever is changed of it."""
+    found = aws.client("lambda").list_functions()["Functions"]
+    return {each["FunctionName"]: each["RevisionId"] for each in found if each["FunctionName"].startswith(PREFIX)}
+
+
+def tables(aws: Aws) -> list[str]:
+    return [table for table in aws.client("dynamodb").list_tables()["TableNames"] if table.startswith(PREFIX)]
+
+
+def buckets(aws: Aws) -> list[str]:
+    found = aws.s3.list_buckets()["Buckets"]
+    return [bucket["Name"] for bucket in found if bucket["Name"].startswith(PREFIX)]
+
+
+def test_from_nothing_to_nothing(
+    root: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A database that cannot be migrated: everything waits, and the sync does not exist.
+    monkeypatch.setenv("TF_VAR_database_url", NOWHERE)
+    result = run("deploy", "--yes")
+    assert isinstance(result.exception, DeployError), result.output
+    said = str(result.exception)
+    assert said.startswith("The migration of the database failed:\n")
+    assert "port 9 failed: Connection refused" in said
+    assert "The sync has not been started" in said
+    assert set(functions(aws)) == {f"{PREFIX}-migrate"}
+
+    # Put right, it goes on from there, migrates, starts the sync, and works.
+    monkeypatch.setenv("TF_VAR_database_url", empty_postgres_url)
+    result = run("deploy", "--yes")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "Schema of Postgres: 0" in result.output
+    assert "✘" not in result.output
+    assert "✔ Sync to Postgres: deletion" in result.output
+
+    # Nothing to change: nothing is asked, and there is no terminal to ask at.
+    result = run("deploy")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "Nothing to change" in result.output
+
+    # A migration that fails leaves every function of the sync as it was.
+    before = functions(aws)
+    monkeypatch.setenv("TF_VAR_database_url", NOWHERE)
+    said = str(run("deploy", "--yes").exception)
+    assert "the version that was deployed before is running" in said
+    assert f"aws logs tail /aws/lambda/{PREFIX}-migrate" in said
+    after = functions(aws)
+    changed = {function for function in after if after[function] != before[function]}
+    assert changed == {f"{PREFIX}-migrate"}
+    assert run("smoke").exit_code == 0
+    monkeypatch.setenv("TF_VAR_database_url", empty_postgres_url)
+
+    # The commands that need a deployment.
+    outputs = json.loads(run("outputs").stdout)
+    assert outputs["users_table"] == f"{PREFIX}-users"
+    assert f"export USERS_TABLE={PREFIX}-users\n" in run("env").stdout
+    assert "Connection refused" in str(run("migrate").exception)
+
+    # Destroyed, the data stays; the state still knows it.
+    aws.s3.put_object(Bucket=outputs["archive_bucket"], Key="logs/one", Body=b"x")
+    result = run("destroy", "--yes")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert functions(aws) == {}
+    assert (len(tables(aws)), len(buckets(aws))) == (1, 1)
+    assert aws.client("dynamodb").describe_table(TableName=tables(aws)[0])["Table"]["DeletionProtectionEnabled"]
+    assert "Nothing is deployed" in str(run("smoke").exception)
+
+    # Asked for by name, it goes too, protected as it is.
+    result = run("destroy", "--yes", "--with-data")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert tables(aws) == buckets(aws) == []
+    result = run("destroy", "--yes", "--with-data")
+    assert f"Nothing of {ENVIRONMENT} is left" in result.output
+
+    with psycopg.connect(empty_postgres_url) as connection:  # a server of one's own is never touched
+        assert connection.execute("SELECT count(*) FROM auth0.users").fetchone() == (1,)
+
+
+def test_a_source_that_auth0_has_not_made_is_noticed_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = root / "infra/terraform/environments" / f"{ENVIRONMENT}.tfvars"
+    source = f"aws.partner/auth0.com/{name('other')}/auth0.logs"
+    variables.write_text(variables.read_text().rpartition("log_stream")[0] + f'log_stream_source_name = "{source}"\n')
+    said = str(run("plan").exception)
+    assert f"the event source {source} does not exist, in account {ACCOUNT}" in said

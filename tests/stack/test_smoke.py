@@ -1,0 +1,154 @@
+"""The smoke test of a deployment on the emulator: it passes where all is well, and finds what is broken."""
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pipeline.deploy import smoke
+from pipeline.deploy.smoke import Check, Deployed, Quiet
+from pipeline.deploy.synthetic import USER
+from pipeline.local.stack import Stack
+from tests.emulator.support import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
+
+
+@pytest.fixture
+def deployed(running: Stack) -> Deployed:
+    return Deployed(running.outputs, lambda service, _region: running.client(service))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leaves_nothing(running: Stack) -> Iterator[None]:
+    """Other tests look at the stores as a whole, and must not find the test's user."""
+    yield
+    with psycopg.connect(running.database_url) as connection:
+        connection.execute("DELETE FROM auth0.users WHERE user_id = %s", [USER])
+    key = {"user_id": {"S": USER}}
+    running.client("dynamodb").delete_item(TableName=running.outputs["users_table"], Key=key)
+
+
+def bad(checks: list[Check] | Iterator[Check]) -> list[str]:
+    return [f"{check.title}: {check.detail}" for check in checks if check.verdict == "bad"]
+
+
+def test_where_all_is_well_it_says_so(running: Stack, deployed: Deployed) -> None:
+    checks = smoke.run(deployed, Quiet(), seconds=60)
+    assert bad(checks) == []
+    verdicts = {check.title: check.verdict for check in checks}
+    for store in ("Postgres", "DynamoDB"):
+        assert verdicts[f"Sync to {store}: creation"] == verdicts[f"Sync to {store}: deletion"] == "ok"
+    assert {
+        "Event source of the Log Stream",
+        "Delivery stream",
+        "Athena's view",
+        "Dead-letter queues",
+    } <= verdicts.keys()
+
+    with psycopg.connect(running.database_url) as connection:
+        row = connection.execute("SELECT deleted_at, profile FROM auth0.users WHERE user_id = %s", [USER]).fetchone()
+        live = connection.execute("SELECT 1 FROM auth0.live_users WHERE user_id = %s", [USER]).fetchone()
+    assert row is not None
+    assert row[0] is not None
+    assert row[1] == {}
+    assert live is None
+
+
+def test_again_it_works_the_same(deployed: Deployed) -> None:
+    assert bad(smoke.run(deployed, Quiet(), seconds=60)) == []
+
+
+def test_a_rule_that_is_off_is_found(running: Stack, deployed: Deployed) -> None:
+    events, bus = running.client("events"), running.outputs["bus_names"]["log-stream"]
+    name = running.outputs["rule_names"]["user-changes"]["log-stream"]
+    events.disable_rule(Name=name, EventBusName=bus)
+    found = bad(smoke._rules(deployed))
+    events.enable_rule(Name=name, EventBusName=bus)
+    assert found == ["Rule user-changes, Log Stream: it is DISABLED"]
+
+
+def test_a_target_that_is_gone_is_found(running: Stack, deployed: Deployed) -> None:
+    events, bus = running.client("events"), running.outputs["bus_names"]["log-stream"]
+    name = running.outputs["rule_names"]["user-changes"]["log-stream"]
+    targets = events.list_targets_by_rule(Rule=name, EventBusName=bus)["Targets"]
+    queue = running.outputs["queue_urls"]["dynamodb"].rpartition("/")[2]
+    [target] = [target for target in targets if target["Arn"].endswith(f":{queue}")]
+    events.remove_targets(Rule=name, EventBusName=bus, Ids=[target["Id"]])
+    found = bad(smoke._rules(deployed))
+    events.put_targets(Rule=name, EventBusName=bus, Targets=[target])
+    assert found == [f"Rule user-changes, Log Stream: {queue} is not its target"]
+
+
+def test_a_pattern_that_was_changed_is_found(running: Stack, deployed: Deployed) -> None:
+    events, bus = running.client("events"), running.outputs["bus_names"]["log-stream"]
+    name = running.outputs["rule_names"]["user-changes"]["log-stream"]
+    rule = events.describe_rule(Name=name, EventBusName=bus)
+    other = json.dumps({"source": [{"prefix": "aws.partner/auth0.com/"}], "detail": {"data": {"type": ["s"]}}})
+    events.put_rule(Name=name, EventBusName=bus, EventPattern=other)
+    found = bad(smoke._rules(deployed))
+    events.put_rule(Name=name, EventBusName=bus, EventPattern=rule["EventPattern"], Description=rule["Description"])
+    assert found == ["Rule user-changes, Log Stream: it does not take a user's creation; it takes a login"]
+
+
+def test_a_message_that_was_given_up_is_found(running: Stack, deployed: Deployed) -> None:
+    sqs, queue = running.client("sqs"), running.outputs["dlq_urls"]["dynamodb"]
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    found = bad(smoke._dead_letters(deployed))
+    [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert found == ["Dead-letter queues: failed: dynamodb holds 1. docs/runbook.md says how to look and what to do"]
+
+
+def test_a_store_without_its_table_is_found(running: Stack, deployed: Deployed) -> None:
+    with psycopg.connect(running.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE auth0.users RENAME TO elsewhere")
+        found = [check for check in smoke.run(deployed, Quiet(), seconds=4) if check.title.startswith("Sync")]
+        connection.execute("ALTER TABLE auth0.elsewhere RENAME TO users")
+    postgres = [check for check in found if "Postgres" in check.title]
+    assert [check.title for check in postgres] == ["Sync to Postgres: creation"]
+    assert "not stored 4 s after it was put into the queue; the function says: " in postgres[0].detail
+    assert "UndefinedTable" in postgres[0].detail
+    assert [check.verdict for check in found if "DynamoDB" in check.title] == ["ok", "ok"]
+    wait_for(lambda: not _waiting(running), 60)  # it is delivered again, and stored
+
+
+def test_a_sync_that_is_paused_is_said_to_be(running: Stack, deployed: Deployed) -> None:
+    lambda_, mapping = running.client("lambda"), running.outputs["event_source_mapping_ids"]["dynamodb"]
+    lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
+    found = smoke.run(deployed, Quiet(), seconds=60)
+    lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
+    assert bad(found) == []
+    [paused] = [check for check in found if check.title == "Sync to DynamoDB"]
+    assert paused.verdict == "unknown"
+    assert "paused" in paused.detail
+
+
+def test_what_may_not_be_seen_is_no_failure(deployed: Deployed) -> None:
+    from botocore.exceptions import ClientError
+
+    def denied(service: str, _region: str) -> object:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, service)
+
+    checks = smoke.run(Deployed(deployed.outputs, denied), Quiet())
+    assert {check.verdict for check in checks} <= {"unknown"}
+
+
+def test_what_is_gone_is_one() -> None:
+    from botocore.exceptions import ClientError
+
+    def gone() -> Iterator[Check]:
+        yield Check("one", "ok")
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no such rule"}}, "DescribeRule")
+
+    checks = list(smoke._guarded("Rules", gone()))
+    assert [(check.title, check.verdict) for check in checks] == [("one", "ok"), ("Rules", "bad")]
+    assert "no such rule" in checks[1].detail
+
+
+def _waiting(running: Stack) -> int:
+    names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible")]
+    queue = running.outputs["queue_urls"]["postgres"]
+    held = running.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(held[name]) for name in names)
