@@ -31,7 +31,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@touch $@
 
 test: setup ## Run every test (under 10 minutes)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
