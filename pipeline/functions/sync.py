@@ -18,8 +18,8 @@ from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import behind, count, logger, pseudonym
 
-PART = 250
-"""Messages that are read, and stored, at a time."""
+PART = 100
+"""Messages that are read, and stored, at first; each further part of a batch has so many more than the one before."""
 
 
 @cache
@@ -74,11 +74,19 @@ def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[
 
     A part is a batch of its own: a user who is in two of them is ordered by the store.
     """
-    parts = [records[start : start + PART] for start in range(0, len(records), PART)]
-    reading = [cache(partial(collect, part, history=history)) for part in parts]
+    reading = [cache(partial(collect, part, history=history)) for part in parts(records)]
     for read, following in zip_longest(reading, reading[1:]):
         batch = read()
         yield batch, sink().apply(batch.changes, batch.history, following)
+
+
+def parts(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    """A batch in parts: a small one first, as nothing is stored while it is read, then larger and thus fewer ones."""
+    found, start, size = [], 0, PART
+    while len(records) - start - size >= PART:
+        found.append(records[start : start + size])
+        start, size = start + size, size + PART
+    return [*found, records[start:]]
 
 
 def _why(error: SyncError) -> dict[str, str]:
