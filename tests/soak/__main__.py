@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from pipeline.functions import sync
 from pipeline.functions.migrate import migrate
 from pipeline.local import postgres
 from pipeline.settings import Database
@@ -46,7 +47,8 @@ def _run(running: Soak, seed: int, histories: int) -> int:
     failed = 0
     for number in range(histories):
         try:
-            running.check(Random(seed + number), f"{seed + number}.")
+            part = 1 if (seed + number) % 2 else sync.PART
+            running.check(Random(seed + number), f"{seed + number}.", part)
         except WrongError as error:
             failed += 1
             _print(f"WRONG: python -m tests.soak --histories 1 --seed {seed + number}\n  {error}")

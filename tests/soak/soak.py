@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 
+from pipeline.functions import sync
 from pipeline.sinks.postgres import PostgresSink
 from pipeline.traffic import sqs_record
 from tests.soak.fake_dynamodb import FakeDynamoDB
@@ -46,8 +48,12 @@ class Soak:
         self.attempts = 0
         self.users = 0
 
-    def check(self, rng: Random, prefix: str) -> None:
-        """Deliver a random history to both stores. Raises ``WrongError`` unless they end as the model does."""
+    def check(self, rng: Random, prefix: str, part: int = sync.PART) -> None:
+        """Deliver a random history to both stores. Raises ``WrongError`` unless they end as the model does.
+
+        With a small ``part``, batches of a few messages too are stored in parts, each read while others are written.
+        What is drawn then depends on who comes first, as each part of a batch meets faults of its own.
+        """
         messages = history(rng, prefix)
         messages += rng.choices(messages, k=rng.randint(0, 3))  # EventBridge delivers at least once
         user_ids = sorted({claim.user_id for message in messages for claim in message.claims})
@@ -55,7 +61,8 @@ class Soak:
         for name, writers in self._writers.items():
             for writer in writers:
                 writer.history = with_history
-            dead = self._deliver(messages, name, rng)
+            with patch.object(sync, "PART", part):
+                dead = self._deliver(messages, name, rng)
             refused = [message for message in messages if name in message.refused_by]
             _compare(f"the dead letters of {name}", _bodies(dead), _bodies(refused))
         stored = rows(self._connection, user_ids)

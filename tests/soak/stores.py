@@ -84,6 +84,20 @@ class _Connection:
     def __init__(self, connection: psycopg.Connection, writer: Writer) -> None:
         self._connection, self._writer = connection, writer
         self.broken = False
+        self._pipelined = self._lost = False
+        self.pgconn, self.fileno = connection.pgconn, connection.fileno
+
+    @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        """In which a statement is committed at the end, and what is lost after that is lost there."""
+        with self._connection.pipeline():
+            self._pipelined = True
+            try:
+                yield
+            finally:
+                self._pipelined = False
+        if self._lost:
+            self._break()
 
     def execute(self, *arguments: Any, **options: Any) -> Any:
         fault = self._writer.faults.pop() if self._writer.faults else ""
@@ -93,7 +107,9 @@ class _Connection:
             self._break()
         done = self._connection.execute(*arguments, **options)
         if fault == "broken after":
-            self._break()
+            self._lost = True
+            if not self._pipelined:
+                self._break()
         return done
 
     def close(self) -> None:
