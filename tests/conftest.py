@@ -14,11 +14,16 @@ from pipeline.local.emulator import process
 from tests.emulator.support import Aws
 
 TEMPLATE = "migrated"
-LONG = ("tests/stack/", "tests/deploy/test_production.py", "tests/deploy/test_whole.py")
+LONG = (
+    "tests/stack/",
+    "tests/deploy/test_production.py",
+    "tests/deploy/test_whole.py",
+    "tests/infra/test_terraform.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # What applies Terraform takes minutes, mostly of waiting: it starts first, so that the other tests run beside it.
+    # What runs Terraform takes minutes, mostly of waiting: it starts first, so that the other tests run beside it.
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         file = item.nodeid.partition("::")[0]

@@ -1,11 +1,17 @@
 """The project's own files of a package: the handler and what it imports, found by reading the code."""
 
 import ast
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from pipeline.packaging.functions import Function
 from pipeline.packaging.target import ROOT, PackagingError
+
+# CPython 3.11 counts the depth of every tree that it makes in one place, and now and then fails ("AST constructor
+# recursion depth mismatch") where threads make some side by side.
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 def files(spec: Function) -> list[tuple[str, Path]]:
@@ -64,7 +70,8 @@ def _initial(path: Path) -> Iterator[Path]:
 
 def _imported(path: Path) -> Iterator[str]:
     """Yield what a file imports, at its start or in a function; of `from a import b` both `a` and `a.b`."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"), str(path))]
+    with _ONE_AT_A_TIME:
+        waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"), str(path))]
     while waiting:
         node = waiting.pop()
         match node:

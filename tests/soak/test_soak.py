@@ -14,10 +14,12 @@ def test_any_history_ends_as_the_model_in_both_stores(postgres_url):
         # A number of its own for each example, so that no example meets the users of another.
         examples = iter(range(1_000_000))
 
+        # A seed, and not Hypothesis' own random numbers: what is delivered again, and so what is drawn, depends on
+        # which of the concurrent writers comes first, and Hypothesis wants to draw the same each time.
         @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        @given(st.randoms(use_true_random=False))
-        def property_holds(rng):
-            running.check(rng, f"{next(examples)}.")
+        @given(st.integers(0, 2**32))
+        def property_holds(seed):
+            running.check(Random(seed), f"{next(examples)}.")
 
         property_holds()
 
