@@ -4,6 +4,7 @@ Auth0's sources are in another region than the data, the refresh is on, Aurora i
 over verified TLS only, and every function has the rights of its own role.
 """
 
+import gzip
 import json
 import platform
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
 def filled_in(secret: str) -> str:
     """The example as an operator would fill it in, with the refresh, and what an emulator has to be told."""
     extra = f'refresh = {{ auth0_domain = "{DOMAIN}", secret_arn = "{secret}" }}\ns3_use_path_style = true'
+    extra += "\narchive_buffering_seconds = 0"
     text = EXAMPLE.read_text()
     for before, after in {
         '"aws.partner/auth0.com/CHANGE-ME': f'"{TENANT}',
@@ -127,6 +129,25 @@ def environment(patches: pytest.MonkeyPatch, emulator: process.Emulator, root: P
     patches.setattr(deployment.Deployment, "find", here)
 
 
+def archived(deployed: Deployed, outputs: dict[str, Any]) -> list[str]:
+    """The sources of the events in the archive."""
+    s3, bucket = deployed.client("s3"), outputs["archive_bucket"]
+    objects = s3.list_objects_v2(Bucket=bucket, Prefix=outputs["archive_prefix"]).get("Contents", [])
+    bodies = [gzip.decompress(s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()) for one in objects]
+    return [json.loads(line)["source"] for body in bodies for line in body.splitlines()]
+
+
+def dead_letters(deployed: Deployed, outputs: dict[str, Any]) -> int:
+    """How many messages any hop has given up."""
+    urls = [(url, DATA_REGION) for kind in ("dlq_urls", "target_dlq_urls") for url in outputs[kind].values()]
+    urls += [(url, REGION) for url in outputs["relay_dlq_urls"].values()]
+    name, held = "ApproximateNumberOfMessages", 0
+    for url, region in urls:
+        answer = deployed.client("sqs", region).get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        held += int(answer["Attributes"][name])
+    return held
+
+
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     # One command from nothing to a deployment that has been tried out.
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
@@ -172,6 +193,10 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     key = {"user_id": {"S": "auth0|ada"}}
     item = wait_for(lambda: get(TableName=outputs["users_table"], Key=key).get("Item"), 60)
     assert item["user_metadata"] == {"M": {"plan": {"S": "pro"}}}
+
+    # Everything that arrived is in the archive, which the key encrypts, and nothing was given up.
+    assert set(wait_for(lambda: len(found := archived(deployed, outputs)) == 3 and found, 60)) == set(STREAMS.values())
+    assert dead_letters(deployed, outputs) == 0
 
     # A reader reads.
     refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.users"])

@@ -96,6 +96,15 @@ class Aws:
         entries = [{"Source": source, "DetailType": "Auth0 log", "Detail": detail, **entry}]
         return self.events.put_partner_events(Entries=entries)["Entries"][0]
 
+    def role(self, service: str, *statements: dict[str, Any]) -> str:
+        """The ARN of a new role that ``service`` may take, with these statements."""
+        iam, role = self.client("iam"), name("role")
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        arn: str = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+        if statements:
+            iam.put_role_policy(RoleName=role, PolicyName="rights", PolicyDocument=policy(*statements))
+        return arn
+
     def bucket(self) -> str:
         bucket = name("bucket")
         self.s3.create_bucket(Bucket=bucket)
@@ -103,6 +112,16 @@ class Aws:
 
     def keys(self, bucket: str) -> list[str]:
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    """A policy's document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def allow(action: str | list[str], resource: str, **elements: Any) -> dict[str, Any]:
+    """A statement that allows."""
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **elements}
 
 
 def name(kind: str) -> str:

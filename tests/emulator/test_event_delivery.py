@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from .support import REGION, Aws, name, wait_for
+from .support import REGION, Aws, allow, name, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -52,7 +52,7 @@ def test_event_is_one_firehose_record(aws: Aws) -> None:
             "CompressionFormat": "GZIP",
         },
     )["DeliveryStreamARN"]
-    aws.rule(source, {"Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/events"})
+    aws.rule(source, {"Arn": arn, "RoleArn": aws.role("events.amazonaws.com", allow("firehose:PutRecord", arn))})
     answer = aws.put(source, '{"n":1e400}')
     (key,) = wait_for(lambda: aws.keys(bucket))
     body = gzip.decompress(aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()).decode()
@@ -65,7 +65,8 @@ def test_undeliverable_event_goes_to_the_targets_dead_letter_queue(aws: Aws, ser
     source, (url, arn) = aws.partner_bus(), aws.queue()
     resource = "deliverystream/none" if service == "firehose" else "none"
     target = f"arn:aws:{service}:{REGION}:000000000000:{resource}"
-    aws.rule(source, {"Arn": target, "DeadLetterConfig": {"Arn": arn}})
+    role = aws.role("events.amazonaws.com", allow("firehose:PutRecord", target))
+    aws.rule(source, {"Arn": target, "RoleArn": role, "DeadLetterConfig": {"Arn": arn}})
     aws.put(source, '{"n":1}')
     (message,) = aws.messages(url)
     attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import ACCOUNT, Aws, name, wait_for
+from .support import ACCOUNT, Aws, allow, name, policy, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -30,19 +30,21 @@ def there(aws: Aws) -> There:
 
 def role(aws: Aws, bus_arn: str) -> str:
     """A role that may put events on the bus."""
-    iam, called = aws.client("iam"), name("relay")
-    trust = {"Version": "2012-10-17", "Statement": []}
-    arn = iam.create_role(RoleName=called, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-    statement = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": bus_arn}
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    iam.put_role_policy(RoleName=called, PolicyName="relay", PolicyDocument=json.dumps(policy))
+    return aws.role("events.amazonaws.com", allow("events:PutEvents", bus_arn))
+
+
+def bus_for(aws: Aws, bus: str) -> str:
+    """The ARN of a new bus that takes events of the account, of whatever region."""
+    arn: str = aws.events.create_event_bus(Name=bus)["EventBusArn"]
+    account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    aws.events.put_permission(EventBusName=bus, Policy=policy(allow("events:PutEvents", arn, Principal=account)))
     return arn
 
 
 def relayed(aws: Aws, there: There) -> tuple[str, str]:
     """A partner bus in the source's region whose events go to a bus here; the names of both."""
     source, bus = there.partner_bus(), name("bus")
-    arn = aws.events.create_event_bus(Name=bus)["EventBusArn"]
+    arn = bus_for(aws, bus)
     there.rule(source, {"Arn": arn, "RoleArn": role(aws, arn)})
     return source, bus
 
@@ -64,7 +66,7 @@ def test_event_reaches_a_bus_in_another_region_as_it_was(aws: Aws, there: There)
 
 def test_rules_of_the_other_region_may_be_called_the_same(aws: Aws, there: There) -> None:
     here, other = name("bus"), name("bus")
-    arn = aws.events.create_event_bus(Name=here)["EventBusArn"]
+    arn = bus_for(aws, here)
     there.events.create_event_bus(Name=here)
     url, queue = aws.queue()
     pattern = json.dumps({"source": ["app"]})
@@ -88,7 +90,7 @@ def test_firehose_of_the_other_region_gets_it(aws: Aws, there: There) -> None:
             "CompressionFormat": "GZIP",
         },
     )["DeliveryStreamARN"]
-    aws.rule(bus, {"Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/events"})
+    aws.rule(bus, {"Arn": arn, "RoleArn": aws.role("events.amazonaws.com", allow("firehose:PutRecord", arn))})
     there.put(source, "{}")
     (key,) = wait_for(lambda: aws.keys(bucket))
     body = gzip.decompress(aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()).decode()
@@ -98,21 +100,46 @@ def test_firehose_of_the_other_region_gets_it(aws: Aws, there: There) -> None:
 @pytest.mark.parametrize("problem", ["no bus", "role of another bus"])
 def test_what_cannot_be_relayed_goes_to_the_dead_letter_queue(aws: Aws, there: There, problem: str) -> None:
     source, bus = there.partner_bus(), name("bus")
-    arn = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/{bus}"
-    if problem != "no bus":
-        aws.events.create_event_bus(Name=bus)
+    arn = bus_for(aws, bus)
     allowed = role(aws, arn if problem == "no bus" else f"{arn}-2")
     url, queue = there.queue()
     there.rule(source, {"Arn": arn, "RoleArn": allowed, "DeadLetterConfig": {"Arn": queue}})
+    if problem == "no bus":
+        aws.events.delete_event_bus(Name=bus)
     there.put(source, "{}")
     (message,) = there.messages(url)
     code = message["MessageAttributes"]["ERROR_CODE"]["StringValue"]
     assert code == ("NO_RESOURCE" if problem == "no bus" else "NO_PERMISSIONS")
 
 
+NOT_ENOUGH: dict[str, dict[str, Any]] = {
+    "no policy": {},
+    "another account": {"Principal": {"AWS": "arn:aws:iam::111111111111:root"}},
+    "another bus": {"Resource": f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/another"},
+    "one rule": {"Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:events:{SOURCE_REGION}:{ACCOUNT}:rule/a"}}},
+}
+
+
+@pytest.mark.parametrize("given", NOT_ENOUGH)
+def test_a_bus_that_does_not_let_the_account_put_events_is_no_target(aws: Aws, there: There, given: str) -> None:
+    source, bus = there.partner_bus(), name("bus")
+    arn = aws.events.create_event_bus(Name=bus)["EventBusArn"]
+    if NOT_ENOUGH[given]:
+        account = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+        statement = allow("events:PutEvents", arn, **account) | NOT_ENOUGH[given]
+        aws.events.put_permission(EventBusName=bus, Policy=policy(statement))
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        there.rule(source, {"Arn": arn, "RoleArn": role(aws, arn)})
+
+
+def test_a_bus_of_the_same_region_needs_no_policy(aws: Aws) -> None:
+    arn = aws.events.create_event_bus(Name=name("bus"))["EventBusArn"]
+    aws.rule(aws.partner_bus(), {"Arn": arn, "RoleArn": role(aws, arn)})
+
+
 def test_events_do_not_go_round_in_circles(aws: Aws, there: There) -> None:
     bus = name("bus")
-    here, far = (place.events.create_event_bus(Name=bus)["EventBusArn"] for place in (aws, there))
+    here, far = (bus_for(place, bus) for place in (aws, there))
     url, queue = there.queue()
     there.rule(bus, {"Arn": here, "RoleArn": role(aws, here), "DeadLetterConfig": {"Arn": queue}})
     aws.rule(bus, {"Arn": far, "RoleArn": role(aws, far)})

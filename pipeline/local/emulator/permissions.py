@@ -19,14 +19,28 @@ def allowed(access_key: str, account: str, region: str, action: str, resource: s
 
 def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool:
     """Whether a service with the role may do ``action`` to the ARN ``resource``."""
+    if role_arn.count(":") < 5:
+        return False
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
     policies = iam_evaluator._gather_role_policies(name, account)
     principal = iam_evaluator.PrincipalInfo(arn=role_arn, type="AssumedRole", account=account, policies=policies)
     return _allows(principal, region, action, resource)
 
 
+def policy_allows(policy: Any, account: str, region: str, action: str, resource: str) -> bool:
+    """Whether the policy of a resource lets ``account`` as a whole do ``action`` to it."""
+    root = iam_evaluator.PrincipalInfo(arn=f"arn:aws:iam::{account}:root", type="Root", account=account, policies=None)
+    context = _context(root, region, action, resource)
+    return bool(iam_evaluator.evaluate_resource_policy(policy, context).decision == "Allow")
+
+
 def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
-    context = iam_evaluator.EvalContext(
+    context = _context(principal, region, action, resource)
+    return bool(iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision == "Allow")
+
+
+def _context(principal: Any, region: str, action: str, resource: str) -> Any:
+    return iam_evaluator.EvalContext(
         principal_arn=principal.arn,
         principal_type=principal.type,
         principal_account=principal.account,
@@ -35,4 +49,3 @@ def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
         region=region,
         principal_keys=principal.keys,
     )
-    return bool(iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision == "Allow")

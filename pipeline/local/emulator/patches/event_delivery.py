@@ -3,7 +3,7 @@
 AWS (EventBridge User Guide, "Amazon EventBridge event bus targets", "Using dead-letter queues to process undelivered
 events", "Sending and receiving events between AWS Regions"; Firehose Developer Guide, "Sending data to a Firehose
 stream"): a target gets the event as one JSON document, ``version`` first and ``detail`` last, one Firehose record per
-event and nothing after it. A bus in another region gets the event as it is, with the source, the region and the time
+event and nothing after it; the target's role puts it there. A bus in another region gets the event as it is, with the source, the region and the time
 that it had, if the target's role may put events on that bus. What cannot be delivered because the target is gone or
 refuses it goes to the target's dead-letter queue at once, with the reason as message attributes; other failures are
 retried first.
@@ -21,6 +21,7 @@ import base64
 import json
 import logging
 import re
+from functools import partial
 from typing import Any
 
 from ministack.core import responses
@@ -28,6 +29,7 @@ from ministack.core.arn import ArnParseError, parse_arn
 from ministack.services import eventbridge, firehose, sqs
 
 from pipeline.local.emulator import patching, permissions
+from pipeline.local.emulator.patches import firehose_encryption
 
 log = logging.getLogger("eventbridge")
 
@@ -83,7 +85,7 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
         if arn.service == "sqs":
             _send(arn, payload, target.get("SqsParameters") or {})
         else:
-            _put_record(arn, payload)
+            _put_record(arn, payload, target)
     except Undeliverable as problem:
         log.warning("EventBridge: target %s not delivered: %s %s", arn, problem.code, problem)
         _bury(target, event, rule, view, problem)
@@ -131,8 +133,14 @@ def _send(arn: Any, payload: str, parameters: dict[str, Any]) -> None:
     eventbridge._dispatch_to_sqs(arn, payload, parameters)
 
 
-def _put_record(arn: Any, payload: str) -> None:
+def _put_record(arn: Any, payload: str, target: dict[str, Any]) -> None:
     name = arn.resource.removeprefix("deliverystream/")
+    caller = partial(permissions.role_allowed, target.get("RoleArn", ""), responses.get_region())
+    if not caller("firehose:PutRecord", str(arn)):
+        raise Undeliverable("NO_PERMISSIONS", f"The target's role may not put records into {arn}.")
+    problem = firehose_encryption.refusal(name, caller)
+    if problem:
+        raise Undeliverable("SDK_CLIENT_ERROR", f"InvalidKMSResourceException: {problem}")
     data = base64.b64encode(payload.encode()).decode()
     status, _, body = firehose._put_record({"DeliveryStreamName": name, "Record": {"Data": data}})
     if status != 200:
