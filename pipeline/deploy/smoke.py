@@ -2,7 +2,8 @@
 
 Nobody but Auth0 can put an event on a partner bus. So an event is put where the bus would: into the queues of both
 sinks, and waited for in the stores. That the bus would put it there is seen from the rules: their patterns, tried with
-the same event, and their targets. Nothing is put into the archive, which is for audits.
+the same event, and their targets. Nothing is put into the archive, which is for audits: whether it gets what its rules
+match is seen from CloudWatch's counts.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,15 @@ Outputs = Mapping[str, Any]
 
 SECONDS: Final = 180.0
 """How long a store may take: a cluster that has paused itself resumes in half a minute."""
+
+COUNTED: Final = timedelta(hours=1)
+"""The time for which the archive's events are counted: after a repair the test must pass soon."""
+
+LATE: Final = timedelta(minutes=5)
+"""How late EventBridge may deliver, and CloudWatch count."""
+
+COMPLETE: Final = 0.9
+"""Part of the matched events that must reach the delivery stream: CloudWatch promises no complete counts."""
 
 BLIND: Final = (
     "Not seen by this test: whether Auth0 delivers. Change a user in Auth0's dashboard, then: auth0-sync user 'USER ID'"
@@ -140,25 +150,36 @@ def _sources(deployed: Deployed) -> Checks:
 
 def _arrived(deployed: Deployed) -> Checks:
     """Events that the archive's rule matched lately: of all that Auth0 delivers."""
-    cloudwatch = deployed.client("cloudwatch")
     now = datetime.now(UTC)
-    for stream, rule in deployed.outputs["rule_names"]["archive"].items():
-        dimensions = {"EventBusName": deployed.outputs["bus_names"][stream], "RuleName": rule}
-        answer = cloudwatch.get_metric_statistics(
-            Namespace="AWS/Events",
-            MetricName="MatchedEvents",
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-            StartTime=now - timedelta(days=1),
-            EndTime=now,
-            Period=3600,
-            Statistics=["Sum"],
-        )
-        count = sum(point["Sum"] for point in answer["Datapoints"])
+    for stream, dimensions in _archive_rules(deployed).items():
+        count = _count(deployed, "AWS/Events", "MatchedEvents", dimensions, now - timedelta(days=1), now)
         title = f"Events of the {_words(stream)}"
         if count:
             yield Check(title, "ok", f"{count:,.0f} in the last 24 hours")
         else:
             yield Check(title, "unknown", "none seen in the last 24 hours; metrics are minutes late")
+
+
+def _archive_rules(deployed: Deployed) -> dict[str, dict[str, str]]:
+    """The dimensions of the archive's rules in CloudWatch, by stream."""
+    rules, buses = deployed.outputs["rule_names"]["archive"], deployed.outputs["bus_names"]
+    return {stream: {"EventBusName": buses[stream], "RuleName": rule} for stream, rule in rules.items()}
+
+
+def _count(
+    deployed: Deployed, namespace: str, metric: str, dimensions: Mapping[str, str], start: datetime, end: datetime
+) -> int:
+    """Return the sum of a metric; 0 without data."""
+    answer = deployed.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=start,
+        EndTime=end,
+        Period=60 if end - start <= COUNTED else 3600,
+        Statistics=["Sum"],
+    )
+    return round(sum(point["Sum"] for point in answer["Datapoints"]))
 
 
 def _rules(deployed: Deployed) -> Checks:
@@ -278,6 +299,7 @@ def _archive(deployed: Deployed) -> Checks:
     stream = deployed.client("firehose").describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
     status = stream["DeliveryStreamStatus"]
     yield Check("Delivery stream", "ok" if status == "ACTIVE" else "bad", f"{name} is {status}")
+    yield _counted(deployed, name)
 
     def ask(sql: str) -> athena.Result:
         return athena.query(
@@ -302,6 +324,30 @@ def _archive(deployed: Deployed) -> Checks:
         yield Check(title, "bad", f"Athena gives a log's details as {found[0]['details'][:60]!r}, which is not JSON")
     else:
         yield Check(title, "ok", "Athena reads them, and the details of a log as JSON")
+
+
+def _counted(deployed: Deployed, firehose: str) -> Check:
+    """Compare what the archive's rules matched with what the delivery stream took.
+
+    What the stream took may be more: events that were sent again, and those that are too young to be counted as matched.
+    """
+    now = datetime.now(UTC)
+    start, end = now - COUNTED, now - LATE
+
+    def of_rules(metric: str) -> int:
+        rules = _archive_rules(deployed).values()
+        return sum(_count(deployed, "AWS/Events", metric, dimensions, start, end) for dimensions in rules)
+
+    matched, failed = of_rules("MatchedEvents"), of_rules("FailedInvocations")
+    taken = _count(deployed, "AWS/Firehose", "IncomingRecords", {"DeliveryStreamName": firehose}, start, now)
+    title = "Events to the archive"
+    counts = f"of {matched:,} events that its rules matched in the last hour, {firehose} took {taken:,}"
+    if failed or taken < COMPLETE * matched:
+        counts += f" and EventBridge gave up {failed:,}" if failed else ""
+        return Check(title, "bad", f"{counts}. docs/runbook.md says what to do: undelivered-events")
+    if not matched:
+        return Check(title, "unknown", "none counted in the last hour; metrics are minutes late")
+    return Check(title, "ok", counts)
 
 
 def _dead_letters(deployed: Deployed) -> Checks:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -10,7 +11,7 @@ from pipeline.deploy import smoke
 from pipeline.deploy.smoke import Check, Deployed, Quiet
 from pipeline.deploy.synthetic import USER
 from pipeline.local.stack import Stack
-from tests.emulator.support import wait_for
+from tests.emulator.support import name, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
@@ -99,6 +100,66 @@ def test_a_message_that_was_given_up_is_found(running: Stack, deployed: Deployed
     [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     assert found == ["Dead-letter queues: failed: dynamodb holds 1. docs/runbook.md says how to look and what to do"]
+
+
+COUNTS = {
+    "nothing yet": ({}, "unknown", "none counted in the last hour"),
+    "all of it": ({"MatchedEvents": 40, "IncomingRecords": 40}, "ok", "of 40 events that its rules matched"),
+    "a repair sent more": ({"MatchedEvents": 40, "IncomingRecords": 90}, "ok", "took 90"),
+    "a count that is not complete": ({"MatchedEvents": 40, "IncomingRecords": 37}, "ok", "took 37"),
+    "nothing arrives": ({"MatchedEvents": 1}, "bad", "took 0"),
+    "some do not arrive": ({"MatchedEvents": 40, "IncomingRecords": 20}, "bad", "took 20"),
+    "some are given up": (
+        {"MatchedEvents": 40, "FailedInvocations": 2, "IncomingRecords": 38}, "bad", "EventBridge gave up 2",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_what_the_archive_gets_is_counted(running: Stack, case: str) -> None:
+    counts, verdict, words = COUNTS[case]
+    rule, firehose = name("rule"), name("firehose")
+    outputs = {**running.outputs, "rule_names": {"archive": {"log-stream": rule}}}
+    bus = running.outputs["bus_names"]["log-stream"]
+    dimensions = {
+        "AWS/Events": [{"Name": "EventBusName", "Value": bus}, {"Name": "RuleName", "Value": rule}],
+        "AWS/Firehose": [{"Name": "DeliveryStreamName", "Value": firehose}],
+    }
+    cloudwatch, now = running.client("cloudwatch"), datetime.now(UTC)
+    for metric, value in counts.items():
+        namespace = "AWS/Firehose" if metric == "IncomingRecords" else "AWS/Events"
+        data = {"MetricName": metric, "Dimensions": dimensions[namespace], "Value": value}
+        times = [now - timedelta(minutes=30), now - timedelta(hours=2)]  # the second is too old
+        cloudwatch.put_metric_data(Namespace=namespace, MetricData=[data | {"Timestamp": time} for time in times])
+    found = smoke._counted(Deployed(outputs, lambda service, _region: running.client(service)), firehose)
+    assert (found.title, found.verdict) == ("Events to the archive", verdict)
+    assert words in found.detail
+
+
+def test_an_event_that_is_not_archived_in_time_is_not_missed_yet(running: Stack) -> None:
+    rule, firehose = name("rule"), name("firehose")
+    outputs = {**running.outputs, "rule_names": {"archive": {"log-stream": rule}}}
+    bus = running.outputs["bus_names"]["log-stream"]
+    dimensions = [{"Name": "EventBusName", "Value": bus}, {"Name": "RuleName", "Value": rule}]
+    data = {"MetricName": "MatchedEvents", "Dimensions": dimensions, "Value": 5, "Timestamp": datetime.now(UTC)}
+    running.client("cloudwatch").put_metric_data(Namespace="AWS/Events", MetricData=[data])
+    found = smoke._counted(Deployed(outputs, lambda service, _region: running.client(service)), firehose)
+    assert found.verdict == "unknown"
+
+
+def test_an_event_that_the_archive_may_not_have_is_found(running: Stack, deployed: Deployed) -> None:
+    iam, stream = running.client("iam"), running.outputs["firehose_name"]
+    role, policy = f"{stream}-events", "firehose"
+    document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
+    iam.delete_role_policy(RoleName=role, PolicyName=policy)
+    entry = {"Source": running.outputs["event_sources"]["log-stream"], "DetailType": "Auth0 log", "Detail": "{}"}
+    running.client("events").put_partner_events(Entries=[entry])
+    found = bad(smoke._dead_letters(deployed))
+    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
+    sqs, queue = running.client("sqs"), running.outputs["target_dlq_urls"]["archive"]
+    [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert found == ["Dead-letter queues: undelivered: archive holds 1. docs/runbook.md says how to look and what to do"]
 
 
 def test_a_store_without_its_table_is_found(running: Stack, deployed: Deployed) -> None:

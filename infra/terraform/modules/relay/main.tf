@@ -19,6 +19,23 @@ resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
 
+# EventBridge looks at this policy when the target is made, whatever the target's role may do. It names no rule then, so
+# there is no condition on one.
+resource "aws_cloudwatch_event_bus_policy" "this" {
+  event_bus_name = aws_cloudwatch_event_bus.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "ThisAccount"
+      Effect    = "Allow"
+      Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:root" }
+      Action    = "events:PutEvents"
+      Resource  = aws_cloudwatch_event_bus.this.arn
+    }]
+  })
+}
+
 resource "aws_cloudwatch_event_rule" "this" {
   provider = aws.source
 
@@ -46,7 +63,7 @@ resource "aws_cloudwatch_event_target" "this" {
     arn = aws_sqs_queue.undelivered.arn
   }
 
-  depends_on = [aws_iam_role_policy.this]
+  depends_on = [aws_iam_role_policy.this, aws_cloudwatch_event_bus_policy.this]
 }
 
 resource "aws_iam_role" "this" {
