@@ -21,13 +21,21 @@ LONG = (
     "tests/infra/test_terraform.py",
 )
 
+TOGETHER = {
+    "tests/stack/": "stack",
+    "tests/infra/test_order.py": "state",
+    "tests/infra/test_permissions.py": "state",
+}
+"""Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # What runs Terraform takes minutes, mostly of waiting: it starts first, so that the other tests run beside it.
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("stack" if file.startswith("tests/stack/") else file))
+        group = next((group for start, group in TOGETHER.items() if file.startswith(start)), file)
+        item.add_marker(pytest.mark.xdist_group(group))
         if "postgres_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
         if "aws" in getattr(item, "fixturenames", ()):

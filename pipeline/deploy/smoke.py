@@ -179,7 +179,7 @@ def _count(
         Period=60 if end - start <= COUNTED else 3600,
         Statistics=["Sum"],
     )
-    return round(sum(point["Sum"] for point in answer["Datapoints"]))
+    return int(sum(point["Sum"] for point in answer["Datapoints"]))
 
 
 def _rules(deployed: Deployed) -> Checks:
@@ -329,7 +329,7 @@ def _archive(deployed: Deployed) -> Checks:
 def _counted(deployed: Deployed, firehose: str) -> Check:
     """Compare what the archive's rules matched with what the delivery stream took.
 
-    What the stream took may be more: events that were sent again, and those that are too young to be counted as matched.
+    The stream may have taken more: events that were sent again, and those that are too young to be counted as matched.
     """
     now = datetime.now(UTC)
     start, end = now - COUNTED, now - LATE

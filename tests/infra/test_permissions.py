@@ -1,8 +1,9 @@
-"""Each function's role allows the requests that its code makes, where it makes them, and nothing more.
+"""Each role allows what is done in its name, where it is done, and nothing more.
 
 What is deployed comes from Terraform, with AWS mocked (infra/terraform/tests/permissions.tftest.hcl). What is asked of
 AWS comes from the functions themselves: each handler is run with the environment that Terraform gives it, against
-clients that keep every request. That no request of the code was missed is read from the code.
+clients that keep every request. That no request of the code was missed is read from the code. What AWS's services do in
+the name of a role of theirs comes from AWS's documentation and from what Terraform has them do.
 """
 
 import ast
@@ -30,11 +31,9 @@ from psycopg.conninfo import conninfo_to_dict
 from pipeline import data_api
 from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
-from pipeline.local.terraform import Terraform
+from tests.infra.deployed import Json, Resource, State
 from tests.refresh.support import Context, login
 from tests.strategies import UPDATED_AT, created, records, text, user
-
-Json = dict[str, Any]
 
 # As in infra/terraform/tests/mocks and permissions.tftest.hcl.
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -91,19 +90,6 @@ def rights(policy: str) -> set[Right]:
 # What is deployed
 
 
-class Resource(NamedTuple):
-    """A resource as Terraform's state has it; ``module`` is the address of its module."""
-
-    module: str
-    type: str
-    name: str
-    values: Json
-
-    @property
-    def address(self) -> str:
-        return f"{self.module}.{self.type}.{self.name}"
-
-
 class Function(NamedTuple):
     """A Lambda function: where its code begins, what it is given, what it may do."""
 
@@ -120,25 +106,8 @@ class Function(NamedTuple):
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
 
 
-class Deployment:
-    """Everything in the state."""
-
-    def __init__(self, root: Json) -> None:
-        self.resources = list(self._resources(root, ""))
-
-    def _resources(self, module: Json, address: str) -> Iterator[Resource]:
-        for resource in module.get("resources", []):
-            if resource["mode"] == "managed":
-                yield Resource(address, resource["type"], resource["name"], resource["values"])
-        for child in module.get("child_modules", []):
-            yield from self._resources(child, child["address"])
-
-    def all(self, kind: str, module: str | None = None) -> list[Resource]:
-        return [found for found in self.resources if found.type == kind and module in (None, found.module)]
-
-    def one(self, kind: str, module: str) -> Json:
-        [found] = self.all(kind, module)
-        return found.values
+class Deployment(State):
+    """What is deployed, as its roles and functions are."""
 
     @property
     def key(self) -> str:
@@ -164,12 +133,8 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    terraform = Terraform(tmp_path_factory.mktemp("terraform"))
-    terraform.init()
-    messages = terraform._stream("test", "-json", "-verbose", "-filter=tests/permissions.tftest.hcl")
-    [state] = [message["test_state"] for message in messages if message["type"] == "test_state"]
-    return Deployment(state["root_module"])
+def deployment(state: Json) -> Deployment:
+    return Deployment(state)
 
 
 # What is asked of AWS
@@ -231,6 +196,8 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
             actions, context = ["kms:Decrypt"], {"aws:dynamodb:subscriberId": ACCOUNT, "aws:dynamodb:tableName": name}
         case "secretsmanager:GetSecretValue":
             actions, context = ["kms:Decrypt"], {"SecretARN": resource}
+        case "firehose:PutRecord":  # AWS does not say with which context
+            return {allow(action, key) for action in ("kms:Decrypt", "kms:GenerateDataKey")}
         case _:
             return set()
     keys = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
@@ -351,6 +318,98 @@ def run(name: str, aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch
     RUNS[name](aws, function, monkeypatch)
 
 
+# What AWS's services do
+
+
+class Role(NamedTuple):
+    """A role of one of AWS's services, other than Lambda."""
+
+    address: str
+    arn: str
+    service: str
+    trust: Json
+    """The condition under which the service can take it."""
+    rights: set[Right]
+
+
+def service_roles(deployment: Deployment) -> Iterator[Role]:
+    for resource in deployment.all("aws_iam_role"):
+        [statement] = json.loads(resource.values["assume_role_policy"])["Statement"]
+        policies = [
+            policy.values["policy"]
+            for policy in deployment.all("aws_iam_role_policy")
+            if policy.values["role"] == resource.values["id"]
+        ]
+        service = statement["Principal"]["Service"]
+        if service != "lambda.amazonaws.com":
+            allowed = set().union(*map(rights, policies))
+            yield Role(resource.address, resource.values["arn"], service, statement["Condition"], allowed)
+
+
+def done_by_eventbridge(role: Role, deployment: Deployment) -> set[Right]:
+    """User Guide, "Using identity-based policies in Amazon EventBridge": the rights of a target's role, by target."""
+    done = set()
+    for target in deployment.all("aws_cloudwatch_event_target"):
+        arn = target.values["arn"]
+        if target.values["role_arn"] != role.arn:
+            continue
+        match arn.split(":")[2]:
+            case "events":
+                done.add(allow("events:PutEvents", arn))
+            case "firehose":
+                done |= {allow(f"firehose:{action}", arn) for action in ("PutRecord", "PutRecordBatch")}
+                [stream] = [s for s in deployment.all("aws_kinesis_firehose_delivery_stream") if s.values["arn"] == arn]
+                key = stream.values["server_side_encryption"][0]["key_arn"]
+                done |= asked_of_kms("firehose:PutRecord", arn, key)
+            case service:
+                raise AssertionError(f"{target.address}: say here what EventBridge does to {service}")
+    return done
+
+
+def done_by_firehose(role: Role, deployment: Deployment) -> set[Right]:
+    """Developer Guide, "Grant Firehose access to an Amazon S3 destination"; there with "*" below the bucket."""
+    done = set()
+    for stream in deployment.all("aws_kinesis_firehose_delivery_stream"):
+        [settings] = stream.values["extended_s3_configuration"]
+        if settings["role_arn"] != role.arn:
+            continue
+        bucket = settings["bucket_arn"]
+        done |= {allow(f"s3:{a}", bucket) for a in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads")}
+        for prefix in (settings["prefix"], settings["error_output_prefix"]):
+            folder = prefix.partition("!{")[0].rpartition("/")[0]
+            done |= {
+                allow(f"s3:{a}", f"{bucket}/{folder}/*") for a in ("AbortMultipartUpload", "GetObject", "PutObject")
+            }
+        [logs] = settings["cloudwatch_logging_options"]
+        [log] = [g for g in deployment.all("aws_cloudwatch_log_group") if g.values["name"] == logs["log_group_name"]]
+        done.add(allow("logs:PutLogEvents", f"{log.values['arn']}:*"))
+        contexts = {"kms:EncryptionContext:aws:s3:arn": [bucket, f"{bucket}/*"]}
+        condition = {
+            "ArnLike": contexts, "StringEquals": {"kms:ViaService": [f"s3.{REGION}.amazonaws.com"]}
+        }  # fmt: skip
+        for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+            done.add(Right("Allow", action, deployment.key, json.dumps(condition, sort_keys=True)))
+    return done
+
+
+def done_by_flow_logs(role: Role, deployment: Deployment) -> set[Right]:
+    """VPC User Guide, "IAM role for publishing flow logs to CloudWatch Logs"; the group is there already."""
+    logs = [flow.values["log_destination"] for flow in deployment.all("aws_flow_log")]
+    return {
+        allow(f"logs:{a}", f"{log}:*")
+        for log in logs
+        for a in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
+    }
+
+
+DONE_BY = {
+    "events.amazonaws.com": done_by_eventbridge,
+    "firehose.amazonaws.com": done_by_firehose,
+    "vpc-flow-logs.amazonaws.com": done_by_flow_logs,
+}
+"""What each service does as a role that it is given."""
+
+
 # What the code holds
 
 
@@ -415,6 +474,47 @@ def test_a_role_allows_what_its_function_does_and_nothing_more(
     assert function.rights == needed
 
 
+def test_a_role_allows_what_its_service_does_and_nothing_more(deployment: Deployment) -> None:
+    found = list(service_roles(deployment))
+    assert {role.service for role in found} == set(DONE_BY)
+    for role in found:
+        done = DONE_BY[role.service](role, deployment)
+        assert done, f"{role.address} is given to nothing"
+        assert role.rights == done, role.address
+    named = [role.arn for role in found if role.service != "vpc-flow-logs.amazonaws.com"]
+    assert len(set(named)) == len(named), "permissions.tftest.hcl must give each of these roles an ARN of its own"
+
+
+def test_eventbridge_takes_a_role_for_the_rules_of_its_targets_only(deployment: Deployment) -> None:
+    rules = {found.values["name"]: found.values["arn"] for found in deployment.all("aws_cloudwatch_event_rule")}
+    targets = [target.values for target in deployment.all("aws_cloudwatch_event_target")]
+    for role in service_roles(deployment):
+        if role.service == "events.amazonaws.com":
+            mine = sorted(rules[target["rule"]] for target in targets if target["role_arn"] == role.arn)
+            assert sorted(listed(role.trust["ArnEquals"]["aws:SourceArn"])) == mine, role.address
+            assert role.trust["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+    # A queue is reached by its own policy, everything else as a role.
+    assert {target["arn"].split(":")[2] for target in targets if target["role_arn"] is None} == {"sqs"}
+
+
+def test_a_bus_elsewhere_lets_the_account_put_events(deployment: Deployment) -> None:
+    """User Guide, "Sending and receiving events between AWS Regions": PutTargets looks for it, and names no rule."""
+    policies = {
+        p.values["event_bus_name"]: p.values["policy"] for p in deployment.all("aws_cloudwatch_event_bus_policy")
+    }
+    elsewhere = [bus for bus in deployment.all("aws_cloudwatch_event_bus") if bus.module.startswith("module.relay[")]
+    assert {bus.values["name"] for bus in elsewhere} == set(policies)
+    for bus in elsewhere:
+        [statement] = json.loads(policies[bus.values["name"]])["Statement"]
+        assert statement == {
+            "Sid": "ThisAccount",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "events:PutEvents",
+            "Resource": bus.values["arn"],
+        }
+
+
 def test_the_runs_make_every_request_that_the_code_holds(
     deployment: Deployment, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,10 +546,7 @@ def test_roles_are_for_aws_services_and_have_no_policies_of_others(deployment: D
             assert statement["Principal"]["Service"] == "lambda.amazonaws.com" or "Condition" in statement, (
                 resource.address
             )
-    assert services <= {
-        "lambda.amazonaws.com", "events.amazonaws.com", "firehose.amazonaws.com", "vpc-flow-logs.amazonaws.com",
-        "monitoring.rds.amazonaws.com",
-    }  # fmt: skip
+    assert services == {"lambda.amazonaws.com", *DONE_BY}
     assert deployment.all("aws_iam_role_policy_attachment") == []
     assert deployment.all("aws_lambda_function_url") == deployment.all("aws_lambda_permission") == []
 
@@ -518,6 +615,11 @@ def nested(*path: str | int) -> Callable[[Json], Any]:
     return value
 
 
+def in_the_data_region(found: list[Resource]) -> list[Resource]:
+    """Without what is in the source's region, where the deployment's key is not."""
+    return [one for one in found if not one.module.startswith(("module.relay[", "module.source_observability["))]
+
+
 KEYS: dict[str, list[Callable[[Json], Any]]] = {
     "aws_athena_workgroup": [
         nested("configuration", 0, "result_configuration", 0, "encryption_configuration", 0, "kms_key_arn")
@@ -539,7 +641,7 @@ KEYS: dict[str, list[Callable[[Json], Any]]] = {
 
 @pytest.mark.parametrize("kind", KEYS)
 def test_what_is_stored_is_encrypted_by_the_deployments_key(kind: str, deployment: Deployment) -> None:
-    found = deployment.all(kind)
+    found = in_the_data_region(deployment.all(kind))
     assert found
     for resource in found:
         assert [key(resource.values) for key in KEYS[kind]] == [deployment.key] * len(KEYS[kind]), resource.address
@@ -559,10 +661,10 @@ def test_the_keys_policy_reaches_everything_that_needs_it(deployment: Deployment
     for group in deployment.all("aws_cloudwatch_log_group"):
         arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group.values['name']}"
         assert reached(arn, patterns("LogGroups", "kms:EncryptionContext:aws:logs:arn")), group.address
-    for queue in deployment.all("aws_sqs_queue"):
+    for queue in in_the_data_region(deployment.all("aws_sqs_queue")):
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.values['name']}"
         assert reached(arn, patterns("EventsToQueues", "kms:EncryptionContext:aws:sqs:arn")), queue.address
-    for alarm in deployment.all("aws_cloudwatch_metric_alarm"):
+    for alarm in in_the_data_region(deployment.all("aws_cloudwatch_metric_alarm")):
         arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{alarm.values['alarm_name']}"
         assert reached(arn, patterns("AlarmsToTopic", "aws:SourceArn")), alarm.address
 
@@ -588,6 +690,21 @@ def test_the_documentation_has_each_functions_rights(name: str, deployment: Depl
     common = {right.action for right in given_anyway(function, deployment.key)}
     own = {right.action for right in function.rights if not right.action.startswith("kms:")} - common
     assert set(re.findall(r"`([a-z-]+:[A-Za-z]+)`", row.split("|")[2])) == own
+
+
+WORDS = {
+    "events.amazonaws.com": "EventBridge",
+    "firehose.amazonaws.com": "Firehose",
+    "vpc-flow-logs.amazonaws.com": "VPC",
+}
+
+
+def test_the_documentation_has_the_rights_of_each_services_role(deployment: Deployment) -> None:
+    _, _, table = SECURITY.read_text().partition("| taken by | may | on |\n")
+    rows = [line.split("|")[1:3] for line in table.partition("\n\n")[0].splitlines()[1:]]
+    documented = {(by.split()[0].strip(","), frozenset(re.findall(r"`([\w-]+:\w+)`", may))) for by, may in rows}
+    roles = list(service_roles(deployment))
+    assert documented == {(WORDS[role.service], frozenset(right.action for right in role.rights)) for role in roles}
 
 
 def test_the_documentation_has_the_policy_for_a_key_of_ones_own(deployment: Deployment) -> None:

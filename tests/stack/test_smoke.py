@@ -159,7 +159,9 @@ def test_an_event_that_the_archive_may_not_have_is_found(running: Stack, deploye
     sqs, queue = running.client("sqs"), running.outputs["target_dlq_urls"]["archive"]
     [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    assert found == ["Dead-letter queues: undelivered: archive holds 1. docs/runbook.md says how to look and what to do"]
+    assert found == [
+        "Dead-letter queues: undelivered: archive holds 1. docs/runbook.md says how to look and what to do"
+    ]
 
 
 def test_a_store_without_its_table_is_found(running: Stack, deployed: Deployed) -> None:

@@ -278,7 +278,14 @@ run "key" {
   }
 
   assert {
-    condition     = !strcontains(aws_iam_role_policy.events.policy, "kms:")
-    error_message = "EventBridge needs no right to the key: Firehose encrypts what it buffers by a grant of its own."
+    condition = jsondecode(aws_iam_role_policy.events.policy).Statement == [
+      {
+        Effect   = "Allow"
+        Action   = ["firehose:PutRecord", "firehose:PutRecordBatch"]
+        Resource = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/archive"
+      },
+      { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.kms_key_arn },
+    ]
+    error_message = "EventBridge's role needs both rights to the key, without a condition, or Firehose refuses its records."
   }
 }

@@ -27,6 +27,11 @@ run "private_subnets" {
   }
 
   assert {
+    condition     = data.aws_availability_zones.available.exclude_zone_ids == toset(["use1-az3"])
+    error_message = "Lambda is not in the zone use1-az3 of us-east-1."
+  }
+
+  assert {
     condition     = alltrue([for subnet in aws_subnet.private : subnet.map_public_ip_on_launch == false && subnet.vpc_id == aws_vpc.this.id])
     error_message = "No subnet gives out public addresses."
   }

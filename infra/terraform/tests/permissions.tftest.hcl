@@ -8,6 +8,10 @@ mock_provider "aws" {
 mock_provider "aws" {
   alias  = "source"
   source = "./tests/mocks"
+
+  mock_data "aws_region" {
+    defaults = { id = "us-east-1" }
+  }
 }
 
 override_data {
@@ -82,11 +86,62 @@ override_resource {
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/archive/event-stream" }
 }
 
+override_resource {
+  target = module.relay["log-stream"].aws_cloudwatch_event_rule.this
+  values = { arn = "arn:aws:events:us-east-1:123456789012:rule/auth0.logs/auth0-sync-test-log-stream" }
+}
+
+override_resource {
+  target = module.relay["event-stream"].aws_cloudwatch_event_rule.this
+  values = { arn = "arn:aws:events:us-east-1:123456789012:rule/auth0.events/auth0-sync-test-event-stream" }
+}
+
+override_resource {
+  target = module.relay["log-stream"].aws_cloudwatch_event_bus.this
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:event-bus/auth0-sync-test-log-stream" }
+}
+
+override_resource {
+  target = module.relay["event-stream"].aws_cloudwatch_event_bus.this
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:event-bus/auth0-sync-test-event-stream" }
+}
+
+override_resource {
+  target = module.relay["log-stream"].aws_iam_role.this
+  values = { arn = "arn:aws:iam::123456789012:role/auth0-sync-test-log-stream" }
+}
+
+override_resource {
+  target = module.relay["event-stream"].aws_iam_role.this
+  values = { arn = "arn:aws:iam::123456789012:role/auth0-sync-test-event-stream" }
+}
+
+override_resource {
+  target = module.archive.aws_iam_role.events
+  values = { arn = "arn:aws:iam::123456789012:role/auth0-sync-test-archive-events" }
+}
+
+override_resource {
+  target = module.archive.aws_iam_role.firehose
+  values = { arn = "arn:aws:iam::123456789012:role/auth0-sync-test-archive-firehose" }
+}
+
+override_resource {
+  target = module.archive.aws_kinesis_firehose_delivery_stream.this
+  values = { arn = "arn:aws:firehose:eu-central-1:123456789012:deliverystream/auth0-sync-test-archive" }
+}
+
+override_resource {
+  target = module.archive.aws_s3_bucket.this
+  values = { id = "auth0-sync-test-archive", arn = "arn:aws:s3:::auth0-sync-test-archive" }
+}
+
 variables {
   environment              = "test"
   package_dir              = "tests/packages"
   log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
   event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+  source_region            = "us-east-1"
   aurora                   = { readers = 1 }
   history                  = true
 

@@ -8,6 +8,7 @@ locals {
   account_id        = data.aws_caller_identity.current.account_id
   undelivered       = "${var.name}-undelivered"
   sqs_arn           = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
+  firehose_arn      = "arn:${data.aws_partition.current.partition}:firehose:${data.aws_region.current.id}:${local.account_id}:deliverystream/${var.name}"
   results_prefix    = "athena-results/"
   encryption_header = "s3:x-amz-server-side-encryption"
   key_header        = "s3:x-amz-server-side-encryption-aws-kms-key-id"
@@ -102,11 +103,16 @@ resource "aws_iam_role_policy" "events" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Effect   = "Allow"
-      Action   = ["firehose:PutRecord", "firehose:PutRecordBatch"]
-      Resource = aws_kinesis_firehose_delivery_stream.this.arn
-    }]
+    Statement = concat(
+      [{
+        Effect   = "Allow"
+        Action   = ["firehose:PutRecord", "firehose:PutRecordBatch"]
+        Resource = local.firehose_arn
+      }],
+      # Firehose wants both of its caller. No condition: AWS does not say which encryption context and service it asks with,
+      # and with a wrong one nothing would be archived.
+      [for key in var.kms_key_arn[*] : { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = key }],
+    )
   })
 }
 
@@ -117,7 +123,8 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
   name        = var.name
   destination = "extended_s3"
 
-  # What is buffered. Firehose makes itself a grant on the key, so neither role needs a right to it.
+  # What is buffered. Firehose encrypts and decrypts it by a grant on the key, and takes records only of callers who may use
+  # the key themselves: EventBridge's role, and whoever sends events again.
   server_side_encryption {
     enabled  = true
     key_type = var.kms_key_arn == null ? "AWS_OWNED_CMK" : "CUSTOMER_MANAGED_CMK"
@@ -155,7 +162,14 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.firehose]
+  # The targets' rights come before the stream, which takes AWS a minute: IAM takes seconds to know a new policy everywhere,
+  # and EventBridge does not try again what is not allowed yet. The bucket is as it should be before anything is written.
+  depends_on = [
+    aws_iam_role_policy.events,
+    aws_iam_role_policy.firehose,
+    aws_s3_bucket_policy.this,
+    aws_s3_bucket_server_side_encryption_configuration.this,
+  ]
 }
 
 resource "aws_cloudwatch_log_group" "firehose" {

@@ -20,9 +20,10 @@ resource "aws_kms_key" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      # IAM decides for the principals of this account: the functions' and Firehose's roles say themselves what they may do,
-      # through which service. DynamoDB, RDS, Firehose's buffers and Lambda work by grants that they make in the name of
-      # whoever deploys, S3 and Secrets Manager in the name of whoever reads or writes. So none of them is named here.
+      # IAM decides for the principals of this account: the roles of the functions, of Firehose and of EventBridge say
+      # themselves what they may do, and through which service. DynamoDB, RDS, Firehose's buffers and Lambda work by grants
+      # that they make in the name of whoever deploys; S3, Secrets Manager, and Firehose for a record that comes, in the name
+      # of whoever reads or writes. So none of them is named here.
       {
         Sid       = "Iam"
         Effect    = "Allow"

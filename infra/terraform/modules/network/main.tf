@@ -5,6 +5,10 @@ data "aws_availability_zones" "available" {
   #checkov:skip=CKV_AWS_394:The first three are used, and AWS names a new zone after those that are there
   state = "available"
 
+  # A zone of us-east-1 that takes nothing new: many services are not in it, Lambda for one. Names of zones differ from
+  # account to account, ids do not.
+  exclude_zone_ids = ["use1-az3"]
+
   # Local Zones and Wavelength Zones have neither Aurora nor Lambda.
   filter {
     name   = "opt-in-status"

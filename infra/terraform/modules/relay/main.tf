@@ -126,4 +126,8 @@ resource "aws_sqs_queue" "undelivered" {
       },
     ]
   })
+
+  # The target's rights come before the queue, for which the provider waits 25 s, and the target after it: IAM takes seconds
+  # to know a new policy everywhere, and EventBridge does not try again what is not allowed yet.
+  depends_on = [aws_iam_role_policy.this, aws_cloudwatch_event_bus_policy.this]
 }

@@ -47,7 +47,7 @@ def put_targets(data: dict[str, Any]) -> Any:
     for target in data.get("Targets") or []:
         arn = _elsewhere(target.get("Arn", ""), account, region)
         if arn is not None and not _lets_put(arn, account):
-            message = f"User: arn:aws:iam::{account}:root is not authorized to perform: events:PutEvents on resource: {arn}"
+            message = f"Account {account} is not authorized to perform: events:PutEvents on resource: {arn}"
             return responses.error_response_json("AccessDeniedException", message, 400)
     return _original["_put_targets"](data)
 

@@ -3,10 +3,10 @@
 AWS (EventBridge User Guide, "Amazon EventBridge event bus targets", "Using dead-letter queues to process undelivered
 events", "Sending and receiving events between AWS Regions"; Firehose Developer Guide, "Sending data to a Firehose
 stream"): a target gets the event as one JSON document, ``version`` first and ``detail`` last, one Firehose record per
-event and nothing after it; the target's role puts it there. A bus in another region gets the event as it is, with the source, the region and the time
-that it had, if the target's role may put events on that bus. What cannot be delivered because the target is gone or
-refuses it goes to the target's dead-letter queue at once, with the reason as message attributes; other failures are
-retried first.
+event and nothing after it, if the target's role may put records there. A bus in another region gets the event as it is,
+with the source, the region and the time that it had, if the target's role may put events on that bus. What cannot be
+delivered because the target is gone or refuses it goes to the target's dead-letter queue at once, with the reason as
+message attributes; other failures are retried first.
 
 MiniStack: no Firehose target, no bus in another region and no dead-letter queue. It parses ``detail`` and writes it
 again, which turns 1e400 into Infinity, drops duplicate keys and cannot write what is nested too deep.

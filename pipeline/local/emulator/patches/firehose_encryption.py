@@ -57,8 +57,8 @@ def refusal(stream_name: str, allowed: Allowed) -> str | None:
     if not missing:
         return None
     return (
-        f"The grant for the CMK {key} to the delivery stream {stream['arn']} might have been revoked or the caller might "
-        f"not have sufficient permissions for the CMK: {', '.join(missing)}."
+        f"The grant for the CMK {key} to the delivery stream {stream['arn']} might have been revoked or the caller "
+        f"might not have sufficient permissions for the CMK: {', '.join(missing)}."
     )
 
 

@@ -1,0 +1,65 @@
+"""What Terraform would deploy with everything switched on: the state of infra/terraform/tests/permissions.tftest.hcl.
+
+AWS is mocked there, so that it takes seconds; what each resource depends on is in the state too.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.local.terraform import Terraform
+
+Json = dict[str, Any]
+
+
+class Resource(NamedTuple):
+    """A resource as Terraform's state has it; ``module`` is the address of its module."""
+
+    module: str
+    type: str
+    name: str
+    values: Json
+    ancestors: frozenset[str]
+    """The blocks of everything that it depends on, by whatever way."""
+
+    @property
+    def address(self) -> str:
+        return f"{self.module}.{self.type}.{self.name}"
+
+    @property
+    def block(self) -> str:
+        """The address of what it is written as, without keys of instances: the nodes of Terraform's graph."""
+        return re.sub(r"\[[^]]*\]", "", self.address).lstrip(".")
+
+
+class State:
+    """Every managed resource."""
+
+    def __init__(self, root: Json) -> None:
+        self.resources = list(self._resources(root, ""))
+
+    def _resources(self, module: Json, address: str) -> Iterator[Resource]:
+        for found in module.get("resources", []):
+            if found["mode"] == "managed":
+                ancestors = frozenset(found.get("depends_on", []))
+                yield Resource(address, found["type"], found["name"], found["values"], ancestors)
+        for child in module.get("child_modules", []):
+            yield from self._resources(child, child["address"])
+
+    def all(self, kind: str, module: str | None = None) -> list[Resource]:
+        return [found for found in self.resources if found.type == kind and module in (None, found.module)]
+
+    def one(self, kind: str, module: str) -> Json:
+        [found] = self.all(kind, module)
+        return found.values
+
+
+def read(directory: Path) -> Json:
+    """Run Terraform's test in ``directory``; the root module of its state."""
+    terraform = Terraform(directory)
+    terraform.init()
+    messages = terraform._stream("test", "-json", "-verbose", "-filter=tests/permissions.tftest.hcl")
+    [state] = [message["test_state"] for message in messages if message["type"] == "test_state"]
+    root: Json = state["root_module"]
+    return root
