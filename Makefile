@@ -36,14 +36,15 @@ test: setup ## Run every test (under 10 minutes)
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
 
-check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov
+check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Parliament
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pipeline.local.terraform
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
+	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
 
-# Apart, because what Checkov needs and what we need do not go together.
+# Apart, because what Checkov and Parliament need and what we need do not go together.
 .venv-checkov/.ready: requirements/checkov.txt
 	@echo "Setting up .venv-checkov (once) ..."
 	@$(PYTHON) -m venv .venv-checkov
