@@ -116,7 +116,7 @@ def test_a_rule_puts_as_the_targets_role(aws: Aws, bucket: str, stream: str, key
     ],
     ids=["no right to the key", "no right to the stream"],
 )
-def test_what_the_role_may_not_put_goes_to_the_dead_letter_queue(
+def test_refused_record_goes_to_the_dead_letter_queue(
     aws: Aws, bucket: str, stream: str, rights: str, code: str, words: str
 ) -> None:
     url = delivered(aws, stream, aws.role("events.amazonaws.com", allow(rights, stream)))

@@ -1,6 +1,6 @@
-"""What Terraform would deploy with everything switched on: the state of infra/terraform/tests/permissions.tftest.hcl.
+"""A deployment with everything switched on: the state of infra/terraform/tests/permissions.tftest.hcl.
 
-AWS is mocked there, so that it takes seconds; what each resource depends on is in the state too.
+The test mocks AWS, which takes seconds. Its state also has the dependencies of each resource.
 """
 
 import re
@@ -21,7 +21,7 @@ class Resource(NamedTuple):
     name: str
     values: Json
     ancestors: frozenset[str]
-    """The blocks of everything that it depends on, by whatever way."""
+    """The blocks that it depends on, directly or not."""
 
     @property
     def address(self) -> str:
@@ -29,7 +29,7 @@ class Resource(NamedTuple):
 
     @property
     def block(self) -> str:
-        """The address of what it is written as, without keys of instances: the nodes of Terraform's graph."""
+        """The address without keys of instances, as in Terraform's graph."""
         return re.sub(r"\[[^]]*\]", "", self.address).lstrip(".")
 
 
@@ -56,7 +56,7 @@ class State:
 
 
 def read(directory: Path) -> Json:
-    """Run Terraform's test in ``directory``; the root module of its state."""
+    """Run Terraform's test in ``directory`` and return the root module of its state."""
     terraform = Terraform(directory)
     terraform.init()
     messages = terraform._stream("test", "-json", "-verbose", "-filter=tests/permissions.tftest.hcl")

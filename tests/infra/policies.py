@@ -28,7 +28,7 @@ json.dump(found, sys.stdout)
 
 
 class Finding(NamedTuple):
-    """What Parliament has against a policy: its resource, its id for that, and the particulars."""
+    """One finding of Parliament: the resource of the policy, the issue, and the particulars."""
 
     policy: str
     issue: str
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 
 class Exemption(NamedTuple):
-    """A finding that is none: part of the policy's address, the issue, part of the particulars, and why."""
+    """A finding to ignore: part of the policy's address, the issue, part of the particulars, and the reason."""
 
     policy: str
     issue: str
@@ -98,12 +98,12 @@ EXEMPT = (
 
 
 def rendered(state: State) -> dict[str, str]:
-    """Every policy by the address of its resource."""
+    """Return every policy by the address of its resource."""
     return {address: policy for found in state.resources for address, policy in _policies(found)}
 
 
 def _policies(found: Resource) -> Iterator[tuple[str, str]]:
-    """Not who may take a role: Parliament wants a resource there."""
+    """Yield a resource's policies, but for trust policies: Parliament wants a resource in each statement."""
     for argument, value in found.values.items():
         if (
             argument != "assume_role_policy"
@@ -125,7 +125,7 @@ def lint(python: str, policies: Mapping[str, str]) -> list[Finding]:
 
 
 def problems(found: Iterable[Finding], exempt: Iterable[Exemption]) -> list[str]:
-    """The findings that nothing exempts, and the exemptions that nothing needs."""
+    """Return the findings without an exemption, and the exemptions without a finding."""
     found, exempt = list(found), list(exempt)
     lines = [str(finding) for finding in found if not any(one.covers(finding) for one in exempt)]
     unmet = [one for one in exempt if not any(one.covers(finding) for finding in found)]

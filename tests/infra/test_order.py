@@ -1,7 +1,7 @@
-"""The order of a deployment: nothing can start before what it needs is there. From Terraform's graph, by kinds.
+"""The order of a deployment, by Terraform's graph: nothing starts before the policies and rights that it needs exist.
 
-Events come as soon as a rule has a target, a batch as soon as a queue has a function, and EventBridge does not try
-again what it may not do.
+Events flow as soon as a rule has a target, batches as soon as a queue has a function, and EventBridge does not retry a
+delivery that a policy refuses. The needs follow from kinds of resources and from their references.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 from tests.infra.deployed import Json, Resource, State
 
 STARTS = ("aws_cloudwatch_event_target", "aws_lambda_event_source_mapping", "aws_lambda_invocation")
-"""What makes events, batches or requests flow."""
+"""Kinds of resources that make events, batches or requests flow."""
 
 COMPLETES = {
     "aws_cloudwatch_event_bus_policy": ("aws_cloudwatch_event_bus", "event_bus_name"),
@@ -25,17 +25,17 @@ COMPLETES = {
     "aws_vpc_security_group_egress_rule": ("aws_security_group", "security_group_id"),
     "aws_vpc_security_group_ingress_rule": ("aws_security_group", "security_group_id"),
 }
-"""Kinds of resources without which another is there, but of no use: that one's kind, and where its name stands."""
+"""Kinds of resources that complete another one: the kind of the other, and the argument that names it."""
 
 POLICIES = {
     "aws_iam_role": {"aws_iam_role_policy", "aws_iam_role_policy_attachment"},
     "aws_kms_key": {"policy", "aws_kms_key_policy"},
     "aws_sqs_queue": {"policy", "aws_sqs_queue_policy"},
 }
-"""Kinds that nobody can use without a policy, and where it can be: an argument of theirs, or a resource."""
+"""Kinds that are of no use without a policy, and its places: an argument of their own, or another resource."""
 
 SLOW = ("aws_kinesis_firehose_delivery_stream", "aws_sqs_queue", "aws_lambda_function")
-"""Kinds whose making takes long enough for IAM to know everywhere what was written before."""
+"""Kinds that take long enough to create for IAM to spread the policies that were written before."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def starting(deployment: State) -> list[Resource]:
 
 
 def completing(deployment: State, owner: Resource) -> Iterator[Resource]:
-    """What has to be there before ``owner`` is of use."""
+    """Yield the resources that complete ``owner``."""
     for found in deployment.resources:
         kind, attribute = COMPLETES.get(found.type, ("", ""))
         if kind == owner.type and owner.block in found.ancestors:
@@ -58,7 +58,7 @@ def completing(deployment: State, owner: Resource) -> Iterator[Resource]:
 
 
 def missing(deployment: State, start: Resource) -> Iterator[str]:
-    """What ``start`` would not wait for, and needs."""
+    """Yield the needs of ``start`` that it does not wait for."""
     for owner in deployment.resources:
         if owner.block not in start.ancestors:
             continue
@@ -82,7 +82,7 @@ def test_nothing_starts_before_what_it_needs(deployment: State) -> None:
 
 
 def test_iam_has_time_to_know_what_a_role_may_do(deployment: State) -> None:
-    """Between the policies of a role and what starts as that role something slow is made."""
+    """Terraform creates something slow between a role's policies and the resource that acts as the role."""
     for start in starting(deployment):
         roles = [owner for owner in deployment.all("aws_iam_role") if owner.block in start.ancestors]
         for role in roles:
@@ -95,7 +95,7 @@ def test_iam_has_time_to_know_what_a_role_may_do(deployment: State) -> None:
 
 
 def without(deployment: State, block: str, *lost: str) -> State:
-    """The deployment, with ``block`` no longer waiting for some."""
+    """Return the deployment with ``block`` no longer waiting for ``lost``."""
     changed = State({})
     changed.resources = [
         one._replace(ancestors=one.ancestors - set(lost)) if one.block == block else one for one in deployment.resources
@@ -118,7 +118,7 @@ def without(deployment: State, block: str, *lost: str) -> State:
         ),
     ],
 )
-def test_one_that_does_not_wait_is_found(deployment: State, start: str, lost: str) -> None:
+def test_missing_order_is_found(deployment: State, start: str, lost: str) -> None:
     changed = without(deployment, start, lost)
     found = [line for one in starting(changed) if one.block == start for line in missing(changed, one)]
     assert found
@@ -126,7 +126,7 @@ def test_one_that_does_not_wait_is_found(deployment: State, start: str, lost: st
 
 
 @pytest.mark.parametrize("kind", ["aws_iam_role_policy", "aws_cloudwatch_event_bus_policy"])
-def test_rights_that_nobody_wrote_are_found(deployment: State, kind: str) -> None:
+def test_missing_policies_are_found(deployment: State, kind: str) -> None:
     changed = State({})
     changed.resources = [one for one in deployment.resources if one.type != kind]
     assert [line for start in starting(changed) for line in missing(changed, start)]

@@ -116,7 +116,7 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("case", COUNTS)
-def test_what_the_archive_gets_is_counted(running: Stack, case: str) -> None:
+def test_matched_and_archived_events_are_compared(running: Stack, case: str) -> None:
     counts, verdict, words = COUNTS[case]
     rule, firehose = name("rule"), name("firehose")
     outputs = {**running.outputs, "rule_names": {"archive": {"log-stream": rule}}}
@@ -136,7 +136,7 @@ def test_what_the_archive_gets_is_counted(running: Stack, case: str) -> None:
     assert words in found.detail
 
 
-def test_an_event_that_is_not_archived_in_time_is_not_missed_yet(running: Stack) -> None:
+def test_young_event_is_not_missed_yet(running: Stack) -> None:
     rule, firehose = name("rule"), name("firehose")
     outputs = {**running.outputs, "rule_names": {"archive": {"log-stream": rule}}}
     bus = running.outputs["bus_names"]["log-stream"]
@@ -147,7 +147,7 @@ def test_an_event_that_is_not_archived_in_time_is_not_missed_yet(running: Stack)
     assert found.verdict == "unknown"
 
 
-def test_an_event_that_the_archive_may_not_have_is_found(running: Stack, deployed: Deployed) -> None:
+def test_event_that_the_archive_refuses_is_found(running: Stack, deployed: Deployed) -> None:
     iam, stream = running.client("iam"), running.outputs["firehose_name"]
     role, policy = f"{stream}-events", "firehose"
     document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])

@@ -19,8 +19,8 @@ resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
 
-# EventBridge looks at this policy when the target is made, whatever the target's role may do. It names no rule then, so
-# there is no condition on one.
+# EventBridge checks this policy when the target is created, whatever rights the target's role has. The check may name no
+# rule, so the policy has no condition on one.
 resource "aws_cloudwatch_event_bus_policy" "this" {
   event_bus_name = aws_cloudwatch_event_bus.this.name
 
