@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from pipeline import packaging, terraform
 from pipeline.cli import plans
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
 from pipeline.cli.progress import Steps
-from pipeline.deploy import DeployError, migration, planning, preflight, smoke, teardown
+from pipeline.deploy import DeployError, invocation, migration, planning, preflight, smoke, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
@@ -69,6 +70,7 @@ def deploy(
             plans.show(deployment, identity, planned)
             plans.confirm_plan(deployment, planned, yes=yes, allow_data_loss=allow_data_loss)
             with _explained(env, before), Steps(console) as steps:
+                _wake(planned, before, steps)
                 apply(deployment, planned, steps)
         outputs = deployment.deployed()
     _show_schema(before, outputs)
@@ -86,7 +88,7 @@ def migrate(
     """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function."""
     outputs = deployed(env)
     with Steps(console) as steps, steps.step("Migration") as step:
-        client = migration.client(outputs["region"])
+        client = invocation.client(outputs["region"])
         done = migration.migrate(client, outputs["function_names"]["migrate"], revision)
         step.update(f"{done.after}, unchanged" if done.before == done.after else f"{done.before} → {done.after}")
 
@@ -244,6 +246,24 @@ def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) 
             builds = [pool.submit(packaging.build, name, "lambda", deployment.packages, architecture) for name in names]
             megabytes = [packaging.sizes(build.result())[0] / 1e6 for build in builds]
         step.update(", ".join(f"{name} {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)))
+
+
+def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> None:
+    """Wake the functions that were idle for weeks, because the apply invokes functions and tries only once."""
+    if not before or not any(change.kind == "aws_lambda_invocation" for change in planned.changes):
+        return
+    client = invocation.client(before["region"])
+    # An empty batch, and the revision that the schema has.
+    harmless: dict[str, Any] = {"Records": [], "revision": before.get("schema_revision")}
+    try:
+        if idle := invocation.idle(client, before["function_names"].values()):
+            with steps.step("Idle functions") as step:
+                step.update(", ".join(idle))
+                invocation.wake(client, idle, harmless)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(
+            f"Whether functions are idle could not be seen, or they could not be woken: {error}"
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.cli import app, plans
-from pipeline.deploy import DeployError, deployment, migration, preflight, smoke, teardown
+from pipeline.deploy import DeployError, deployment, invocation, migration, preflight, smoke, teardown
 from pipeline.deploy.smoke import Check
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.deploy.test_shell import OUTPUTS as NAMES
@@ -175,6 +175,22 @@ class TestDeploy:
         assert account.applied == 0
         assert result.exit_code == 3
 
+    def test_idle_functions_are_woken_before_they_are_invoked(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        woken: list[object] = []
+        monkeypatch.setattr(invocation, "idle", lambda _client, functions: list(functions))
+        monkeypatch.setattr(invocation, "wake", lambda _client, *what: woken.append((*what, account.applied)))
+        account.set(planned("update", FUNCTION))
+        run("deploy", "--env", "prod", "--yes")
+        assert woken == []
+        account.set(planned("replace", "aws_lambda_invocation.migrate[0]"))
+        assert "✔ Idle functions" in run("deploy", "--env", "prod", "--yes").output
+        assert woken == [(["f"], {"Records": [], "revision": "0003"}, 1)]
+        account.set(planned("create", "aws_lambda_invocation.migrate[0]"), outputs={})
+        run("deploy", "--env", "prod", "--yes")
+        assert len(woken) == 1
+
     def test_a_failed_migration_is_explained(self, account: Account) -> None:
         migration_failed = failed(
             'invoking Lambda Function (f): {"errorMessage": "no table", "errorType": "X"}',
@@ -263,6 +279,23 @@ class TestTheRest:
         monkeypatch.setattr(migration, "migrate", migrate)
         assert "0002 → 0003" in run("migrate", "--env", "prod", "--revision", "0003").output
         assert asked == [("f", "0003")]
+
+    def test_roles_are_repaired_by_the_deployed_function(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def call(_client: object, function: str, event: object, _failed: str) -> object:
+            asked.append((function, event))
+            return {"roles": ["auth0_writer", "auth0_reader"]}
+
+        monkeypatch.setattr(invocation, "call", call)
+        account.set(outputs=OUTPUTS | {"function_names": {"migrate": "f", "roles": "r"}})
+        assert "auth0_writer, auth0_reader" in run("roles", "--env", "prod").output
+        assert asked == [("r", {})]
+
+    def test_roles_of_a_server_of_ones_own_are_its_administrators(self, account: Account) -> None:
+        assert "whose administrator makes the roles" in str(run("roles", "--env", "prod").exception)
 
     def test_smoke_can_be_read_by_scripts(self, account: Account) -> None:
         account.checks = [*GOOD, Check("Rules", "bad", "why")]
