@@ -141,7 +141,12 @@ def destroy(
             for address, what in kept.items():
                 console.print(f"  [green]stays[/] {escape(address)}: {what}", highlight=False)
             if snapshot:
-                console.print("Before that a snapshot of the database is taken, which stays.")
+                console.print("Before the data goes, a snapshot of the database is taken, which stays.")
+            if before.get("function_network"):
+                console.print(
+                    "The functions go first. Lambda then removes their network interfaces from the VPC, which takes "
+                    f"20 to {teardown.INTERFACE_MINUTES} minutes, and the rest waits for that."
+                )
             if any(change.kind == "aws_sqs_queue" for change in planned.changes):
                 console.print("The queues go with the messages that wait in them, dead-letter queues included.\n")
             plans.confirm(f"Type the environment's name ({env}) to destroy this", env, yes=yes, what="destroy")
@@ -226,11 +231,15 @@ def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, di
 
 def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, planning.Plan, dict[str, Any]]:
     identity, settings, before = _ready(deployment, steps)
+    resources = deployment.resources()
+    with steps.step("Names"):
+        preflight.check_names(deployment, settings, identity, resources)
     with steps.step("Auth0 event sources"):
-        preflight.check_sources(settings, identity, deployment.resources())
+        preflight.check_sources(settings, identity, resources)
+    warning = preflight.concurrency_warning(settings, identity)
     _package(deployment, settings, steps)
     with _explained(deployment.name, before), steps.step("Plan") as step:
-        planned = planning.make(deployment)
+        planned = planning.make(deployment).warned(warning)
         step.update(plans.counted(planned) or "no changes")
     return identity, planned, before
 
@@ -287,10 +296,13 @@ def _destroy(
     """Remove what was planned; returns the name of the last snapshot, if one was taken."""
     left = None
     with _explained(deployment.name, before):
+        moved = teardown.leave_network(deployment, before, steps)
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
-            teardown.unprotect(deployment, steps)
+            teardown.unprotect(deployment, before, steps)
             planned = teardown.plan_with_data(deployment, keep_key=snapshot)
+        elif moved:
+            planned = teardown.plan_without_data(deployment)
         apply(deployment, planned, steps)
     return left
 

@@ -30,6 +30,7 @@ class Account:
         self._monkeypatch = monkeypatch
         self.questions: list[str] = []
         self.checks = GOOD
+        self.warning = ""
         self.terraform = FakeTerraform(tmp_path / "bin", monkeypatch)
         self.set()
         find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
@@ -40,6 +41,8 @@ class Account:
         identity = preflight.Identity("123456789012", "arn:aws:iam::123456789012:user/ada", "eu-central-1")
         monkeypatch.setattr(preflight, "identify", lambda _settings: identity)
         monkeypatch.setattr(preflight, "check_sources", lambda *_: None)
+        monkeypatch.setattr(preflight, "check_names", lambda *_: None)
+        monkeypatch.setattr(preflight, "concurrency_warning", lambda *_: self.warning)
         monkeypatch.setattr(smoke, "run", lambda *_: self.checks)
         monkeypatch.delenv("AUTO_APPROVE", raising=False)
 
@@ -97,6 +100,11 @@ class TestPlan:
         assert f"Lost for good: the Postgres database ({CLUSTER})" in " ".join(result.output.split())
         assert account.applied == 0
         assert not (account.root / ".deploy" / "prod" / "plan.tfplan").exists()
+
+    def test_warns_of_a_small_account(self, account: Account) -> None:
+        account.set(planned("create", TABLE))
+        account.warning = "Warning: 10 at once"
+        assert "Warning: 10 at once" in run("plan", "--env", "prod").output
 
     def test_can_be_read_by_scripts(self, account: Account) -> None:
         account.set(planned("delete", RULE))
@@ -235,6 +243,7 @@ class TestDestroy:
 
     def test_a_cluster_leaves_a_snapshot_and_its_key(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(teardown, "snapshot", lambda *_: "auth0-sync-prod-final-1")
+        monkeypatch.setattr(teardown, "_unprotect_cluster", lambda *_: None)
         account.set(planned("update", CLUSTER), state=(FUNCTION, CLUSTER, "module.key[0].aws_kms_key.this"))
         output = run("destroy", "--env", "prod", "--with-data", "--yes").output
         assert "--db-cluster-snapshot-identifier auth0-sync-prod-final-1" in output
