@@ -258,8 +258,8 @@ def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) 
 
 
 def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> None:
-    """Wake the functions that were idle for weeks, because the apply invokes functions and tries only once."""
-    if not before or not any(change.kind == "aws_lambda_invocation" for change in planned.changes):
+    """Wake the functions that were idle for weeks: the apply updates and invokes functions, and tries only once."""
+    if not before or not any(change.kind.startswith("aws_lambda_") for change in planned.changes):
         return
     client = invocation.client(before["region"])
     # An empty batch, and the revision that the schema has.

@@ -44,6 +44,7 @@ class Account:
         monkeypatch.setattr(preflight, "check_names", lambda *_: None)
         monkeypatch.setattr(preflight, "concurrency_warning", lambda *_: self.warning)
         monkeypatch.setattr(smoke, "run", lambda *_: self.checks)
+        monkeypatch.setattr(invocation, "idle", lambda *_: [])
         monkeypatch.delenv("AUTO_APPROVE", raising=False)
 
     def set(
@@ -189,7 +190,7 @@ class TestDeploy:
         woken: list[object] = []
         monkeypatch.setattr(invocation, "idle", lambda _client, functions: list(functions))
         monkeypatch.setattr(invocation, "wake", lambda _client, *what: woken.append((*what, account.applied)))
-        account.set(planned("update", FUNCTION))
+        account.set(planned("update", RULE))
         run("deploy", "--env", "prod", "--yes")
         assert woken == []
         account.set(planned("replace", "aws_lambda_invocation.migrate[0]"))

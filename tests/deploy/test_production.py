@@ -82,12 +82,16 @@ class Deployed:
     def as_master(self, outputs: dict[str, Any], statement: str) -> Any:
         """What a statement of the cluster's master user answers."""
         database = outputs["database"]
-        return self.client("rds-data").execute_statement(
-            resourceArn=database["cluster_arn"],
-            secretArn=database["master_secret_arn"],
-            database=database["name"],
-            sql=statement,
-        ).get("records")
+        return (
+            self.client("rds-data")
+            .execute_statement(
+                resourceArn=database["cluster_arn"],
+                secretArn=database["master_secret_arn"],
+                database=database["name"],
+                sql=statement,
+            )
+            .get("records")
+        )
 
     def roles(self) -> list[str]:
         """The roles of the deployment."""
