@@ -119,17 +119,20 @@ class Transaction:
         _call(self._client.rollback_transaction, **self._target, **self._id)
 
 
-def patiently(work: Callable[[], T], deadline: float) -> T:
+def patiently(work: Callable[[], T], deadline: float, *, propagation: float = 0.0) -> T:
     """The result of ``work``, which is tried again while the database is ``Unavailable``.
 
     An Aurora cluster that has paused itself is resumed by the first call, which fails; 15 to 30 seconds later one
-    succeeds. ``deadline`` is by ``time.monotonic``; the last ``Unavailable`` is raised there.
+    succeeds. ``deadline`` is by ``time.monotonic``; the last ``Unavailable`` is raised there. For ``propagation``
+    seconds, ``NotAllowed`` is tried again as well: IAM takes its time to apply a policy that was just written.
     """
+    allowed = time.monotonic() + propagation
     while True:
         try:
             return work()
-        except Unavailable:
-            if time.monotonic() + PAUSE > deadline:
+        except (Unavailable, NotAllowed) as error:
+            last = deadline if isinstance(error, Unavailable) else min(allowed, deadline)
+            if time.monotonic() + PAUSE > last:
                 raise
         time.sleep(PAUSE)
 
@@ -147,6 +150,8 @@ _UNAVAILABLE: Final = {
     "ThrottlingException",
 }
 _NOT_ALLOWED: Final = {"AccessDeniedException", "ForbiddenException", "SecretsErrorException", "InvalidSecretException"}
+# BadRequestException says so where the Data API itself may not read the secret, or use its key, in the caller's name.
+_MISSING_RIGHT: Final = re.compile(r"not authorized|access ?denied|\bKMS\b", re.IGNORECASE)
 _SQLSTATE: Final = re.compile(r"SQLState: (\w{5})")
 # Connection lost or refused, server starting or going down, deadlock, lock not free.
 _AGAIN: Final = ("08", "57P", "40", "55P03")
@@ -175,7 +180,7 @@ def _classify(code: str, message: str) -> DataApiError:
         or (state and state[1].startswith(_AGAIN))
     ):
         return Unavailable(said)
-    if code in _NOT_ALLOWED:
+    if code in _NOT_ALLOWED or (code == "BadRequestException" and not state and _MISSING_RIGHT.search(message)):
         return NotAllowed(said)
     if "size limit" in message or "too large" in message:
         return TooLarge(said)

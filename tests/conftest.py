@@ -101,7 +101,10 @@ def _database(server: str, template: str | None) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    """One patched emulator for the session."""
-    emulator = process.start(tmp_path_factory.mktemp("emulator"))
+    """One patched emulator for the session, whose policies take effect at once."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "0")
+        patches.setenv("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "0.5")
+        emulator = process.start(tmp_path_factory.mktemp("emulator"))
     yield Aws(emulator)
     process.stop(emulator.pid)

@@ -48,6 +48,11 @@ output "function_names" {
   )
 }
 
+output "function_network" {
+  description = "Subnets and security groups of the functions that use Postgres; null where they are in no VPC."
+  value       = local.database_vpc_config
+}
+
 output "log_group_names" {
   description = "Names of the log groups, by function, and of the delivery stream's."
   value = merge(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from pipeline import packaging, terraform
 from pipeline.cli import plans
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
 from pipeline.cli.progress import Steps
-from pipeline.deploy import DeployError, migration, planning, preflight, smoke, teardown
+from pipeline.deploy import DeployError, invocation, migration, planning, preflight, smoke, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
@@ -69,6 +70,7 @@ def deploy(
             plans.show(deployment, identity, planned)
             plans.confirm_plan(deployment, planned, yes=yes, allow_data_loss=allow_data_loss)
             with _explained(env, before), Steps(console) as steps:
+                _wake(planned, before, steps)
                 apply(deployment, planned, steps)
         outputs = deployment.deployed()
     _show_schema(before, outputs)
@@ -86,7 +88,7 @@ def migrate(
     """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function."""
     outputs = deployed(env)
     with Steps(console) as steps, steps.step("Migration") as step:
-        client = migration.client(outputs["region"])
+        client = invocation.client(outputs["region"])
         done = migration.migrate(client, outputs["function_names"]["migrate"], revision)
         step.update(f"{done.after}, unchanged" if done.before == done.after else f"{done.before} → {done.after}")
 
@@ -139,7 +141,12 @@ def destroy(
             for address, what in kept.items():
                 console.print(f"  [green]stays[/] {escape(address)}: {what}", highlight=False)
             if snapshot:
-                console.print("Before that a snapshot of the database is taken, which stays.")
+                console.print("Before the data goes, a snapshot of the database is taken, which stays.")
+            if before.get("function_network"):
+                console.print(
+                    "The functions go first. Lambda then removes their network interfaces from the VPC, which takes "
+                    f"20 to {teardown.INTERFACE_MINUTES} minutes, and the rest waits for that."
+                )
             if any(change.kind == "aws_sqs_queue" for change in planned.changes):
                 console.print("The queues go with the messages that wait in them, dead-letter queues included.\n")
             plans.confirm(f"Type the environment's name ({env}) to destroy this", env, yes=yes, what="destroy")
@@ -224,11 +231,15 @@ def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, di
 
 def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, planning.Plan, dict[str, Any]]:
     identity, settings, before = _ready(deployment, steps)
+    resources = deployment.resources()
+    with steps.step("Names"):
+        preflight.check_names(deployment, settings, identity, resources)
     with steps.step("Auth0 event sources"):
-        preflight.check_sources(settings, identity, deployment.resources())
+        preflight.check_sources(settings, identity, resources)
+    warning = preflight.concurrency_warning(settings, identity)
     _package(deployment, settings, steps)
     with _explained(deployment.name, before), steps.step("Plan") as step:
-        planned = planning.make(deployment)
+        planned = planning.make(deployment).warned(warning)
         step.update(plans.counted(planned) or "no changes")
     return identity, planned, before
 
@@ -244,6 +255,24 @@ def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) 
             builds = [pool.submit(packaging.build, name, "lambda", deployment.packages, architecture) for name in names]
             megabytes = [packaging.sizes(build.result())[0] / 1e6 for build in builds]
         step.update(", ".join(f"{name} {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)))
+
+
+def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> None:
+    """Wake the functions that were idle for weeks: the apply updates and invokes functions, and tries only once."""
+    if not before or not any(change.kind.startswith("aws_lambda_") for change in planned.changes):
+        return
+    client = invocation.client(before["region"])
+    # An empty batch, and the revision that the schema has.
+    harmless: dict[str, Any] = {"Records": [], "revision": before.get("schema_revision")}
+    try:
+        if idle := invocation.idle(client, before["function_names"].values()):
+            with steps.step("Idle functions") as step:
+                step.update(", ".join(idle))
+                invocation.wake(client, idle, harmless)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(
+            f"Whether functions are idle could not be seen, or they could not be woken: {error}"
+        ) from error
 
 
 @contextmanager
@@ -267,10 +296,13 @@ def _destroy(
     """Remove what was planned; returns the name of the last snapshot, if one was taken."""
     left = None
     with _explained(deployment.name, before):
+        moved = teardown.leave_network(deployment, before, steps)
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
-            teardown.unprotect(deployment, steps)
+            teardown.unprotect(deployment, before, steps)
             planned = teardown.plan_with_data(deployment, keep_key=snapshot)
+        elif moved:
+            planned = teardown.plan_without_data(deployment)
         apply(deployment, planned, steps)
     return left
 

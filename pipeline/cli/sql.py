@@ -13,7 +13,10 @@ from rich.text import Text
 from pipeline import roles as database_roles
 from pipeline import settings
 from pipeline.cli.app import AsJson, app, console, print_json
+from pipeline.cli.deploy import deployed
+from pipeline.cli.progress import Steps
 from pipeline.data_api import Answer, Refused, Transaction, patiently
+from pipeline.deploy import DeployError, invocation
 from pipeline.errors import BadSettings
 
 RESUME = 60.0
@@ -47,9 +50,28 @@ def sql(
 
 
 @app.command()
-def roles() -> None:
-    """Print the SQL that makes the roles of auth0-sync on a server of your own, for its administrator to run."""
-    typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
+def roles(
+    env: Annotated[
+        str | None, typer.Option("--env", help="A deployment whose Aurora cluster's roles to repair.")
+    ] = None,
+) -> None:
+    """Print the SQL that makes the roles on a server of your own, or, with --env, repair those of a deployment.
+
+    A deployment's roles are repaired by its roles function, which makes what is missing and changes nothing else.
+    """
+    if env is None:
+        typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
+        return
+    outputs = deployed(env)
+    function = outputs["function_names"].get("roles")
+    if function is None:
+        raise DeployError(
+            f"{env} has a Postgres server of your own, whose administrator makes the roles: auth0-sync roles | psql …"
+        )
+    with Steps(console) as steps, steps.step("Database roles") as step:
+        client = invocation.client(outputs["region"])
+        done = invocation.call(client, function, {}, "The database roles could not be repaired.")
+        step.update(", ".join(done["roles"]))
 
 
 def _from_server(query: str) -> Answer:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
 SETTINGS: Final = (
     "name", "environment", "region", "source_region", "log_stream_source_name", "event_stream_source_name",
-    "create_buses", "package_dir", "lambda_architecture", "protect_data",
+    "create_buses", "package_dir", "lambda_architecture", "protect_data", "sync_maximum_concurrency", "refresh",
 )  # fmt: skip
 """The variables that the commands themselves want to know, by Terraform's own evaluation."""
 
@@ -36,6 +36,7 @@ REQUIRED: Final = ("environment", "log_stream_source_name")
 PLACEHOLDER: Final = "CHANGE-ME"
 """What the examples have in place of a value that only the operator knows."""
 
+_NAMES: Final = "{name = var.name, environment = var.environment}"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -143,9 +144,23 @@ class Deployment:
             )
         return found
 
-    def _evaluate(self, expression: str) -> dict[str, Any] | None:
+    def namesakes(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return the other environments whose resources would have the same names."""
+        found = []
+        for path in sorted(self.environments.glob("*.tfvars")):
+            text = path.read_text()
+            if path == self.variables_file or PLACEHOLDER in text or f'"{settings["environment"]}"' not in text:
+                continue  # itself, an example that it may be a copy of, or another environment
+            with suppress(TerraformError):  # a file that nobody can deploy
+                if self._evaluate(_NAMES, path) == {name: settings[name] for name in ("name", "environment")}:
+                    found.append(path.stem)
+        return found
+
+    def _evaluate(self, expression: str, variables: Path | None = None) -> dict[str, Any] | None:
         """Return the value of an object, or None if any variable in it has none. Raises TerraformError."""
-        done = self.terraform.run("console", f"-var-file={self.variables_file}", stdin=f"jsonencode({expression})\n")
+        done = self.terraform.run(
+            "console", f"-var-file={variables or self.variables_file}", stdin=f"jsonencode({expression})\n"
+        )
         # Warnings are printed before the answer, which is one line: JSON, in the quotes of a string.
         answer = (done.stdout.strip().splitlines() or [""])[-1]
         if answer == "(known after apply)":

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.deploy.deployment import Deployment
@@ -42,6 +42,10 @@ class Plan:
     changes: tuple[Change, ...] = ()
     outputs_change: bool = False
     warnings: str = ""
+
+    def warned(self, warning: str) -> "Plan":
+        """Return the plan with one more warning, if there is one."""
+        return replace(self, warnings="\n".join(filter(None, (self.warnings, warning))))
 
     @property
     def empty(self) -> bool:

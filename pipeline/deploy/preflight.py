@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.deployment import account_of
+from pipeline.deploy.deployment import Deployment, account_of
 
 AUTH0: Final = "aws.partner/auth0.com/"
 
@@ -52,6 +52,51 @@ def check_account(name: str, outputs: Mapping[str, Any], identity: Identity) -> 
             )
 
 
+def check_names(
+    deployment: Deployment, settings: Mapping[str, Any], identity: Identity, resources: Sequence[str]
+) -> None:
+    """Raise DeployError if a first deployment would take names that another one has, or wants."""
+    if resources:
+        return
+    prefix = f"{settings['name']}-{settings['environment']}"
+    choose = f"Choose another environment (or name) in {deployment.name}.tfvars: it is a part of every name"
+    if others := deployment.namesakes(settings):
+        raise DeployError(
+            f"{others[0]}.tfvars and {deployment.name}.tfvars have the same name and environment ({prefix}), so that "
+            f"both would own the same resources. {choose}; or delete one of the files."
+        )
+    role = f"{prefix}-migrate"  # every deployment has it, and roles are the same in every region
+    try:
+        boto3.client("iam", region_name=identity.region).get_role(RoleName=role)
+    except (BotoCoreError, ClientError):
+        return  # it does not exist, or the caller may not look: Terraform then says what exists already
+    raise DeployError(
+        f"{prefix} is deployed in account {identity.account} already (there is the role {role}), but the state of "
+        f"{deployment.name} is empty. If another environment or machine deployed it, use its state "
+        f"(docs/deploy.md, State in S3). If it is another deployment: {choose[0].lower()}{choose[1:]}."
+    )
+
+
+CONCURRENCY_RESERVE: Final = 5
+"""Executions that are left for migrations, roles and whatever else runs in the account."""
+
+
+def concurrency_warning(settings: Mapping[str, Any], identity: Identity) -> str:
+    """Return a warning if the account lets fewer functions run at once than the deployment may; else nothing."""
+    needed = 2 * settings["sync_maximum_concurrency"] + 2 * bool(settings["refresh"]) + CONCURRENCY_RESERVE
+    try:
+        limits = boto3.client("lambda", region_name=identity.region).get_account_settings()["AccountLimit"]
+    except (BotoCoreError, ClientError):
+        return ""  # the rights may be narrower than this
+    if limits["ConcurrentExecutions"] >= needed:
+        return ""
+    return (
+        f"Warning: account {identity.account} may run {limits['ConcurrentExecutions']} Lambda functions at once in "
+        f"{identity.region}, and this deployment up to {needed}. Batches that are throttled use up their tries. Raise "
+        "the quota (Service Quotas: Lambda, Concurrent executions), or lower sync_maximum_concurrency."
+    )
+
+
 def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Sequence[str]) -> None:
     """Raise DeployError if Auth0 has not made the partner event sources that the variables name."""
     if not settings["create_buses"]:
@@ -59,10 +104,10 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
     region = settings["source_region"] or identity.region
     events = boto3.client("events", region_name=region)
     try:
-        pages = events.list_event_sources(NamePrefix=AUTH0, Limit=100)["EventSources"]
+        found = _event_sources(events)
     except (BotoCoreError, ClientError):
         return  # the rights may be narrower than this; Terraform asks for each by its name, and says what it misses
-    there = {source["Name"]: source["State"] for source in pages}
+    there = {source["Name"]: source["State"] for source in found}
     ours = any("aws_cloudwatch_event_bus" in address for address in resources)
     for stream, variable in (("Log", "log_stream_source_name"), ("Event", "event_stream_source_name")):
         source = settings[variable]
@@ -70,10 +115,10 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
             continue
         if there.get(source, "DELETED") == "DELETED":
             gone = "was deleted in Auth0" if source in there else "does not exist"
-            found = "".join(f"\n  {name} ({state})" for name, state in sorted(there.items()) if state != "DELETED")
+            listed = "".join(f"\n  {name} ({state})" for name, state in sorted(there.items()) if state != "DELETED")
             raise DeployError(
                 f"{variable}: the event source {source} {gone}, in account {identity.account}, region {region}.\n"
-                f"{f'There are:{found}' if found else 'There is none of Auth0.'}\n"
+                f"{f'There are:{listed}' if listed else 'There is none of Auth0.'}\n"
                 f"Make the {stream} Stream in Auth0 (to Amazon EventBridge, with this account id and region), and copy "
                 "the whole name of its event source from there; docs/deploy.md shows where."
             )
@@ -82,6 +127,16 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
                 f"{variable}: the event source {source} has an event bus already, which this deployment did not "
                 "make. Set create_buses = false to use the bus as it is."
             )
+
+
+def _event_sources(events: Any) -> list[Mapping[str, str]]:
+    """Return Auth0's event sources, of every page."""
+    answer = events.list_event_sources(NamePrefix=AUTH0, Limit=100)
+    found = [*answer["EventSources"]]
+    while token := answer.get("NextToken"):
+        answer = events.list_event_sources(NamePrefix=AUTH0, Limit=100, NextToken=token)
+        found += answer["EventSources"]
+    return found
 
 
 def _region(configured: str | None) -> str:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pipeline import roles
 from pipeline.data_api import Transaction, Unavailable
-from pipeline.deploy import DeployError
+from pipeline.deploy import DeployError, invocation
 from pipeline.deploy.failures import function_error
 from pipeline.deploy.synthetic import USER, Event
 from pipeline.settings import Cluster
@@ -92,9 +92,7 @@ class BySync:
 
     def _finds(self, event: Event, outcome: str) -> bool:
         record = {"messageId": str(uuid4()), "body": event.body, "attributes": {}, "messageAttributes": {}}
-        answer = self._lambda.invoke(
-            FunctionName=self._function, Payload=json.dumps({"Records": [record]}), LogType="Tail"
-        )
+        answer = invocation.invoke(self._lambda, self._function, {"Records": [record]})
         said = answer["Payload"].read().decode()
         if "FunctionError" in answer:
             self.problem = f"the function says: {function_error(said)}"

@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.applying import Progress, apply
+from pipeline.deploy.applying import Progress, Step, apply
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import HOLDS_DATA, Plan, make
 
@@ -21,6 +21,12 @@ its Athena workgroup."""
 UNPROTECTED: Final = "-var=protect_data=false"
 SNAPSHOT_SECONDS: Final = 3600
 
+INTERFACE_MINUTES: Final = 45
+"""How long Lambda may take to remove the network interfaces of functions that are gone; mostly 20 to 40 minutes."""
+
+LOOK: Final = 15.0
+"""Seconds between two looks at the network interfaces."""
+
 
 def plan_without_data(deployment: Deployment) -> Plan:
     """Plan to remove everything but what holds data. Raises DeployError if data would go with it."""
@@ -28,11 +34,15 @@ def plan_without_data(deployment: Deployment) -> Plan:
     if not targets:
         return Plan()
     plan = make(deployment, "-destroy", *[f"-target={target}" for target in targets])
+    _refuse_losses(deployment, plan)
+    return plan
+
+
+def _refuse_losses(deployment: Deployment, plan: Plan) -> None:
     if plan.losses:
         lost = "".join(f"\n  {change.address}: {change.loses}" for change in plan.losses)
         deployment.plan_file.unlink(missing_ok=True)
         raise DeployError(f"Nothing was removed, because data would have gone with it:{lost}")
-    return plan
 
 
 def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
@@ -43,8 +53,84 @@ def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
     return make(deployment, "-destroy", UNPROTECTED, *[f"-target={target}" for target in targets])
 
 
-def unprotect(deployment: Deployment, progress: Progress) -> None:
-    """Take the protection from what holds data, as `protect_data = false` does, and change nothing else."""
+def leave_network(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> bool:
+    """Remove the functions if they are in a VPC, and wait until Lambda has removed their network interfaces.
+
+    Lambda does that in the name of the functions' roles, and subnets and security groups cannot go before it is done:
+    all of these must stay until then. Returns whether anything was done, so that a plan from before holds no more.
+    """
+    network = outputs.get("function_network")
+    if network is None:
+        return False
+    functions = [address for address in deployment.resources() if _kind(address) == "aws_lambda_function"]
+    if functions:
+        plan = make(deployment, "-destroy", *[f"-target={address}" for address in functions])
+        _refuse_losses(deployment, plan)
+        apply(deployment, plan, progress)
+    with progress.step("Network interfaces") as step:
+        _wait_for_interfaces(outputs["region"], network, step)
+    return True
+
+
+def _wait_for_interfaces(region: str, network: Mapping[str, Any], step: Step) -> None:
+    ec2, lambda_ = boto3.client("ec2", region_name=region), boto3.client("lambda", region_name=region)
+    began = time.monotonic()
+    try:
+        while left := _interfaces(ec2, lambda_, network):
+            if time.monotonic() - began > INTERFACE_MINUTES * 60:
+                raise DeployError(
+                    f"Lambda has not removed the network interfaces of the functions in {INTERFACE_MINUTES} minutes: "
+                    f"{', '.join(left)}. What it needs for that is still there: the functions' roles, their security "
+                    "groups and subnets. Run the same command later: it goes on from here."
+                )
+            step.update(
+                f"Lambda has {len(left)} to remove, which takes 20 to {INTERFACE_MINUTES} minutes; "
+                "after Ctrl-C the same command goes on from here"
+            )
+            time.sleep(LOOK)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"The functions' network interfaces could not be looked for: {error}") from error
+    step.update("gone")
+
+
+def _interfaces(ec2: Any, lambda_: Any, network: Mapping[str, Any]) -> list[str]:
+    """Return Lambda's network interfaces in the subnets and security groups, but those that other functions use."""
+    filters = {
+        "interface-type": ["lambda"],
+        "group-id": network["security_group_ids"],
+        "subnet-id": network["subnet_ids"],
+    }
+    pages = ec2.get_paginator("describe_network_interfaces").paginate(
+        Filters=[{"Name": name, "Values": values} for name, values in filters.items()]
+    )
+    found = {
+        interface["NetworkInterfaceId"]: (interface["SubnetId"], _ids(interface["Groups"]))
+        for page in pages
+        for interface in page["NetworkInterfaces"]
+    }
+    if not found:
+        return []
+    used = {
+        (subnet, frozenset(function["VpcConfig"]["SecurityGroupIds"]))
+        for page in lambda_.get_paginator("list_functions").paginate()
+        for function in page["Functions"]
+        for subnet in function.get("VpcConfig", {}).get("SubnetIds", ())
+    }
+    return sorted(identifier for identifier, place in found.items() if place not in used)
+
+
+def _ids(groups: Sequence[Mapping[str, str]]) -> frozenset[str]:
+    return frozenset(group["GroupId"] for group in groups)
+
+
+def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> None:
+    """Take the protection from what holds data, as `protect_data = false` does, and change nothing else.
+
+    The cluster's goes by a request of its own. Terraform then only notes the settings of the cluster's deletion, and
+    sends nothing: with a change of the cluster the provider would send its engine version, too.
+    """
+    if has_cluster(deployment):
+        _unprotect_cluster(outputs)
     targets = [f"-target={address}" for address in holders(deployment.resources())]
     if not targets:
         return
@@ -57,6 +143,16 @@ def unprotect(deployment: Deployment, progress: Progress) -> None:
             f"{other[0].action} {other[0].address}. Deploy first (make deploy ENV={deployment.name}), then destroy."
         )
     apply(deployment, plan, progress)
+
+
+def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
+    cluster = outputs["database"]["cluster_identifier"]
+    rds = boto3.client("rds", region_name=outputs["region"])
+    try:
+        rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=cluster)  # it may still be backing up
+        rds.modify_db_cluster(DBClusterIdentifier=cluster, DeletionProtection=False, ApplyImmediately=True)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"The cluster {cluster} is still protected from deletion, so it was kept: {error}") from error
 
 
 def has_cluster(deployment: Deployment) -> bool:
@@ -78,7 +174,7 @@ def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
             waiter.wait(DBClusterSnapshotIdentifier=name, WaiterConfig=config)
     except (BotoCoreError, ClientError) as error:
         raise DeployError(
-            f"The final snapshot {name} of the cluster {cluster} could not be taken, so nothing was removed: {error}\n"
+            f"The final snapshot {name} of the cluster {cluster} could not be taken, so no data was removed: {error}\n"
             "To go on without one: --no-snapshot"
         ) from error
     return name

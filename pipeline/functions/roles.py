@@ -18,6 +18,9 @@ ANSWER = 15
 RESERVE = ANSWER + 5.0
 """Seconds at the end of the function's time in which nothing is begun, so that the error is ours and says why."""
 
+PROPAGATION = 90.0
+"""Seconds that IAM may take to apply the function's own policy, which a first deployment writes right before."""
+
 
 class Context(Protocol):
     """What is used of Lambda's context."""
@@ -43,7 +46,7 @@ def data_api() -> Client:
 
 
 def create(client: Client, cluster: Cluster, deadline: float) -> None:
-    """Make the roles, all or none; waits for the database until ``deadline``, by ``time.monotonic``.
+    """Make the roles, all or none; waits for the database until ``deadline``, by ``time.monotonic``, and for IAM.
 
     Raises a ``pipeline.data_api.DataApiError``.
     """
@@ -55,7 +58,7 @@ def create(client: Client, cluster: Cluster, deadline: float) -> None:
             for statement in roles.statements():
                 transaction.execute(statement)
 
-    patiently(once, deadline)
+    patiently(once, deadline, propagation=PROPAGATION)
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda's form

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.cli import app, plans
-from pipeline.deploy import DeployError, deployment, migration, preflight, smoke, teardown
+from pipeline.deploy import DeployError, deployment, invocation, migration, preflight, smoke, teardown
 from pipeline.deploy.smoke import Check
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.deploy.test_shell import OUTPUTS as NAMES
@@ -30,6 +30,7 @@ class Account:
         self._monkeypatch = monkeypatch
         self.questions: list[str] = []
         self.checks = GOOD
+        self.warning = ""
         self.terraform = FakeTerraform(tmp_path / "bin", monkeypatch)
         self.set()
         find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
@@ -40,7 +41,10 @@ class Account:
         identity = preflight.Identity("123456789012", "arn:aws:iam::123456789012:user/ada", "eu-central-1")
         monkeypatch.setattr(preflight, "identify", lambda _settings: identity)
         monkeypatch.setattr(preflight, "check_sources", lambda *_: None)
+        monkeypatch.setattr(preflight, "check_names", lambda *_: None)
+        monkeypatch.setattr(preflight, "concurrency_warning", lambda *_: self.warning)
         monkeypatch.setattr(smoke, "run", lambda *_: self.checks)
+        monkeypatch.setattr(invocation, "idle", lambda *_: [])
         monkeypatch.delenv("AUTO_APPROVE", raising=False)
 
     def set(
@@ -97,6 +101,11 @@ class TestPlan:
         assert f"Lost for good: the Postgres database ({CLUSTER})" in " ".join(result.output.split())
         assert account.applied == 0
         assert not (account.root / ".deploy" / "prod" / "plan.tfplan").exists()
+
+    def test_warns_of_a_small_account(self, account: Account) -> None:
+        account.set(planned("create", TABLE))
+        account.warning = "Warning: 10 at once"
+        assert "Warning: 10 at once" in run("plan", "--env", "prod").output
 
     def test_can_be_read_by_scripts(self, account: Account) -> None:
         account.set(planned("delete", RULE))
@@ -175,6 +184,22 @@ class TestDeploy:
         assert account.applied == 0
         assert result.exit_code == 3
 
+    def test_idle_functions_are_woken_before_they_are_invoked(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        woken: list[object] = []
+        monkeypatch.setattr(invocation, "idle", lambda _client, functions: list(functions))
+        monkeypatch.setattr(invocation, "wake", lambda _client, *what: woken.append((*what, account.applied)))
+        account.set(planned("update", RULE))
+        run("deploy", "--env", "prod", "--yes")
+        assert woken == []
+        account.set(planned("replace", "aws_lambda_invocation.migrate[0]"))
+        assert "✔ Idle functions" in run("deploy", "--env", "prod", "--yes").output
+        assert woken == [(["f"], {"Records": [], "revision": "0003"}, 1)]
+        account.set(planned("create", "aws_lambda_invocation.migrate[0]"), outputs={})
+        run("deploy", "--env", "prod", "--yes")
+        assert len(woken) == 1
+
     def test_a_failed_migration_is_explained(self, account: Account) -> None:
         migration_failed = failed(
             'invoking Lambda Function (f): {"errorMessage": "no table", "errorType": "X"}',
@@ -219,6 +244,7 @@ class TestDestroy:
 
     def test_a_cluster_leaves_a_snapshot_and_its_key(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(teardown, "snapshot", lambda *_: "auth0-sync-prod-final-1")
+        monkeypatch.setattr(teardown, "_unprotect_cluster", lambda *_: None)
         account.set(planned("update", CLUSTER), state=(FUNCTION, CLUSTER, "module.key[0].aws_kms_key.this"))
         output = run("destroy", "--env", "prod", "--with-data", "--yes").output
         assert "--db-cluster-snapshot-identifier auth0-sync-prod-final-1" in output
@@ -263,6 +289,23 @@ class TestTheRest:
         monkeypatch.setattr(migration, "migrate", migrate)
         assert "0002 → 0003" in run("migrate", "--env", "prod", "--revision", "0003").output
         assert asked == [("f", "0003")]
+
+    def test_roles_are_repaired_by_the_deployed_function(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def call(_client: object, function: str, event: object, _failed: str) -> object:
+            asked.append((function, event))
+            return {"roles": ["auth0_writer", "auth0_reader"]}
+
+        monkeypatch.setattr(invocation, "call", call)
+        account.set(outputs=OUTPUTS | {"function_names": {"migrate": "f", "roles": "r"}})
+        assert "auth0_writer, auth0_reader" in run("roles", "--env", "prod").output
+        assert asked == [("r", {})]
+
+    def test_roles_of_a_server_of_ones_own_are_its_administrators(self, account: Account) -> None:
+        assert "whose administrator makes the roles" in str(run("roles", "--env", "prod").exception)
 
     def test_smoke_can_be_read_by_scripts(self, account: Account) -> None:
         account.checks = [*GOOD, Check("Rules", "bad", "why")]

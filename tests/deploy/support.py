@@ -20,6 +20,8 @@ variable "create_buses" { default = true }
 variable "package_dir" { default = null }
 variable "lambda_architecture" { default = "arm64" }
 variable "protect_data" { default = true }
+variable "sync_maximum_concurrency" { default = 5 }
+variable "refresh" { default = null }
 """
 
 

@@ -149,6 +149,18 @@ class TestSettings:
         assert found["create_buses"] is True
         assert found["package_dir"] is None
 
+    def test_another_file_with_the_same_names_is_found(self, deployment: Deployment) -> None:
+        for name, variables in {
+            "copy": 'environment = "prod"\n',
+            "other": 'environment = "dev"\ndatabase = { name = "prod" }\n',
+            "renamed": 'name = "a0"\nenvironment = "prod"\n',
+            "example": 'environment = "prod"\nlog_stream_source_name = "CHANGE-ME"\n',
+            "broken": 'environment = "prod"\nname = \n',
+        }.items():
+            (deployment.environments / f"{name}.tfvars").write_text(variables)
+        assert deployment.namesakes({"name": "auth0-sync", "environment": "prod"}) == ["copy"]
+        assert deployment.namesakes({"name": "auth0-sync", "environment": "test"}) == []
+
     def test_what_is_missing_is_named(self, deployment: Deployment) -> None:
         with pytest.raises(
             DeployError, match=r"^log_stream_source_name must be set, in .*prod\.tfvars or as TF_VAR_log"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.migration import LONGEST, Migrated, client, migrate
+from pipeline.deploy.migration import Migrated, migrate
 
 
 class Lambda:
@@ -39,9 +39,3 @@ def test_a_failure_shows_the_error_and_the_end_of_the_log() -> None:
     assert "aws logs tail /aws/lambda/auth0-sync-prod-migrate" in said
     assert said.endswith("line 29")
     assert "line 19" not in said
-
-
-def test_is_waited_for_as_long_as_it_may_run_and_never_invoked_twice() -> None:
-    config = client("us-east-1").meta.config
-    assert config.read_timeout > LONGEST
-    assert config.retries["total_max_attempts"] == 1

@@ -2,13 +2,22 @@
 
 import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from pipeline.deploy import DeployError, preflight
-from pipeline.deploy.preflight import Identity, check_account, check_sources, identify
+from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.preflight import (
+    Identity,
+    check_account,
+    check_names,
+    check_sources,
+    concurrency_warning,
+    identify,
+)
 from tests.emulator.support import ACCOUNT, REGION, Aws
 
 HERE = Identity(ACCOUNT, "arn:aws:iam::000000000000:root", REGION)
@@ -80,6 +89,67 @@ class TestAccount:
             check_account("prod", DEPLOYED, other)
 
 
+class TestNames:
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        return {"name": "auth0-sync", "environment": uuid.uuid4().hex[:8]}
+
+    @pytest.fixture
+    def deployment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+        monkeypatch.setattr(Deployment, "namesakes", lambda *_: [])
+        return Deployment("acme", tmp_path)
+
+    def test_free_ones_are_fine(self, signed_in: Aws, deployment: Deployment, settings: dict[str, str]) -> None:
+        check_names(deployment, settings, HERE, [])
+
+    def test_those_of_a_deployment_in_another_state_are_not(
+        self, signed_in: Aws, deployment: Deployment, settings: dict[str, str]
+    ) -> None:
+        role = f"auth0-sync-{settings['environment']}-migrate"
+        signed_in.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+        with pytest.raises(DeployError, match=rf"is deployed in account {ACCOUNT} already .*{role}.*state of acme"):
+            check_names(deployment, settings, HERE, [])
+        check_names(deployment, settings, HERE, ["module.migrate.aws_iam_role.this"])
+
+    def test_those_of_another_file_are_not(
+        self, deployment: Deployment, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Deployment, "namesakes", lambda *_: ["prod"])
+        with pytest.raises(DeployError, match=r"prod\.tfvars and acme\.tfvars have the same name and environment"):
+            check_names(deployment, settings, HERE, [])
+
+    def test_without_the_right_to_look_terraform_decides(
+        self, caller: pytest.MonkeyPatch, deployment: Deployment, settings: dict[str, str]
+    ) -> None:
+        check_names(deployment, settings, HERE, [])
+
+
+class TestConcurrency:
+    @pytest.mark.parametrize(
+        ("executions", "refresh", "warned"), [(1000, {}, False), (17, {"rate": 1}, False), (16, {"rate": 1}, True),
+                                              (10, None, True), (15, None, False)]
+    )  # fmt: skip
+    def test_a_small_account_is_warned(
+        self, caller: pytest.MonkeyPatch, executions: int, refresh: object, warned: bool
+    ) -> None:
+        class Lambda:
+            def get_account_settings(self) -> Any:
+                return {"AccountLimit": {"ConcurrentExecutions": executions}}
+
+        caller.setattr(preflight.boto3, "client", lambda *_, **__: Lambda())
+        said = concurrency_warning({"sync_maximum_concurrency": 5, "refresh": refresh}, HERE)
+        assert bool(said) is warned
+        if warned:
+            assert f"may run {executions} Lambda functions at once" in said
+
+    def test_a_real_answer(self, signed_in: Aws) -> None:
+        assert concurrency_warning({"sync_maximum_concurrency": 5, "refresh": None}, HERE) == ""
+        assert "up to 2005" in concurrency_warning({"sync_maximum_concurrency": 1000, "refresh": None}, HERE)
+
+    def test_without_the_right_to_look_nothing_is_said(self, caller: pytest.MonkeyPatch) -> None:
+        assert concurrency_warning({"sync_maximum_concurrency": 5, "refresh": None}, HERE) == ""
+
+
 class TestSources:
     @pytest.fixture
     def source(self, signed_in: Aws) -> str:
@@ -114,6 +184,18 @@ class TestSources:
         check_sources(self.settings(source, create_buses=False), HERE, [])
         with pytest.raises(DeployError, match="create_buses = false"):
             check_sources(self.settings(source), HERE, ["aws_cloudwatch_event_rule.this"])
+
+    def test_every_page_is_read(self, caller: pytest.MonkeyPatch) -> None:
+        source = "aws.partner/auth0.com/acme/auth0.logs"
+
+        class Events:
+            def list_event_sources(self, NextToken: str = "", **_: Any) -> Any:  # noqa: N803
+                if not NextToken:
+                    return {"EventSources": [{"Name": "other", "State": "ACTIVE"}], "NextToken": "2"}
+                return {"EventSources": [{"Name": source, "State": "PENDING"}]}
+
+        caller.setattr(preflight.boto3, "client", lambda *_, **__: Events())
+        check_sources(self.settings(source), HERE, [])
 
     def test_in_the_region_of_auth0(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
         regions = []

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from pipeline import packaging
 from pipeline.cli import app
-from pipeline.deploy import deployment
+from pipeline.deploy import deployment, teardown
 from pipeline.local.emulator import process
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, wait_for
@@ -81,8 +81,32 @@ class Deployed:
         assert len(entries) == len(events)
         assert self.client("events", REGION).put_partner_events(Entries=entries)["FailedEntryCount"] == 0
 
+    def as_master(self, outputs: dict[str, Any], statement: str) -> Any:
+        """What a statement of the cluster's master user answers."""
+        database = outputs["database"]
+        return (
+            self.client("rds-data")
+            .execute_statement(
+                resourceArn=database["cluster_arn"],
+                secretArn=database["master_secret_arn"],
+                database=database["name"],
+                sql=statement,
+            )
+            .get("records")
+        )
+
+    def roles(self) -> list[str]:
+        """The roles of the deployment."""
+        return [role["RoleName"] for role in self.client("iam").list_roles()["Roles"] if PREFIX in role["RoleName"]]
+
     def sql(self, query: str) -> Any:
         return json.loads(self.run("sql", query, "--json"))
+
+
+def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
+    """Whether the cluster lets a user in by token."""
+    [[field]] = deployed.as_master(outputs, f"SELECT pg_has_role('{user}', 'rds_iam', 'member')")
+    return bool(field["booleanValue"])
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +227,33 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.users"])
     assert refused.exit_code != 0
 
+    # Somebody takes from a role what it signs in by, and ends its sessions; the command repairs that.
+    assert may_sign_in(deployed, outputs, "auth0_writer")
+    deployed.as_master(outputs, "REVOKE rds_iam FROM auth0_writer")
+    deployed.as_master(outputs, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'auth0_writer'")
+    assert not may_sign_in(deployed, outputs, "auth0_writer")
+    assert "auth0_migrator, auth0_writer, auth0_reader" in deployed.run("roles", "--env", ENVIRONMENT)
+    assert may_sign_in(deployed, outputs, "auth0_writer")
+    deployed.put(updated(user("auth0|bob", now)))
+    wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|bob'"), 60)
+
+    # A destroy that is cut short while Lambda removes the functions' network interfaces leaves what that needs.
+    monkeypatch.setattr(teardown, "INTERFACE_MINUTES", 0)
+    monkeypatch.setattr(teardown, "LOOK", 0.5)
+    cut_short = CliRunner().invoke(app, ["destroy", "--env", ENVIRONMENT, "--yes", "--with-data"])
+    assert "Run the same command later" in str(cut_short.exception), (cut_short.output, cut_short.exception)
+    assert deployed.client("lambda").list_functions()["Functions"] == []
+    assert deployed.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+    assert f"{PREFIX}-migrate" in deployed.roles()
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["DeletionProtection"]
+
     # Gone, with the data, because that was said; what is left is a snapshot and its key.
-    deployed.run("destroy", "--env", ENVIRONMENT, "--yes", "--with-data")
+    monkeypatch.setattr(teardown, "INTERFACE_MINUTES", 1)
+    assert "✔ Network interfaces" in deployed.run("destroy", "--env", ENVIRONMENT, "--yes", "--with-data")
+    assert deployed.client("ec2").describe_network_interfaces()["NetworkInterfaces"] == []
+    assert [vpc for vpc in deployed.client("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]] == []
+    assert deployed.roles() == []
     assert deployed.client("rds").describe_db_clusters()["DBClusters"] == []
     assert deployed.client("lambda").list_functions()["Functions"] == []
     assert deployed.client("dynamodb").list_tables()["TableNames"] == []

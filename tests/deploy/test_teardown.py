@@ -1,9 +1,13 @@
 """What goes and what stays when a deployment is removed. Really removing one is tested on the emulator."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
@@ -26,6 +30,10 @@ STATE = [
     'module.relay["log-stream"].aws_cloudwatch_event_bus.this',
     "module.postgres_sink.module.function.aws_lambda_function.this",
 ]
+
+
+NETWORK = {"subnet_ids": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
+OUTPUTS = {"region": "us-east-1", "database": {"cluster_identifier": "c"}, "function_network": NETWORK}
 
 
 @pytest.fixture
@@ -89,8 +97,11 @@ def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
 def test_protection_is_taken_from_what_holds_data_only(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    unprotected = []
+    monkeypatch.setattr(teardown, "_unprotect_cluster", unprotected.append)
     calls = terraform(tmp_path, monkeypatch, STATE, planned("update", "module.mirror.aws_dynamodb_table.users"))
-    teardown.unprotect(deployment, Quiet())
+    teardown.unprotect(deployment, OUTPUTS, Quiet())
+    assert unprotected == [OUTPUTS]
     plan, apply = calls.calls[-2:]
     assert targets(plan) == {
         "module.archive.aws_s3_bucket.this",
@@ -106,10 +117,125 @@ def test_protection_is_taken_from_what_holds_data_only(
 def test_protection_stays_where_taking_it_would_change_more(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(teardown, "_unprotect_cluster", lambda _outputs: None)
     calls = terraform(tmp_path, monkeypatch, STATE, planned("replace", "module.database[0].aws_rds_cluster.this"))
     with pytest.raises(DeployError, match=r"Deploy first \(make deploy ENV=prod\)"):
-        teardown.unprotect(deployment, Quiet())
+        teardown.unprotect(deployment, OUTPUTS, Quiet())
     assert not [call for call in calls.calls if call.startswith("apply")]
+
+
+class TestCluster:
+    @pytest.fixture
+    def rds(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        client = boto3.client("rds", region_name="us-east-1", **keys)
+        monkeypatch.setattr(teardown.boto3, "client", lambda *_, **__: client)
+        with Stubber(client) as stub:
+            described = {"DBClusters": [{"Status": "available"}]}
+            stub.add_response("describe_db_clusters", described, {"DBClusterIdentifier": "c"})
+            yield stub
+            stub.assert_no_pending_responses()
+
+    def test_its_protection_goes_by_itself(self, rds: Stubber) -> None:
+        """With anything else the engine's version could go along, which AWS refuses once it has raised it."""
+        only = {"DBClusterIdentifier": "c", "DeletionProtection": False, "ApplyImmediately": True}
+        rds.add_response("modify_db_cluster", {}, only)
+        teardown._unprotect_cluster(OUTPUTS)
+
+    def test_one_that_stays_protected_is_kept(self, rds: Stubber) -> None:
+        rds.add_client_error("modify_db_cluster", "AccessDenied", "no")
+        with pytest.raises(DeployError, match="The cluster c is still protected from deletion, so it was kept"):
+            teardown._unprotect_cluster(OUTPUTS)
+
+
+class Interfaces:
+    """EC2 and Lambda; each look finds the next of `looks`."""
+
+    def __init__(self, looks: list[list[str]], functions: list[dict[str, Any]]) -> None:
+        self.looks, self.functions = looks, functions
+        self.filters: Any = None
+
+    def get_paginator(self, operation: str) -> "Interfaces":
+        self.operation = operation
+        return self
+
+    def paginate(self, **arguments: Any) -> list[dict[str, Any]]:
+        if self.operation == "list_functions":
+            return [{"Functions": [function]} for function in self.functions]
+        self.filters = arguments["Filters"]
+        return [
+            {
+                "NetworkInterfaces": [
+                    {"NetworkInterfaceId": name, "SubnetId": name[-8:], "Groups": [{"GroupId": "sg-1"}]}
+                ]
+            }
+            for name in self.looks.pop(0)
+        ]
+
+
+class TestNetworkInterfaces:
+    @pytest.fixture
+    def wait(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Interfaces]:
+        monkeypatch.setattr(teardown.time, "sleep", lambda _seconds: None)
+
+        def wait(*looks: list[str], functions: Sequence[dict[str, Any]] = ()) -> Interfaces:
+            interfaces = Interfaces(list(looks), list(functions))
+            monkeypatch.setattr(teardown.boto3, "client", lambda *_, **__: interfaces)
+            teardown._wait_for_interfaces("us-east-1", NETWORK, Quiet())
+            return interfaces
+
+        return wait
+
+    def test_are_waited_for(self, wait: Callable[..., Interfaces]) -> None:
+        done = wait(["eni-subnet-1", "eni-subnet-2"], ["eni-subnet-2"], [])
+        assert done.looks == []
+        assert {each["Name"]: each["Values"] for each in done.filters} == {
+            "interface-type": ["lambda"],
+            "group-id": ["sg-1"],
+            "subnet-id": ["subnet-1", "subnet-2"],
+        }
+
+    def test_those_of_other_functions_are_not(self, wait: Callable[..., Interfaces]) -> None:
+        other = {"VpcConfig": {"SubnetIds": ["subnet-2"], "SecurityGroupIds": ["sg-1"]}}
+        wait(["eni-subnet-2"], functions=[{}, other])
+        elsewhere = {"VpcConfig": {"SubnetIds": ["subnet-2"], "SecurityGroupIds": ["sg-1", "sg-2"]}}
+        assert wait(["eni-subnet-2"], [], functions=[elsewhere]).looks == []
+
+    def test_not_for_longer_than_lambda_takes(
+        self, wait: Callable[..., Interfaces], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(teardown, "INTERFACE_MINUTES", -1)
+        with pytest.raises(DeployError, match=r"eni-subnet-1\. What it needs .* Run the same command later"):
+            wait(["eni-subnet-1"])
+
+    def test_functions_go_before_them_and_nothing_else(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited: list[object] = []
+        monkeypatch.setattr(teardown, "_wait_for_interfaces", lambda *what: waited.append(what[:2]))
+        calls = terraform(tmp_path, monkeypatch, STATE)
+        assert teardown.leave_network(deployment, OUTPUTS, Quiet())
+        plan, apply = calls.calls[-2:]
+        assert targets(plan) == {"module.postgres_sink.module.function.aws_lambda_function.this"}
+        assert "-destroy" in plan
+        assert apply.startswith("apply ")
+        assert waited == [("us-east-1", NETWORK)]
+
+    def test_a_destroy_that_was_cut_short_waits_again(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited: list[object] = []
+        monkeypatch.setattr(teardown, "_wait_for_interfaces", lambda *_: waited.append(1))
+        calls = terraform(tmp_path, monkeypatch, STATE[:-1])
+        assert teardown.leave_network(deployment, OUTPUTS, Quiet())
+        assert (len(calls.calls), waited) == (1, [1])
+
+    def test_functions_in_no_vpc_are_not_waited_for(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = terraform(tmp_path, monkeypatch, STATE)
+        assert not teardown.leave_network(deployment, {"region": "us-east-1", "function_network": None}, Quiet())
+        assert calls.calls == []
 
 
 def test_a_cluster_is_known_by_the_state(

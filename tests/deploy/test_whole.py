@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from pipeline import packaging
 from pipeline.cli import app
 from pipeline.deploy import DeployError, deployment
+from pipeline.local.emulator.patches.idle_functions import TAG
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, Aws, name
 
@@ -67,6 +68,13 @@ def functions(aws: Aws) -> dict[str, str]:
     return {each["FunctionName"]: each["RevisionId"] for each in found if each["FunctionName"].startswith(PREFIX)}
 
 
+def make_idle(aws: Aws, *functions: str) -> None:
+    """Put functions into the state that they have when nobody has invoked them for weeks."""
+    for function in functions:
+        arn = aws.lambda_.get_function(FunctionName=f"{PREFIX}-{function}")["Configuration"]["FunctionArn"]
+        aws.lambda_.tag_resource(Resource=arn, Tags={TAG: "1"})
+
+
 def tables(aws: Aws) -> list[str]:
     return [table for table in aws.client("dynamodb").list_tables()["TableNames"] if table.startswith(PREFIX)]
 
@@ -102,15 +110,20 @@ def test_from_nothing_to_nothing(
     assert result.exit_code == 0, (result.output, result.exception)
     assert "Nothing to change" in result.output
 
-    # A migration that fails leaves every function of the sync as it was.
+    # A migration that fails leaves every function of the sync as it was; after quiet weeks it is woken first.
     before = functions(aws)
+    make_idle(aws, "migrate")
     monkeypatch.setenv("TF_VAR_database_url", NOWHERE)
-    said = str(run("deploy", "--yes").exception)
+    result = run("deploy", "--yes")
+    said = str(result.exception)
+    assert "✔ Idle functions" in result.output
+    assert "Connection refused" in said
     assert "the version that was deployed before is running" in said
     assert f"aws logs tail /aws/lambda/{PREFIX}-migrate" in said
     after = functions(aws)
     changed = {function for function in after if after[function] != before[function]}
     assert changed == {f"{PREFIX}-migrate"}
+    make_idle(aws, "sync-postgres")
     assert run("smoke").exit_code == 0
     monkeypatch.setenv("TF_VAR_database_url", empty_postgres_url)
 
@@ -118,6 +131,7 @@ def test_from_nothing_to_nothing(
     outputs = json.loads(run("outputs").stdout)
     assert outputs["users_table"] == f"{PREFIX}-users"
     assert f"export USERS_TABLE={PREFIX}-users\n" in run("env").stdout
+    make_idle(aws, "migrate")
     assert "Connection refused" in str(run("migrate").exception)
 
     # Destroyed, the data stays; the state still knows it.

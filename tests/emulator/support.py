@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from pipeline.local.emulator import process
 
@@ -21,9 +22,10 @@ class Aws:
 
     emulator: process.Emulator
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         return boto3.client(
             service,
+            config=config,
             endpoint_url=self.emulator.endpoint,
             region_name=REGION,
             aws_access_key_id="test",

@@ -106,10 +106,40 @@ def test_another_deployment_is_waited_for_and_named(api):
     function.handler({}, Context())
 
 
-def test_what_does_not_pass_is_not_tried_again(api, monkeypatch):
+USER = "User: arn:aws:sts::123456789012:assumed-role/auth0-sync-prod-roles/roles is not authorized to perform: "
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("AccessDeniedException", f"{USER}rds-data:BeginTransaction on resource: {aurora.ARN}", 403),
+        Fault("ForbiddenException", f"{USER}secretsmanager:GetSecretValue on resource: {aurora.SECRET_ARN}", 403),
+        Fault("BadRequestException", f"{USER}secretsmanager:GetSecretValue on resource: {aurora.SECRET_ARN}"),
+        Fault("BadRequestException", "Access to KMS is not allowed (Service: AWSSecretsManager; Status Code: 400)"),
+    ],
+)
+def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api, fault):
+    """IAM takes seconds, at times a minute, to apply what a first deployment has just written."""
+    api.faults = [fault] * 3
+    function.handler({}, Context())
+    assert operations(api)[:4] == ["BeginTransaction"] * 4
+    assert api.cluster.run(MADE) == [(len(roles.NAMES) + 1,)]
+
+
+def test_a_right_that_is_missing_is_named_before_the_functions_time_ends(api, monkeypatch):
     monkeypatch.setenv("MASTER_SECRET_ARN", aurora.SECRET_ARN + "-other")
+    monkeypatch.setattr(function, "PROPAGATION", 0.3)
+    context = Context(1000)
     with pytest.raises(data_api.NotAllowed, match="secretsmanager:GetSecretValue"):
-        function.handler({}, Context())
+        function.handler({}, context)
+    assert len(operations(api)) > 1
+    assert context.get_remaining_time_in_millis() > 900 * 1000
+
+
+def test_a_function_whose_time_ends_does_not_wait_for_iam(api, monkeypatch):
+    monkeypatch.setenv("MASTER_SECRET_ARN", aurora.SECRET_ARN + "-other")
+    with pytest.raises(data_api.NotAllowed):
+        function.handler({}, Context(function.RESERVE))
     assert operations(api) == ["BeginTransaction"]
 
 

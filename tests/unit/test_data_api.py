@@ -1,5 +1,6 @@
 """What the Data API answers, in terms of Python, and its errors, in terms of what to do."""
 
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -108,6 +109,10 @@ def test_a_statement_without_an_answer(client, stub):
         ("DatabaseErrorException", "ERROR: terminating connection; SQLState: 57P01", data_api.Unavailable),
         ("AccessDeniedException", "User is not authorized", data_api.NotAllowed),
         ("SecretsErrorException", "Access denied to the secret", data_api.NotAllowed),
+        ("BadRequestException", "User: u is not authorized to perform: kms:Decrypt", data_api.NotAllowed),
+        ("BadRequestException", "Access to KMS is not allowed", data_api.NotAllowed),
+        ("BadRequestException", "Bad request", data_api.Refused),
+        ("DatabaseErrorException", "ERROR: relation kms; SQLState: 42P01", data_api.Refused),
         ("BadRequestException", "Database returned more than the allowed response size limit", data_api.TooLarge),
         ("UnsupportedResultException", "The result contains the unsupported data type OTHER", data_api.NotShown),
         ("DatabaseErrorException", "ERROR: no such table; SQLState: 42P01", data_api.Refused),
@@ -132,6 +137,22 @@ def test_a_failed_commit_is_an_error(client, stub):
     stub.add_client_error("commit_transaction", "DatabaseUnavailableException")
     with pytest.raises(data_api.Unavailable), Transaction(client, CLUSTER):
         pass
+
+
+def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch):
+    monkeypatch.setattr(data_api, "PAUSE", 0.01)
+    calls = []
+
+    def work():
+        calls.append(1)
+        if len(calls) < 3:
+            raise data_api.NotAllowed
+        return "done"
+
+    with pytest.raises(data_api.NotAllowed):
+        data_api.patiently(work, time.monotonic() + 60)
+    assert len(calls) == 1
+    assert data_api.patiently(work, time.monotonic() + 60, propagation=60) == "done"
 
 
 def test_the_cluster_comes_from_the_environment():

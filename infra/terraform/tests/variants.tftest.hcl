@@ -46,6 +46,11 @@ run "minimal" {
   }
 
   assert {
+    condition     = output.function_network.security_group_ids == local.database_vpc_config.security_group_ids
+    error_message = "Whoever destroys the deployment must know where the functions' network interfaces are."
+  }
+
+  assert {
     condition     = aws_lambda_invocation.roles[0].function_name == "auth0-sync-test-roles" && aws_lambda_invocation.migrate[0].function_name == "auth0-sync-test-migrate"
     error_message = "A deployment makes the roles and migrates."
   }
@@ -114,7 +119,7 @@ run "own_database" {
   }
 
   assert {
-    condition     = output.database == null && length(module.network) == 0 && length(module.database) == 0 && length(aws_lambda_invocation.roles) == 0
+    condition     = output.database == null && output.function_network == null && length(module.network) == 0 && length(module.database) == 0 && length(aws_lambda_invocation.roles) == 0
     error_message = "With a server of one's own there is no other."
   }
 

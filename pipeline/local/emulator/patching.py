@@ -22,13 +22,15 @@ def replace(module: ModuleType, name: str, new: Callable[..., Any]) -> Callable[
     return old
 
 
-def replace_action(module: ModuleType, action: str, new: Callable[..., Any]) -> Callable[..., Any]:
-    """Put ``new`` in the place of an API operation in ``module._ACTION_MAP``, which holds functions and not names.
+def replace_action(
+    module: ModuleType, action: str, new: Callable[..., Any], *, of: str = "_ACTION_MAP"
+) -> Callable[..., Any]:
+    """Put ``new`` in the place of an API operation in the module's table ``of``, which holds functions and not names.
 
     Returns what was there; raises as ``replace`` does.
     """
-    table: dict[str, Any] = getattr(module, "_ACTION_MAP", {})
-    old = _checked(table.get(action), f"{module.__name__}._ACTION_MAP[{action!r}]", new)
+    table: dict[str, Any] = getattr(module, of, {})
+    old = _checked(table.get(action), f"{module.__name__}.{of}[{action!r}]", new)
     table[action] = new
     return old
 

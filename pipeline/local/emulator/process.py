@@ -19,6 +19,8 @@ LOG_TAIL_LINES = 25
 # What the emulator, and through it every function's worker, inherits. Nothing else of the caller's shell may reach a
 # function: a DATABASE_URL or an AWS_PROFILE exported there would change what is tested.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH")
+SETTINGS = "AUTH0_SYNC_EMULATOR_"
+"""What the emulator's own settings begin with, which it inherits too."""
 
 
 class EmulatorError(RuntimeError):
@@ -52,8 +54,8 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
     if _answers(port):
         raise EmulatorError(f"Port {port} is already in use: stop what listens there, or choose another port.")
     log = directory / "emulator.log"
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment |= {
+    inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(SETTINGS)}
+    environment = inherited | {
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": region,
         "PYTHONPATH": str(Path(__file__).resolve().parents[3]),

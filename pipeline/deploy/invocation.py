@@ -1,0 +1,105 @@
+"""Invoke a deployed function, and wait for one that is not ready.
+
+Lambda takes back the network interfaces of a function in a VPC that is idle for weeks. The next invocation fails and
+wakes the function, which takes up to a minute and a half.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.deploy import DeployError
+from pipeline.deploy.failures import function_error
+
+LONGEST: Final = 900
+"""Seconds that Lambda lets a function run."""
+
+WAKE_SECONDS: Final = 120
+"""How long a function may take to be ready."""
+
+PAUSE: Final = 2
+"""Seconds between two tries, and between two looks at the function's state."""
+
+LOG_LINES: Final = 10
+"""Lines of the log that are shown of a failure."""
+
+_NOT_READY: Final = ("ResourceNotReadyException", "CodeArtifactUserPendingException", "ResourceConflictException")
+"""Errors of Invoke which say that the function did not run: it is inactive, being woken, or being updated."""
+
+
+def client(region: str) -> Any:
+    """Return a client that waits as long as a function may run, and never runs it twice."""
+    config = Config(read_timeout=LONGEST + 30, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+    return boto3.client("lambda", region_name=region, config=config)
+
+
+def invoke(client: Any, function: str, event: Mapping[str, Any]) -> Any:
+    """Invoke a function, once it is ready, and return Lambda's answer with the end of the log.
+
+    Raises BotoCoreError and ClientError.
+    """
+    deadline = time.monotonic() + WAKE_SECONDS
+    while True:
+        try:
+            return client.invoke(FunctionName=function, Payload=json.dumps(event), LogType="Tail")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOT_READY or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE)
+        _wait(client, function)
+
+
+def call(client: Any, function: str, event: Mapping[str, Any], failed: str) -> Any:
+    """Invoke a function and return its result.
+
+    Raises DeployError: `failed`, then the function's error and the end of its log.
+    """
+    try:
+        answer = invoke(client, function, event)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"The function {function} could not be invoked: {error}") from error
+    said = answer["Payload"].read().decode()
+    if "FunctionError" in answer:
+        log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace").strip().splitlines()
+        shown = "\nThe end of its log:\n" + "\n".join(log[-LOG_LINES:]) if log else ""
+        raise DeployError(
+            f"{failed}\n  {function_error(said)}\nLook:  aws logs tail /aws/lambda/{function} --since 15m{shown}"
+        )
+    return json.loads(said)
+
+
+def idle(client: Any, functions: Iterable[str]) -> list[str]:
+    """Return the functions that are inactive. Raises BotoCoreError and ClientError."""
+    found = []
+    for function in functions:
+        with suppress(client.exceptions.ResourceNotFoundException):  # deleted by hand: the plan makes it anew
+            if client.get_function_configuration(FunctionName=function).get("State") == "Inactive":
+                found.append(function)
+    return found
+
+
+def wake(client: Any, functions: Sequence[str], event: Mapping[str, Any]) -> None:
+    """Wake functions that are inactive. The `event` must do no harm, in case that one runs after all.
+
+    Raises BotoCoreError and ClientError.
+    """
+    for function in functions:
+        try:
+            client.invoke(FunctionName=function, Payload=json.dumps(event))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOT_READY:
+                raise
+    for function in functions:
+        _wait(client, function)
+
+
+def _wait(client: Any, function: str) -> None:
+    config = {"Delay": PAUSE, "MaxAttempts": WAKE_SECONDS // PAUSE}
+    client.get_waiter("function_active_v2").wait(FunctionName=function, WaiterConfig=config)

@@ -1,0 +1,108 @@
+import io
+import json
+import zipfile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .support import Aws, name, wait_for
+
+pytestmark = pytest.mark.emulator
+
+
+class Network:
+    """A subnet with a security group, and functions in it whose role may delete network interfaces."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws, self.ec2, self.iam = aws, aws.client("ec2"), aws.client("iam")
+        vpc = self.ec2.create_vpc(CidrBlock="10.1.0.0/24")["Vpc"]["VpcId"]
+        self.subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/26")["Subnet"]["SubnetId"]
+        self.group = self.ec2.create_security_group(VpcId=vpc, GroupName="g", Description="g")["GroupId"]
+        self.role = name("role")
+        self.arn = self.iam.create_role(RoleName=self.role, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        statement = {"Effect": "Allow", "Action": "ec2:DeleteNetworkInterface", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.iam.put_role_policy(RoleName=self.role, PolicyName="p", PolicyDocument=policy)
+
+    def function(self) -> str:
+        package, function = io.BytesIO(), name("function")
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("function.py", "def handler(event, context): return 1")
+        self.aws.lambda_.create_function(
+            FunctionName=function,
+            Runtime="python3.13",
+            Role=self.arn,
+            Handler="function.handler",
+            Code={"ZipFile": package.getvalue()},
+            VpcConfig={"SubnetIds": [self.subnet], "SecurityGroupIds": [self.group]},
+        )
+        return function
+
+    def delete(self, function: str) -> None:
+        self.aws.lambda_.delete_function(FunctionName=function)
+
+    def delete_role(self) -> None:
+        self.iam.delete_role_policy(RoleName=self.role, PolicyName="p")
+        self.iam.delete_role(RoleName=self.role)
+
+    def interfaces(self) -> Any:
+        filters = {"group-id": self.group, "interface-type": "lambda", "description": "AWS Lambda VPC ENI-*"}
+        found = self.ec2.describe_network_interfaces(
+            Filters=[{"Name": key, "Values": [value]} for key, value in filters.items()]
+        )
+        return found["NetworkInterfaces"]
+
+
+def test_an_interface_is_shared_and_outlives_the_functions(aws: Aws) -> None:
+    network = Network(aws)
+    first, second = network.function(), network.function()
+    [interface] = network.interfaces()
+    assert interface["Description"].startswith(f"AWS Lambda VPC ENI-{first}-")
+    assert (interface["SubnetId"], interface["Status"]) == (network.subnet, "in-use")
+    network.delete(first)
+    network.delete(second)
+
+    [interface] = network.interfaces()
+    for delete, argument in (
+        (network.ec2.delete_security_group, {"GroupId": network.group}),
+        (network.ec2.delete_subnet, {"SubnetId": network.subnet}),
+    ):
+        with pytest.raises(ClientError, match="DependencyViolation"):
+            delete(**argument)
+
+    wait_for(lambda: not network.interfaces())
+    network.ec2.delete_security_group(GroupId=network.group)
+    network.ec2.delete_subnet(SubnetId=network.subnet)
+
+
+def test_it_stays_for_good_without_the_role(aws: Aws) -> None:
+    abandoned, other = Network(aws), Network(aws)
+    for network in (abandoned, other):
+        network.delete(network.function())
+    abandoned.delete_role()
+    wait_for(lambda: not other.interfaces())  # deleted later
+    assert len(abandoned.interfaces()) == 1
+
+
+def test_one_in_use_stays(aws: Aws) -> None:
+    network, other = Network(aws), Network(aws)
+    network.function()
+    network.delete(network.function())
+    other.delete(other.function())
+    wait_for(lambda: not other.interfaces())
+    assert len(network.interfaces()) == 1
+
+
+def test_a_function_that_leaves_the_network_leaves_its_interface(aws: Aws) -> None:
+    network = Network(aws)
+    function = network.function()
+    nowhere: dict[str, list[str]] = {"SubnetIds": [], "SecurityGroupIds": []}
+    aws.lambda_.update_function_configuration(FunctionName=function, VpcConfig=nowhere)
+    assert len(network.interfaces()) == 1
+    wait_for(lambda: not network.interfaces())
+
+
+def test_an_unknown_filter_is_refused(aws: Aws) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        aws.client("ec2").describe_network_interfaces(Filters=[{"Name": "colour", "Values": ["red"]}])
