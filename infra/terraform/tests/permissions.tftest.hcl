@@ -82,6 +82,16 @@ override_resource {
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/archive/event-stream" }
 }
 
+override_resource {
+  target = module.postgres_sink.module.function.aws_lambda_function.this
+  values = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-postgres" }
+}
+
+override_resource {
+  target = module.dynamodb_sink.module.function.aws_lambda_function.this
+  values = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-dynamodb" }
+}
+
 variables {
   environment              = "test"
   package_dir              = "tests/packages"

@@ -37,9 +37,8 @@ variable "dlq_retention" {
 }
 
 variable "dlq_max_message_bytes" {
-  description = "Largest event that the dead-letter queue takes; null: the provider's default."
+  description = "Largest event, in bytes, that the dead-letter queue takes."
   type        = number
-  default     = null
 }
 
 variable "prefix" {
