@@ -626,7 +626,7 @@ variable "archive_buffering_size_mb" {
 }
 
 variable "archive_buffering_seconds" {
-  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, later data."
+  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data."
   type        = number
   default     = 300
 
@@ -637,7 +637,7 @@ variable "archive_buffering_seconds" {
 }
 
 variable "archive_glacier_ir_after_days" {
-  description = "Days after which the archive's objects move to Glacier Instant Retrieval; null leaves them in Standard."
+  description = "Days after which the archive's objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see archive_buffering_seconds."
   type        = number
   default     = null
 }

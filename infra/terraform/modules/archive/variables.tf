@@ -62,7 +62,7 @@ variable "buffering_seconds" {
 }
 
 variable "glacier_ir_after_days" {
-  description = "Days after which objects move to Glacier Instant Retrieval; null keeps them in Standard."
+  description = "Days after which objects of 128 KB and more move to Glacier Instant Retrieval; null keeps them in Standard."
   type        = number
 }
 
