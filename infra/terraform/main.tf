@@ -59,6 +59,7 @@ module "relay" {
   source_bus_name       = each.value
   target_retry          = local.target_retry
   dlq_retention_seconds = var.queue_retention_seconds
+  dlq_max_message_bytes = var.queue_max_message_bytes
 }
 
 # Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.

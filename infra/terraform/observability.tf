@@ -1,6 +1,8 @@
 # Alarms for everything that loses or delays data, and a dashboard that tells whether it flows.
 
 locals {
+  env = coalesce(var.env, var.environment)
+
   # By subject and stream. A rule without a target only counts.
   watched_rules = merge(
     {
@@ -25,7 +27,9 @@ locals {
 module "observability" {
   source = "./modules/observability"
 
-  name = local.prefix
+  name        = local.prefix
+  env         = local.env
+  runbook_url = var.runbook_url
   consumers = {
     for name, consumer in local.consumers : name => {
       queue           = consumer.queue_name
@@ -62,6 +66,8 @@ module "source_observability" {
   count     = var.source_region == null ? 0 : 1
 
   name               = "${local.prefix}-source"
+  env                = local.env
+  runbook_url        = var.runbook_url
   undelivered_queues = { for stream, relay in module.relay : "relay-${stream}" => relay.undelivered_queue_name }
   rules = {
     for stream, relay in module.relay : "relay-${stream}" => { name = relay.rule_name, event_bus_name = local.partner_bus_names[stream] }

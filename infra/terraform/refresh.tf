@@ -10,6 +10,8 @@ locals {
     for refresh in var.refresh[*] : concat(
       flatten([for sink in local.sinks : sink.send_statements]),
       module.refresh[0].send_statements,
+      # What is too large for a sink's queue goes straight to its function.
+      [{ actions = ["lambda:InvokeFunction"], resources = [for sink in local.sinks : sink.function_arn], conditions = null }],
       [{ actions = ["secretsmanager:GetSecretValue"], resources = [refresh.secret_arn], conditions = null }],
       [for key in refresh.kms_key_arn[*] : {
         actions   = ["kms:Decrypt"]
@@ -29,6 +31,7 @@ locals {
     AUTH0_CLIENT_SECRET_ARN = var.refresh.secret_arn
     REFRESH_QUEUE_URL       = module.refresh[0].queue_url
     SINK_QUEUE_URLS         = join(",", [for sink in local.sinks : sink.queue_url])
+    SINK_FUNCTIONS          = join(",", [for sink in local.sinks : sink.function_name])
     REFRESH_RATE            = tostring(var.refresh.rate)
     REFRESH_MAX_AGE         = tostring(var.refresh.max_age_seconds)
     POWERTOOLS_SERVICE_NAME = "refresh"

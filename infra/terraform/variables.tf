@@ -276,6 +276,23 @@ variable "alarms" {
   }
 }
 
+variable "env" {
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
+  type        = string
+  default     = null
+}
+
+variable "runbook_url" {
+  description = "Where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours."
+  type        = string
+  default     = "docs/runbook.md"
+
+  validation {
+    condition     = can(regex("^[^\\s#]{1,500}$", var.runbook_url))
+    error_message = "runbook_url must be a path or an address without spaces and without #: each alarm adds that."
+  }
+}
+
 variable "dashboard" {
   description = "Create a CloudWatch dashboard of the deployment."
   type        = bool
@@ -470,9 +487,15 @@ variable "queue_retention_seconds" {
 }
 
 variable "queue_max_message_bytes" {
-  description = "Largest event that the queues take; null is the provider's default. Provider 5.100 allows at most 262144 (256 KiB), newer ones up to 1048576."
+  description = "Largest event, in bytes, that every queue and dead-letter queue takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events)."
   type        = number
-  default     = null
+  default     = 262144
+  nullable    = false
+
+  validation {
+    condition     = var.queue_max_message_bytes >= 1024 && var.queue_max_message_bytes <= 1048576
+    error_message = "queue_max_message_bytes must be 1024 to 1048576, and with provider 5.100 at most 262144."
+  }
 }
 
 variable "target_maximum_event_age_seconds" {
@@ -603,7 +626,7 @@ variable "archive_buffering_size_mb" {
 }
 
 variable "archive_buffering_seconds" {
-  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, later data."
+  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data."
   type        = number
   default     = 300
 
@@ -614,7 +637,7 @@ variable "archive_buffering_seconds" {
 }
 
 variable "archive_glacier_ir_after_days" {
-  description = "Days after which the archive's objects move to Glacier Instant Retrieval; null leaves them in Standard."
+  description = "Days after which the archive's objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see archive_buffering_seconds."
   type        = number
   default     = null
 }

@@ -47,3 +47,7 @@ class QueueDown(Retry):
 
 class QueueRefused(Poison):
     """A queue can never take the message as it is: it is too large."""
+
+
+class NotStored(Retry):
+    """A sink's function, which got the user without its queue as the queue does not take it, has not stored it."""

@@ -1,7 +1,7 @@
 """Send any number of messages to an SQS queue, within the limits of its batches, and say which were not taken."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 BATCH_MESSAGES = 10
-BATCH_BYTES = 256 * 1024
-"""SQS takes 1 MiB in all by now, and some emulators and older settings a quarter. A larger message goes alone."""
+BATCH_BYTES = 1024 * 1024
+"""What SQS takes in all; how much of that one message may have is the queue's setting."""
 LONGEST_DELAY = 900
 """Seconds, SQS's own limit."""
 
@@ -37,17 +37,17 @@ def send(
 ) -> dict[int, QueueDown | QueueRefused]:
     """Send ``messages``; the answer holds the position of each that the queue did not take, and why."""
     failed: dict[int, QueueDown | QueueRefused] = {}
-    for batch in _batches(messages):
+    for batch in batches([len(message.body.encode()) for message in messages], BATCH_MESSAGES, BATCH_BYTES):
         failed |= _send_batch(sqs, url, messages, batch, sleep)
     return failed
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[int]]:
+def batches(sizes: Iterable[int], most: int, most_bytes: int) -> Iterator[list[int]]:
+    """Split positions into batches of at most ``most`` and ``most_bytes``; one that is larger alone goes alone."""
     batch: list[int] = []
     size = 0
-    for position, message in enumerate(messages):
-        length = len(message.body.encode())
-        if batch and (len(batch) == BATCH_MESSAGES or size + length > BATCH_BYTES):
+    for position, length in enumerate(sizes):
+        if batch and (len(batch) == most or size + length > most_bytes):
             yield batch
             batch, size = [], 0
         batch.append(position)

@@ -31,6 +31,10 @@ def _positive(env: Mapping[str, str], name: str, default: float) -> float:
     return number
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @dataclass(frozen=True)
 class Auth0:
     """A tenant, and an application (machine to machine) of it that may ``read:users`` of the Management API."""
@@ -75,16 +79,25 @@ class Refresh:
     """Requests per second of one execution environment: two environments ask twice as often."""
     max_age: float = DEFAULT_MAX_AGE
     """Seconds for which a signal is deferred before it fails."""
+    sink_functions: tuple[str, ...] = ()
+    """The function behind each of ``sink_queue_urls``, for what is too large for a queue; none: that fails."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Refresh":
-        """``REFRESH_QUEUE_URL``, ``SINK_QUEUE_URLS`` (separated by commas), ``REFRESH_RATE``, ``REFRESH_MAX_AGE``."""
-        sinks = tuple(url.strip() for url in _required(env, "SINK_QUEUE_URLS").split(",") if url.strip())
+        """``REFRESH_QUEUE_URL``, ``SINK_QUEUE_URLS`` (separated by commas), ``REFRESH_RATE``, ``REFRESH_MAX_AGE``.
+
+        ``SINK_FUNCTIONS`` has as many names as ``SINK_QUEUE_URLS``, in the same order, or is not set.
+        """
+        sinks = _names(_required(env, "SINK_QUEUE_URLS"))
+        functions = _names(env.get("SINK_FUNCTIONS", ""))
         if not sinks:
             raise BadSettings("SINK_QUEUE_URLS names no queue")
+        if functions and len(functions) != len(sinks):
+            raise BadSettings(f"SINK_FUNCTIONS names {len(functions)} functions for {len(sinks)} queues")
         return cls(
             queue_url=_required(env, "REFRESH_QUEUE_URL"),
             sink_queue_urls=sinks,
+            sink_functions=functions,
             rate=_positive(env, "REFRESH_RATE", DEFAULT_RATE),
             max_age=_positive(env, "REFRESH_MAX_AGE", DEFAULT_MAX_AGE),
         )

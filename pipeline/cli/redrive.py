@@ -31,6 +31,9 @@ HIDDEN = 300
 WAIT = 2
 """Seconds to wait for a message before the queue is believed to be empty: a short look does not ask all of SQS."""
 
+RECORD_BYTES, BATCH_RECORDS, BATCH_BYTES = 1000 << 10, 500, 4 << 20
+"""What Firehose takes: a record, and a batch of them."""
+
 Send = Callable[[Sequence[str]], Mapping[int, str]]
 """Sends bodies; the position of each that was not taken, and why."""
 
@@ -158,14 +161,19 @@ def _to_queue(sqs: "SQSClient", url: str) -> Send:
 
 def _to_firehose(firehose: "FirehoseClient", stream: str) -> Send:
     def send(bodies: Sequence[str]) -> Mapping[int, str]:
-        answer = firehose.put_record_batch(
-            DeliveryStreamName=stream, Records=[{"Data": body.encode()} for body in bodies]
-        )
-        return {
-            position: one["ErrorCode"]
-            for position, one in enumerate(answer["RequestResponses"])
-            if one.get("ErrorCode")
-        }
+        records = [body.encode() for body in bodies]
+        # One record that is too large would have its whole batch refused.
+        refused = {position: "RecordTooLarge" for position, data in enumerate(records) if len(data) > RECORD_BYTES}
+        fitting = [position for position in range(len(records)) if position not in refused]
+        for batch in queues.batches([len(records[position]) for position in fitting], BATCH_RECORDS, BATCH_BYTES):
+            sent = [fitting[place] for place in batch]
+            answer = firehose.put_record_batch(
+                DeliveryStreamName=stream, Records=[{"Data": records[position]} for position in sent]
+            )
+            for position, one in zip(sent, answer["RequestResponses"], strict=True):
+                if one.get("ErrorCode"):
+                    refused[position] = one["ErrorCode"]
+        return refused
 
     return send
 

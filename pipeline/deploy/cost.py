@@ -14,7 +14,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # Dollars. Events, requests and units by the million.
 EVENTS: Final = 1.00  # EventBridge, from partners
 FIREHOSE_GB: Final = 0.029
-S3_GB, S3_GLACIER_IR_GB, S3_PUTS = 0.023, 0.004, 5.00
+S3_GB, S3_GLACIER_IR_GB, S3_PUTS, S3_TRANSITIONS = 0.023, 0.004, 5.00, 20.00
 SQS: Final = 0.40
 LAMBDA_REQUESTS, LAMBDA_GB_SECOND = 0.20, 0.0000133334  # arm64
 DYNAMODB_WRITES, DYNAMODB_GB, DYNAMODB_BACKUP_GB = 0.625, 0.25, 0.20
@@ -26,6 +26,12 @@ SYNC_METRICS: Final = 20
 """Metrics that the functions of both sinks make, ten each (docs/metrics.md)."""
 LOGGED_BYTES: Final = 1700
 """What an invocation of the sync writes into its log: the batch, its metrics, and three lines of Lambda's."""
+FLOW_LOGGED_BYTES: Final = 4 * 125
+"""What a connection writes into the flow logs each minute: a record for each direction, at both ends."""
+POSTGRES_LOGGED_BYTES: Final = 5 * MIB
+"""What Postgres writes into its log a day: statements that take long, and what it does by itself."""
+SMALLEST_MOVED: Final = 128 * KIB
+"""Objects below this size stay in S3 Standard, whatever a lifecycle rule says."""
 WINDOW, POLLERS = 5, 5
 """Seconds that a batch is filled for, and the pollers that Lambda begins with, each of which fills one."""
 
@@ -49,6 +55,7 @@ class Tenant:
     customer_key: bool = True
     event_stream: bool = False
     glacier_after_months: int | None = None
+    buffer_seconds: int = 300
     filtered: float = 0.0
     """The part of the logs that the stream's filter in Auth0 keeps back; none of them is a change."""
     acus: float | None = None
@@ -111,10 +118,12 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     yield Line("Firehose", events * billed / GIB * FIREHOSE_GB, "each event, as 5 KB")
 
     month = events * tenant.log_bytes / tenant.compression / GIB
-    cold = max(0, tenant.months - tenant.glacier_after_months) if tenant.glacier_after_months is not None else 0
+    objects = max(DAYS * 86400 / tenant.buffer_seconds, events * tenant.log_bytes / (64 * MIB))
+    moves = tenant.glacier_after_months is not None and month * GIB / objects >= SMALLEST_MOVED
+    cold = max(0, tenant.months - (tenant.glacier_after_months or 0)) if moves else 0
     kept = month * ((tenant.months - cold) * S3_GB + cold * S3_GLACIER_IR_GB)
-    objects = max(DAYS * 288, events * tenant.log_bytes / (64 * MIB))
-    yield Line("S3", kept + objects / million * S3_PUTS, f"{month * tenant.months:,.0f} GiB of archive, and writing it")
+    written = objects / million * (S3_PUTS + (S3_TRANSITIONS if cold else 0))
+    yield Line("S3", kept + written, f"{month * tenant.months:,.0f} GiB of archive, and writing it")
 
     # To each sink a message is sent, received and deleted, the latter two in tens at best; five pollers ask every 20
     # seconds whether there is anything, which the first million requests of an account, free, pay for in part.
@@ -140,7 +149,8 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     stored = rows * (AURORA_GB + AURORA_BACKUP_GB) + tenant.user_events * 3.5 / million * AURORA_IO
     yield Line("Aurora, storage", stored, f"{rows:,.1f} GiB, its backup, 3.5 I/O for a change")
 
-    logs = invocations * LOGGED_BYTES / GIB * LOG_GB
+    connections = POLLERS * 60 * 24 * DAYS * FLOW_LOGGED_BYTES
+    logs = (invocations * LOGGED_BYTES + connections + DAYS * POSTGRES_LOGGED_BYTES) / GIB * LOG_GB
     watched = tenant.alarms * ALARM + SYNC_METRICS * METRIC + DASHBOARD
     yield Line("CloudWatch", watched + logs, f"{tenant.alarms} alarms, {SYNC_METRICS} metrics, a dashboard, logs")
 
@@ -163,6 +173,7 @@ def levers() -> list[tuple[str, float, float | None]]:
         ("keys of AWS: `encryption.customer_managed = false`", {"customer_key": False}),
         ("no alarms: `alarms.enabled = false`", {"alarms": 0}),
         ("older logs in Glacier: `archive_glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
+        ("… with `archive_buffering_seconds = 900`", {"glacier_after_months": 3, "buffer_seconds": 900}),
         ("half of the logs filtered out in Auth0, changes kept", {"filtered": 0.5}),
     )
     # A large tenant is never idle.

@@ -108,7 +108,7 @@ class Deployment:
         configuration = environment.get("TF_CLI_CONFIG_FILE")
         if configuration and not Path(configuration).exists():
             del environment["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every run
-        environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_VAR_env": self.name}
         return Program(self.directory, environment, patience=None, interrupted=self.interrupted)
 
     @property

@@ -4,32 +4,40 @@ Each user of a batch is fetched once. What cannot be fetched now, because of Aut
 outage or the end of the function's time, is not a failure: SQS would count it as one, and after a few of them the
 signal would be in the dead-letter queue. A copy of the signal goes back to the queue with a delay, remembers when the
 user was first asked for, and the message itself is acknowledged. Only past ``REFRESH_MAX_AGE`` does it fail for real.
+
+A user that is too large for a sink's queue goes straight to the sink's function.
 """
 
 import math
 import os
 import time
 from functools import cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.auth0 import envelope, queues, settings
+from pipeline.auth0 import direct, envelope, queues, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import credentials
 from pipeline.auth0.envelope import Deferred
-from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later, QueueDown
+from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later, NotStored, QueueRefused
 from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.signals import Signals, collect, failures
 from pipeline.batch import Failure
-from pipeline.errors import Poison, SyncError
+from pipeline.errors import Poison, Retry, SyncError
 from pipeline.telemetry import emit, logger, pseudonym
 
 if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
 RESERVE = 5.0
 """Seconds at the end of the function's time that are kept for sending what was fetched and what was not."""
 DOWN_AFTER = 2
 """Users in a row for whom Auth0 has no answer before the rest of the batch is not asked for."""
+
+
+LARGE = 200_000
+"""Characters of a message that is sent at once: a queue may not take it, and the way around it needs time."""
 
 
 class Context(Protocol):
@@ -55,6 +63,16 @@ def sqs() -> "SQSClient":
 
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
     return boto3.client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
+
+
+@cache
+def functions() -> "LambdaClient":
+    """Made when the first user is too large for a queue, which most environments never see."""
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"total_max_attempts": 1}
+    return boto3.client("lambda", config=Config(retries=retries, connect_timeout=2, read_timeout=direct.SECONDS))
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
@@ -87,6 +105,9 @@ class Run:
         self._settings = refresh
         self._sqs = client
         self._unsent: list[tuple[str, str]] = []  # user id and message
+        self._end = math.inf  # of the function's time
+        self.oversized: set[str] = set()
+        """Users that are too large for a queue, whatever became of them."""
         self.refreshed: set[str] = set()
         self.gone: set[str] = set()
         self.later: dict[str, Later] = {}
@@ -95,6 +116,7 @@ class Run:
     def fetch_all(self, users: Fetcher, deadline: float) -> None:
         """Fetch the users in turn, and send them on as soon as there is a batch of messages."""
         down = 0
+        self._end = deadline + RESERVE
         stopped: Later | None = None
         for user_id in self.signals.users:
             if stopped is not None:
@@ -125,15 +147,35 @@ class Run:
             self._unsent.append((user_id, envelope.updated(answer.body, answer.asked_at)))
             if user_id in answer.linked:
                 self._unsent.append((user_id, envelope.deleted(user_id, answer.asked_at)))
-        if len(self._unsent) >= queues.BATCH_MESSAGES:
+        # What may be too large for a queue is sent while there is time for the way around it.
+        if len(self._unsent) >= queues.BATCH_MESSAGES or len(self._unsent[-1][1]) >= LARGE:
             self._send()
 
     def _send(self) -> None:
         messages = [queues.Message(body) for _, body in self._unsent]
-        for url in self._settings.sink_queue_urls:
-            for position, error in queues.send(self._sqs, url, messages).items():
-                self._fail(self._unsent[position][0], error)
+        for url, function in zip_longest(self._settings.sink_queue_urls, self._settings.sink_functions):
+            for position, refusal in queues.send(self._sqs, url, messages).items():
+                user_id, body = self._unsent[position]
+                error: SyncError | None = refusal
+                if isinstance(refusal, QueueRefused) and function is not None:
+                    error = self._hand(user_id, function, body)
+                if error is not None:
+                    self._fail(user_id, error)
         self._unsent.clear()
+
+    def _hand(self, user_id: str, function: str, body: str) -> SyncError | None:
+        """Hand a user to the function of a sink; return why it was not stored, or None."""
+        self.oversized.add(user_id)
+        if time.monotonic() + direct.SECONDS > self._end:
+            error: SyncError | None = NotStored("too little time was left")
+        else:
+            error = direct.hand(functions(), function, body)
+        why = {} if error is None else _why(error)
+        logger.warning(
+            "user too large for the queue",
+            extra={"user": pseudonym(user_id), "bytes": len(body.encode()), "function": function, **why},
+        )
+        return error
 
     def defer(self) -> None:
         """Send the signals of the users in ``later`` back to the queue, or fail those that are too old for that."""
@@ -159,7 +201,7 @@ class Run:
     def _fail(self, user_id: str, error: SyncError) -> None:
         self.refreshed.discard(user_id)
         self.gone.discard(user_id)
-        if not isinstance(self.failed.get(user_id), QueueDown):  # what may pass decides over what will not
+        if not isinstance(self.failed.get(user_id), Retry):  # what may pass decides over what will not
             self.failed[user_id] = error
 
 
@@ -171,6 +213,7 @@ def _count(run: Run, given_back: int) -> None:
         "Deferred": len(run.later),
         "Coalesced": signals.coalesced,
         "Failed": given_back,
+        "Oversized": len(run.oversized),
         "Ignored": signals.ignored,
     }
     reasons: dict[str, int] = {}

@@ -79,6 +79,24 @@ def test_events_go_to_the_archive_a_line_each(deployment: Deployment) -> None:
     assert wait_for(lambda: archived(deployment, bucket) == sorted(EVENTS))
 
 
+def test_large_events_go_to_the_archive_in_several_batches(deployment: Deployment) -> None:
+    bucket, dead = deployment.aws.bucket(), deployment.queue("archive-undelivered")
+    make_stream(deployment, bucket)
+    large = [json.dumps({"id": str(number), "x": "y" * 900 * 1024}) for number in range(6)]
+    deployment.give_up(dead, *large, json.dumps({"x": "y" * 1010 * 1024}))
+    report = deployment.redrive("archive", code=3)
+    assert (report["found"], report["sent"], report["refused"]) == (7, 6, {"RecordTooLarge": 1})
+    assert deployment.waiting(dead) == 1
+    assert wait_for(lambda: archived(deployment, bucket) == sorted(large))
+
+
+def test_large_events_go_to_a_queue_in_several_batches(deployment: Deployment) -> None:
+    queue, dead = deployment.queue("postgres"), deployment.queue("postgres-undelivered")
+    deployment.give_up(dead, *[json.dumps({"id": str(number), "x": "y" * 400 * 1024}) for number in range(5)])
+    assert deployment.redrive("postgres")["sent"] == 5
+    assert deployment.waiting(queue) == 5
+
+
 def test_a_look_changes_nothing(deployment: Deployment) -> None:
     queue, dead = deployment.queue("dynamodb"), deployment.queue("dynamodb-undelivered")
     deployment.give_up(dead, *EVENTS)

@@ -56,10 +56,31 @@ def test_choices_change_what_they_are_about() -> None:
     assert dollars(filtered, "DynamoDB, writes") == dollars(LARGE, "DynamoDB, writes")
 
 
+def test_glacier_takes_no_small_objects_and_charges_for_each_that_it_takes() -> None:
+    """100,000 logs a day are objects of 111 KB every five minutes, of 333 KB every fifteen."""
+    small = dollars(SMALL, "S3")
+    assert dollars(replace(SMALL, glacier_after_months=3), "S3") == small
+    month, objects = 100_000 * 30.4 * 2560 / 8 / 2**30, 30.4 * 96
+    slower = replace(SMALL, glacier_after_months=3, buffer_seconds=900)
+    expected = month * (3 * 0.023 + 9 * 0.004) + objects * (5 + 20) / 1e6
+    assert dollars(slower, "S3") == pytest.approx(expected)
+    # Of the size that just moves.
+    edge = replace(SMALL, logs_a_day=int(288 * 128 * 1024 * 8 / 2560) + 1)
+    assert dollars(replace(edge, glacier_after_months=3), "S3") < dollars(edge, "S3")
+    assert dollars(replace(LARGE, glacier_after_months=3), "S3") < 0.5 * dollars(LARGE, "S3")
+
+
+def test_logs_of_network_and_postgres_are_counted() -> None:
+    idle = replace(SMALL, logs_a_day=0, alarms=0)
+    flows, postgres = 5 * 60 * 24 * 30.4 * 4 * 125, 30.4 * 5 * 2**20
+    assert dollars(idle, "CloudWatch") == pytest.approx(20 * 0.30 + 3 + (flows + postgres) / 2**30 * 0.50)
+
+
 def test_the_docs_name_every_price() -> None:
     prices = [
-        cost.EVENTS, cost.FIREHOSE_GB, cost.S3_GB, cost.S3_GLACIER_IR_GB, cost.SQS, cost.LAMBDA_REQUESTS,
-        cost.DYNAMODB_WRITES, cost.DYNAMODB_GB, cost.DYNAMODB_BACKUP_GB, cost.ACU_HOUR, cost.AURORA_GB,
+        cost.EVENTS, cost.FIREHOSE_GB, cost.S3_GB, cost.S3_GLACIER_IR_GB, cost.S3_TRANSITIONS,
+        cost.SQS, cost.LAMBDA_REQUESTS, cost.DYNAMODB_WRITES, cost.DYNAMODB_GB, cost.DYNAMODB_BACKUP_GB,
+        cost.ACU_HOUR, cost.AURORA_GB,
         cost.AURORA_IO, cost.AURORA_BACKUP_GB, cost.ALARM, cost.METRIC, cost.LOG_GB, cost.SECRET,
     ]  # fmt: skip
     for price in prices:

@@ -110,6 +110,7 @@ class TestState:
         assert not [name for name in terraform.environment if name.startswith(("TF_WORK", "TF_DATA", "TF_CLI_ARGS"))]
         assert terraform.environment["AWS_PROFILE"] == "acme"
         assert terraform.environment["TF_VAR_region"] == "eu-central-1"
+        assert terraform.environment["TF_VAR_env"] == deployment.name
 
     def test_resources_are_listed_without_data_sources(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,6 @@
+import json
 import re
+import time
 import urllib.parse
 import urllib.request
 from typing import Any
@@ -131,3 +133,104 @@ def test_composite_alarm_is_described_as_it_was_made(aws: Aws) -> None:
     assert f"<AlarmRule>ALARM({child})</AlarmRule>" in described
     assert f"<AlarmActions><member>{TOPIC}</member></AlarmActions>" in described
     assert "<ActionsEnabled>true</ActionsEnabled>" in described
+
+
+def alarm_on(aws: Aws, metric: str, missing: str, **settings: Any) -> str:
+    """The name of an alarm that two of three data points above 1 of a metric would set off."""
+    alarm, watched = name("alarm"), {"Namespace": "app", "MetricName": metric, "Period": 60, "Statistic": "Sum"}
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=alarm,
+        EvaluationPeriods=3,
+        DatapointsToAlarm=2,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData=missing,
+        **(settings or watched),
+    )
+    return alarm
+
+
+def state(aws: Aws, alarm: str) -> str:
+    (described,) = aws.client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
+    return str(described["StateValue"])
+
+
+def put(aws: Aws, metric: str, *values: float | None) -> None:
+    """One data point a period, the newest last; None for a period without."""
+    now = time.time() - 5
+    data = [
+        {"MetricName": metric, "Value": value, "Timestamp": now - 60 * age}
+        for age, value in enumerate(reversed(values))
+        if value is not None
+    ]
+    aws.client("cloudwatch").put_metric_data(Namespace="app", MetricData=data)
+
+
+WITHOUT_DATA = {
+    "breaching": "ALARM",
+    "notBreaching": "OK",
+    "missing": "INSUFFICIENT_DATA",
+    "ignore": "INSUFFICIENT_DATA",
+}
+
+
+@pytest.mark.parametrize("missing", WITHOUT_DATA)
+def test_alarm_without_any_data(aws: Aws, missing: str) -> None:
+    assert state(aws, alarm_on(aws, name("metric"), missing)) == WITHOUT_DATA[missing]
+
+
+# Of the User Guide's tables, with "2 out of 3": data points, and the state by how missing data is treated.
+EXAMPLES = [
+    ((0, None, 2, None, 2), "ALARM ALARM ALARM ALARM"),
+    ((0, 0, 2, 0, 2), "ALARM ALARM ALARM ALARM"),
+    ((0, None, 2, None, None), "OK OK ALARM OK"),
+    ((None, None, None, None, 0), "OK OK ALARM OK"),
+    ((None, None, None, None, 2), "INSUFFICIENT_DATA INSUFFICIENT_DATA ALARM OK"),
+]
+
+
+@pytest.mark.parametrize(("points", "states"), EXAMPLES)
+def test_alarm_with_gaps_in_its_data(aws: Aws, points: tuple[float | None, ...], states: str) -> None:
+    metric = name("metric")
+    put(aws, metric, *points)
+    alarms = [alarm_on(aws, metric, missing) for missing in ("missing", "ignore", "breaching", "notBreaching")]
+    assert [state(aws, alarm) for alarm in alarms] == states.split()
+
+
+def test_alarm_looks_at_its_own_dimensions(aws: Aws) -> None:
+    metric = name("metric")
+    put(aws, metric, 5, 5, 5)
+    own = {"Dimensions": [{"Name": "sink", "Value": "postgres"}], "Statistic": "Sum", "Period": 60}
+    assert state(aws, alarm_on(aws, "", "missing", Namespace="app", MetricName=metric, **own)) == "INSUFFICIENT_DATA"
+
+
+def test_alarm_of_an_expression(aws: Aws) -> None:
+    lost, all_of_them = name("lost"), name("all")
+    metrics: list[dict[str, Any]] = [
+        {"Id": "e", "Expression": "IF(lost > 0 AND all_ > lost, 9, 0)", "ReturnData": True}
+    ]
+    for key, metric in (("lost", lost), ("all_", all_of_them)):
+        one = {"Metric": {"Namespace": "app", "MetricName": metric}, "Period": 60, "Stat": "Sum"}
+        metrics.append({"Id": key, "MetricStat": one, "ReturnData": False})
+    alarm = alarm_on(aws, "", "notBreaching", Metrics=metrics)
+    assert state(aws, alarm) == "OK"
+    put(aws, lost, 2, 2)
+    put(aws, all_of_them, 2, 2)
+    assert state(aws, alarm) == "OK"
+    put(aws, all_of_them, 2, 2)
+    assert state(aws, alarm) == "ALARM"
+
+
+def test_actions_follow_a_change_of_state_and_only_that(aws: Aws) -> None:
+    sns, metric, (url, arn) = aws.client("sns"), name("metric"), aws.queue()
+    topic = sns.create_topic(Name=name("topic"))["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    watched = {"Namespace": "app", "MetricName": metric, "Period": 60, "Statistic": "Sum"}
+    actions = {key: [topic] for key in ("AlarmActions", "OKActions", "InsufficientDataActions")}
+    alarm = alarm_on(aws, "", "missing", **watched, **actions)
+    assert state(aws, alarm) == "INSUFFICIENT_DATA"
+    assert "Messages" not in aws.sqs.receive_message(QueueUrl=url)
+    put(aws, metric, 0)
+    assert state(aws, alarm) == state(aws, alarm) == "OK"
+    (message,) = aws.messages(url)
+    assert json.loads(json.loads(message["Body"])["Message"])["NewStateValue"] == "OK"

@@ -37,13 +37,13 @@ RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 METRICS = (ROOT / "docs/metrics.md").read_text()
 RUNS = ("minimal", "everything")
 
-DEPLOYMENT = "auth0-sync-test"
+DEPLOYMENT, ENV, RUNBOOK_URL = "auth0-sync-test", "acme", "https://example.com/runbook"
 
 # The metrics of AWS that are used, and the dimensions by which it sends them, as the services' documentation has them.
 # A rule of a bus of its own is known by both names; the rule's alone is one of the default bus.
 SENT_BY_AWS = (
     ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible ApproximateAgeOfOldestMessage"),
-    ("AWS/Events", "EventBusName RuleName", "MatchedEvents FailedInvocations"),
+    ("AWS/Events", "EventBusName RuleName", "MatchedEvents Invocations FailedInvocations"),
     ("AWS/Events", "EventBusName RuleName", "InvocationsSentToDlq InvocationsFailedToBeSentToDlq"),
     ("AWS/Lambda", "FunctionName", "Errors Throttles Duration"),
     ("AWS/DynamoDB", "TableName", "WriteThrottleEvents ConsumedWriteCapacityUnits ConditionalCheckFailedRequests"),
@@ -139,7 +139,9 @@ def test_a_section_says_what_it_means_how_to_look_and_what_to_do(kind: str) -> N
 @pytest.mark.parametrize("run", RUNS)
 def test_an_alarm_says_what_it_means_in_a_sentence_and_where_more_is(made: dict[str, Made], run: str) -> None:
     for alarm in made[run].alarms:
-        assert re.fullmatch(r"[^.]+(\.\d[^.]*)?\. See docs/runbook\.md#[a-z-]+", alarm["alarm_description"])
+        meaning, _, where = alarm["alarm_description"].partition(f". ENV={ENV}. See {RUNBOOK_URL}#")
+        assert re.fullmatch(r"[^.]+(\.\d[^.]*)?", meaning)
+        assert re.fullmatch(r"[a-z-]+", where)
         kind = alarm["alarm_description"].rpartition("#")[2]
         assert re.match(rf"{DEPLOYMENT}-{kind}(-|$)", alarm["alarm_name"])
 
@@ -225,10 +227,17 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def referred(made: Made) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Namespace, name and dimensions of every metric in alarms and on the dashboard."""
     for alarm in made.alarms:
-        yield alarm["namespace"], alarm["metric_name"], alarm["dimensions"] or {}
+        for metric in metrics(alarm):
+            yield metric["namespace"], metric["metric_name"], metric["dimensions"] or {}
     for widget in made.widgets:
         for namespace, name, *dimensions in references(widget):
             yield namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True))
+
+
+def metrics(alarm: Json) -> list[Json]:
+    """The metrics of an alarm, of its expression if it has one, with their period."""
+    queries = [metric for query in alarm["metric_query"] for metric in query["metric"]]
+    return queries or [alarm]
 
 
 def references(widget: Json) -> Iterator[list[str]]:
@@ -268,11 +277,25 @@ def test_alarms_are_within_cloudwatchs_limits(made: dict[str, Made], run: str) -
     names = [alarm["alarm_name"] for alarm in made[run].alarms]
     assert len(set(names)) == len(names) > 25
     for alarm in made[run].alarms:
-        assert alarm["period"] % 60 == 0
-        assert alarm["period"] * alarm["evaluation_periods"] <= 86_400
+        [period] = {metric["period"] for metric in metrics(alarm)}
+        assert period % 60 == 0
+        assert period * alarm["evaluation_periods"] <= 86_400
         assert 1 <= alarm["datapoints_to_alarm"] <= alarm["evaluation_periods"]
-        assert bool(alarm["statistic"]) != bool(alarm["extended_statistic"])
+        assert [bool(alarm["statistic"]), bool(alarm["extended_statistic"]), bool(alarm["metric_query"])].count(
+            True
+        ) == 1
         assert len(alarm["alarm_name"]) <= 255
+        assert len(alarm["alarm_description"]) <= 1024
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_expression_names_its_metrics_and_is_what_the_alarm_watches(made: dict[str, Made], run: str) -> None:
+    expressions = [alarm["metric_query"] for alarm in made[run].alarms if alarm["metric_query"]]
+    assert expressions
+    for queries in expressions:
+        [result] = [query for query in queries if query["return_data"]]
+        ids = {query["id"] for query in queries if query is not result}
+        assert set(re.findall(r"\b[a-z]\w*", result["expression"])) == ids
 
 
 # --- the dashboard ------------------------------------------------------------------------------------------------
@@ -324,9 +347,21 @@ def _check_expressions(metrics: list[list[Any]]) -> None:
     assert any(one.get("visible", True) for one in options)
 
 
+def test_the_dashboard_names_the_deployment_and_the_runbook(made: dict[str, Made]) -> None:
+    [header] = [one for one in made["minimal"].widgets if one["type"] == "text" and one["y"] == 0]
+    assert f"ENV={ENV}" in header["properties"]["markdown"]
+    assert f"({RUNBOOK_URL})" in header["properties"]["markdown"]
+
+
+def test_the_dashboard_shows_silence_though_it_is_no_alarm_to_cloudwatch(made: dict[str, Made]) -> None:
+    [_, silence] = [one["properties"] for one in made["minimal"].widgets if one["type"] == "alarm"]
+    assert silence["states"] == ["ALARM", "INSUFFICIENT_DATA"]
+    assert len(silence["alarms"]) == 1
+
+
 def test_what_is_to_be_seen_first_is_on_top(made: dict[str, Made]) -> None:
     in_order = sorted(made["everything"].widgets, key=lambda widget: (widget["y"], widget["x"]))
-    assert [widget["type"] for widget in in_order[:3]] == ["text", "alarm", "metric"]
+    assert [widget["type"] for widget in in_order[:4]] == ["text", "alarm", "alarm", "metric"]
     numbers = [one for one in in_order if one["properties"].get("view") == "singleValue"]
     assert {one["y"] for one in numbers} == {5}
     stages = [one["properties"]["markdown"] for one in in_order if one["type"] == "text"][1:]

@@ -7,6 +7,7 @@ the name of a role of theirs comes from AWS's documentation and from what Terraf
 """
 
 import ast
+import io
 import json
 import os
 import re
@@ -175,6 +176,9 @@ def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tup
         case "sqs":
             account, queue = urlsplit(parameters["QueueUrl"]).path.split("/")[1:]
             yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{account}:{queue}"
+        case "lambda":
+            name = parameters["FunctionName"]
+            yield f"lambda:{operation}Function", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         case "secretsmanager":
             yield f"secretsmanager:{operation}", parameters["SecretId"]
         case "rds-data":  # reads the secret in the caller's name
@@ -266,7 +270,7 @@ def migrate(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One user is found and goes to the sinks, for another Auth0 is down and the signal goes back."""
+    """One user is found and too large for the sinks' queues, for another Auth0 is down and the signal goes back."""
 
     def fetch(api: ManagementApi, user_id: str, deadline: float) -> Fetched:
         if user_id == "auth0|eve":
@@ -277,7 +281,14 @@ def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("pipeline.auth0.fetcher.PAUSE", 0.001)
     monkeypatch.setenv("REFRESH_RATE", "1000")
     aws.answers["GetSecretValue"] = lambda _: {"SecretString": '{"client_id": "id", "client_secret": "secret"}'}
-    aws.answers["SendMessageBatch"] = lambda _: {"Successful": [], "Failed": []}
+    aws.answers["SendMessageBatch"] = lambda request: {
+        "Failed": [
+            {"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True}
+            for entry in request["Entries"]
+            if "auth0|ada" in entry["MessageBody"]
+        ]
+    }
+    aws.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(b'{"batchItemFailures": []}')}
     signals = records(login("auth0|ada"), login("auth0|eve"))
     assert invoke(function, {"Records": signals}) == {"batchItemFailures": []}
 
@@ -591,6 +602,13 @@ def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> Non
         assert sorted(listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])) == mine, queue.address
         opened += 1
     assert opened
+
+
+def test_every_queue_takes_messages_of_the_same_size(deployment: Deployment) -> None:
+    """A dead-letter queue that took less than its source would lose what it is there to keep."""
+    sizes = {queue.address: queue.values["max_message_size"] for queue in deployment.all("aws_sqs_queue")}
+    assert len(sizes) == 3 * 3 + 1
+    assert set(sizes.values()) == {262_144}, sizes
 
 
 def test_every_bucket_is_closed_to_the_public(deployment: Deployment) -> None:

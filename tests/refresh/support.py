@@ -1,5 +1,6 @@
 """SQS records as Lambda gets them, and a stand-in for SQS that keeps what it is sent."""
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -48,6 +49,22 @@ class Context:
         return int((self._ends - time.monotonic()) * 1000)
 
 
+class Functions:
+    """Keeps what each function of the sinks is invoked with; ``answer`` may be an answer or an exception."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, list[str]] = {}
+        self.answer: Json | Exception = {}
+
+    def invoke(self, FunctionName: str, Payload: bytes) -> Json:  # noqa: N803 - boto3's names
+        [record] = json.loads(Payload)["Records"]
+        assert record["messageId"]
+        self.bodies.setdefault(FunctionName, []).append(record["body"])
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"Payload": io.BytesIO(b'{"batchItemFailures": []}')} | self.answer
+
+
 class Sqs:
     """Keeps batches by queue, after it has checked them by SQS's rules; ``fails`` may name a failure of an entry."""
 
@@ -59,7 +76,7 @@ class Sqs:
         assert 1 <= len(Entries) <= 10
         assert len({entry["Id"] for entry in Entries}) == len(Entries)
         assert all(0 <= entry["DelaySeconds"] <= 900 for entry in Entries)
-        assert len(Entries) == 1 or sum(len(entry["MessageBody"].encode()) for entry in Entries) <= 256 * 1024
+        assert len(Entries) == 1 or sum(len(entry["MessageBody"].encode()) for entry in Entries) <= 1024 * 1024
         failed, taken = [], []
         for entry in Entries:
             failure = self.fails(QueueUrl, entry)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pipeline import telemetry
 from pipeline.auth0 import envelope
@@ -15,7 +16,7 @@ from pipeline.changes import Signal, Snapshot, Tombstone, read
 from pipeline.functions import refresh
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi, error
-from .support import DYNAMODB, POSTGRES, REFRESH, Context, Sqs, login, records, unlink
+from .support import DYNAMODB, POSTGRES, REFRESH, Context, Functions, Json, Sqs, login, records, unlink
 
 RATE = 50
 
@@ -67,6 +68,7 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
     (line,) = lines
     assert line["function"] == "refresh"
     names = ("Refreshed", "Gone", "Deferred", "Coalesced", "Failed", "Ignored")
+    assert int(line["Oversized"][0]) == 0
     return {name: int(line[name][0]) for name in names}
 
 
@@ -266,10 +268,71 @@ def test_a_sink_queue_that_does_not_take_a_user_fails_that_user_only(
 
 
 def test_large_users_are_sent_within_the_limit_of_a_batch(auth0: ManagementApi, sqs: Sqs) -> None:
-    for number in range(5):
+    for number in range(10):
         auth0.add(f"auth0|{number}", app_metadata={"x": "y" * 120_000})
-    assert handle(records([login(f"auth0|{number}") for number in range(5)])) == []
-    assert [len(batch) for batch in sqs.batches[POSTGRES]] == [2, 2, 1]
+    assert handle(records([login(f"auth0|{number}") for number in range(10)])) == []
+    assert [len(batch) for batch in sqs.batches[POSTGRES]] == [8, 2]
+
+
+TOO_LARGE = ("InvalidParameterValue", True)
+
+
+@pytest.fixture
+def functions(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Functions:
+    """The sinks' functions, and queues that take at most 256 KiB; of DynamoDB's any size."""
+    stand_in = Functions()
+    monkeypatch.setenv("SINK_FUNCTIONS", "sync-postgres,sync-dynamodb")
+    monkeypatch.setattr(refresh, "functions", lambda: stand_in)
+    sqs.fails = lambda url, entry: TOO_LARGE if url == POSTGRES and len(entry["MessageBody"]) > 262_144 else None
+    return stand_in
+
+
+def oversized(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    return line["Refreshed"][0], line["Failed"][0], line["Oversized"][0]
+
+
+def test_a_user_too_large_for_a_queue_goes_straight_to_its_function(
+    auth0: ManagementApi, sqs: Sqs, functions: Functions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
+    auth0.add("auth0|ada")
+    assert handle(records([login("auth0|large"), login("auth0|ada")])) == []
+    ((body,),) = functions.bodies.values()
+    assert list(functions.bodies) == ["sync-postgres"]
+    (change,) = read(body)
+    assert isinstance(change, Snapshot)
+    assert bytes(change.profile) == large
+    assert (len(sqs.bodies(POSTGRES)), len(sqs.bodies(DYNAMODB))) == (1, 2)
+    assert oversized(capsys) == (2, 0, 1)
+
+
+REFUSALS: dict[str, Json | Exception] = {
+    "not stored": {"Payload": io.BytesIO(b'{"batchItemFailures": [{"itemIdentifier": "x"}]}')},
+    "store down": {"FunctionError": "Unhandled"},
+    "throttled": ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke"),
+    "too large for it as well": ClientError({"Error": {"Code": "RequestTooLargeException"}}, "Invoke"),
+    "no answer": ReadTimeoutError(endpoint_url="https://lambda"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_user_whom_the_function_does_not_store_fails_alone(
+    auth0: ManagementApi, sqs: Sqs, functions: Functions, capsys: pytest.CaptureFixture[str], refusal: str
+) -> None:
+    auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
+    auth0.add("auth0|ada")
+    functions.answer = REFUSALS[refusal]
+    assert handle(records([login("auth0|large"), login("auth0|ada")])) == ["m-0"]
+    assert oversized(capsys) == (1, 1, 1)
+
+
+def test_a_user_is_not_handed_over_at_the_end_of_the_functions_time(
+    auth0: ManagementApi, sqs: Sqs, functions: Functions
+) -> None:
+    auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
+    assert handle(records([login("auth0|large")]), seconds=refresh.RESERVE + 3) == ["m-0"]
+    assert functions.bodies == {}
 
 
 def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.auth0.errors import QueueDown, QueueRefused
-from pipeline.auth0.queues import BATCH_BYTES, Message, send
+from pipeline.auth0.queues import BATCH_BYTES, Message, batches, send
 
 from .support import Sqs
 
@@ -94,15 +94,24 @@ def test_an_endpoint_that_does_not_answer_is_to_be_retried() -> None:
     assert {position: type(error) for position, error in failed.items()} == {0: QueueDown, 1: QueueDown}
 
 
-@given(sizes=st.lists(st.integers(0, BATCH_BYTES * 4 // 3) | st.integers(1, 60_000), max_size=40))
-def test_batches_keep_to_the_limits_and_lose_nothing(sizes: list[int]) -> None:
+@given(sizes=st.lists(st.integers(0, 2_000) | st.integers(1, 100), max_size=60), most=st.integers(1, 20))
+def test_batches_keep_to_the_limits_and_lose_nothing(sizes: list[int], most: int) -> None:
+    found = list(batches(sizes, most, 1_000))
+    assert [position for batch in found for position in batch] == list(range(len(sizes)))
+    for batch in found:
+        assert 1 <= len(batch) <= most
+        assert len(batch) == 1 or sum(sizes[position] for position in batch) <= 1_000
+
+
+def test_messages_keep_their_delays_from_batch_to_batch() -> None:
     queue = Sqs()
-    messages = [Message("x" * size, number) for number, size in enumerate(sizes)]
+    messages = [Message("x" * (BATCH_BYTES // 3), number) for number in range(7)]
     assert send(queue, URL, messages) == {}  # type: ignore[arg-type]
     assert [(e["MessageBody"], e["DelaySeconds"]) for e in queue.entries(URL)] == messages
+    assert [len(batch) for batch in queue.batches[URL]] == [3, 3, 1]
 
 
 def test_bytes_count_and_not_characters() -> None:
     queue = Sqs()
-    send(queue, URL, [Message("é" * 100_000), Message("é" * 100_000)])  # type: ignore[arg-type]
+    send(queue, URL, [Message("é" * 300_000), Message("é" * 300_000)])  # type: ignore[arg-type]
     assert len(queue.batches[URL]) == 2

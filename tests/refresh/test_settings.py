@@ -29,6 +29,7 @@ def test_the_refresh_settings_and_their_defaults() -> None:
     assert Refresh.from_env(QUEUES) == Refresh("https://sqs/refresh", ("https://sqs/a", "https://sqs/b"), 2, 345_600)
     chosen = Refresh.from_env(QUEUES | {"REFRESH_RATE": "0.5", "REFRESH_MAX_AGE": "60"})
     assert (chosen.rate, chosen.max_age) == (0.5, 60)
+    assert Refresh.from_env(QUEUES | {"SINK_FUNCTIONS": "a, b"}).sink_functions == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def test_wrong_auth0_settings_name_the_variable(changed: dict[str, str], named: 
         ({"REFRESH_RATE": "0"}, "REFRESH_RATE is '0'"),
         ({"REFRESH_RATE": "fast"}, "REFRESH_RATE is 'fast'"),
         ({"REFRESH_RATE": "nan"}, "REFRESH_RATE is 'nan'"),
+        ({"SINK_FUNCTIONS": "a"}, "SINK_FUNCTIONS names 1 functions for 2 queues"),
         ({"REFRESH_MAX_AGE": "-1"}, "REFRESH_MAX_AGE is '-1'"),
     ],
 )

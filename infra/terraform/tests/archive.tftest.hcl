@@ -22,6 +22,7 @@ variables {
   event_pattern         = file("patterns/everything.json")
   target_retry          = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   dlq_retention         = 1209600
+  dlq_max_message_bytes = 200000
   prefix                = "logs/"
   error_prefix          = "errors/"
   buffering_size_mb     = 64
@@ -119,6 +120,7 @@ run "archive" {
 
   assert {
     condition = (
+      aws_sqs_queue.undelivered.max_message_size == 200000 &&
       aws_sqs_queue.undelivered.sqs_managed_sse_enabled &&
       one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256" &&
       aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].enabled &&

@@ -26,7 +26,7 @@ variables {
     events = { name = "changes-events", event_bus_name = "events-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events" }
   }
   target_retry = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
-  queue        = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = null }
+  queue        = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = 200000 }
   reading      = { enabled = true, timeout_seconds = 60, batch_size = 100, batch_window = 5, maximum_concurrency = 5 }
   function = {
     name                 = "users-sync"
@@ -96,7 +96,7 @@ run "consumer" {
   assert {
     condition = alltrue([
       for queue in [aws_sqs_queue.this, aws_sqs_queue.failed, aws_sqs_queue.undelivered] :
-      queue.sqs_managed_sse_enabled && queue.kms_master_key_id == null && queue.message_retention_seconds == 1209600 &&
+      queue.sqs_managed_sse_enabled && queue.kms_master_key_id == null && queue.message_retention_seconds == 1209600 && queue.max_message_size == 200000 &&
       one([for s in jsondecode(queue.policy).Statement : s if s.Sid == "TlsOnly"]) == {
         Sid       = "TlsOnly"
         Effect    = "Deny"
@@ -106,7 +106,7 @@ run "consumer" {
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       }
     ])
-    error_message = "Queues must be encrypted, keep messages for 14 days and refuse plain HTTP."
+    error_message = "Queues must be encrypted, keep messages for 14 days, take the same sizes and refuse plain HTTP."
   }
 
   assert {

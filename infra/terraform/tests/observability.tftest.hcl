@@ -6,7 +6,9 @@ mock_provider "aws" {
 }
 
 variables {
-  name = "auth0-sync-test"
+  name        = "auth0-sync-test"
+  env         = "acme"
+  runbook_url = "https://example.com/runbook"
   consumers = {
     postgres = {
       queue           = "auth0-sync-test-postgres"
@@ -69,8 +71,12 @@ run "minimal" {
   }
 
   assert {
-    condition     = [for key, alarm in aws_cloudwatch_metric_alarm.this : key if alarm.treat_missing_data == "breaching"] == ["silence-log-stream"]
-    error_message = "Silence, and only silence, is an alarm by itself."
+    condition = (
+      [for key, alarm in aws_cloudwatch_metric_alarm.this : key if alarm.treat_missing_data == "missing"] == ["silence-log-stream"] &&
+      [for key, alarm in aws_cloudwatch_metric_alarm.this : key if length(alarm.insufficient_data_actions) > 0] == ["silence-log-stream"] &&
+      !anytrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.treat_missing_data == "breaching"])
+    )
+    error_message = "Silence, and only silence, tells of missing data; and no alarm may ring before there were any."
   }
 
   assert {
@@ -174,6 +180,15 @@ run "everything" {
   assert {
     condition     = alltrue([for key, rule in var.rules : alltrue([for kind in ["failed-invocations", "lost-events"] : aws_cloudwatch_metric_alarm.this["${kind}-${key}"].dimensions == tomap({ EventBusName = rule.event_bus_name, RuleName = rule.name })])])
     error_message = "A rule of a bus of its own is known by both names."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, rule in var.rules : { for query in aws_cloudwatch_metric_alarm.this["oversized-events-${key}"].metric_query : query.id => one(query.metric[*].dimensions) if length(query.metric) > 0 } == {
+        for id in ["invocations", "lost"] : id => tomap({ EventBusName = rule.event_bus_name, RuleName = rule.name })
+      }
+    ])
+    error_message = "What is too large is told from what else is lost by the rule's other events."
   }
 
   assert {
@@ -290,7 +305,7 @@ run "one_queue_elsewhere" {
   }
 
   assert {
-    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["failed-invocations-relay-log-stream", "lost-events-relay-log-stream", "undelivered-events-relay"]
+    condition     = keys(aws_cloudwatch_metric_alarm.this) == ["failed-invocations-relay-log-stream", "lost-events-relay-log-stream", "oversized-events-relay-log-stream", "undelivered-events-relay"]
     error_message = "The module must also serve a region that only hands events on."
   }
 }

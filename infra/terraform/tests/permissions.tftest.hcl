@@ -136,6 +136,16 @@ override_resource {
   values = { id = "auth0-sync-test-archive", arn = "arn:aws:s3:::auth0-sync-test-archive" }
 }
 
+override_resource {
+  target = module.postgres_sink.module.function.aws_lambda_function.this
+  values = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-postgres" }
+}
+
+override_resource {
+  target = module.dynamodb_sink.module.function.aws_lambda_function.this
+  values = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-dynamodb" }
+}
+
 variables {
   environment              = "test"
   package_dir              = "tests/packages"

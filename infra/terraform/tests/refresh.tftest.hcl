@@ -56,9 +56,10 @@ run "on" {
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
+      "lambda:InvokeFunction ${module.dynamodb_sink.function_arn} ${module.postgres_sink.function_arn}",
       "secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf",
     ]
-    error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, and read its secret."
+    error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, invoke the sinks' functions, and read its secret."
   }
 
   assert {
@@ -74,6 +75,7 @@ run "on" {
       AUTH0_CLIENT_SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
       REFRESH_QUEUE_URL       = output.queue_urls.refresh
       SINK_QUEUE_URLS         = "${output.queue_urls.dynamodb},${output.queue_urls.postgres}"
+      SINK_FUNCTIONS          = "auth0-sync-test-sync-dynamodb,auth0-sync-test-sync-postgres"
       REFRESH_RATE            = "1"
       REFRESH_MAX_AGE         = "345600"
       POWERTOOLS_SERVICE_NAME = "refresh"

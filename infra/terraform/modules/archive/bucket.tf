@@ -133,6 +133,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
         prefix = rule.value
       }
 
+      # S3 moves no object below 128 KB (its default since September 2024, `all_storage_classes_128K`): Glacier would
+      # charge for 128 KB, and for each move.
       dynamic "transition" {
         for_each = var.glacier_ir_after_days[*]
 

@@ -37,9 +37,8 @@ variable "dlq_retention" {
 }
 
 variable "dlq_max_message_bytes" {
-  description = "Largest event that the dead-letter queue takes; null: the provider's default."
+  description = "Largest event, in bytes, that the dead-letter queue takes."
   type        = number
-  default     = null
 }
 
 variable "prefix" {
@@ -63,7 +62,7 @@ variable "buffering_seconds" {
 }
 
 variable "glacier_ir_after_days" {
-  description = "Days after which objects move to Glacier Instant Retrieval; null keeps them in Standard."
+  description = "Days after which objects of 128 KB and more move to Glacier Instant Retrieval; null keeps them in Standard."
   type        = number
 }
 

@@ -31,6 +31,11 @@ output "function_name" {
   value       = module.function.name
 }
 
+output "function_arn" {
+  description = "ARN of the function."
+  value       = module.function.arn
+}
+
 output "log_group_name" {
   description = "Name of the function's log group."
   value       = module.function.log_group_name

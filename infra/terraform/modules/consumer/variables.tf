@@ -21,7 +21,7 @@ variable "target_retry" {
 }
 
 variable "queue" {
-  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and its largest message (null: the provider's default)."
+  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
   type = object({
     retention_seconds = number
     max_receive_count = number

@@ -4,7 +4,9 @@
 #
 # What missing data means, by metric:
 # - `ignore`, the state stays: SQS sends nothing of a queue that has been left alone for hours, full or empty.
-# - `breaching`: silence itself is the trouble.
+# - `missing`: silence itself is the trouble, but only once there was something. A new alarm is INSUFFICIENT_DATA, and
+#   stays so until the first event; after the last one it becomes so again, and that change is what tells.
+#   (`breaching` would be in ALARM minutes after a first deployment, as there are no data at all.)
 # - `notBreaching`: services send these only when there is something to tell, so nothing is good news.
 
 locals {
@@ -31,6 +33,9 @@ locals {
   ]
 
   alarm_defaults = {
+    metric             = null
+    expression         = null # of `metrics`, by id, in place of `metric`
+    metrics            = {}
     statistic          = "Sum"
     extended_statistic = null
     period             = 300
@@ -81,10 +86,23 @@ locals {
     {
       for key, rule in local.targeted_rules : "lost-events-${key}" => {
         kind       = "lost-events"
-        meaning    = "EventBridge gave up events of the rule ${key} and could not put them into the dead-letter queue: they are lost."
+        meaning    = "EventBridge gave up events of the rule ${key} and could not put them into the dead-letter queue, as it may not or they are too large: they are lost, but for the archive."
         namespace  = "AWS/Events"
         metric     = "InvocationsFailedToBeSentToDlq"
         dimensions = local.rule_dimensions[key]
+      }
+    },
+    {
+      # The metric has one number for "permissions errors, unavailable resources, or size limits". The former two stop
+      # every event of a rule, the latter only the large ones.
+      for key, rule in local.targeted_rules : "oversized-events-${key}" => {
+        kind       = "oversized-events"
+        meaning    = "EventBridge lost events of the rule ${key} and delivered others in the same hour: most likely they were too large for the queue and its dead-letter queue."
+        namespace  = "AWS/Events"
+        expression = "IF(lost > 0 AND invocations > lost, lost, 0)"
+        metrics    = { lost = "InvocationsFailedToBeSentToDlq", invocations = "Invocations" }
+        dimensions = local.rule_dimensions[key]
+        period     = 3600
       }
     },
     {
@@ -117,7 +135,7 @@ locals {
         evaluation_periods = rule.silence_hours * 4
         comparison         = "LessThanThreshold"
         threshold          = 1
-        missing            = "breaching"
+        missing            = "missing"
       } if rule.silence_hours != null
     },
   )
@@ -318,22 +336,49 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name        = "${var.name}-${each.key}"
-  alarm_description = "${each.value.meaning} See docs/runbook.md#${each.value.kind}"
+  alarm_description = "${each.value.meaning} ENV=${var.env}. See ${var.runbook_url}#${each.value.kind}"
 
-  namespace           = each.value.namespace
+  namespace           = each.value.expression == null ? each.value.namespace : null
   metric_name         = each.value.metric
-  dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
+  dimensions          = each.value.expression == null ? each.value.dimensions : null
+  statistic           = each.value.expression == null ? each.value.statistic : null
   extended_statistic  = each.value.extended_statistic
-  period              = each.value.period
+  period              = each.value.expression == null ? each.value.period : null
   evaluation_periods  = each.value.evaluation_periods
   datapoints_to_alarm = coalesce(each.value.datapoints, each.value.evaluation_periods)
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing
 
-  alarm_actions = [local.topic_arn]
-  ok_actions    = [local.topic_arn]
+  dynamic "metric_query" {
+    for_each = each.value.expression[*]
+
+    content {
+      id          = "result"
+      expression  = metric_query.value
+      return_data = true
+    }
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value.metrics
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = each.value.namespace
+        metric_name = metric_query.value
+        dimensions  = each.value.dimensions
+        period      = each.value.period
+        stat        = each.value.statistic
+      }
+    }
+  }
+
+  alarm_actions             = [local.topic_arn]
+  ok_actions                = [local.topic_arn]
+  insufficient_data_actions = each.value.missing == "missing" ? [local.topic_arn] : []
 }
 
 resource "aws_cloudwatch_log_metric_filter" "archive_errors" {

@@ -6,6 +6,7 @@
 locals {
   heartbeats = { for key, rule in var.rules : trimprefix(key, "archive-") => key if rule.matches_all }
   refresh_on = length(local.refresh) > 0
+  silences   = [for key, alarm in local.alarms : key if alarm.kind == "silence"]
   only_count = { for key, rule in var.rules : key => rule if !rule.has_target }
 
   # Widgets that several rows make alike.
@@ -47,6 +48,7 @@ locals {
     ["Coalesced", "#98df8a"],
     ["Ignored", "#c7c7c7"],
     ["Deferred", "#ff7f0e"],
+    ["Oversized", "#8c564b"],
     ["Failed", "#d62728"],
   ]
 
@@ -55,20 +57,31 @@ locals {
       type = "text", width = 24, height = 2
       properties = {
         markdown = join("\n", [
-          "# ${var.name}",
-          "All is well when nothing is in alarm, events come in, both stores are seconds behind, and the dead-letter queues hold 0. What to do otherwise: docs/runbook.md",
+          "# ${var.name} (ENV=${var.env})",
+          "All is well when nothing is in alarm, events come in, both stores are seconds behind, and the dead-letter queues hold 0. What to do otherwise: ${startswith(var.runbook_url, "https://") ? "[runbook](${var.runbook_url})" : var.runbook_url}",
         ])
       }
     }],
-    [for alarms in [aws_cloudwatch_metric_alarm.this] : {
-      type = "alarm", width = 24, height = 3
-      properties = {
-        title  = "In alarm now (empty: nothing)"
-        alarms = [for alarm in alarms : alarm.arn]
-        states = ["ALARM"]
-        sortBy = "stateUpdatedTimestamp"
-      }
-    } if length(local.alarms) > 0],
+    concat(
+      [for alarms in [aws_cloudwatch_metric_alarm.this] : {
+        type = "alarm", width = length(local.silences) > 0 ? 18 : 24, height = 3
+        properties = {
+          title  = "In alarm now (empty: nothing)"
+          alarms = [for alarm in alarms : alarm.arn]
+          states = ["ALARM"]
+          sortBy = "stateUpdatedTimestamp"
+        }
+      } if length(local.alarms) > 0],
+      [for keys in [local.silences] : {
+        type = "alarm", width = 6, height = 3
+        properties = {
+          title  = "Auth0 silent (empty: it is not)"
+          alarms = [for key in keys : aws_cloudwatch_metric_alarm.this[key].arn]
+          states = ["ALARM", "INSUFFICIENT_DATA"]
+          sortBy = "stateUpdatedTimestamp"
+        }
+      } if length(keys) > 0],
+    ),
     concat(
       [
         {

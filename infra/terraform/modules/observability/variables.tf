@@ -3,6 +3,16 @@ variable "name" {
   type        = string
 }
 
+variable "env" {
+  description = "Name by which the commands know the deployment (ENV=…), for alarms and dashboard to say."
+  type        = string
+}
+
+variable "runbook_url" {
+  description = "Where the runbook is; what alarms tell of it is this, #, and the alarm's kind."
+  type        = string
+}
+
 variable "consumers" {
   description = <<-EOT
     What reads a queue, by sink, and `refresh` if it is on. Names, not ARNs or URLs.

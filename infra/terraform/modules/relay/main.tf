@@ -103,6 +103,7 @@ resource "aws_sqs_queue" "undelivered" {
 
   name                      = local.undelivered
   message_retention_seconds = var.dlq_retention_seconds
+  max_message_size          = var.dlq_max_message_bytes
   sqs_managed_sse_enabled   = true
 
   policy = jsonencode({

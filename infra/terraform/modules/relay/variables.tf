@@ -16,6 +16,11 @@ variable "target_retry" {
   })
 }
 
+variable "dlq_max_message_bytes" {
+  description = "Largest event, in bytes, that the dead-letter queue takes."
+  type        = number
+}
+
 variable "dlq_retention_seconds" {
   description = "How long to keep an event that could not be forwarded."
   type        = number

@@ -1,6 +1,7 @@
 """Every gap of MiniStack that the pipeline would notice, one module each, applied in this order."""
 
 from pipeline.local.emulator.patches import (
+    alarm_states,
     alarms,
     athena,
     aurora,
@@ -8,6 +9,7 @@ from pipeline.local.emulator.patches import (
     bus_policies,
     data_api,
     event_delivery,
+    event_metrics,
     event_source_mapping,
     firehose_buffering,
     firehose_encryption,
@@ -21,6 +23,7 @@ from pipeline.local.emulator.patches import (
     query_definitions,
     recovery_period,
     rule_tags,
+    size_limits,
 )
 
 PATCHES = (
@@ -28,6 +31,8 @@ PATCHES = (
     rule_tags,
     bus_policies,
     event_delivery,
+    event_metrics,
+    size_limits,  # of partner events too
     firehose_buffering,
     firehose_encryption,
     event_source_mapping,
@@ -43,6 +48,7 @@ PATCHES = (
     recovery_period,
     flow_logs,
     alarms,
+    alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
 )
 

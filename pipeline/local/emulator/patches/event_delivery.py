@@ -5,8 +5,9 @@ events", "Sending and receiving events between AWS Regions"; Firehose Developer 
 stream"): a target gets the event as one JSON document, ``version`` first and ``detail`` last, one Firehose record per
 event and nothing after it, if the target's role may put records there. A bus in another region gets the event as it is,
 with the source, the region and the time that it had, if the target's role may put events on that bus. What cannot be
-delivered because the target is gone or refuses it goes to the target's dead-letter queue at once, with the reason as
-message attributes; other failures are retried first.
+delivered because the target is gone or refuses it, as a queue does with what is too large, goes to the target's
+dead-letter queue at once, with the reason as message attributes; other failures are retried first. What the dead-letter
+queue does not take is gone.
 
 MiniStack: no Firehose target, no bus in another region and no dead-letter queue. It parses ``detail`` and writes it
 again, which turns 1e400 into Infinity, drops duplicate keys and cannot write what is nested too deep.
@@ -29,7 +30,7 @@ from ministack.core.arn import ArnParseError, parse_arn
 from ministack.services import eventbridge, firehose, sqs
 
 from pipeline.local.emulator import patching, permissions
-from pipeline.local.emulator.patches import firehose_encryption
+from pipeline.local.emulator.patches import event_metrics, firehose_encryption, size_limits
 
 log = logging.getLogger("eventbridge")
 
@@ -88,6 +89,7 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
             _put_record(arn, payload, target)
     except Undeliverable as problem:
         log.warning("EventBridge: target %s not delivered: %s %s", arn, problem.code, problem)
+        event_metrics.count(rule, "FailedInvocations")
         _bury(target, event, rule, view, problem)
 
 
@@ -128,8 +130,11 @@ def _payload(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any]
 
 
 def _send(arn: Any, payload: str, parameters: dict[str, Any]) -> None:
-    if sqs._queue_by_arn(str(arn)) is None:
+    queue = sqs._queue_by_arn(str(arn))
+    if queue is None:
         raise Undeliverable("NO_RESOURCE", f"Queue {arn} does not exist.")
+    if problem := size_limits.message_problem(queue, payload, {}):
+        raise Undeliverable("SDK_CLIENT_ERROR", problem)
     eventbridge._dispatch_to_sqs(arn, payload, parameters)
 
 
@@ -171,11 +176,10 @@ def _bury(
     target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any, problem: Undeliverable
 ) -> None:
     dead_letter = (target.get("DeadLetterConfig") or {}).get("Arn")
-    queue = sqs._queue_by_arn(dead_letter) if dead_letter else None
-    if queue is None:
+    if dead_letter is None:
         return
-    eventbridge._dispatch_to_sqs(parse_arn(dead_letter), envelope(event, view))
-    queue["messages"][-1]["message_attributes"] = {
+    queue, body = sqs._queue_by_arn(dead_letter), envelope(event, view)
+    attributes = {
         name: {"DataType": "String", "StringValue": value}
         for name, value in (
             ("RULE_ARN", rule.get("Arn", "")),
@@ -184,3 +188,9 @@ def _bury(
             ("ERROR_MESSAGE", str(problem)),
         )
     }
+    if queue is None or size_limits.message_problem(queue, body, attributes):
+        event_metrics.count(rule, "InvocationsFailedToBeSentToDlq")
+        return
+    eventbridge._dispatch_to_sqs(parse_arn(dead_letter), body)
+    queue["messages"][-1]["message_attributes"] = attributes
+    event_metrics.count(rule, "InvocationsSentToDlq")

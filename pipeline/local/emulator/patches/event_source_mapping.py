@@ -174,7 +174,10 @@ def _fitting(queue: dict[str, Any], limit: int) -> int:
     for message in list(queue["messages"]):
         if message["visible_at"] > now:
             continue
-        size += len(message["body"]) + RECORD_OVERHEAD_BYTES
+        size += (
+            len(json.dumps(message["body"], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            + RECORD_OVERHEAD_BYTES
+        )
         if count == limit or (size > MAX_PAYLOAD_BYTES and count):
             return count
         count += 1

@@ -1,0 +1,31 @@
+"""Hand a message that no queue takes straight to a sink's function, in the form in which SQS would."""
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.auth0.errors import NotStored, QueueRefused
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+SECONDS: Final = 10
+"""How long a function is waited for. It goes on by itself, so that a later try finds the user stored."""
+
+
+def hand(functions: "LambdaClient", name: str, body: str) -> NotStored | QueueRefused | None:
+    """Invoke the function ``name`` with one message; return why the message was not stored, or None."""
+    payload = msgspec.json.encode({"Records": [{"messageId": str(uuid.uuid4()), "body": body}]})
+    try:
+        answer = functions.invoke(FunctionName=name, Payload=payload)
+    except BotoCoreError as error:
+        return NotStored(type(error).__name__)
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        return QueueRefused(code) if code == "RequestTooLargeException" else NotStored(code)
+    if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
+        return NotStored("its log says why")
+    return None
