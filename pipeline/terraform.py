@@ -113,22 +113,39 @@ class Program:
             said = describe(problems) or "\n".join(other[-15:]) or f"exit code {process.returncode}"
             raise TerraformError(f"terraform {command} failed:\n{said}", problems)
 
-    def init(self, *options: str) -> None:
-        """Install the provider and the modules: from a mirror on this machine if there is one, else the network."""
+    def init(self, configuration: Path, *options: str) -> None:
+        """Install provider and modules of a staged configuration: from a mirror on this machine, else the network.
+
+        Its lock file counts. Without one, what an earlier `init` locked does while it fits, which saves a download.
+        """
+        lock = self.directory / LOCK
+        locked = (configuration / LOCK).exists()
+        if locked:
+            shutil.copy(configuration / LOCK, lock)  # no link: `init` adds the checksum of this machine's package
+        failed = self._try_to_init(options)
+        if failed and not locked and lock.exists():
+            lock.unlink()
+            failed = self._try_to_init(options)
+        if failed:
+            advice = (
+                "Without a network, set TF_PLUGIN_MIRROR to a directory made by "
+                f"`{program_name()} providers mirror` and unpacked."
+            )
+            if locked:
+                advice += f"\nIf infra/terraform/{LOCK} is not of this version or platform: make lock-providers"
+            raise TerraformError(
+                f"{program_name()} init could not install the provider {PROVIDER}:\n{failed}\n{advice}"
+            )
+
+    def _try_to_init(self, options: Iterable[str]) -> str:
+        """Run `init` until one way does; returns what the ways that failed said, or nothing."""
         failed = []
         for way in _ways_to_init():
             done = self.run("init", "-no-color", "-input=false", *way, *options)
             if done.returncode == 0:
-                return
-            failed.append(done.stderr.strip() or done.stdout.strip())
-        said = "\n".join(dict.fromkeys(failed))
-        advice = (
-            "Without a network, set TF_PLUGIN_MIRROR to a directory made by "
-            f"`{program_name()} providers mirror` and unpacked."
-        )
-        if "dependency lock file" in " ".join(said.split()):
-            advice += f"\nIf infra/terraform/{LOCK} is not of this version or platform: make lock-providers"
-        raise TerraformError(f"{program_name()} init could not install the provider {PROVIDER}:\n{said}\n{advice}")
+                return ""
+            failed.append(done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
+        return "\n".join(dict.fromkeys(failed))
 
     def outputs(self, *options: str) -> dict[str, Any]:
         """Return the outputs of the last apply, by name; none where nothing was applied."""
@@ -149,16 +166,6 @@ def stage(source: Path, directory: Path, leave: Container[str] = ()) -> None:
         link = directory / name
         if not link.is_symlink():
             link.symlink_to(os.path.relpath(path, directory))
-
-
-def stage_lock(source: Path, directory: Path) -> None:
-    """Copy the lock file of a configuration, or remove the one that an earlier `init` has written.
-
-    A copy and no link: `init` adds the checksum of this machine's package.
-    """
-    (directory / LOCK).unlink(missing_ok=True)
-    if (source / LOCK).exists():
-        shutil.copy(source / LOCK, directory / LOCK)
 
 
 def program_name() -> str:

@@ -25,7 +25,6 @@ from pipeline.terraform import (
     inherited_environment,
     program_name,
     stage,
-    stage_lock,
 )
 
 # What a deployment does without: examples and tests.
@@ -125,12 +124,11 @@ class Deployment:
         marker = self.directory / ".terraform" / "initialised"
         if marker.exists() and marker.read_text() == self._installation():
             return
-        stage_lock(self.configuration, self.directory)
         if self.backend_file.exists():
             self._refuse_two_states()
-            self.terraform.init(f"-backend-config={self.backend_file}")
+            self.terraform.init(self.configuration, f"-backend-config={self.backend_file}")
         else:
-            self.terraform.init()
+            self.terraform.init(self.configuration)
         marker.write_text(self._installation())
 
     def settings(self) -> dict[str, Any]:

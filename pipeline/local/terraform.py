@@ -28,7 +28,6 @@ from pipeline.terraform import (
     find_mirror,
     program_name,
     stage,
-    stage_lock,
 )
 
 # What Terraform and its provider may inherit: where programs, certificates and proxies are, and how Terraform itself
@@ -91,8 +90,7 @@ class Terraform:
             files.symlink_to(CONFIGURATION.parents[1] / "pipeline")
         if marker.exists() and marker.read_text() == self._installation():
             return
-        stage_lock(CONFIGURATION, self._staged)
-        self._program.init("-backend=false")
+        self._program.init(CONFIGURATION, "-backend=false")
         marker.write_text(self._installation())
 
     def apply(self, progress: Progress = lambda _done, _total, _what: None) -> None:

@@ -154,6 +154,8 @@ class TestHonoured:
         (configuration / LOCK).write_text(entry(f"h1:{'a' * 43}="))
         with pytest.raises(TerraformError, match=r"(?s)match any.*make lock-providers"):
             deployment.prepare()
+        (configuration / LOCK).unlink()
+        deployment.prepare()
 
     def test_with_checksums_of_archives_alone_an_unpacked_package_is_taken(
         self, deployment: Deployment, configuration: Path
@@ -165,13 +167,25 @@ class TestHonoured:
         deployment.prepare()
         assert (deployment.directory / LOCK).read_text() == staged != (configuration / LOCK).read_text()
 
-    def test_without_one_each_version_is_installed_anew(
+    def test_without_one_an_installed_version_is_kept_until_another_is_wanted(
         self, deployment: Deployment, configuration: Path, mirror: Path
     ) -> None:
+        def installed() -> list[int]:
+            found = (deployment.directory / ".terraform" / "providers").glob("*/*/*/*/*")
+            return [path.lstat().st_ino for path in found]
+
         deployment.prepare()
-        for package in (mirror / "example.org/acme/thing/1.0.0").iterdir():
+        first = installed()
+        assert first
+        (configuration / "more.tf").touch()
+        deployment.prepare()
+        assert installed() == first
+
+        versions = mirror / "example.org/acme/thing"
+        for package in (versions / "1.0.0").iterdir():
             (package / "terraform-provider-thing_v1.0.0").rename(package / "terraform-provider-thing_v1.1.0")
-        (mirror / "example.org/acme/thing/1.0.0").rename(mirror / "example.org/acme/thing/1.1.0")
-        (configuration / "versions.tf").write_text(VERSIONS + "# another version\n")
+        (versions / "1.0.0").rename(versions / "1.1.0")
+        text = VERSIONS.replace('acme/thing"', 'acme/thing"\n      version = "1.1.0"')
+        (configuration / "versions.tf").write_text(text)
         deployment.prepare()
         assert '"1.1.0"' in (deployment.directory / LOCK).read_text()

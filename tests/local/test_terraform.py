@@ -114,14 +114,13 @@ class TestInit:
             Terraform(tmp_path / "tf").init()
 
     def test_the_lock_file_is_that_of_the_configuration(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A copy, as Terraform writes it; what it writes without one is not kept for another version."""
+        """A copy, as Terraform writes to it."""
         configuration = tmp_path / "infra" / "terraform"
         configuration.mkdir(parents=True)
         monkeypatch.setattr(terraform, "CONFIGURATION", configuration)
         staged = tmp_path / "tf" / "infra" / "terraform" / LOCK
         program = fake_terraform(tmp_path / "bin", monkeypatch, f'echo "# init" >> "{staged}"')
-        for written, expected in [(None, "# init\n"), ("# ours\n", "# ours\n# init\n"), (None, "# init\n")]:
-            (configuration / LOCK).unlink(missing_ok=True)
+        for written, expected in [(None, "# init\n"), ("# ours\n", "# ours\n# init\n"), ("# new\n", "# new\n# init\n")]:
             if written:
                 (configuration / LOCK).write_text(written)
             before = len((program / "calls").read_text().splitlines()) if (program / "calls").exists() else 0
