@@ -172,7 +172,7 @@ class TestHonoured:
     ) -> None:
         def installed() -> list[int]:
             found = (deployment.directory / ".terraform" / "providers").glob("*/*/*/*/*")
-            return [path.lstat().st_ino for path in found]
+            return [path.lstat().st_mtime_ns for path in found]
 
         deployment.prepare()
         first = installed()
