@@ -267,8 +267,9 @@ class TestMessages:
         assert (tmp_path / "finished").exists()
 
 
-def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path) -> None:
-    program = tmp_path / "terraform"
+@pytest.mark.parametrize("name", ["terraform", "tofu"])
+def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
     program.write_text("#!/bin/sh\nsleep 60 &\nwait\n")
     program.chmod(0o755)
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
