@@ -1,13 +1,16 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test soak check bench package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test soak check bench lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
+# Or tofu; the commands and the local stack read it from the environment.
+TERRAFORM ?= terraform
+export TERRAFORM
 BIN := .venv/bin
 CLI := $(BIN)/auth0-sync
 
 help: ## Print this
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ On this machine
 demo: setup ## Show the main job: Auth0 events in, Postgres, DynamoDB and Athena out
@@ -43,6 +46,7 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	$(BIN)/python -m pipeline.local.terraform
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
 	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
+	$(BIN)/python -m pipeline.deploy.providers --check
 
 # Apart, because what Checkov and Parliament need and what we need do not go together.
 .venv-checkov/.ready: requirements/checkov.txt
@@ -55,6 +59,9 @@ bench: setup ## Measure the sync; figures to build/bench.json
 	$(BIN)/python -m benchmarks
 
 ##@ AWS: infra/terraform/environments/ENV.tfvars, with the credentials of your shell
+lock-providers: setup ## Lock Terraform's provider for Linux and macOS, for you to commit
+	@$(BIN)/python -m pipeline.deploy.providers
+
 package: setup ## Build the functions' packages for AWS
 	@$(CLI) package
 

@@ -10,7 +10,7 @@ import platform
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import psutil
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "infra" / "terraform"
 PROVIDER: Final = "hashicorp/aws"
 PARALLELISM: Final = 30
+LOCK: Final = ".terraform.lock.hcl"
 OLDEST: Final = (1, 9)
 """The oldest version that infra/terraform works with."""
 
@@ -65,8 +66,8 @@ class Program:
     patience: float | None = 10
     interrupted: Callable[[], None] = _nothing
 
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command and return what it said, whether it failed or not."""
+    def run(self, *arguments: str, stdin: str = "", timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command and return what it said, whether it failed or not. Raises TimeoutExpired after `timeout`."""
         return subprocess.run(  # noqa: S603 - terraform from PATH with arguments of ours
             [binary(), f"-chdir={self.directory}", *arguments],
             env=self.environment,
@@ -74,6 +75,7 @@ class Program:
             capture_output=True,
             text=True,
             check=False,
+            timeout=timeout,
         )
 
     def stream(self, command: str, *arguments: str) -> Iterator[Message]:
@@ -111,18 +113,39 @@ class Program:
             said = describe(problems) or "\n".join(other[-15:]) or f"exit code {process.returncode}"
             raise TerraformError(f"terraform {command} failed:\n{said}", problems)
 
-    def init(self, *options: str) -> None:
-        """Install the provider and the modules: from a mirror on this machine if there is one, else the network."""
-        failed = ""
+    def init(self, configuration: Path, *options: str) -> None:
+        """Install provider and modules of a staged configuration: from a mirror on this machine, else the network.
+
+        Its lock file counts. Without one, what an earlier `init` locked does while it fits, which saves a download.
+        """
+        lock = self.directory / LOCK
+        locked = (configuration / LOCK).exists()
+        if locked:
+            shutil.copy(configuration / LOCK, lock)  # no link: `init` adds the checksum of this machine's package
+        failed = self._try_to_init(options)
+        if failed and not locked and lock.exists():
+            lock.unlink()
+            failed = self._try_to_init(options)
+        if failed:
+            advice = (
+                "Without a network, set TF_PLUGIN_MIRROR to a directory made by "
+                f"`{program_name()} providers mirror` and unpacked."
+            )
+            if locked:
+                advice += f"\nIf infra/terraform/{LOCK} is not of this version or platform: make lock-providers"
+            raise TerraformError(
+                f"{program_name()} init could not install the provider {PROVIDER}:\n{failed}\n{advice}"
+            )
+
+    def _try_to_init(self, options: Iterable[str]) -> str:
+        """Run `init` until one way does; returns what the ways that failed said, or nothing."""
+        failed = []
         for way in _ways_to_init():
             done = self.run("init", "-no-color", "-input=false", *way, *options)
             if done.returncode == 0:
-                return
-            failed = done.stderr.strip() or done.stdout.strip()
-        raise TerraformError(
-            f"terraform init could not install the provider {PROVIDER}:\n{failed}\n"
-            "Without a network, set TF_PLUGIN_MIRROR to a directory made by `terraform providers mirror` and unpacked."
-        )
+                return ""
+            failed.append(done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
+        return "\n".join(dict.fromkeys(failed))
 
     def outputs(self, *options: str) -> dict[str, Any]:
         """Return the outputs of the last apply, by name; none where nothing was applied."""
@@ -132,15 +155,48 @@ class Program:
         return {name: output["value"] for name, output in json.loads(done.stdout).items()}
 
 
+def stage(source: Path, directory: Path, leave: Container[str] = ()) -> None:
+    """Link a configuration into the directory in which Terraform runs and writes; `leave` names what stays out."""
+    directory.mkdir(parents=True, exist_ok=True)
+    wanted = {path.name: path for path in source.iterdir() if _belongs(path) and path.name not in leave}
+    for old in directory.iterdir():
+        if old.is_symlink() and (old.name not in wanted or not old.exists()):
+            old.unlink()
+    for name, path in wanted.items():
+        link = directory / name
+        if not link.is_symlink():
+            link.symlink_to(os.path.relpath(path, directory))
+
+
+def program_name() -> str:
+    """Return the program as people type it: `terraform`, or what TERRAFORM in the environment names, such as `tofu`."""
+    return os.environ.get("TERRAFORM") or "terraform"
+
+
 def binary() -> str:
     """Return the path of the program. Raises TerraformError, which says where to get it."""
-    found = shutil.which("terraform")
-    if not found:
-        raise TerraformError(
-            "Terraform is not installed: there is no `terraform` on PATH. It comes as one file, from HashiCorp's "
-            "installation page or your system's package manager; version 1.9 or later is needed."
-        )
-    return found
+    if found := shutil.which(program_name()):
+        return found
+    if program_name() != "terraform":
+        raise TerraformError(f"There is no program {program_name()!r}, which TERRAFORM names.")
+    raise TerraformError(
+        "Terraform is not installed: there is no `terraform` on PATH. It comes as one file, from HashiCorp's "
+        "installation page or your system's package manager; version 1.9 or later is needed. "
+        "For OpenTofu, set TERRAFORM=tofu."
+    )
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the environment of the caller but for what would change which state Terraform works on, and how."""
+    kept = {
+        variable: value
+        for variable, value in os.environ.items()
+        if variable not in ("TF_WORKSPACE", "TF_DATA_DIR") and not variable.startswith("TF_CLI_ARGS")
+    }
+    configuration = kept.get("TF_CLI_CONFIG_FILE")
+    if configuration and not Path(configuration).exists():
+        del kept["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every run
+    return kept | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
 
 
 def version() -> str:
@@ -205,10 +261,13 @@ def _ways_to_init() -> Iterator[list[str]]:
     mirror = find_mirror()
     if mirror:
         yield [f"-plugin-dir={mirror}"]
-        # A lock file from elsewhere may name a version that the mirror lacks.
-        yield [f"-plugin-dir={mirror}", "-upgrade"]
     if not os.environ.get("TF_PLUGIN_MIRROR"):
         yield []
+
+
+def _belongs(path: Path) -> bool:
+    """Whether it is a part of a configuration, rather than what Terraform leaves where people run it."""
+    return not path.name.startswith(".") and (path.is_dir() or path.suffix == ".tf")
 
 
 def _interrupt(process: subprocess.Popen[str], patience: float | None) -> None:

@@ -218,7 +218,8 @@ def deployed(env: str) -> dict[str, Any]:
 def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, dict[str, Any], dict[str, Any]]:
     """Who the caller is, the variables, and the outputs of the last apply."""
     with _explained(deployment.name, {}), steps.step("Terraform") as step:
-        step.update(terraform.version())
+        used = terraform.program_name()
+        step.update(terraform.version() + ("" if used == "terraform" else f", {used}"))
         deployment.prepare()
         settings = deployment.settings()
     with steps.step("AWS account") as step:

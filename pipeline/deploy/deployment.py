@@ -8,7 +8,6 @@ providers, plans and (without a remote backend) state of its own.
 import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,9 +17,17 @@ from typing import Any, Final
 
 from pipeline.deploy import DeployError
 from pipeline.packaging import ROOT
-from pipeline.terraform import Program, TerraformError, find_mirror
+from pipeline.terraform import (
+    LOCK,
+    Program,
+    TerraformError,
+    find_mirror,
+    inherited_environment,
+    program_name,
+    stage,
+)
 
-# What is not of the configuration: examples and tests, and what Terraform leaves where it is run by hand.
+# What a deployment does without: examples and tests.
 NOT_STAGED: Final = ("environments", "tests")
 BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
@@ -68,9 +75,14 @@ class Deployment:
         )
 
     @property
+    def configuration(self) -> Path:
+        """The Terraform configuration, and its lock file where there is one."""
+        return self.root / "infra" / "terraform"
+
+    @property
     def environments(self) -> Path:
         """Where the variables of each deployment are."""
-        return self.root / "infra" / "terraform" / "environments"
+        return self.configuration / "environments"
 
     @property
     def variables_file(self) -> Path:
@@ -100,15 +112,7 @@ class Deployment:
     @property
     def terraform(self) -> Program:
         """Terraform, in the environment of the caller but for what would change which state it works on, and how."""
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("TF_WORKSPACE", "TF_DATA_DIR") and not name.startswith("TF_CLI_ARGS")
-        }
-        configuration = environment.get("TF_CLI_CONFIG_FILE")
-        if configuration and not Path(configuration).exists():
-            del environment["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every run
-        environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_VAR_env": self.name}
+        environment = inherited_environment() | {"TF_VAR_env": self.name}
         return Program(self.directory, environment, patience=None, interrupted=self.interrupted)
 
     @property
@@ -124,9 +128,9 @@ class Deployment:
             return
         if self.backend_file.exists():
             self._refuse_two_states()
-            self.terraform.init(f"-backend-config={self.backend_file}")
+            self.terraform.init(self.configuration, f"-backend-config={self.backend_file}")
         else:
-            self.terraform.init()
+            self.terraform.init(self.configuration)
         marker.write_text(self._installation())
 
     def settings(self) -> dict[str, Any]:
@@ -209,15 +213,7 @@ class Deployment:
     def _stage(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)  # state and plans hold the values of sensitive variables
-        source = self.root / "infra" / "terraform"
-        wanted = {path.name: path for path in source.iterdir() if _is_staged(path)}
-        for old in self.directory.iterdir():
-            if old.is_symlink() and (old.name not in wanted or not old.exists()):
-                old.unlink()
-        for name, path in wanted.items():
-            link = self.directory / name
-            if not link.is_symlink():
-                link.symlink_to(os.path.relpath(path, self.directory))
+        stage(self.configuration, self.directory, leave=NOT_STAGED)
         backend = self.directory / "backend.tf"
         if self.backend_file.exists():
             backend.write_text(BACKEND)
@@ -231,16 +227,15 @@ class Deployment:
             raise DeployError(
                 f"The state of {self.name} is on this machine ({_shown(state, self.root)}), but "
                 f"{_shown(self.backend_file, self.root)} says that it is in S3. Move it once, then go on:\n"
-                f"  terraform -chdir={_shown(self.directory, self.root)} init -migrate-state "
+                f"  {program_name()} -chdir={_shown(self.directory, self.root)} init -migrate-state "
                 f"-backend-config={self.backend_file}\n  rm {_shown(state, self.root)}*"
             )
 
     def _installation(self) -> str:
-        """Return a digest of what an init depends on: configuration, locked versions, backend, mirror."""
-        digest = hashlib.sha256(str(find_mirror()).encode())
-        source = self.root / "infra" / "terraform"
-        lock = self.directory / ".terraform.lock.hcl"
-        for path in [*sorted(source.rglob("*.tf")), lock, self.backend_file]:
+        """Return a digest of what an init depends on: program, configuration, locked versions, backend, mirror."""
+        digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
+        locks = [self.configuration / LOCK, self.directory / LOCK]
+        for path in [*sorted(self.configuration.rglob("*.tf")), *locks, self.backend_file]:
             digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.exists() else b""))
         return digest.hexdigest()
 
@@ -250,12 +245,6 @@ def account_of(outputs: Mapping[str, Any]) -> str | None:
     for url in (outputs.get("queue_urls") or {}).values():
         return str(url).rstrip("/").split("/")[-2]
     return None
-
-
-def _is_staged(path: Path) -> bool:
-    if path.name.startswith(".") or path.name in NOT_STAGED:
-        return False
-    return path.is_dir() or path.suffix == ".tf"
 
 
 def _shown(path: Path, root: Path) -> str:

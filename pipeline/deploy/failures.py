@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pipeline.terraform import Message, TerraformError, describe
+from pipeline.terraform import Message, TerraformError, describe, program_name
 
 _INVOCATION: Final = re.compile(r"aws_lambda_invocation\.(?P<name>\w+)")
 # The provider's wording: of newer versions, and of older ones.
@@ -100,5 +100,5 @@ def _locked(name: str, text: str) -> str | None:
     return (
         f"Somebody else is at work on {name}: {lock.get('Who', 'unknown')}, since {lock.get('Created', 'now')}.\n"
         "Wait until that is done, then try again. If you know that it died:\n"
-        f"  terraform -chdir=.deploy/{name} force-unlock {lock['ID']}"
+        f"  {program_name()} -chdir=.deploy/{name} force-unlock {lock['ID']}"
     )

@@ -1,5 +1,7 @@
 """The real Terraform, run on infra/terraform against an endpoint on this machine, with state in a local directory.
 
+The configuration is staged there as for a deployment, so that nothing is written beside it.
+
 Nothing of the caller's AWS configuration reaches it: the environment of the child is built here, name by name, so a
 local apply can never touch a real account.
 """
@@ -16,7 +18,17 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
-from pipeline.terraform import CONFIGURATION, PARALLELISM, Program, TerraformError, describe, find_mirror
+from pipeline.terraform import (
+    CONFIGURATION,
+    LOCK,
+    PARALLELISM,
+    Program,
+    TerraformError,
+    describe,
+    find_mirror,
+    program_name,
+    stage,
+)
 
 # What Terraform and its provider may inherit: where programs, certificates and proxies are, and how Terraform itself
 # is set up. No AWS_*, TF_VAR_*, TF_WORKSPACE or TF_CLI_ARGS.
@@ -60,6 +72,11 @@ class Terraform:
         return self.directory.resolve() / "terraform.tfstate"
 
     @property
+    def _staged(self) -> Path:
+        """The configuration, two levels below a root with what it reads, as at its own place."""
+        return self.directory.resolve() / "infra" / "terraform"
+
+    @property
     def _data(self) -> Path:
         return self.directory.resolve() / "data"
 
@@ -67,9 +84,13 @@ class Terraform:
         """Install the provider and the modules; at once when nothing has changed since the last time."""
         self._data.mkdir(parents=True, exist_ok=True)
         marker = self.directory / "initialised"
+        stage(CONFIGURATION, self._staged, leave=("environments",))
+        files = self.directory / "pipeline"
+        if not files.is_symlink():
+            files.symlink_to(CONFIGURATION.parents[1] / "pipeline")
         if marker.exists() and marker.read_text() == self._installation():
             return
-        self._program.init("-backend=false")
+        self._program.init(CONFIGURATION, "-backend=false")
         marker.write_text(self._installation())
 
     def apply(self, progress: Progress = lambda _done, _total, _what: None) -> None:
@@ -123,7 +144,8 @@ class Terraform:
 
     def fmt(self) -> None:
         """Check the layout of the files. Raises TerraformError with the difference."""
-        done = self._run("fmt", "-check", "-recursive", "-diff", "-no-color")
+        # In place: fmt does not follow links to directories.
+        done = Program(CONFIGURATION, self._environment()).run("fmt", "-check", "-recursive", "-diff", "-no-color")
         if done.returncode != 0:
             raise TerraformError(f"terraform fmt would change:\n{(done.stdout or done.stderr).strip()}")
 
@@ -153,7 +175,7 @@ class Terraform:
 
     @property
     def _program(self) -> Program:
-        return Program(CONFIGURATION, self._environment())
+        return Program(self._staged, self._environment())
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._program.run(*arguments)
@@ -162,9 +184,9 @@ class Terraform:
         return self._program.stream(command, *arguments)
 
     def _installation(self) -> str:
-        """Return a digest of what an init depends on: the configuration, the locked versions, the mirror."""
-        digest = hashlib.sha256(str(find_mirror()).encode())
-        for path in [*sorted(CONFIGURATION.rglob("*.tf")), CONFIGURATION / ".terraform.lock.hcl"]:
+        """Return a digest of what an init depends on: program, configuration, locked versions, mirror."""
+        digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
+        for path in [*sorted(CONFIGURATION.rglob("*.tf")), CONFIGURATION / LOCK, self._staged / LOCK]:
             digest.update(path.read_bytes() if path.exists() else b"")
         return digest.hexdigest()
 
@@ -174,7 +196,7 @@ def end_leftovers(directory: Path) -> None:
     mine = str(directory.resolve())
     family: list[psutil.Process] = []
     for process in psutil.process_iter(["name"]):
-        if "terraform" in (process.info["name"] or ""):
+        if any(program in (process.info["name"] or "") for program in ("terraform", "tofu")):
             with suppress(psutil.Error):
                 if any(mine in argument for argument in process.cmdline()):
                     family += [process, *process.children(recursive=True)]

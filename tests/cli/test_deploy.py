@@ -221,6 +221,15 @@ class TestDeploy:
         account.terraform.script("""echo '{"terraform_version": "1.8.5"}'""")
         assert "Terraform 1.8.5" in str(run("deploy", "--env", "prod", "--yes").exception)
 
+    def test_open_tofu_is_run_where_it_is_asked_for(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        account.set(planned("create", FUNCTION))
+        account.terraform.rename("tofu")
+        monkeypatch.setenv("TERRAFORM", "tofu")
+        result = run("deploy", "--env", "prod", "--yes")
+        assert result.exit_code == 0
+        assert "1.11.4, tofu" in result.output
+        assert {"version", "init", "plan", "apply"} <= {call.split()[0] for call in account.terraform.calls}
+
 
 class TestDestroy:
     @pytest.mark.parametrize(("answer", "applied"), [("yes", 0), ("prod", 1)])

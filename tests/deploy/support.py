@@ -58,12 +58,17 @@ class FakeTerraform:
         self.script(script)
         monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
         monkeypatch.delenv("TF_PLUGIN_MIRROR", raising=False)
+        monkeypatch.delenv("TERRAFORM", raising=False)
 
     def script(self, script: str) -> None:
         program = self._directory / "terraform"
         d = self._directory
         program.write_text(f'#!/bin/sh\necho "$@" >> "{d}/calls"\nenv > "{d}/env"\n{script}\n')
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    def rename(self, name: str) -> None:
+        """Be a program of another name."""
+        (self._directory / "terraform").rename(self._directory / name)
 
     @property
     def calls(self) -> list[str]:

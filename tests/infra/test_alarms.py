@@ -74,7 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     """By run. The module stands in a root of its own, so that the rest of the configuration need not be there."""
     root = tmp_path_factory.mktemp("observability")
     (root / "tests").mkdir()
-    (root / "versions.tf").symlink_to(INFRA / "modules/observability/versions.tf")
+    (root / "versions.tf").symlink_to(INFRA / "versions.tf")
     (root / "modules").symlink_to(INFRA / "modules")
     for name in ("mocks", "observability.tftest.hcl"):
         (root / "tests" / name).symlink_to(INFRA / "tests" / name)

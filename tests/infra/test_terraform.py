@@ -1,47 +1,45 @@
 """Terraform's own checks: formatting, validity, and the tests in infra/terraform/tests, which need no AWS account."""
 
-import os
-import subprocess
-from pathlib import Path
+import json
+import re
 
 import pytest
 
-from pipeline.local.terraform import find_mirror
-
-INFRA = Path(__file__).parents[2] / "infra/terraform"
+from pipeline.local.terraform import Terraform
+from pipeline.terraform import CONFIGURATION, LOCK
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """An initialised working directory, apart from the user's, without the user's variables and AWS account."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_", "TF_WORKSPACE"))
-    }
-    environment = kept | {
-        "TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform")),
-        "TF_IN_AUTOMATION": "1",
-        "AWS_REGION": "us-east-1",
-    }
-    mirror = find_mirror()
-    terraform(environment, "init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else []))
-    return environment
+    terraform = Terraform(tmp_path_factory.mktemp("terraform"))
+    terraform.init()
+    return terraform
 
 
-def terraform(environment: dict[str, str], *arguments: str) -> None:
-    result = subprocess.run(
-        ["terraform", *arguments, *(["-no-color"] if arguments[0] != "fmt" else [])],
-        cwd=INFRA, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout
+def test_formatted(terraform: Terraform) -> None:
+    terraform.fmt()
 
 
-def test_formatted() -> None:
-    terraform(dict(os.environ), "fmt", "-check", "-recursive", "-diff")
+def test_valid(terraform: Terraform) -> None:
+    terraform.validate()
 
 
-def test_valid(environment: dict[str, str]) -> None:
-    terraform(environment, "validate")
+def test_its_own_tests(terraform: Terraform) -> None:
+    done = terraform._run("test", "-no-color")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_its_own_tests(environment: dict[str, str]) -> None:
-    terraform(environment, "test")
+def test_the_provider_that_users_get_is_the_one_under_test(terraform: Terraform) -> None:
+    """One file names the version, and no other than these tests run on."""
+    text = {path: path.read_text() for path in CONFIGURATION.rglob("*.tf")}
+    named = {path.relative_to(CONFIGURATION): re.findall(r'^ +version += +"(.*)"', text[path], re.M) for path in text}
+    [(file, [version])] = [(path, versions) for path, versions in named.items() if versions]
+    assert str(file) == "versions.tf"
+    selected = json.loads(terraform._run("version", "-json").stdout)["provider_selections"]
+    assert [*selected.values()] == [version]
+
+
+def test_nothing_is_written_beside_the_configuration(terraform: Terraform) -> None:
+    assert (terraform._staged / LOCK).exists()
+    assert not [path for path in CONFIGURATION.rglob(".terraform*") if path.name != LOCK]

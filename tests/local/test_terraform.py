@@ -13,7 +13,7 @@ import pytest
 from pipeline import terraform as shared
 from pipeline.local import terraform
 from pipeline.local.terraform import Terraform
-from pipeline.terraform import TerraformError, find_mirror, machine
+from pipeline.terraform import LOCK, TerraformError, find_mirror, machine
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +27,10 @@ def provider(root: Path, *, host: str = "registry.example.org", platform: str | 
     return unpacked
 
 
-def fake_terraform(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+def fake_terraform(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str, name: str = "terraform") -> Path:
     """Put a `terraform` on PATH that logs its arguments and environment and does what `script` says."""
     directory.mkdir()
-    program = directory / "terraform"
+    program = directory / name
     log = directory / "calls"
     program.write_text(f'#!/bin/sh\necho "$@" >> "{log}"\nenv > "{directory}/env"\n{script}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -104,10 +104,58 @@ class TestInit:
         with pytest.raises(TerraformError, match=r"(?s)could not connect.*TF_PLUGIN_MIRROR"):
             Terraform(tmp_path / "tf").init()
 
+    def test_both_failures_are_shown_when_neither_mirror_nor_network_will_do(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = 'case "$*" in *plugin-dir*) echo no such version >&2;; *) echo no network >&2;; esac; exit 1'
+        fake_terraform(tmp_path / "bin", monkeypatch, script)
+        monkeypatch.setattr(shared, "find_mirror", lambda: tmp_path)
+        with pytest.raises(TerraformError, match=r"(?s)no such version.*no network"):
+            Terraform(tmp_path / "tf").init()
+
+    def test_the_lock_file_is_that_of_the_configuration(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A copy, as Terraform writes to it."""
+        configuration = tmp_path / "infra" / "terraform"
+        configuration.mkdir(parents=True)
+        monkeypatch.setattr(terraform, "CONFIGURATION", configuration)
+        staged = tmp_path / "tf" / "infra" / "terraform" / LOCK
+        program = fake_terraform(tmp_path / "bin", monkeypatch, f'echo "# init" >> "{staged}"')
+        for written, expected in [(None, "# init\n"), ("# ours\n", "# ours\n# init\n"), ("# new\n", "# new\n# init\n")]:
+            if written:
+                (configuration / LOCK).write_text(written)
+            before = len((program / "calls").read_text().splitlines()) if (program / "calls").exists() else 0
+            Terraform(tmp_path / "tf").init()
+            Terraform(tmp_path / "tf").init()
+            assert staged.read_text() == expected
+            assert len((program / "calls").read_text().splitlines()) == before + 1
+
     def test_a_missing_program_is_explained(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TERRAFORM", raising=False)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(TerraformError, match="not installed"):
             Terraform(tmp_path / "tf").init()
+
+
+class TestOpenTofu:
+    def test_is_run_in_place_of_terraform(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        others = fake_terraform(tmp_path / "terraform", monkeypatch, "")
+        program = fake_terraform(tmp_path / "tofu", monkeypatch, "", name="tofu")
+        monkeypatch.setenv("TERRAFORM", "tofu")
+        Terraform(tmp_path / "tf").init()
+        Terraform(tmp_path / "tf").apply()
+        calls = (program / "calls").read_text().splitlines()
+        assert ["init" in calls[0], "apply" in calls[1]] == [True, True]
+        assert not (others / "calls").exists()
+
+    def test_may_be_a_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        program = fake_terraform(tmp_path / "bin", monkeypatch, "", name="tofu")
+        monkeypatch.setenv("TERRAFORM", str(program / "tofu"))
+        assert shared.binary() == str(program / "tofu")
+
+    def test_a_program_that_is_not_there_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERRAFORM", "tofoo")
+        with pytest.raises(TerraformError, match="no program 'tofoo', which TERRAFORM names"):
+            shared.binary()
 
 
 class TestEnvironment:
@@ -219,8 +267,9 @@ class TestMessages:
         assert (tmp_path / "finished").exists()
 
 
-def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path) -> None:
-    program = tmp_path / "terraform"
+@pytest.mark.parametrize("name", ["terraform", "tofu"])
+def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
     program.write_text("#!/bin/sh\nsleep 60 &\nwait\n")
     program.chmod(0o755)
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"

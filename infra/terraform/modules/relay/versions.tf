@@ -4,7 +4,6 @@ terraform {
   required_providers {
     aws = {
       source                = "hashicorp/aws"
-      version               = ">= 5.100, < 7.0"
       configuration_aliases = [aws.source]
     }
   }

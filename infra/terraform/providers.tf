@@ -1,0 +1,19 @@
+# Credentials and endpoints come from the environment or the shared AWS configuration, as for any AWS tool.
+provider "aws" {
+  region            = var.region
+  s3_use_path_style = var.s3_use_path_style
+
+  default_tags {
+    tags = local.tags
+  }
+}
+
+# Where Auth0's event sources are.
+provider "aws" {
+  alias  = "source"
+  region = try(coalesce(var.source_region, var.region), null)
+
+  default_tags {
+    tags = local.tags
+  }
+}
