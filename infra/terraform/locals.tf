@@ -8,7 +8,8 @@ locals {
   }, var.tags)
 
   package_dir = coalesce(var.package_dir, "${path.root}/../../build/packages/lambda")
-  archive     = jsondecode(file("${path.module}/../../pipeline/archive/table.json"))
+  archive_dir = "${path.module}/../../pipeline/archive"
+  archive     = jsondecode(file("${local.archive_dir}/catalog.json"))
 
   target_retry = {
     maximum_event_age_seconds = var.target_maximum_event_age_seconds

@@ -92,14 +92,19 @@ output "glue_database" {
   value       = module.archive.database_name
 }
 
-output "glue_table" {
-  description = "Name of the table of all archived events."
-  value       = module.archive.table_name
+output "glue_tables" {
+  description = "Names of the tables of all archived events."
+  value       = module.archive.table_names
 }
 
-output "glue_view" {
-  description = "Name of the view of tenant logs without duplicates."
-  value       = module.archive.view_name
+output "glue_views" {
+  description = "Names of the views of the archive, without duplicates: what people query."
+  value       = module.archive.view_names
+}
+
+output "analyst_policy" {
+  description = "IAM policy (JSON) for people who ask the archive questions, and do nothing else."
+  value       = module.archive.analyst_policy
 }
 
 output "athena_workgroup" {

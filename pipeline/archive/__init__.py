@@ -1,4 +1,4 @@
-"""The archive of every event: what its table looks like, and questions to ask it.
+"""The archive of every event: what its tables and views look like, and questions to ask them.
 
-``table.json`` is the one description of the table and its view. Terraform creates both from it.
+``catalog.json`` describes the tables and the views, ``views/`` holds the views' SQL. Terraform creates both from them.
 """

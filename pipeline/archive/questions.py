@@ -1,12 +1,12 @@
 """Questions that people ask of the archive, each an SQL file in ``queries/``.
 
-A file begins with comment lines: what it answers, and ``-- parameters:`` with the names that its ``?`` stand for,
-in order.
+A file begins with comment lines: its title, its description, and ``-- parameters:`` with the names that its ``?`` stand
+for, in order. A name may stand there more than once, and the first time with a default (``minimum=5``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -29,49 +29,69 @@ _PARAMETERS = "-- parameters:"
 class Question:
     """A named query.
 
-    :param parameters: the names of its `?`, in order.
+    :param title: what it answers, in a few words.
+    :param description: what its rows are, and what it cannot know.
+    :param parameters: the names of its `?`, in order; a name may repeat.
+    :param defaults: numbers for the parameters that have one of their own, by name.
     """
 
     name: str
+    title: str
     description: str
     parameters: tuple[str, ...]
     sql: str
+    defaults: dict[str, int] = field(default_factory=dict)
+
+    def takes(self) -> list[str]:
+        """Return the parameters, each once, with the default of those that have one of their own."""
+        names = dict.fromkeys(self.parameters)
+        return [f"{name}={self.defaults[name]}" if name in self.defaults else name for name in names]
 
     def values(self, given: dict[str, Parameter]) -> list[Parameter]:
-        """The parameters in order. `since` (a date or YYYY-MM-DD) and `limit` have defaults.
+        """Return the parameters in order. `since` (a date or YYYY-MM-DD), `limit` and numbers have defaults.
 
-        :raises ValueError: if one is missing or unknown.
+        :raises ValueError: if one is missing, unknown or not a number where it has to be one.
         """
         today = datetime.now(UTC).date()
         known: dict[str, Parameter] = {"since": today - timedelta(days=DEFAULT_DAYS), "limit": DEFAULT_LIMIT}
-        known |= given
-        missing = [name for name in self.parameters if name not in known]
+        known |= self.defaults | given
+        missing = [name for name in dict.fromkeys(self.parameters) if name not in known]
         unknown = [name for name in given if name not in self.parameters]
-        if missing or unknown:
-            wrong = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is unknown" for name in unknown])
-            raise ValueError(f"{self.name}: {wrong}; it takes {', '.join(self.parameters)}")
+        wrong = [f"{name} is missing" for name in missing] + [f"{name} is unknown" for name in unknown]
+        wrong += [
+            f"{name} is not a whole number" for name in ("limit", *self.defaults) if not isinstance(known[name], int)
+        ]
+        if wrong:
+            raise ValueError(f"{self.name}: {', '.join(wrong)}; it takes {', '.join(dict.fromkeys(self.parameters))}")
         # Days of arrival are text in the table, and only text can be compared with them without reading everything.
         return [_day(known[name]) if name == "since" else known[name] for name in self.parameters]
 
 
 def names() -> list[str]:
-    """The names of all questions."""
+    """Return the names of all questions."""
     return sorted(file.name.removesuffix(".sql") for file in _FOLDER.iterdir() if file.name.endswith(".sql"))
 
 
 def load(name: str) -> Question:
-    """A question by its name.
+    """Return a question by its name.
 
     :raises ValueError: if there is none of this name.
     """
     if name not in names():
         raise ValueError(f"there is no question {name!r}; there are {', '.join(names())}")
     text = (_FOLDER / f"{name}.sql").read_text("utf-8")
-    comments = [line for line in text.splitlines() if line.startswith("--")]
-    parameters = next(line.removeprefix(_PARAMETERS) for line in comments if line.startswith(_PARAMETERS))
-    description = " ".join(line.removeprefix("-- ") for line in comments if not line.startswith(_PARAMETERS))
+    title, *comments = [line.removeprefix("-- ") for line in text.splitlines() if line.startswith("--")]
+    *description, listed = comments
+    given = [part.strip().partition("=") for part in listed.removeprefix(_PARAMETERS.removeprefix("-- ")).split(",")]
     sql = "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
-    return Question(name, description, tuple(parameters.replace(",", " ").split()), sql)
+    return Question(
+        name,
+        title,
+        " ".join(description),
+        tuple(parameter for parameter, _, _ in given),
+        sql,
+        {parameter: int(default) for parameter, _, default in given if default},
+    )
 
 
 def ask(

@@ -15,12 +15,16 @@ from pipeline.errors import BadSettings
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help=f"{', '.join(questions.names())}; or SQL over tenant_logs.")],
+    question: Annotated[str, typer.Argument(help="A question of --list, or SQL over the views.")] = "",
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the questions, and what each takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP."""
-    given: dict[str, Parameter] = dict(_parameter(text) for text in parameters or [])
+    if list_all or not question:
+        _list(as_json)
+        return
+    given = dict(_parameter(text) for text in parameters or [])
     if question in questions.names():
         sql, values = _named(question, given)
     elif " " in question:
@@ -37,6 +41,19 @@ def ask(
     console.print(f"[dim]{len(answer.rows)} rows, {answer.scanned_bytes:,} bytes read[/]", highlight=False)
 
 
+def _list(as_json: bool) -> None:
+    known = [questions.load(name) for name in questions.names()]
+    if as_json:
+        print_json(
+            [{"name": q.name, "title": q.title, "description": q.description, "takes": q.takes()} for q in known]
+        )
+        return
+    found = Table("question", "answers", "takes", box=None, header_style="bold")
+    for question in known:
+        found.add_row(question.name, question.title, ", ".join(question.takes()))
+    console.print(found)
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
     """Rows as a table; what is empty in all of them is left out."""
     names = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
@@ -46,19 +63,23 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return found
 
 
-def _named(name: str, given: dict[str, Parameter]) -> tuple[str, list[Parameter]]:
+def _named(name: str, given: dict[str, str]) -> tuple[str, list[Parameter]]:
     question = questions.load(name)
+    numbers = {"limit", *question.defaults}
+    values: dict[str, Parameter] = {
+        name: int(value) if name in numbers and value.isdecimal() else value for name, value in given.items()
+    }
     try:
-        return question.sql, question.values(given)
+        return question.sql, question.values(values)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _parameter(text: str) -> tuple[str, str | int]:
+def _parameter(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise typer.BadParameter(f"{text!r} is not of the form name=value")
-    return name, int(value) if name == "limit" and value.isdecimal() else value
+    return name, value
 
 
 def _required(name: str) -> str:

@@ -105,9 +105,15 @@ def smoke_test(
 
 
 @app.command()
-def outputs(env: Env) -> None:
+def outputs(env: Env, name: Annotated[str, typer.Argument(help="Only this output; text as it is.")] = "") -> None:
     """Print what Terraform says of a deployment, as JSON: names, addresses, ARNs."""
-    print_json(deployed(env))
+    found = deployed(env)
+    if name and name not in found:
+        raise typer.BadParameter(f"there is no output {name!r}; there are {', '.join(sorted(found))}")
+    if name and isinstance(found[name], str):
+        typer.echo(found[name])
+    else:
+        print_json(found[name] if name else found)
 
 
 @app.command()

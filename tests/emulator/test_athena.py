@@ -461,3 +461,18 @@ def test_tables_of_other_kinds_stay_with_ministack(archive: Archive) -> None:
         """
     assert archive.execute(textwrap.dedent(sql).strip())["Status"]["State"] == "SUCCEEDED"
     assert archive.query("SELECT sum(n) FROM lines_of_csv").rows == [["3"]]
+
+
+def test_a_table_of_whole_lines(archive: Archive) -> None:
+    lines = ['{"a": "é \\\\N"}', "plain", "no JSON, {", "a\x01b"]
+    archive.aws.s3.put_object(Bucket=archive.bucket, Key="lines/x.json", Body="\n".join(lines).encode())
+    storage = {
+        "Columns": [{"Name": "line", "Type": "string"}],
+        "Location": f"s3://{archive.bucket}/lines/",
+        "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+        "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", "Parameters": {}},
+    }
+    table = {"Name": "whole_lines", "TableType": "EXTERNAL_TABLE", "StorageDescriptor": storage}
+    archive.aws.glue.create_table(DatabaseName=archive.database, TableInput=table)
+    # The separator ends a field; JSON text has no such character.
+    assert [row[0] for row in archive.query("SELECT line FROM whole_lines").rows] == [*lines[:3], "a"]

@@ -172,7 +172,7 @@ def archived(running: Stack) -> dict[str, str | None]:
     """The Event Stream's events in the archive: id and purpose, by Athena."""
     answer = athena.query(
         running.client("athena"),
-        "SELECT detail.id AS id, detail.a0purpose AS purpose FROM logs WHERE source LIKE '%/auth0.events'",
+        "SELECT stream_event_id AS id, purpose FROM stream_events",
         database=running.outputs["glue_database"],
         workgroup=running.outputs["athena_workgroup"],
     )

@@ -31,7 +31,29 @@ variables {
   expire_after_days     = null
   log_retention_days    = 30
   database_name         = "auth0_sync_test"
-  table                 = jsondecode(file("../../pipeline/archive/table.json"))
+  catalog = {
+    input_format   = "org.apache.hadoop.mapred.TextInputFormat"
+    output_format  = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
+    partition_keys = [{ name = "dt", type = "string", comment = "Day." }]
+    parameters     = { "projection.enabled" = "true" }
+    tables = {
+      lines = {
+        description = "Lines."
+        serde       = { library = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", parameters = {} }
+        columns     = [{ name = "line", type = "string", comment = "The line." }]
+      }
+    }
+    views = {
+      tenant_logs = {
+        description = "Logs."
+        sql         = "-- Why.\nSELECT\n  -- What.\n  line\nFROM lines\n"
+        columns = [
+          for type in ["varchar", "integer", "boolean", "double", "timestamp(3)", "array(varchar)"] :
+          { name = "a_${replace(type, "/[()]/", "")}", type = type, comment = "A column." }
+        ]
+      }
+    }
+  }
   first_day             = "2026-01-01"
   athena_workgroup_name = "auth0-sync-test"
   results_expire_days   = 30
@@ -79,24 +101,24 @@ run "archive" {
   assert {
     condition = (
       aws_kinesis_firehose_delivery_stream.this.extended_s3_configuration[0].prefix == "logs/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/" &&
-      aws_glue_catalog_table.logs.parameters["storage.location.template"] == "s3://bucket/logs/dt=$${dt}/hour=$${hour}/" &&
-      aws_glue_catalog_table.logs.parameters["projection.dt.range"] == "2026-01-01,NOW"
+      aws_glue_catalog_table.this["lines"].parameters["storage.location.template"] == "s3://bucket/logs/dt=$${dt}/hour=$${hour}/" &&
+      aws_glue_catalog_table.this["lines"].parameters["projection.dt.range"] == "2026-01-01,NOW"
     )
     error_message = "Athena must look where Firehose writes."
   }
 
   assert {
-    condition = base64decode(regex("^/\\* Presto View: (.*) \\*/$", aws_glue_catalog_table.view.view_original_text)[0]) == jsonencode({
-      originalSql = join("\n", var.table.view_sql)
+    condition = base64decode(regex("^/\\* Presto View: (.*) \\*/$", aws_glue_catalog_table.view["tenant_logs"].view_original_text)[0]) == jsonencode({
+      originalSql = "SELECT\n  line\nFROM lines"
       catalog     = "awsdatacatalog"
       schema      = "auth0_sync_test"
-      columns     = var.table.view_columns
+      columns     = [for column in var.catalog.views.tenant_logs.columns : { name = column.name, type = column.type }]
     })
     error_message = "The view must be one that Athena can read."
   }
 
   assert {
-    condition     = alltrue([for c in aws_glue_catalog_table.view.storage_descriptor[0].columns : contains(["string", "int", "bigint", "double", "boolean", "date", "timestamp"], c.type)])
+    condition     = [for c in aws_glue_catalog_table.view["tenant_logs"].storage_descriptor[0].columns : c.type] == ["string", "int", "boolean", "double", "timestamp", "array<string>"]
     error_message = "The view's columns need Hive types in the catalog."
   }
 
@@ -221,6 +243,18 @@ run "key" {
 
   module {
     source = "./modules/archive"
+  }
+
+  assert {
+    condition = { for s in jsondecode(output.analyst_policy).Statement : s.Sid => s.Resource } == {
+      Ask     = [aws_athena_workgroup.this.arn]
+      Bucket  = ["arn:aws:s3:::bucket"]
+      Catalog = [for of in ["catalog", "database/auth0_sync_test", "table/auth0_sync_test/*"] : "arn:aws:glue:eu-central-1:123456789012:${of}"]
+      Key     = [var.kms_key_arn]
+      Read    = ["arn:aws:s3:::bucket/logs/*", "arn:aws:s3:::bucket/athena-results/*"]
+      Results = ["arn:aws:s3:::bucket/athena-results/*"]
+    }
+    error_message = "An analyst reads the archive, writes results and asks in this workgroup, and no more."
   }
 
   assert {

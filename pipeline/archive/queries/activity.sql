@@ -1,4 +1,5 @@
--- All that a user did and all that was done to them, newest first.
+-- What a user did, and what was done to the user
+-- Every log that names the user as actor or as target, newest first.
 -- parameters: user_id, since, limit
 SELECT
   "date",
@@ -6,7 +7,7 @@ SELECT
   description,
   actor,
   actor_name,
-  target_user_id,
+  target_user_ids,
   client_name,
   connection,
   ip,
@@ -15,7 +16,7 @@ SELECT
   http_path,
   log_id
 FROM tenant_logs
-WHERE ? IN (user_id, target_user_id)
+WHERE contains(target_user_ids || ARRAY[user_id], ?)
   AND dt >= ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

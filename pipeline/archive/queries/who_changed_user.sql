@@ -1,7 +1,10 @@
--- Who changed a user through the Management API, when, from where and how; newest first.
+-- Who changed a user
+-- Calls of the Management API and SCIM that name the user, and changes by the user: password, e-mail, username, MFA,
+-- verification, deletion. Newest first.
 -- parameters: user_id, since, limit
 SELECT
   "date",
+  type,
   actor,
   actor_name,
   client_id,
@@ -14,7 +17,14 @@ SELECT
   json_format(json_extract(details, '$.request.body')) AS request,
   log_id
 FROM tenant_logs
-WHERE target_user_id = ?
+WHERE contains(target_user_ids, ?)
+  AND (
+    http_path IS NOT NULL
+    OR type IN (
+      'du', 'gd_enrollment_complete', 'gd_unenroll', 'scp', 'sce', 'scpn', 'scu', 'sdu', 'ss', 'sv', 'ublkdu',
+      'my_account_authentication_method_succeeded', 'organization_member_added'
+    )
+  )
   AND dt >= ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

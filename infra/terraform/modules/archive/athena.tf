@@ -1,22 +1,28 @@
-# The archive as SQL. Columns, formats and the view's query come from the data file that the Python side reads too.
+# The archive as SQL: tables over the same objects, and views. Their columns come from the data file that the Python side
+# reads too.
 
 locals {
   location = "s3://${aws_s3_bucket.this.id}/${var.prefix}"
 
   # A view's columns have Trino types in its definition and Hive types in the catalog.
-  hive_types = { varchar = "string", integer = "int", timestamp = "timestamp" }
-  view_hive_types = {
-    for column in var.table.view_columns :
-    column.name => lookup(local.hive_types, regex("^[a-z]+", column.type), column.type)
+  hive_types = {
+    "array(varchar)" = "array<string>"
+    boolean          = "boolean"
+    double           = "double"
+    integer          = "int"
+    "timestamp(3)"   = "timestamp"
+    varchar          = "string"
   }
 
   # How Athena stores a view: a comment that holds base64-encoded JSON.
-  view = base64encode(jsonencode({
-    originalSql = join("\n", var.table.view_sql)
-    catalog     = "awsdatacatalog"
-    schema      = aws_glue_catalog_database.this.name
-    columns     = var.table.view_columns
-  }))
+  views = {
+    for name, view in var.catalog.views : name => base64encode(jsonencode({
+      originalSql = join("\n", [for line in split("\n", trimspace(view.sql)) : line if !startswith(trimspace(line), "--")])
+      catalog     = "awsdatacatalog"
+      schema      = aws_glue_catalog_database.this.name
+      columns     = [for column in view.columns : { name = column.name, type = column.type }]
+    }))
+  }
 }
 
 resource "aws_glue_catalog_database" "this" {
@@ -24,20 +30,22 @@ resource "aws_glue_catalog_database" "this" {
   description = "Auth0's events in S3."
 }
 
-resource "aws_glue_catalog_table" "logs" {
+resource "aws_glue_catalog_table" "this" {
+  for_each = var.catalog.tables
+
   database_name = aws_glue_catalog_database.this.name
-  name          = var.table.table
-  description   = var.table.description
+  name          = each.key
+  description   = each.value.description
   table_type    = "EXTERNAL_TABLE"
 
   # The partitions are computed, not stored: nothing has to add one when an hour begins.
-  parameters = merge(var.table.parameters, {
+  parameters = merge(var.catalog.parameters, {
     "projection.dt.range"       = "${var.first_day},NOW"
     "storage.location.template" = "${local.location}dt=$${dt}/hour=$${hour}/"
   })
 
   dynamic "partition_keys" {
-    for_each = var.table.partition_keys
+    for_each = var.catalog.partition_keys
 
     content {
       name    = partition_keys.value.name
@@ -48,16 +56,16 @@ resource "aws_glue_catalog_table" "logs" {
 
   storage_descriptor {
     location      = local.location
-    input_format  = var.table.input_format
-    output_format = var.table.output_format
+    input_format  = var.catalog.input_format
+    output_format = var.catalog.output_format
 
     ser_de_info {
-      serialization_library = var.table.serde.library
-      parameters            = var.table.serde.parameters
+      serialization_library = each.value.serde.library
+      parameters            = each.value.serde.parameters
     }
 
     dynamic "columns" {
-      for_each = var.table.columns
+      for_each = each.value.columns
 
       content {
         name    = columns.value.name
@@ -69,12 +77,14 @@ resource "aws_glue_catalog_table" "logs" {
 }
 
 resource "aws_glue_catalog_table" "view" {
+  for_each = var.catalog.views
+
   database_name      = aws_glue_catalog_database.this.name
-  name               = var.table.view
-  description        = var.table.view_description
+  name               = each.key
+  description        = each.value.description
   table_type         = "VIRTUAL_VIEW"
   parameters         = { presto_view = "true", comment = "Presto View" }
-  view_original_text = "/* Presto View: ${local.view} */"
+  view_original_text = "/* Presto View: ${local.views[each.key]} */"
   view_expanded_text = "/* Presto View */"
 
   storage_descriptor {
@@ -85,11 +95,12 @@ resource "aws_glue_catalog_table" "view" {
     }
 
     dynamic "columns" {
-      for_each = var.table.view_columns
+      for_each = each.value.columns
 
       content {
-        name = columns.value.name
-        type = local.view_hive_types[columns.value.name]
+        name    = columns.value.name
+        type    = local.hive_types[columns.value.type]
+        comment = columns.value.comment
       }
     }
   }

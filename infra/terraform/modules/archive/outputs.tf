@@ -28,14 +28,14 @@ output "database_name" {
   value       = aws_glue_catalog_database.this.name
 }
 
-output "table_name" {
-  description = "Name of the table of all events."
-  value       = aws_glue_catalog_table.logs.name
+output "table_names" {
+  description = "Names of the tables over the archive's objects."
+  value       = sort([for table in aws_glue_catalog_table.this : table.name])
 }
 
-output "view_name" {
-  description = "Name of the view without duplicates."
-  value       = aws_glue_catalog_table.view.name
+output "view_names" {
+  description = "Names of the views: what people query."
+  value       = sort([for view in aws_glue_catalog_table.view : view.name])
 }
 
 output "workgroup_name" {
@@ -46,4 +46,9 @@ output "workgroup_name" {
 output "undelivered_queue_name" {
   description = "Name of the dead-letter queue of what EventBridge could not hand to the delivery stream."
   value       = aws_sqs_queue.undelivered.name
+}
+
+output "analyst_policy" {
+  description = "IAM policy (JSON) for people who ask questions: the workgroup, the catalog, the archive's objects and results."
+  value       = jsonencode({ Version = "2012-10-17", Statement = local.analyst_statements })
 }

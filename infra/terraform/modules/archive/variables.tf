@@ -81,24 +81,23 @@ variable "database_name" {
   type        = string
 }
 
-variable "table" {
-  description = "The table and the view over it, as pipeline/archive/table.json describes them."
+variable "catalog" {
+  description = "The tables, and the views over them, as pipeline/archive/catalog.json describes them, each view with its SQL."
   type = object({
-    table            = string
-    view             = string
-    description      = string
-    view_description = string
-    serde = object({
-      library    = string
-      parameters = map(string)
-    })
     input_format   = string
     output_format  = string
-    columns        = list(object({ name = string, type = string, comment = string }))
     partition_keys = list(object({ name = string, type = string, comment = string }))
     parameters     = map(string)
-    view_columns   = list(object({ name = string, type = string }))
-    view_sql       = list(string)
+    tables = map(object({
+      description = string
+      serde       = object({ library = string, parameters = map(string) })
+      columns     = list(object({ name = string, type = string, comment = string }))
+    }))
+    views = map(object({
+      description = string
+      columns     = list(object({ name = string, type = string, comment = string }))
+      sql         = string
+    }))
   })
 }
 

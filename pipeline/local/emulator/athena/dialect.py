@@ -62,6 +62,8 @@ MACROS: dict[str, tuple[tuple[str, str], ...]] = {
     "url_extract_path": (("u", r"regexp_extract(u, '^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)', 1)"),),
     "url_extract_host": (("u", r"regexp_extract(u, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#:]*)', 1)"),),
     "bool_and": (("b", "bool_and(b)"),),
+    # The first of equal elements stays where it is; DuckDB's list_distinct gives any order.
+    "array_distinct": (("l", "list_filter(l, lambda x, i: list_position(l, x) IS NOT DISTINCT FROM i)"),),
     "bool_or": (("b", "bool_or(b)"),),
 }
 

@@ -17,11 +17,14 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 from pipeline.local.emulator.athena import dialect, hive_types, projection, results
 from pipeline.local.emulator.athena.errors import QueryError
 from pipeline.local.emulator.athena.hive_types import HiveType, quote
+from pipeline.local.emulator.athena.lazy_simple import TextReader
 from pipeline.local.emulator.athena.openx import LineReader
 
 OPENX = "org.openx.data.jsonserde.JsonSerDe"
+LAZY_SIMPLE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 VIEW_PREFIX, VIEW_SUFFIX = "/* Presto View: ", " */"
 MAX_VIEW_DEPTH = 16
+_READERS: dict[str, type[LineReader | TextReader]] = {OPENX: LineReader, LAZY_SIMPLE: TextReader}
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
@@ -152,8 +155,9 @@ def _view(table: dict[str, Any]) -> dict[str, Any]:
 def _scan(table: dict[str, Any], relation: str) -> _Scan:
     storage = table["StorageDescriptor"]
     library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary")
-    if library != OPENX:
-        raise QueryError(f"NOT_SUPPORTED: this emulator joins tables of {OPENX} only; {table['Name']} has {library}")
+    if library not in _READERS:
+        known = " and ".join(_READERS)
+        raise QueryError(f"NOT_SUPPORTED: this emulator reads tables of {known} only; {table['Name']} has {library}")
     columns = [(c["Name"].lower(), hive_types.parse(c.get("Type", "string"))) for c in storage.get("Columns") or []]
     keys = [(c["Name"].lower(), hive_types.parse(c.get("Type", "string"))) for c in table.get("PartitionKeys") or []]
     return _Scan(relation, table, columns, keys)
@@ -226,8 +230,8 @@ def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog) 
     columns = [*scan.columns, *scan.partition_columns]
     definition = ", ".join(f"{quote(name)} {kind.duckdb}" for name, kind in columns)
     connection.execute(f"CREATE TABLE {scan.relation} ({definition})")
-    parameters = (scan.table["StorageDescriptor"].get("SerdeInfo") or {}).get("Parameters") or {}
-    reader = LineReader(scan.columns, parameters)
+    serde = scan.table["StorageDescriptor"]["SerdeInfo"]
+    reader = _READERS[serde["SerializationLibrary"]](scan.columns, serde.get("Parameters") or {})
     scanned = 0
     with tempfile.TemporaryDirectory(prefix="athena-") as directory:
         path = Path(directory) / "rows.json"

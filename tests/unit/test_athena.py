@@ -1,0 +1,136 @@
+"""Asking Athena: parameters as literals, waiting, typed rows, failures."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import duckdb
+import pytest
+import sqlglot
+from botocore.session import get_session
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.archive import athena
+from pipeline.archive.literals import bind, literal
+
+
+class TestLiterals:
+    @given(st.text().filter(lambda value: "\0" not in value).filter(lambda value: value.isprintable()))
+    def test_text_comes_back_as_it_was(self, value):
+        assert sqlglot.parse_one(f"SELECT {literal(value)}", dialect="trino").selects[0].this == value
+        assert duckdb.execute(f"SELECT {literal(value)}").fetchone() == (value,)
+
+    def test_other_types(self):
+        moment = datetime.fromisoformat("2026-01-15T10:00:00.5+01:00")
+        values = [1, -2.5, Decimal("1.50"), True, None, date(2026, 1, 2), moment]
+        assert [literal(value) for value in values] == [
+            "1", "DOUBLE '-2.5'", "DECIMAL '1.50'", "TRUE", "NULL", "DATE '2026-01-02'",
+            "TIMESTAMP '2026-01-15 09:00:00.500'",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), "a\0b", datetime(2026, 1, 1)])  # noqa: DTZ001
+    def test_values_without_a_literal(self, value):
+        with pytest.raises(ValueError, match=r"no literal|zero character|zone"):
+            literal(value)
+
+    def test_only_real_parameters_are_bound(self):
+        sql = "SELECT '?''?', \"?\" /* ? */ FROM t -- ?\nWHERE a = ? AND b = ?"
+        assert bind(sql, ["it's ?", 2]) == sql.removesuffix("a = ? AND b = ?") + "a = 'it''s ?' AND b = 2"
+        for parameters in ([], [1], [1, 2, 3]):
+            with pytest.raises(ValueError, match=f"2 parameters, but {len(parameters)}"):
+                bind(sql, parameters)
+
+
+class TestAthena:
+    @pytest.fixture
+    def client(self):
+        return get_session().create_client(
+            "athena", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+
+    @pytest.fixture
+    def stub(self, client, monkeypatch):
+        self.waits = []
+        monkeypatch.setattr(athena.time, "sleep", self.waits.append)
+        with Stubber(client) as stub:
+            yield stub
+            stub.assert_no_pending_responses()
+
+    def start(self, stub, sql="SELECT 1"):
+        expected = {"QueryString": sql, "QueryExecutionContext": {"Database": "d"}, "WorkGroup": "w"}
+        stub.add_response("start_query_execution", {"QueryExecutionId": "q1"}, expected)
+
+    def state(self, stub, state, reason=None, **statistics):
+        status = {"State": state} | ({"StateChangeReason": reason} if reason else {})
+        execution = {"QueryExecution": {"Status": status, "Statistics": statistics}}
+        stub.add_response("get_query_execution", execution, {"QueryExecutionId": "q1"})
+
+    def page(self, stub, columns, data, token=None, after=None):
+        results = {
+            "ResultSet": {
+                "Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in data],
+                "ResultSetMetadata": {"ColumnInfo": [{"Name": name, "Type": kind} for name, kind in columns]},
+            }
+        } | ({"NextToken": token} if token else {})
+        expected = {"QueryExecutionId": "q1"} | ({"NextToken": after} if after else {})
+        stub.add_response("get_query_results", results, expected)
+
+    def test_pages_and_types(self, client, stub):
+        columns = [
+            ("a", "varchar"), ("b", "bigint"), ("c", "double"), ("d", "decimal"), ("e", "boolean"), ("f", "date"),
+            ("g", "timestamp"), ("h", "timestamp with time zone"), ("i", "json"), ("j", "array"),
+        ]  # fmt: skip
+        full = (
+            "x", "12", "1.5", "1.50", "true", "2026-01-02", "2026-01-02 03:04:05.678", "2026-01-02 03:04:05.678 UTC",
+            '{"a": [1]}', "[a, b]",
+        )  # fmt: skip
+        self.start(stub, "SELECT * FROM t WHERE u = 'it''s'")
+        self.state(stub, "QUEUED")
+        self.state(stub, "RUNNING")
+        self.state(stub, "SUCCEEDED", DataScannedInBytes=321)
+        self.page(stub, columns, [[name for name, _ in columns], full], token="n")
+        self.page(stub, columns, [[None] * 10, ["", *[None] * 9]], after="n")
+        result = athena.query(client, "SELECT * FROM t WHERE u = ?", database="d", workgroup="w", parameters=["it's"])
+        assert result.columns == tuple("abcdefghij")
+        at = datetime.fromisoformat("2026-01-02T03:04:05.678Z")
+        assert result.rows == [
+            ("x", 12, 1.5, Decimal("1.50"), True, date(2026, 1, 2), at, at, {"a": [1]}, "[a, b]"),
+            (None,) * 10,
+            ("", *[None] * 9),
+        ]
+        assert (result.scanned_bytes, result.query_id) == (321, "q1")
+        assert result.dicts()[0]["b"] == 12
+        assert self.waits[0] < self.waits[1]
+
+    def test_statements_without_a_header(self, client, stub):
+        self.start(stub)
+        self.state(stub, "SUCCEEDED")
+        self.page(stub, [("tab_name", "string")], [["logs"], ["tenant_logs"]])
+        result = athena.query(client, "SELECT 1", database="d", workgroup="w")
+        assert result.rows == [("logs",), ("tenant_logs",)]
+
+    @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
+    def test_failure_says_why(self, client, stub, state):
+        self.start(stub)
+        self.state(stub, state, "TABLE_NOT_FOUND: line 1:15")
+        with pytest.raises(athena.QueryFailed, match="TABLE_NOT_FOUND: line 1:15; query q1 " + state.lower()):
+            athena.query(client, "SELECT 1", database="d", workgroup="w")
+
+    def test_timeout_cancels(self, client, stub):
+        self.start(stub)
+        self.state(stub, "RUNNING")
+        stub.add_response("stop_query_execution", {}, {"QueryExecutionId": "q1"})
+        with pytest.raises(athena.QueryTimedOut, match="0 seconds; query q1"):
+            athena.query(client, "SELECT 1", database="d", workgroup="w", timeout=0)
+
+    def test_interrupt_cancels(self, client, stub, monkeypatch):
+        def interrupt(_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(athena.time, "sleep", interrupt)
+        self.start(stub)
+        self.state(stub, "RUNNING")
+        stub.add_response("stop_query_execution", {}, {"QueryExecutionId": "q1"})
+        with pytest.raises(KeyboardInterrupt):
+            athena.query(client, "SELECT 1", database="d", workgroup="w")
