@@ -52,8 +52,16 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
 
 def test_a_policy_takes_effect_after_a_while(role: Role) -> None:
     role.allow("sqs:SendMessage")
-    assert not role.may("sqs:SendMessage")
     role.now += policy_propagation.SECONDS - 0.1
+    assert not role.may("sqs:SendMessage")
+    role.now += 0.1
+    assert role.may("sqs:SendMessage")
+
+
+def test_one_that_is_needed_takes_effect_sooner_but_not_at_once(role: Role) -> None:
+    role.allow("sqs:SendMessage")
+    assert not role.may("sqs:SendMessage")
+    role.now += policy_propagation.LAG - 0.1
     assert not role.may("sqs:SendMessage")
     role.now += 0.1
     assert role.may("sqs:SendMessage")

@@ -6,14 +6,16 @@ until then the one before it counts.
 
 MiniStack: applies a policy at once, so nobody would notice a deployment that fails where IAM takes its time.
 
-Here a role's inline policy takes effect AUTH0_SYNC_EMULATOR_IAM_SECONDS after it was written. Attached policies, which
-this project does not use, and deletions take effect at once.
+Here the inline policy of a role takes effect AUTH0_SYNC_EMULATOR_IAM_SECONDS after it was written or, to save time, LAG
+seconds after it was first needed. So what needs a new policy is always refused at first, however slow the machine is.
+Attached policies, which this project does not use, and deletions take effect at once.
 """
 
 # ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
 
 import os
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator, responses
@@ -21,11 +23,22 @@ from ministack.services import iam
 
 from pipeline.local.emulator import patching
 
-SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "8"))
+SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "40"))
+LAG = 3.0
 
 _original: dict[str, Any] = {}
-_written: dict[tuple[str, str, str], tuple[float, Any]] = {}
-"""By account, role and policy: when the policy was written, and the document that counts until it takes effect."""
+
+
+@dataclass
+class Written:
+    """A policy that was written; `before` counts until `effective`, which may come earlier."""
+
+    before: Any
+    effective: float
+
+
+_written: dict[tuple[str, str, str], Written] = {}
+"""By account, role and policy."""
 
 
 def apply() -> None:
@@ -44,17 +57,18 @@ def put_role_policy(p: Any) -> Any:
     counted = _in_effect(account, role, policy, before)
     answer = _original["PutRolePolicy"](p)
     if answer[0] == 200 and iam._roles[role]["InlinePolicies"][policy] != before:
-        _written[account, role, policy] = time.monotonic(), counted
+        _written[account, role, policy] = Written(counted, time.monotonic() + SECONDS)
     return answer
 
 
 def gather_role_policies(role_name: str, account_id: str) -> list[Any]:
     """The statements of a role's policies that are in effect."""
     role = iam._roles.get_scoped(account_id, None, role_name) or {}
-    documents = [
-        _in_effect(account_id, role_name, policy, document)
-        for policy, document in role.get("InlinePolicies", {}).items()
-    ]
+    documents = []
+    for policy, document in role.get("InlinePolicies", {}).items():
+        documents.append(_in_effect(account_id, role_name, policy, document))
+        if written := _written.get((account_id, role_name, policy)):
+            written.effective = min(written.effective, time.monotonic() + LAG)
     documents += [
         iam_evaluator._resolve_managed_policy_document(arn, account_id) for arn in role.get("AttachedPolicies", [])
     ]
@@ -63,5 +77,5 @@ def gather_role_policies(role_name: str, account_id: str) -> list[Any]:
 
 
 def _in_effect(account: str, role: str, policy: str, document: Any) -> Any:
-    written, before = _written.get((account, role, policy), (0.0, None))
-    return document if document is None or time.monotonic() - written >= SECONDS else before
+    written = _written.get((account, role, policy))
+    return document if written is None or time.monotonic() >= written.effective else written.before
