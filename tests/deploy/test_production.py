@@ -99,6 +99,14 @@ class Deployed:
         """The roles of the deployment."""
         return [role["RoleName"] for role in self.client("iam").list_roles()["Roles"] if PREFIX in role["RoleName"]]
 
+    def alarms(self) -> dict[str, str]:
+        """The state of each alarm of the data's region, by name without the prefix."""
+        pages = self.client("cloudwatch").get_paginator("describe_alarms").paginate()
+        alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
+        found = {alarm["AlarmName"].removeprefix(f"{PREFIX}-"): alarm for alarm in alarms}
+        assert all(f" ENV={ENVIRONMENT}. " in alarm["AlarmDescription"] for alarm in found.values())
+        return {name: alarm["StateValue"] for name, alarm in found.items()}
+
     def sql(self, query: str) -> Any:
         return json.loads(self.run("sql", query, "--json"))
 
@@ -197,6 +205,11 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     assert set(in_the_source_region) == set(outputs["relay_dlq_urls"].values())
     assert len(in_the_source_region) == len(STREAMS)
 
+    # Before Auth0's first event nothing rings, silence neither.
+    alarms = deployed.alarms()
+    assert alarms["silence-log-stream"] == "INSUFFICIENT_DATA"
+    assert [name for name, state in alarms.items() if state == "ALARM"] == []
+
     # At work: changes of both streams, from the other region, into both stores.
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     ada, gone = user("auth0|ada", now, user_metadata={"plan": "pro"}), user("auth0|gone", now)
@@ -222,6 +235,14 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     wait_for(lambda: len(archived(deployed, outputs)) + dead_letters(deployed, outputs) >= 3, 60)
     assert dead_letters(deployed, outputs) == 0
     assert sorted(archived(deployed, outputs)) == sorted([*STREAMS.values(), STREAMS["log-stream"]])
+
+    # An event that no queue takes has an alarm of its own; the others of the hour tell it from what else is lost.
+    deployed.put(updated(user("auth0|large", now, user_metadata={"x": "y" * 300 * 1024})))
+    alarms = wait_for(lambda: "ALARM" in (found := deployed.alarms()).values() and found)
+    ringing = {name for name, state in alarms.items() if state == "ALARM"}
+    lost = {"failed-invocations", "lost-events", "oversized-events"}
+    assert ringing == {f"{kind}-user-changes-log-stream" for kind in lost}
+    assert alarms["silence-log-stream"] == "OK"
 
     # A reader reads.
     refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.users"])

@@ -606,6 +606,13 @@ def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> Non
 
 def test_every_queue_takes_messages_of_the_same_size(deployment: Deployment) -> None:
     """A dead-letter queue that took less than its source would lose what it is there to keep."""
+    written = [
+        block
+        for path in (ROOT / "infra/terraform").rglob("*.tf")  # the relay's queue, too, which is in another region
+        for block in re.findall(r'^resource "aws_sqs_queue" .*?^}', path.read_text(), flags=re.M | re.S)
+    ]
+    assert len(written) == 5
+    assert all("max_message_size" in block for block in written)
     sizes = {queue.address: queue.values["max_message_size"] for queue in deployment.all("aws_sqs_queue")}
     assert len(sizes) == 3 * 3 + 1
     assert set(sizes.values()) == {262_144}, sizes

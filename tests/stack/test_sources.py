@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -168,6 +168,43 @@ def test_test_events_are_archived_and_not_stored(running: Stack) -> None:
     assert until(lambda: {fake: "test", real: None}.items() <= archived(running).items())
 
 
+@pytest.mark.usefixtures("nothing_is_lost")
+def test_events_too_large_for_the_queues_are_counted_and_archived(running: Stack) -> None:
+    small, *large = users = ["auth0|of-1-kib", "auth0|of-300-kib", "auth0|of-900-kib"]
+    sizes = (1, 300, 900)
+    before = not_even_dead(running)
+    put(
+        running,
+        *[
+            streamed("user.created", user(user_id, user_metadata={"x": "y" * size * 1024}), event_id=user_id)
+            for user_id, size in zip(users, sizes, strict=True)
+        ],
+    )
+    until(lambda: stored(running, small) and not waiting(running))
+    assert not_even_dead(running) - before == len(large) * 2  # of each sink
+    assert [row(running, user_id) or item(running, user_id) for user_id in large] == [None, None]
+    assert until(lambda: set(users) <= archived(running).keys())
+
+
+def not_even_dead(running: Stack) -> float:
+    """Events of the Event Stream that EventBridge could put neither into a queue nor into its dead-letter queue."""
+    names = {
+        "EventBusName": running.outputs["bus_names"]["event-stream"],
+        "RuleName": running.outputs["rule_names"]["user-changes"]["event-stream"],
+    }
+    now = datetime.now(UTC)
+    answer = running.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Events",
+        MetricName="InvocationsFailedToBeSentToDlq",
+        Dimensions=[{"Name": name, "Value": value} for name, value in names.items()],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=3600,
+        Statistics=["Sum"],
+    )
+    return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+
 def archived(running: Stack) -> dict[str, str | None]:
     """The Event Stream's events in the archive: id and purpose, by Athena."""
     answer = athena.query(
@@ -219,6 +256,16 @@ def test_a_signal_brings_the_user_to_both_stores(running: Stack, auth0: Manageme
     source = row(running, "auth0|logged-in")
     assert source is not None
     assert source["source"] == "refresh"
+
+
+@pytest.mark.usefixtures("nothing_is_lost")
+def test_a_fetched_user_too_large_for_the_queues_gets_into_both_stores(running: Stack, auth0: ManagementApi) -> None:
+    user_id = "auth0|fetched-300-kb"
+    profile = json.loads(auth0.add(user_id, app_metadata={"x": "y" * 300_000}))
+    put(running, log("scp", user_id=user_id))
+    assert until(lambda: stored(running, user_id)) == [{"profile": profile, "deleted_at": None}] * 2
+    until(lambda: not waiting(running))
+    assert auth0.asked().count(user_id) == 1
 
 
 def test_the_archive_tells_which_signals_there_were(running: Stack, auth0: ManagementApi) -> None:
