@@ -10,6 +10,7 @@ from pipeline.local.emulator.patches import (
     data_api,
     event_delivery,
     event_metrics,
+    event_patterns,
     event_source_mapping,
     firehose_buffering,
     firehose_encryption,
@@ -33,6 +34,7 @@ PATCHES = (
     event_delivery,
     event_metrics,
     size_limits,  # of partner events too
+    event_patterns,
     firehose_buffering,
     firehose_encryption,
     event_source_mapping,
