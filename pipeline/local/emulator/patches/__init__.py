@@ -24,6 +24,7 @@ from pipeline.local.emulator.patches import (
     query_definitions,
     recovery_period,
     rule_tags,
+    service_models,
     size_limits,
 )
 
@@ -52,6 +53,7 @@ PATCHES = (
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
+    service_models,
 )
 
 
