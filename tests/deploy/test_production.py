@@ -22,7 +22,7 @@ from pipeline.cli import app
 from pipeline.deploy import deployment, teardown
 from pipeline.local.emulator import process
 from tests.deploy.support import real
-from tests.emulator.support import ACCOUNT, REGION, wait_for
+from tests.emulator.support import ACCOUNT, REGION, refusals, wait_for
 from tests.strategies import deleted, streamed, updated, user
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres, pytest.mark.stack]
@@ -134,6 +134,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             packaging.build(function, "host", packages)
         environment(patches, emulator, root, packages)
         yield on
+        assert not refusals(emulator.log)
     finally:
         patches.undo()
         process.stop(emulator.pid)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -139,3 +140,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
             return value
         assert time.monotonic() < deadline, f"{condition} did not become true in {seconds} s"
         time.sleep(0.05)
+
+
+def refusals(log: Path) -> list[str]:
+    """What an emulator has refused as AWS's service models do, from its log."""
+    return [line for line in log.read_text().splitlines() if "service_models" in line and "Refused:" in line]

@@ -1,6 +1,8 @@
 """The EventBridge patterns, tried on events by the emulator's matcher: what reaches the stores and the archive."""
 
+import gzip
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,22 @@ TENANT = "aws.partner/auth0.com/acme-1a2b3c4d-0000-4000-8000-000000000000"
 pytestmark = pytest.mark.emulator
 
 
+@cache
+def answers() -> list[dict[str, Any]]:
+    """What AWS's own engine, github.com/aws/event-ruler at 337e8d9, answers: ``pattern``, ``event``, ``matches``.
+
+    For a changed pattern, ask it again: ``Machine.addRule`` takes the pattern, ``rulesForJSONEvent`` the event.
+    """
+    with gzip.open(Path(__file__).with_name("event-patterns.jsonl.gz"), "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
 def matches(pattern: str, event: dict[str, Any]) -> bool:
-    status, _, body = eventbridge._test_event_pattern(
-        {"EventPattern": (PATTERNS / f"{pattern}.json").read_text(), "Event": json.dumps(event)}
-    )
+    return answer((PATTERNS / f"{pattern}.json").read_text(), event)
+
+
+def answer(pattern: str, event: dict[str, Any]) -> bool:
+    status, _, body = eventbridge._test_event_pattern({"EventPattern": pattern, "Event": json.dumps(event)})
     assert status == 200, body
     return bool(json.loads(body)["Result"])
 
@@ -98,3 +112,38 @@ def test_event_stream_organizations_do_not() -> None:
 def test_the_archive_takes_everything_once(anything: dict[str, Any]) -> None:
     assert matches("everything", anything)
     assert not matches("everything", {**anything, "replay-name": "again"})
+
+
+def test_the_emulator_matches_as_aws_does() -> None:
+    wrong = [case for case in answers() if answer(json.dumps(case["pattern"]), case["event"]) is not case["matches"]]
+    assert not wrong, f"{len(wrong)} of {len(answers())} events; the first: {wrong[0]}"
+
+
+@pytest.mark.parametrize("file", sorted(PATTERNS.glob("*.json")), ids=lambda file: file.stem)
+def test_each_pattern_has_answers_of_aws(file: Path) -> None:
+    pattern = json.loads(file.read_text())
+    found = {case["matches"] for case in answers() if case["pattern"] == pattern}
+    assert found == {True, False}, f"AWS's engine has not been asked about {file.name} as it is now"
+
+
+def test_every_answer_is_about_a_pattern_in_use() -> None:
+    patterns = [json.loads(file.read_text()) for file in PATTERNS.glob("*.json")]
+    assert all(case["pattern"] in patterns for case in answers())
+
+
+ARRAY = '{"detail":{"users":{"id":["a"],"gone":[{"exists":false}]}}}'
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ([{"id": "a"}, {"id": "b"}], True),
+        ([{"id": "b"}, {"id": "a"}], True),
+        ([{"id": "b"}], False),
+        ([{"id": "a"}, {"id": "b", "gone": 1}], False),  # the field is there, if in another element
+        ([{"id": "a"}, [{"gone": None}]], False),
+        ([{"id": "a"}, {"gone": {}}], True),
+    ],
+)
+def test_absent_means_in_no_element_of_an_array(users: list[Any], expected: bool) -> None:
+    assert answer(ARRAY, event("app", {"users": users})) is expected

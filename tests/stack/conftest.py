@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from pipeline.local import stack
+from tests.emulator.support import refusals
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET
 
 EVENT_STREAM_SOURCE = stack.LOG_STREAM_SOURCE.replace("auth0.logs", "auth0.events")
@@ -49,6 +50,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(directory: Path) -> Iterator[stack.Stack]:
     try:
         yield stack.up(directory=directory, options=options)
+        assert not refusals(directory / "emulator/emulator.log")
     finally:
         stack.down(directory)
         assert not processes(directory), "down left something running"

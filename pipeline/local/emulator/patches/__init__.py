@@ -10,6 +10,7 @@ from pipeline.local.emulator.patches import (
     data_api,
     event_delivery,
     event_metrics,
+    event_patterns,
     event_source_mapping,
     firehose_buffering,
     firehose_encryption,
@@ -23,6 +24,7 @@ from pipeline.local.emulator.patches import (
     query_definitions,
     recovery_period,
     rule_tags,
+    service_models,
     size_limits,
 )
 
@@ -33,6 +35,7 @@ PATCHES = (
     event_delivery,
     event_metrics,
     size_limits,  # of partner events too
+    event_patterns,
     firehose_buffering,
     firehose_encryption,
     event_source_mapping,
@@ -50,6 +53,7 @@ PATCHES = (
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
+    service_models,
 )
 
 

@@ -3,7 +3,7 @@
 AWS (EventBridge User Guide, "Receiving events from a SaaS partner"; API Reference: PutPartnerEvents,
 CreatePartnerEventSource, ListEventSources, DescribeEventSource, CreateEventBus): the partner creates a source for a
 customer's account, where it is listed as PENDING. Creating a bus with that ``EventSourceName``, and the same name,
-makes it ACTIVE. ``PutPartnerEvents`` (at most 20 entries) goes to that bus; events of a source without a bus are
+makes it ACTIVE. ``PutPartnerEvents`` goes to that bus; events of a source without a bus are
 accepted and dropped. The event's ``time`` is the entry's, in whole seconds. An entry without Source, DetailType or
 Detail, or whose Detail is not a JSON object, fails alone. ``DescribeEventBus`` does not return the source's name.
 
@@ -23,8 +23,6 @@ from ministack.core import responses
 from ministack.services import eventbridge
 
 from pipeline.local.emulator import patching
-
-MAX_ENTRIES = 20
 
 Data = dict[str, Any]
 _original: dict[str, Any] = {}
@@ -99,11 +97,7 @@ def describe_event_source(data: Data) -> Any:
 
 def put_partner_events(data: Data) -> Any:
     """PutPartnerEvents: each entry to the bus of its source."""
-    entries = data.get("Entries") or []
-    if not 1 <= len(entries) <= MAX_ENTRIES:
-        message = f"Value at 'entries' has {len(entries)} members; it must have between 1 and {MAX_ENTRIES}."
-        return _error("ValidationException", message)
-    results = [_put(entry) for entry in entries]
+    results = [_put(entry) for entry in data["Entries"]]
     failed = sum("ErrorCode" in result for result in results)
     return responses.json_response({"FailedEntryCount": failed, "Entries": results})
 
