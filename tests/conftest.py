@@ -61,7 +61,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if _docker_answers():
         from testcontainers.postgres import PostgresContainer
 
-        with PostgresContainer("postgres:17", driver=None) as container:
+        with PostgresContainer(f"postgres:{postgres.major()}", driver=None) as container:
             yield container.get_connection_url()
         return
     directory = tmp_path_factory.mktemp("postgres")
