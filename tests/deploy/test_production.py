@@ -189,7 +189,13 @@ def dead_letters(deployed: Deployed, outputs: dict[str, Any]) -> int:
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     # One command from nothing to a deployment that has been tried out.
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
-    for done in ("Database roles", "Migration", "Sync to Postgres: creation", "Sync to DynamoDB: deletion"):
+    for done in (
+        "Database roles",
+        "Migration",
+        "Sync to Postgres: creation",
+        "Sync to DynamoDB: deletion",
+        "Connections without",
+    ):
         assert f"✔ {done}" in said, said
     assert "✘" not in said
 

@@ -26,6 +26,8 @@ def test_only_what_differs_from_the_engine_is_the_users(aws: Aws, major: str, fo
         for parameter, value in wanted.items()
     ]
     rds.modify_db_cluster_parameter_group(DBClusterParameterGroupName=group, Parameters=parameters)
-    expected = {parameter: value for parameter, value in wanted.items() if (parameter, forced) != ("rds.force_ssl", "1")}
+    expected = {
+        parameter: value for parameter, value in wanted.items() if (parameter, forced) != ("rds.force_ssl", "1")
+    }
     assert described(aws, group, Source="user") == expected
     assert described(aws, group)["rds.force_ssl"] == "1"

@@ -83,6 +83,20 @@ def test_string_goes_into_a_column_of_another_type_only_with_a_cast_or_a_hint(da
     assert "records" not in database.run("DELETE FROM typed")
 
 
+def test_parameters_of_rds_can_be_shown(database: Database, aws: Aws) -> None:
+    assert database.records("SHOW rds.force_ssl") == [[{"stringValue": "1"}]]
+    rds, group = aws.client("rds"), name("group")
+    rds.create_db_cluster_parameter_group(
+        DBClusterParameterGroupName=group, DBParameterGroupFamily="aurora-postgresql17", Description="a group"
+    )
+    off = {"ParameterName": "rds.force_ssl", "ParameterValue": "0", "ApplyMethod": "immediate"}
+    rds.modify_db_cluster_parameter_group(DBClusterParameterGroupName=group, Parameters=[off])
+    rds.modify_db_cluster(
+        DBClusterIdentifier=database.cluster.arn.rpartition(":")[2], DBClusterParameterGroupName=group
+    )
+    assert database.records("SHOW rds.force_ssl") == [[{"stringValue": "0"}]]
+
+
 def test_metadata_and_json(database: Database) -> None:
     sql = "SELECT 1 AS number, 'a'::text AS text"
     assert "columnMetadata" not in database.run(sql)

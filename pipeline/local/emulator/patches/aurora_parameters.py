@@ -39,7 +39,7 @@ def default_parameters(family: str) -> list[Record]:
         return known
     return [
         *known,
-        {"name": "rds.force_ssl", "default": str(int(int(major) >= 17)), "data_type": "boolean"},  # noqa: PLR2004
+        {"name": "rds.force_ssl", "default": str(int(int(major) >= 17)), "data_type": "boolean"},
         {"name": "idle_in_transaction_session_timeout", "default": "86400000", "data_type": "integer"},
     ]
 

@@ -1,10 +1,10 @@
 """Versions of Aurora PostgreSQL: full ones, which only go up.
 
 AWS (RDS API Reference: CreateDBCluster, ModifyDBCluster, DescribeDBEngineVersions; Aurora User Guide, "Amazon Aurora
-versioning", "Upgrading Amazon Aurora PostgreSQL DB clusters"): a cluster runs a full version, 17.7. A major version alone
-stands for its default minor version, which trails the newest. A cluster is never taken back ("Cannot upgrade
-aurora-postgresql from 17.9 to 17.7"), and to another major version only with AllowMajorVersionUpgrade. The parameter
-group of a cluster is of its version's family. Instances have the version of their cluster.
+versioning", "Upgrading Amazon Aurora PostgreSQL DB clusters"): a cluster runs a full version, such as 17.7. A major
+version alone stands for its default minor version, which trails the newest. A cluster is never taken back ("Cannot
+upgrade aurora-postgresql from 17.9 to 17.7"), and to another major version only with AllowMajorVersionUpgrade. The
+parameter group of a cluster is of its version's family. Instances have the version of their cluster.
 
 MiniStack: keeps "17" as the version, takes every other version at any time, and parameter groups of every family. It
 knows no default of version 18; which one is AWS's is not documented, so here it is the oldest.
