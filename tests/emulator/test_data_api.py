@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from .support import REGION, Aws, name
 from .test_aurora import Cluster, create, delete
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
 
 
 class Database:

@@ -17,6 +17,8 @@ import pytest
 from pipeline.local import StackError, postgres
 from tests.emulator.support import wait_for
 
+pytestmark = pytest.mark.postgres
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
