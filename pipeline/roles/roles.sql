@@ -35,6 +35,10 @@ ALTER ROLE auth0_reader SET idle_in_transaction_session_timeout = '5min';
 
 ALTER ROLE auth0_reader SET search_path = auth0, public;
 
+-- A function keeps its session, also while Lambda has frozen it: one that does nothing must not keep Aurora from pausing.
+-- The sync signs in again when its session has ended.
+ALTER ROLE auth0_writer SET idle_session_timeout = '5min';
+
 -- On RDS and Aurora: sign in with IAM tokens, which makes passwords useless.
 DO $$
 BEGIN

@@ -57,8 +57,9 @@ def filled_in(secret: str) -> str:
 class Deployed:
     """The emulator, and the commands that are given to it."""
 
-    def __init__(self, emulator: process.Emulator) -> None:
+    def __init__(self, emulator: process.Emulator, root: Path) -> None:
         self.emulator = emulator
+        self.variables = root / f"infra/terraform/environments/{ENVIRONMENT}.tfvars"
 
     def client(self, service: str, region: str = DATA_REGION) -> Any:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -107,6 +108,19 @@ class Deployed:
         assert all(f" ENV={ENVIRONMENT}. " in alarm["AlarmDescription"] for alarm in found.values())
         return {name: alarm["StateValue"] for name, alarm in found.items()}
 
+    def raise_minor_version(self) -> str:
+        """Raise the cluster's minor version to the newest, as AWS does by itself, and return it."""
+        rds = self.client("rds")
+        [cluster] = rds.describe_db_clusters()["DBClusters"]
+        engine, version = cluster["Engine"], cluster["EngineVersion"]
+        major = version.partition(".")[0]
+        versions = rds.describe_db_engine_versions(Engine=engine, EngineVersion=major)["DBEngineVersions"]
+        newest = versions[-1]["EngineVersion"]
+        assert newest != version
+        name = cluster["DBClusterIdentifier"]
+        rds.modify_db_cluster(DBClusterIdentifier=name, EngineVersion=newest, ApplyImmediately=True)
+        return str(newest)
+
     def sql(self, query: str) -> Any:
         return json.loads(self.run("sql", query, "--json"))
 
@@ -123,7 +137,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     emulator = process.start(directory)
     patches = pytest.MonkeyPatch()
     try:
-        on = Deployed(emulator)
+        on = Deployed(emulator, root)
         for source in STREAMS.values():
             on.client("events", REGION).create_partner_event_source(Name=source, Account=ACCOUNT)
         value = json.dumps({"client_id": "id", "client_secret": "secret"})
@@ -184,11 +198,18 @@ def dead_letters(deployed: Deployed, outputs: dict[str, Any]) -> int:
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     # One command from nothing to a deployment that has been tried out.
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
-    for done in ("Database roles", "Migration", "Sync to Postgres: creation", "Sync to DynamoDB: deletion"):
+    for done in (
+        "Database roles",
+        "Migration",
+        "Sync to Postgres: creation",
+        "Sync to DynamoDB: deletion",
+        "Connections without",
+    ):
         assert f"✔ {done}" in said, said
     assert "✘" not in said
 
-    # What is there is what the configuration says.
+    # What is there is what the configuration says, also after AWS has raised the minor version of the cluster.
+    raised = deployed.raise_minor_version()
     assert f"region {DATA_REGION}: no changes" in deployed.run("plan", "--env", ENVIRONMENT)
 
     # Everything rests under the one key, in the data's region.
@@ -258,6 +279,15 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     assert may_sign_in(deployed, outputs, "auth0_writer")
     deployed.put(updated(user("auth0|bob", now)))
     wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|bob'"), 60)
+
+    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
+    text = deployed.variables.read_text()
+    assert "max_capacity          = 8" in text
+    deployed.variables.write_text(text.replace("max_capacity          = 8", "max_capacity          = 6"))
+    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
+    assert cluster["EngineVersion"] == raised
 
     # A destroy that is cut short while Lambda removes the functions' network interfaces leaves what that needs.
     monkeypatch.setattr(teardown, "INTERFACE_MINUTES", 0)

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import data_api, roles, settings
 from pipeline.changes import Signal, read
-from pipeline.deploy import DeployError, stores, synthetic
+from pipeline.deploy import DeployError, smoke, stores, synthetic
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
@@ -25,6 +25,7 @@ from tests.invoking import Function, sync_function
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 OLDER = synthetic.created(DEFAULT_SOURCE, NOW - timedelta(seconds=1))
 NEW = synthetic.created(DEFAULT_SOURCE, NOW)
+ADVICE = "set it to 1 in the cluster's parameter group"
 GONE = synthetic.deleted(DEFAULT_SOURCE, NOW + timedelta(milliseconds=1))
 
 
@@ -129,6 +130,24 @@ class TestAurora:
         api.faults.append(aurora.Fault("AccessDeniedException", "not authorized", 403))
         with pytest.raises(data_api.NotAllowed):
             store.has(NEW, OLDER)
+
+    @pytest.mark.parametrize(
+        ("value", "verdict"), [("1", "ok"), ("on", "ok"), ("0", "bad"), ("off", "bad"), (None, "bad")]
+    )
+    def test_smoke_test_wants_tls_for_everybody(
+        self, cluster: aurora.Cluster, api: aurora.DataApi, value: str | None, verdict: str
+    ) -> None:
+        import boto3
+
+        if value is not None:
+            with psycopg.connect(cluster.url, autocommit=True) as superuser:
+                superuser.execute(f"ALTER ROLE {aurora.MASTER} SET rds.force_ssl = '{value}'")
+        outputs = {"cluster_arn": aurora.ARN, "master_secret_arn": aurora.SECRET_ARN, "name": aurora.DATABASE}
+        deployed = smoke.Deployed({"region": "eu-central-1", "database": outputs}, lambda *_: boto3.client("rds-data"))
+        api.faults.append(aurora.Fault("DatabaseResumingException", "it is being resumed"))
+        [check] = smoke._database(deployed, 10)
+        assert check.verdict == verdict
+        assert check.detail == ("" if verdict == "ok" else f"rds.force_ssl is {value}: {ADVICE}")
 
 
 def test_the_table_is_read(aws: Aws) -> None:

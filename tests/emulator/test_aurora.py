@@ -21,7 +21,7 @@ from pipeline.local.emulator import process
 
 from .support import ACCOUNT, REGION, Aws, name, wait_for
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
 
 
 @dataclass

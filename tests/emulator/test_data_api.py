@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from .support import REGION, Aws, name
 from .test_aurora import Cluster, create, delete
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
 
 
 class Database:
@@ -81,6 +81,20 @@ def test_string_goes_into_a_column_of_another_type_only_with_a_cast_or_a_hint(da
     assert database.run("INSERT INTO typed (id) VALUES (:id::uuid)", parameters=[uuid])["numberOfRecordsUpdated"] == 1
     assert database.run("UPDATE typed SET document = '{}'")["numberOfRecordsUpdated"] == 2
     assert "records" not in database.run("DELETE FROM typed")
+
+
+def test_parameters_of_rds_can_be_shown(database: Database, aws: Aws) -> None:
+    assert database.records("SHOW rds.force_ssl") == [[{"stringValue": "1"}]]
+    rds, group = aws.client("rds"), name("group")
+    rds.create_db_cluster_parameter_group(
+        DBClusterParameterGroupName=group, DBParameterGroupFamily="aurora-postgresql17", Description="a group"
+    )
+    off = {"ParameterName": "rds.force_ssl", "ParameterValue": "0", "ApplyMethod": "immediate"}
+    rds.modify_db_cluster_parameter_group(DBClusterParameterGroupName=group, Parameters=[off])
+    rds.modify_db_cluster(
+        DBClusterIdentifier=database.cluster.arn.rpartition(":")[2], DBClusterParameterGroupName=group
+    )
+    assert database.records("SHOW rds.force_ssl") == [[{"stringValue": "0"}]]
 
 
 def test_metadata_and_json(database: Database) -> None:

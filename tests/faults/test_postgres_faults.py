@@ -17,6 +17,8 @@ from tests.faults.support import NEW, OLD, names, running, updates
 from tests.soak.stores import PostgresWriter, handlers
 from tests.strategies import records
 
+pytestmark = pytest.mark.postgres
+
 BIG = 1000
 
 

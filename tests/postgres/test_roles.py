@@ -12,6 +12,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
+from tests.emulator.support import wait_for
 from tests.strategies import changes, updated, user
 
 MIGRATOR, WRITER, READER = roles.NAMES
@@ -165,6 +166,20 @@ def test_everybody_signs_in_by_token_but_the_master(cluster):
         WHERE member = '{aurora.MASTER}'::regrole AND (inherit_option OR set_option)
         AND roleid::regrole::text IN {roles.NAMES}"""
     assert cluster.run(usable) == [(0,)]
+
+
+def test_an_idle_writer_is_signed_out_and_comes_back(cluster):
+    make_roles(cluster)
+    migrate_as(cluster)
+    assert cluster.run("SHOW idle_session_timeout", user=WRITER) == [("5min",)]
+    cluster.run(f"ALTER ROLE {WRITER} SET idle_session_timeout = '20ms'")
+    sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{WRITER}'"
+    for user_id in ("a|1", "a|2"):
+        assert sink.apply(changes(updated(user(user_id)))).failed == {}
+        wait_for(lambda: cluster.run(sessions) == [(0,)])
+    sink.close()
+    assert cluster.run("SELECT count(*) FROM auth0.users", user=READER) == [(2,)]
 
 
 def test_the_master_user_may_read_as_readers_do(cluster):

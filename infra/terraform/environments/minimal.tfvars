@@ -8,7 +8,7 @@ region      = "us-east-1"
 log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
 
 # Postgres: a cluster that pauses when nobody has changed for an hour, and costs its storage only while it is paused. The
-# first change afterwards waits for it, 15 to 30 seconds. Performance Insights would keep it from its smallest capacity.
+# first change afterwards waits for it, 15 to 30 seconds. Database Insights would keep it from its smallest capacity.
 aurora = {
   min_capacity             = 0
   max_capacity             = 2

@@ -1,6 +1,10 @@
 # The Aurora cluster: protected, encrypted, reached by the functions only, and by IAM over TLS.
 
 mock_provider "aws" {
+  mock_data "aws_rds_engine_version" {
+    defaults = { version_actual = "18.3" }
+  }
+
   mock_resource "aws_rds_cluster" {
     defaults = {
       arn                 = "arn:aws:rds:eu-central-1:123456789012:cluster:mock"
@@ -24,7 +28,7 @@ variables {
   protect_data       = true
   log_retention_days = 30
   aurora = {
-    engine_version           = "17"
+    engine_version           = null
     database_name            = "auth0"
     min_capacity             = 0.5
     max_capacity             = 4
@@ -82,8 +86,8 @@ run "signing_in" {
   }
 
   assert {
-    condition     = one([for parameter in aws_rds_cluster_parameter_group.this.parameter : parameter.value if parameter.name == "rds.force_ssl"]) == "1" && aws_rds_cluster.this.db_cluster_parameter_group_name == aws_rds_cluster_parameter_group.this.name
-    error_message = "Nobody connects without TLS."
+    condition     = length([for parameter in aws_rds_cluster_parameter_group.this.parameter : parameter if parameter.name == "rds.force_ssl"]) == 0 && aws_rds_cluster.this.db_cluster_parameter_group_name == aws_rds_cluster_parameter_group.this.name
+    error_message = "TLS is the engine's default, which must not be set: RDS would not describe it, and every plan would want it."
   }
 
   assert {
@@ -198,7 +202,7 @@ run "pauses" {
 
   variables {
     aurora = {
-      engine_version           = "17"
+      engine_version           = null
       database_name            = "auth0"
       min_capacity             = 0
       max_capacity             = 1
@@ -227,7 +231,7 @@ run "readers" {
 
   variables {
     aurora = {
-      engine_version           = "17"
+      engine_version           = null
       database_name            = "auth0"
       min_capacity             = 0.5
       max_capacity             = 4
@@ -244,19 +248,89 @@ run "readers" {
   }
 }
 
-run "follows_minor_versions" {
+run "new_cluster" {
   module {
     source = "./modules/database"
   }
 
   assert {
-    condition     = aws_rds_cluster.this.engine_version == "17" && aws_rds_cluster_instance.this[0].auto_minor_version_upgrade
-    error_message = "With a major version alone, AWS raises the minor version, and no plan sees it."
+    condition     = aws_rds_cluster.this.engine_version == "18.3" && aws_rds_cluster_instance.this[0].auto_minor_version_upgrade
+    error_message = "It has the default minor version of 18, which AWS raises."
   }
 
   assert {
-    condition     = aws_rds_cluster_parameter_group.this.family == "aurora-postgresql17" && aws_rds_cluster_parameter_group.this.name == "auth0-sync-test-aurora-postgresql17"
+    condition     = data.aws_rds_engine_version.default[0].version == "18" && data.aws_rds_engine_version.default[0].default_only
+    error_message = "The default minor version is what RDS takes \"18\" for."
+  }
+
+  assert {
+    condition     = can(regex("^\\d+\\.\\d+$", aws_rds_cluster.this.engine_version))
+    error_message = "The provider gets a full version always."
+  }
+
+  assert {
+    condition     = aws_rds_cluster_parameter_group.this.family == "aurora-postgresql18" && aws_rds_cluster_parameter_group.this.name == "auth0-sync-test-aurora-postgresql18"
     error_message = "The parameters are of the major version."
+  }
+}
+
+run "raised_by_aws" {
+  module {
+    source = "./modules/database"
+  }
+
+  override_data {
+    target = data.aws_rds_clusters.named
+    values = { cluster_identifiers = ["auth0-sync-test"] }
+  }
+
+  override_data {
+    target = data.aws_rds_cluster.running
+    values = { engine_version = "17.9" }
+  }
+
+  assert {
+    condition     = aws_rds_cluster.this.engine_version == "17.9" && aws_rds_cluster_instance.this[0].auto_minor_version_upgrade && length(data.aws_rds_engine_version.default) == 0
+    error_message = "A cluster keeps what AWS has made of it, and its major version."
+  }
+
+  assert {
+    condition     = aws_rds_cluster_parameter_group.this.family == "aurora-postgresql17"
+    error_message = "The parameters are of the version that runs."
+  }
+}
+
+run "another_major_version" {
+  module {
+    source = "./modules/database"
+  }
+
+  variables {
+    aurora = {
+      engine_version           = "18"
+      database_name            = "auth0"
+      min_capacity             = 0.5
+      max_capacity             = 4
+      seconds_until_auto_pause = 3600
+      readers                  = 0
+      backup_retention_days    = 14
+      performance_insights     = true
+    }
+  }
+
+  override_data {
+    target = data.aws_rds_clusters.named
+    values = { cluster_identifiers = ["auth0-sync-test"] }
+  }
+
+  override_data {
+    target = data.aws_rds_cluster.running
+    values = { engine_version = "17.9" }
+  }
+
+  assert {
+    condition     = aws_rds_cluster.this.engine_version == "18.3" && aws_rds_cluster_parameter_group.this.family == "aurora-postgresql18"
+    error_message = "It is asked for by the variable, and goes to the default minor version."
   }
 }
 
@@ -278,8 +352,23 @@ run "stays_at_a_minor_version" {
     }
   }
 
+  override_data {
+    target = data.aws_rds_clusters.named
+    values = { cluster_identifiers = ["auth0-sync-test"] }
+  }
+
+  override_data {
+    target = data.aws_rds_cluster.running
+    values = { engine_version = "16.8" }
+  }
+
   assert {
     condition     = aws_rds_cluster.this.engine_version == "16.9" && aws_rds_cluster_instance.this[0].auto_minor_version_upgrade == false && aws_rds_cluster_parameter_group.this.family == "aurora-postgresql16"
     error_message = "With a minor version, AWS leaves it: every plan would want it back."
+  }
+
+  assert {
+    condition     = one([for parameter in aws_rds_cluster_parameter_group.this.parameter : parameter.value if parameter.name == "rds.force_ssl"]) == "1"
+    error_message = "Version 16 accepts connections without TLS unless it is told not to."
   }
 }

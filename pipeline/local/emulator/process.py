@@ -18,7 +18,7 @@ LOG_TAIL_LINES = 25
 
 # What the emulator, and through it every function's worker, inherits. Nothing else of the caller's shell may reach a
 # function: a DATABASE_URL or an AWS_PROFILE exported there would change what is tested.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "POSTGRES_MAJOR")
 SETTINGS = "AUTH0_SYNC_EMULATOR_"
 """What the emulator's own settings begin with, which it inherits too."""
 

@@ -2,14 +2,41 @@
 # password is made, kept and rotated by RDS in Secrets Manager, and only the Data API uses it.
 
 locals {
-  port  = 5432
-  major = split(".", var.aurora.engine_version)[0]
-
-  # A major version alone ("17") follows AWS' minor versions, which the provider then does not take for a change. A minor
-  # version ("17.5") stays as it is until it is changed here: were AWS to raise it, every plan would want it back.
-  follows_minor_versions = local.major == var.aurora.engine_version
-
+  port        = 5432
   log_exports = ["postgresql", "iam-db-auth-error"]
+
+  # RDS takes a bare "18" for that version's default minor version, which may be older or newer than what AWS has made of
+  # the cluster by itself: it refuses the one, and upgrades to the other. The provider sends the version with every change,
+  # so it gets a full one: the cluster's own while that is of the wanted major version.
+  running        = one(data.aws_rds_cluster.running[*].engine_version)
+  running_major  = local.running == null ? null : split(".", local.running)[0]
+  wanted         = coalesce(var.aurora.engine_version, local.running_major, local.default_major)
+  major          = split(".", local.wanted)[0]
+  default_major  = "18" # of a new cluster; a running one keeps its own until the variable says another
+  follows_minor  = local.wanted == local.major
+  keeps_running  = local.follows_minor && local.running_major == local.major
+  engine_version = local.keeps_running ? local.running : try(data.aws_rds_engine_version.default[0].version_actual, local.wanted)
+}
+
+data "aws_rds_clusters" "named" {
+  filter {
+    name   = "db-cluster-id"
+    values = [var.name]
+  }
+}
+
+data "aws_rds_cluster" "running" {
+  count = length(data.aws_rds_clusters.named.cluster_identifiers)
+
+  cluster_identifier = var.name
+}
+
+data "aws_rds_engine_version" "default" {
+  count = local.follows_minor && !local.keeps_running ? 1 : 0
+
+  engine       = "aurora-postgresql"
+  version      = local.major
+  default_only = true
 }
 
 resource "aws_rds_cluster" "this" {
@@ -17,7 +44,7 @@ resource "aws_rds_cluster" "this" {
   cluster_identifier = var.name
   engine             = "aurora-postgresql"
   engine_mode        = "provisioned" # which is how Serverless v2 is called here
-  engine_version     = var.aurora.engine_version
+  engine_version     = local.engine_version
   database_name      = var.aurora.database_name
   port               = local.port
 
@@ -57,7 +84,7 @@ resource "aws_rds_cluster" "this" {
 }
 
 resource "aws_rds_cluster_instance" "this" {
-  #checkov:skip=CKV_AWS_118:Enhanced Monitoring keeps a serverless instance from its smallest capacity; Performance Insights is on
+  #checkov:skip=CKV_AWS_118:Enhanced Monitoring keeps a serverless instance from its smallest capacity; Database Insights is on
   count = 1 + var.aurora.readers
 
   identifier         = "${var.name}-${count.index + 1}"
@@ -69,9 +96,9 @@ resource "aws_rds_cluster_instance" "this" {
   db_subnet_group_name = aws_db_subnet_group.this.name
   publicly_accessible  = false
 
-  auto_minor_version_upgrade = local.follows_minor_versions
-  copy_tags_to_snapshot      = true
+  auto_minor_version_upgrade = local.follows_minor
 
+  # What the API calls Performance Insights is Database Insights, in its standard mode.
   performance_insights_enabled          = var.aurora.performance_insights
   performance_insights_kms_key_id       = var.aurora.performance_insights ? var.kms_key_arn : null
   performance_insights_retention_period = var.aurora.performance_insights ? 7 : null # days, which cost nothing
@@ -83,9 +110,14 @@ resource "aws_rds_cluster_parameter_group" "this" {
   family      = "aurora-postgresql${local.major}"
   description = "Parameters of the Aurora cluster ${var.name}."
 
-  parameter {
-    name  = "rds.force_ssl"
-    value = "1"
+  # From 17 on this is the engine's default, and RDS does not describe it as set: every plan would want it again.
+  dynamic "parameter" {
+    for_each = tonumber(local.major) < 17 ? ["1"] : []
+
+    content {
+      name  = "rds.force_ssl"
+      value = parameter.value
+    }
   }
 
   # Milliseconds. A session that was left open keeps a table from being migrated, and from being vacuumed.

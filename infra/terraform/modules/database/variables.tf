@@ -28,7 +28,7 @@ variable "aurora" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key of storage, backups, the master user's secret, Performance Insights and logs; null for those of AWS."
+  description = "KMS key of storage, backups, the master user's secret, Database Insights and logs; null for those of AWS."
   type        = string
   default     = null
 }

@@ -86,6 +86,10 @@ mock_resource "aws_rds_cluster" {
   }
 }
 
+mock_data "aws_rds_engine_version" {
+  defaults = { version_actual = "18.3" }
+}
+
 mock_resource "aws_vpc" {
   defaults = { id = "vpc-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:123456789012:vpc/vpc-0123456789abcdef0" }
 }

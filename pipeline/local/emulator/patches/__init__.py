@@ -5,7 +5,9 @@ from pipeline.local.emulator.patches import (
     alarms,
     athena,
     aurora,
+    aurora_parameters,
     aurora_settings,
+    aurora_versions,
     bus_policies,
     data_api,
     event_delivery,
@@ -45,8 +47,10 @@ PATCHES = (
     function_interfaces,
     idle_functions,
     athena,
+    aurora_parameters,
     aurora_settings,
     aurora,  # describes a new cluster, with the settings
+    aurora_versions,  # refuses before a setting is kept
     data_api,
     recovery_period,
     flow_logs,

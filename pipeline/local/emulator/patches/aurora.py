@@ -3,7 +3,7 @@
 AWS (RDS API Reference: CreateDBCluster, CreateDBInstance, DeleteDBCluster, ModifyDBCluster; Aurora User Guide, "IAM
 database authentication", "Connecting to your DB cluster using IAM authentication", "Securing Aurora PostgreSQL data
 with SSL/TLS", "Password management with Amazon Aurora and AWS Secrets Manager"): a cluster is ``creating`` until it
-is ``available``, and answers once it has an instance. With rds.force_ssl, the default of version 17, it refuses whom
+is ``available``, and answers once it has an instance. With rds.force_ssl, the default since version 17, it refuses whom
 it does not meet over TLS. Members of rds_iam sign in with a token: a request for rds-db:connect, signed for the
 user and the endpoint that are connected to, at most 15 minutes old; the signer's policies must allow rds-db:connect
 on the user's ARN, which holds the cluster's resource id. All others sign in with their password, the master with the

@@ -25,6 +25,7 @@ from pipeline.local.emulator import patching, permissions
 from pipeline.local.emulator.aurora import statements
 from pipeline.local.emulator.aurora.cluster import Cluster, running
 from pipeline.local.emulator.aurora.statements import RefusedError
+from pipeline.local.emulator.patches import aurora_parameters
 
 STATEMENT_SECONDS = 45
 IDLE_SECONDS = 180
@@ -109,6 +110,7 @@ def _connect(cluster: Cluster, request: Data) -> psycopg.Connection:
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
         "application_name": "rds-data-api",
+        "rds.force_ssl": aurora_parameters.value(cluster.record, "rds.force_ssl"),
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return cluster.server.connect(user or "", database, options)
