@@ -134,8 +134,9 @@ def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory, root = tmp_path_factory.mktemp("production"), tmp_path_factory.mktemp("root")
-    emulator = process.start(directory)
     patches = pytest.MonkeyPatch()
+    patches.setenv("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "25")  # outlasts the apply that removes the functions
+    emulator = process.start(directory)
     try:
         on = Deployed(emulator, root)
         for source in STREAMS.values():
