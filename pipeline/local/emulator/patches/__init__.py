@@ -4,11 +4,13 @@ from pipeline.local.emulator.patches import (
     alarms,
     athena,
     aurora,
+    aurora_restore,
     aurora_settings,
     bus_policies,
     data_api,
     event_delivery,
     event_source_mapping,
+    filter_patterns,
     firehose_buffering,
     flow_logs,
     function_credentials,
@@ -31,11 +33,13 @@ PATCHES = (
     athena,
     aurora_settings,
     aurora,  # describes a new cluster, with the settings
+    aurora_restore,
     data_api,
     recovery_period,
     flow_logs,
     alarms,
     query_definitions,
+    filter_patterns,
 )
 
 
