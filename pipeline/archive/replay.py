@@ -53,8 +53,11 @@ class Report:
 
 
 def period(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
-    """Return the first and the last hour. A date as ``until`` is the whole day. Raises ValueError."""
-    start, end = _moment(since), now if until is None else _moment(until)
+    """Return beginning and end. The last hour counts to its end; a date as ``until`` is the whole day.
+
+    Raises ValueError.
+    """
+    start, end = _moment(since), now if until is None else _moment(until).replace(minute=59)
     if until is not None and len(until) == len("2026-11-22"):
         end += timedelta(hours=23)
     if start > end:

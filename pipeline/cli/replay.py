@@ -4,7 +4,6 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -63,7 +62,7 @@ def replay(
     finally:
         straight = {target.consumer.value: target.invoked for target in targets if target.invoked}
         if as_json:
-            print_json(asdict(report) | {"invoked": straight})
+            print_json(vars(report) | {"invoked": straight})
         else:
             _print(report, straight, dry_run=dry_run)
     if report.refused:

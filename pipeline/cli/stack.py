@@ -82,6 +82,7 @@ def logs(
     ] = "sync-postgres",
     minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
     only_errors: Annotated[bool, typer.Option("--errors", help="Only lines of level ERROR.")] = False,
+    pattern: Annotated[str, typer.Option("--filter", help="Only lines of this filter pattern of CloudWatch Logs.")] = "",
     deployment: Annotated[
         str | None, typer.Option(envvar="DEPLOYMENT", help="A deployment in AWS; without it, the embedded stack.")
     ] = None,
@@ -98,7 +99,8 @@ def logs(
         if function not in groups:
             raise typer.BadParameter(f"there are {', '.join(groups)}", param_hint="function")
         client, group = running.client("logs"), groups[function]
-    pattern = '{ $.level = "ERROR" }' if only_errors else ""
+    if only_errors:
+        pattern = '{ $.level = "ERROR" }'
     try:
         for message in log_lines(client, group, time.time() - minutes * 60, pattern):
             typer.echo(message)

@@ -233,7 +233,7 @@ class TestQuestions:
         return rows(archive, duckdb_sql(bind(question.sql, question.values(given))))
 
     def test_all_can_be_asked(self):
-        assert questions.names() == ["activity", "failed_logins", "last_login", "who_changed_user"]
+        assert questions.names() == ["activity", "busiest_users", "failed_logins", "last_login", "who_changed_user"]
         for name in questions.names():
             question = questions.load(name)
             assert question.description.endswith(".")
@@ -281,6 +281,13 @@ class TestQuestions:
         assert {"s", "sapi"} <= types
         assert all(user_id in (row["actor"], row["target_user_id"]) for row in answer)
 
+    def test_busiest_users(self, archive, traffic):
+        answer = self.run(archive, "busiest_users", limit=100_000)
+        calls = [e for e in traffic.events if e.kind in ("create", "update", "delete")]
+        assert sum(row["changes"] for row in answer) >= len({e.log_id for e in calls})
+        assert {row["target_user_id"] for row in answer} >= {e.user_id for e in calls}
+        assert [row["changes"] for row in answer] == sorted((row["changes"] for row in answer), reverse=True)
+
     def test_values(self):
         question = questions.load("who_changed_user")
         user_id, since, limit = question.values({"user_id": "auth0|1"})
@@ -290,7 +297,7 @@ class TestQuestions:
         for wrong in ({}, {"user_id": "u", "colour": "red"}, {"user_id": "u", "since": "x' OR 1=1 --"}):
             with pytest.raises(ValueError, match=r"user_id is missing|colour is unknown|isoformat"):
                 question.values(wrong)
-        with pytest.raises(ValueError, match="activity, failed_logins"):
+        with pytest.raises(ValueError, match="activity, busiest_users"):
             questions.load("../who_changed_user")
 
 
