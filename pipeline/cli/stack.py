@@ -82,7 +82,9 @@ def logs(
     ] = "sync-postgres",
     minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
     only_errors: Annotated[bool, typer.Option("--errors", help="Only lines of level ERROR.")] = False,
-    pattern: Annotated[str, typer.Option("--filter", help="Only lines of this filter pattern of CloudWatch Logs.")] = "",
+    pattern: Annotated[
+        str, typer.Option("--filter", help="Only lines of this filter pattern of CloudWatch Logs.")
+    ] = "",
     deployment: Annotated[
         str | None, typer.Option(envvar="DEPLOYMENT", help="A deployment in AWS; without it, the embedded stack.")
     ] = None,
