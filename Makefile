@@ -33,7 +33,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-test: setup ## Run every test (under 10 minutes)
+test: setup .venv-awscli/.ready ## Run every test (under 10 minutes)
 	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
@@ -57,6 +57,13 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	@echo "Setting up .venv-checkov (once) ..."
 	@$(PYTHON) -m venv .venv-checkov
 	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/checkov.txt
+	@touch $@
+
+# Apart, so that it does not take the place of the reader's own AWS CLI.
+.venv-awscli/.ready: requirements/awscli.txt
+	@echo "Setting up .venv-awscli (once) ..."
+	@$(PYTHON) -m venv .venv-awscli
+	@.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/awscli.txt
 	@touch $@
 
 bench: setup ## Measure the sync; figures to build/bench.json

@@ -1,3 +1,8 @@
+output "deployment" {
+  description = "Name and environment: the prefix of every name."
+  value       = local.prefix
+}
+
 output "region" {
   description = "AWS region of the deployment."
   value       = data.aws_region.current.id
@@ -80,6 +85,11 @@ output "archive_bucket" {
 output "archive_prefix" {
   description = "Prefix of the archive's objects."
   value       = var.archive_prefix
+}
+
+output "archive_error_prefix" {
+  description = "Prefix of the events that Firehose could not write to the archive."
+  value       = var.archive_error_prefix
 }
 
 output "firehose_name" {

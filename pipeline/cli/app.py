@@ -33,7 +33,7 @@ def print_json(value: Any) -> None:
 
 def load_commands() -> None:
     """Import every command group, which adds its commands to ``app``."""
-    from pipeline.cli import archive, demo, deploy, events, package, redrive, sql, stack, users  # noqa: F401
+    from pipeline.cli import archive, demo, deploy, events, failed, package, redrive, replay, restore, sql, stack, users  # noqa: F401
 
 
 load_commands()

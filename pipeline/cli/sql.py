@@ -33,20 +33,24 @@ def sql(
     Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE, and
     goes through the RDS Data API, which needs no way into the database's network.
     """
-    if os.environ.get("DATABASE_URL") or os.environ.get("PGHOST"):
-        answer = _from_server(query)
-    elif os.environ.get("CLUSTER_ARN"):
-        answer = through_data_api(query)
-    else:
-        raise BadSettings(
-            "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
-            'stack\'s is: eval "$(auth0-sync env)"'
-        )
+    answer = ask(query)
     if as_json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
         return
     console.print(_table(answer))
     console.print(f"[dim]{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}[/]", highlight=False)
+
+
+def ask(query: str) -> Answer:
+    """Run one statement as a reader on the database that the environment names."""
+    if os.environ.get("DATABASE_URL") or os.environ.get("PGHOST"):
+        return _from_server(query)
+    if os.environ.get("CLUSTER_ARN"):
+        return through_data_api(query)
+    raise BadSettings(
+        "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
+        'stack\'s is: eval "$(auth0-sync env)"'
+    )
 
 
 @app.command()

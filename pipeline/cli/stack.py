@@ -1,18 +1,21 @@
-"""The embedded stack: up, down, status, env, logs."""
+"""The embedded stack: up, down, status, env; and the functions' logs."""
 
-import json
+import os
 import shlex
+import time
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
+import boto3
 import typer
 
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
 from pipeline.cli.deploy import deployed
 from pipeline.cli.progress import Steps
 from pipeline.deploy import shell
+from pipeline.errors import BadSettings
 from pipeline.local import stack
-from pipeline.local.logs import log_events
 
 
 @app.command()
@@ -56,8 +59,12 @@ def env(
     if environment is None:
         variables = stack.environment(stack.current())
     else:
+        before = dict(os.environ)
+        if shell.uses_stack(before):  # a state in S3 is not in the emulator
+            for name in shell.STACK:
+                os.environ.pop(name, None)
         outputs = deployed(environment)
-        variables, hidden = shell.variables(outputs), shell.hidden(outputs)
+        variables, hidden = shell.variables(outputs), shell.hidden(outputs, before)
     if as_json:
         print_json(variables)
         return
@@ -69,13 +76,43 @@ def env(
 
 @app.command()
 def logs(
-    function: Annotated[str, typer.Argument(help="sync-postgres, sync-dynamodb or migrate")] = "sync-postgres",
+    function: Annotated[
+        str,
+        typer.Argument(help="sync-postgres, sync-dynamodb, refresh, migrate, roles; or firehose for the archive's."),
+    ] = "sync-postgres",
     minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
+    only_errors: Annotated[bool, typer.Option("--errors", help="Only lines of level ERROR.")] = False,
+    pattern: Annotated[
+        str, typer.Option("--filter", help="Only lines of this filter pattern of CloudWatch Logs.")
+    ] = "",
+    deployment: Annotated[
+        str | None, typer.Option(envvar="DEPLOYMENT", help="A deployment in AWS; without it, the embedded stack.")
+    ] = None,
 ) -> None:
-    """Print a function's log from the embedded stack, a JSON document a line."""
-    running = stack.current()
-    groups = running.outputs["log_group_names"]
-    if function not in groups:
-        raise typer.BadParameter(f"there are {', '.join(groups)}", param_hint="function")
-    for event in log_events(running, groups[function], minutes * 60):
-        typer.echo(json.dumps(event, ensure_ascii=False) if isinstance(event, dict) else event)
+    """Print a function's log, a line each."""
+    if deployment:
+        client: Any = boto3.client("logs")
+        group = f"/aws/kinesisfirehose/{deployment}-archive"
+        if function != "firehose":
+            group = f"/aws/lambda/{deployment}-{function}"
+    else:
+        running = stack.current()
+        groups = running.outputs["log_group_names"]
+        if function not in groups:
+            raise typer.BadParameter(f"there are {', '.join(groups)}", param_hint="function")
+        client, group = running.client("logs"), groups[function]
+    if only_errors:
+        pattern = '{ $.level = "ERROR" }'
+    try:
+        for message in log_lines(client, group, time.time() - minutes * 60, pattern):
+            typer.echo(message)
+    except client.exceptions.ResourceNotFoundException:
+        raise BadSettings(f"there is no log group {group} in this account and region") from None
+
+
+def log_lines(client: Any, group: str, since: float, pattern: str = "") -> Iterator[str]:
+    """Return the lines of a log group that match ``pattern``, from the time ``since``."""
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=int(since * 1000), filterPattern=pattern
+    )
+    return (event["message"].rstrip("\n") for page in pages for event in page["events"])

@@ -81,6 +81,20 @@ def start(directory: Path, port: int | None = None, *, durable: bool = True) -> 
     raise AssertionError("unreachable")
 
 
+def copy(port: int, user: str, directory: Path) -> None:
+    """Copy the data of the server at `port`, which runs, for a server that `directory` will hold. Raises StackError.
+
+    The user must be a superuser.
+    """
+    owner = _owner()
+    home = _home(directory, owner)
+    source = ("--host=127.0.0.1", f"--port={port}", f"--username={user}", "--no-password")
+    target = (f"--pgdata={home / 'data'}", "--checkpoint=fast", "--no-sync")
+    done = _run_as(owner, str(_binaries(home, owner) / "pg_basebackup"), *source, *target, cwd=home)
+    if done.returncode != 0:
+        raise StackError(f"Postgres could not be copied into {directory}:\n{done.stdout.strip()}")
+
+
 def running(directory: Path) -> Server | None:
     """Return the server that runs in `directory`, or None."""
     return _running(_home_of(directory) / "data")

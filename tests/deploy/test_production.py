@@ -4,11 +4,12 @@ Auth0's sources are in another region than the data, the refresh is on, Aurora i
 over verified TLS only, and every function has the rights of its own role.
 """
 
+import base64
 import gzip
 import json
 import platform
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from pipeline import packaging
 from pipeline.cli import app
 from pipeline.deploy import deployment, teardown
 from pipeline.local.emulator import process
+from tests.deploy import docs
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, refusals, wait_for
-from tests.strategies import deleted, streamed, updated, user
+from tests.strategies import deleted, streamed, text, updated, user
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres, pytest.mark.stack]
 
@@ -58,7 +60,7 @@ class Deployed:
     """The emulator, and the commands that are given to it."""
 
     def __init__(self, emulator: process.Emulator, root: Path) -> None:
-        self.emulator = emulator
+        self.emulator, self.root = emulator, root
         self.variables = root / f"infra/terraform/environments/{ENVIRONMENT}.tfvars"
 
     def client(self, service: str, region: str = DATA_REGION) -> Any:
@@ -161,8 +163,8 @@ def environment(patches: pytest.MonkeyPatch, emulator: process.Emulator, root: P
     """A shell that is signed in to the emulator, in a repository of the test's own."""
     for variable, value in {
         "AWS_ENDPOINT_URL": emulator.endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": ACCOUNT,  # root, as "test" is, which stands for the embedded stack's shell
+        "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": DATA_REGION,
         "TF_VAR_package_dir": str(packages),
         "TF_VAR_lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
@@ -196,7 +198,73 @@ def dead_letters(deployed: Deployed, outputs: dict[str, Any]) -> int:
     return held
 
 
-def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+NOT_RUN = {
+    "cp infra/terraform/environments/production.tfvars": "the test writes the file",
+    "make deploy ENV=acme": "the test does it, by the command that make calls",
+    "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
+    "auth0 ": "Auth0's",
+    "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
+    "export CLUSTER_ARN=… ": "`auth0-sync env` sets the same",
+    "export PGHOST=… ": "the embedded psql has no TLS; test_aurora.py signs in with tokens",
+    "aws ssm start-session": "a tunnel through a task of the reader's",
+}
+"""The blocks of the docs that are not run here, by how they begin, and why."""
+
+
+def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> None:
+    """Break something of everything, and have bash run each block of the docs for operators."""
+    found = [block for document in ("deploy.md", "database.md", "runbook.md") for block in docs.blocks(document)]
+    left_out = {block: begins for block in found for begins in NOT_RUN if block.text.startswith(begins)}
+    assert sorted(left_out.values()) == sorted(NOT_RUN), "a block that is not run is not there, or there twice"
+
+    sqs, lost = deployed.client("sqs"), user("auth0|lost", "2026-11-22T08:00:00.000Z")
+    event = text(updated(lost))
+    for body in ("not JSON", event):
+        sqs.send_message(QueueUrl=outputs["dlq_urls"]["postgres"], MessageBody=body)
+    sqs.send_message(QueueUrl=outputs["target_dlq_urls"]["postgres"], MessageBody=event)
+    relayed = outputs["relay_dlq_urls"]["log-stream"]
+    deployed.client("sqs", REGION).send_message(QueueUrl=relayed, MessageBody=event)
+    s3, bucket, now = deployed.client("s3"), outputs["archive_bucket"], datetime.now(UTC)
+    archived = f"{outputs['archive_prefix']}dt={now:%Y-%m-%d}/hour={now:%H}/docs.json.gz"
+    s3.put_object(Bucket=bucket, Key=archived, Body=gzip.compress(f"{event}\n".encode()))
+    failed = json.dumps({"errorCode": "x", "rawData": base64.b64encode(event.encode()).decode()})
+    s3.put_object(Bucket=bucket, Key=f"{outputs['archive_error_prefix']}failed/1", Body=failed.encode())
+
+    printed = docs.Operator(deployed.root, home, deployed.emulator.endpoint).run(
+        [block for block in found if block not in left_out],
+        {
+            "2026-11-22T08:00:00Z": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "2026-11-22T08": f"{now:%Y-%m-%dT%H}",
+            "2026-11-22T10": f"{now + timedelta(hours=2):%Y-%m-%dT%H}",
+            "2026-11-22": f"{now:%Y-%m-%d}",
+            "auth0|63d1…": "auth0|ada",
+            "auth0|63d1c8b0f7": "auth0|lost",
+            "'USER'": "'nobody'",
+        },
+    )
+
+    def said(first: str) -> str:
+        [text] = [text for block, text in printed.items() if block.first.startswith(first)]
+        return text
+
+    assert "NotJson: 1" in said("auth0-sync failed postgres   ")
+    assert "Deleted: 1" in said("auth0-sync failed postgres --delete")
+    assert "Put back: 1" in said("auth0-sync failed postgres --put-back")
+    assert '"State": "ACTIVE"' in said("aws events describe-event-source")
+    assert "Sent to auth0-sync-prod-archive: 1" in said("auth0-sync rearchive")
+    assert "Sent to postgres: 1" in said("auth0-sync replay")
+    assert "0003" in said('auth0-sync sql "SELECT version_num')
+    assert "auth0|lost" in said("auth0-sync ask busiest_users")
+    for urls in ("dlq_urls", "target_dlq_urls"):
+        attributes = sqs.get_queue_attributes(QueueUrl=outputs[urls]["postgres"], AttributeNames=["All"])["Attributes"]
+        assert attributes["ApproximateNumberOfMessages"] == "0"
+    assert not s3.list_objects_v2(Bucket=bucket, Prefix=outputs["archive_error_prefix"]).get("Contents")
+    # What was restored came by way of the refresh's form of a message.
+    restored = "SELECT 1 FROM auth0.users WHERE user_id = 'auth0|lost' AND source = 'refresh'"
+    wait_for(lambda: deployed.sql(restored), 60)
+
+
+def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # One command from nothing to a deployment that has been tried out.
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
     for done in (
@@ -239,9 +307,8 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     deployed.put(updated(ada), streamed("user.created", gone))
     deployed.put(deleted("auth0|gone", date="2027-01-01T00:00:00.000Z"))
 
-    for line in deployed.run("env", "--env", ENVIRONMENT).splitlines():
-        name, _, value = line.removeprefix("export ").partition("=")
-        monkeypatch.setenv(name, value.strip("'"))
+    for name, value in json.loads(deployed.run("env", "--env", ENVIRONMENT, "--json")).items():
+        monkeypatch.setenv(name, value)
     wait_for(lambda: len(deployed.sql("SELECT 1 FROM auth0.users WHERE user_id LIKE 'auth0|%'")) == 2, 60)
     wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|gone' AND deleted_at > now()"), 60)
     [row] = deployed.sql("SELECT user_id, user_metadata->>'plan' AS plan FROM auth0.live_users")
@@ -282,13 +349,16 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None
     wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|bob'"), 60)
 
     # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
-    text = deployed.variables.read_text()
-    assert "max_capacity          = 8" in text
-    deployed.variables.write_text(text.replace("max_capacity          = 8", "max_capacity          = 6"))
+    variables = deployed.variables.read_text()
+    assert "max_capacity          = 8" in variables
+    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
     deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
     [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
     assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
     assert cluster["EngineVersion"] == raised
+
+    # What the docs tell an operator to type, works.
+    as_the_docs_say(deployed, outputs, tmp_path)
 
     # A destroy that is cut short while Lambda removes the functions' network interfaces leaves what that needs.
     monkeypatch.setattr(teardown, "INTERFACE_MINUTES", 0)

@@ -162,7 +162,7 @@ def test_what_is_to_be_typed_is_shell(block: str) -> None:
     assert done.stderr == ""
 
 
-BEYOND_THE_API = {("s3", "cp"), ("s3", "ls"), ("logs", "tail")}
+BEYOND_THE_API = {("rds", "wait"), ("dynamodb", "wait")}
 GLOBAL = {"query", "output", "region"}
 
 

@@ -111,6 +111,15 @@ ANSWERS: dict[str, tuple[list[Json], Json, list[Json]]] = {
             {"operation": "users-exports", "calls": 1},
         ],
     ),
+    "busiest_users": (
+        [
+            *[call("patch", "/api/v2/users/auth0%7Cada", {"n": n}, at=f"09:0{n}:00") for n in range(3)],
+            call("patch", "/api/v2/users/auth0%7Cbob", {"n": 1}),
+            login("09:00:00"),
+        ],
+        {},
+        [{"target_user_id": ADA, "changes": 3, "client_id": "dashboard"}, {"target_user_id": BOB, "changes": 1}],
+    ),
     "dormant_users": (
         [login(days_ago(100)), login(days_ago(5)), login(days_ago(120), BOB), login(days_ago(95), EVE)],
         {"days": 90},

@@ -26,6 +26,8 @@ START_SECONDS = 60
 _clusters: dict[str, "Cluster"] = {}
 """By ARN."""
 _directory: list[Path] = []
+origins: dict[str, Server] = {}
+"""By identifier, the servers whose data new clusters start with."""
 
 
 def configure(directory: Path) -> None:
@@ -121,6 +123,7 @@ def running(arn: str) -> Cluster | None:
 def add(record: dict[str, Any], account: str, region: str, port: int | None) -> Cluster:
     """A cluster whose front listens, on ``port`` if given; its server is not started yet. Raises OSError."""
     cluster = Cluster(record, account, region, Server(_directory[0] / record["DbClusterResourceId"]))
+    cluster.server.origin = origins.get(record["DBClusterIdentifier"])
     cluster.front.open(port or 0)
     (_directory[0] / "ca.pem").write_text(rds.pg_ca_cert_pem())
     _clusters[record["DBClusterArn"]] = cluster

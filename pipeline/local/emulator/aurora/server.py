@@ -55,10 +55,16 @@ class Server:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = 0
+        self.origin: Server | None = None
+        """The server whose data this one starts with."""
 
     def start(self, database: str | None, master: str, password: str) -> None:
-        """Start an empty server, and make the roles and the cluster's database. Raises StackError."""
+        """Start an empty server, and make the roles and the cluster's database; or a copy. Raises StackError."""
         _guard.watch(self.directory)
+        if self.origin:
+            postgres.copy(self.origin.port, ADMIN, self.directory)
+            self.port = postgres.start(self.directory, durable=False).port
+            return
         started = postgres.start(self.directory, durable=False)
         self.port = started.port
         with psycopg.connect(started.url, autocommit=True) as connection:

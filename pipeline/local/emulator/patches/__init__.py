@@ -6,6 +6,7 @@ from pipeline.local.emulator.patches import (
     athena,
     aurora,
     aurora_parameters,
+    aurora_restore,
     aurora_settings,
     aurora_versions,
     bus_policies,
@@ -14,6 +15,7 @@ from pipeline.local.emulator.patches import (
     event_metrics,
     event_patterns,
     event_source_mapping,
+    filter_patterns,
     firehose_buffering,
     firehose_encryption,
     flow_logs,
@@ -50,6 +52,7 @@ PATCHES = (
     aurora_parameters,
     aurora_settings,
     aurora,  # describes a new cluster, with the settings
+    aurora_restore,
     aurora_versions,  # refuses before a setting is kept
     data_api,
     recovery_period,
@@ -57,6 +60,7 @@ PATCHES = (
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
+    filter_patterns,
     service_models,
 )
 

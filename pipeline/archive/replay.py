@@ -1,0 +1,169 @@
+"""Send events of the archive to the queues of the sinks again. Old ones change nothing, so too many do no harm."""
+
+import gzip
+import io
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError
+
+from pipeline.auth0.errors import QueueDown
+from pipeline.changes import read
+from pipeline.delivery import BATCH, Queue
+from pipeline.errors import Poison
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+THREADS: Final = 16
+"""Batches that are sent at a time."""
+IN_FLIGHT: Final = 4 * THREADS
+BUFFER: Final = timedelta(minutes=15)
+"""An object has the hour of its first event, and Firehose gathers events for so long at most."""
+READS: Final = 3
+HOUR: Final = "%Y-%m-%dT%H"
+
+
+@dataclass
+class Report:
+    """What a replay found, and what became of it."""
+
+    objects: int = 0
+    events: int = 0
+    wanted: Counter[str] = field(default_factory=Counter)
+    """Consumer to number of events for it."""
+    too_large: Counter[str] = field(default_factory=Counter)
+    """Consumer to number of those that are over its queue's limit, and go to its function."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """Consumer to number of events that were taken."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Consumer and why, to number of events."""
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """Why the sync could not read an event, to number. These are not sent."""
+    resume: str | None = None
+    """The hour from which to go on, if the replay stopped before the end."""
+    seconds: float = 0.0
+
+
+def period(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
+    """Return beginning and end. The last hour counts to its end; a date as ``until`` is the whole day.
+
+    Raises ValueError.
+    """
+    start, end = _moment(since), now if until is None else _moment(until).replace(minute=59)
+    if until is not None and len(until) == len("2026-11-22"):
+        end += timedelta(hours=23)
+    if start > end:
+        raise ValueError(f"the period ends before it begins: {start:{HOUR}} to {end:{HOUR}} UTC")
+    return start, end
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def keys(s3: "S3Client", bucket: str, prefix: str, start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
+    """Return hour and key of the archive's objects with events of a period, in order."""
+    start -= BUFFER
+    first, last = f"{start:{HOUR}}", f"{end:{HOUR}}"
+    for number in range((end.date() - start.date()).days + 1):
+        day = f"{start.date() + timedelta(number)}"
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}dt={day}/")
+        for page in pages:
+            for one in page.get("Contents", []):
+                hour = f"{day}T{one['Key'].partition('/hour=')[2][:2]}"
+                if first <= hour <= last:
+                    yield hour, one["Key"]
+
+
+def lines(s3: "S3Client", bucket: str, key: str) -> Iterator[str]:
+    """Return the lines of an object, which is compressed if its first bytes say so."""
+    content = _content(s3, bucket, key)
+    stream: io.IOBase = io.BytesIO(content)
+    if content.startswith(b"\x1f\x8b"):
+        stream = gzip.GzipFile(fileobj=stream)
+    for line in stream:
+        if text := line.strip():
+            yield text.decode(errors="replace")
+
+
+def _content(s3: "S3Client", bucket: str, key: str) -> bytes:
+    for attempt in range(READS):
+        try:
+            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except BotoCoreError:  # botocore repeats a request, but not the reading of its answer
+            if attempt == READS - 1:
+                raise
+    raise AssertionError
+
+
+def replay(
+    s3: "S3Client",
+    bucket: str,
+    objects: Iterable[tuple[str, str]],
+    targets: Sequence[Queue],
+    report: Report,
+    *,
+    user_id: str | None = None,
+    dry_run: bool = False,
+    update: Callable[[Report], None] = lambda _: None,
+) -> None:
+    """Send the events of objects that concern users, or one user, to the targets that want them.
+
+    Stops after the hour in which a queue was down. ``report`` is right at every moment, even where an error ends it.
+    """
+    began = time.monotonic()
+    pending: deque[tuple[str, int, Future[dict[int, str]]]] = deque()
+
+    def await_answers(left: int) -> None:
+        while len(pending) > left:
+            consumer, count, future = pending.popleft()
+            refused = future.result()
+            report.sent[consumer] += count - len(refused)
+            report.refused.update(f"{consumer}: {reason}" for reason in refused.values())
+        report.seconds = time.monotonic() - began
+        update(report)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for report.resume, in_hour in groupby(objects, itemgetter(0)):
+            for target, bodies in _batches(s3, bucket, (key for _, key in in_hour), targets, user_id, report):
+                if not dry_run:
+                    pending.append((target.consumer.value, len(bodies), pool.submit(target.send, bodies)))
+                await_answers(IN_FLIGHT)
+            await_answers(0)
+            if any(reason.endswith(QueueDown.__name__) for reason in report.refused):
+                return
+    report.resume = None
+
+
+def _batches(
+    s3: "S3Client", bucket: str, keys: Iterable[str], targets: Sequence[Queue], user_id: str | None, report: Report
+) -> Iterator[tuple[Queue, list[str]]]:
+    waiting: dict[Queue, list[str]] = {target: [] for target in targets}
+    for key in keys:
+        report.objects += 1
+        for body in lines(s3, bucket, key):
+            report.events += 1
+            try:
+                meanings = read(body)
+            except Poison as error:
+                report.unreadable[error.reason] += 1
+                continue
+            for target in targets:
+                if not target.consumer.wants(meanings, user_id):
+                    continue
+                report.wanted[target.consumer.value] += 1
+                report.too_large[target.consumer.value] += not target.fits(body)
+                waiting[target].append(body)
+                if len(waiting[target]) == BATCH:
+                    yield target, waiting[target]
+                    waiting[target] = []
+    yield from ((target, bodies) for target, bodies in waiting.items() if bodies)

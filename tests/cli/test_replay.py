@@ -1,0 +1,163 @@
+"""Events of the archive into the queues again, and what Firehose could not archive into its stream."""
+
+import base64
+import gzip
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.archive import replay
+from pipeline.auth0.errors import QueueDown
+from pipeline.cli import app
+from tests.cli.test_redrive import Deployment, archived, deployment, make_stream
+from tests.emulator.support import wait_for
+from tests.strategies import deleted, log, text, updated, user
+
+__all__ = ["deployment"]
+
+pytestmark = pytest.mark.emulator
+
+DAY = "2026-11-22"
+HOURS = {
+    "2026-11-21T23": [text(updated(user("auth0|late")))],
+    f"{DAY}T08": [text(updated(user(f"auth0|{number}"))) for number in range(25)],
+    f"{DAY}T09": [
+        text(deleted("auth0|1")),
+        text(log("s", user_id="auth0|1")),
+        text(log("scp", user_id="auth0|2")),
+        text(log("fp")),
+        "not JSON",
+    ],
+    "2026-11-23T00": [text(updated(user("auth0|next")))],
+}
+
+
+class Archive:
+    """A deployment with a filled archive."""
+
+    def __init__(self, on: Deployment) -> None:
+        self.on, self.bucket = on, on.aws.bucket()
+        self.urls = {which: on.queue(which) for which in ("postgres", "dynamodb", "refresh")}
+        for hour, events in HOURS.items():
+            day, _, number = hour.partition("T")
+            content = gzip.compress("".join(f"{event}\n" for event in events).encode())
+            key = f"logs/dt={day}/hour={number}/1.json.gz"
+            on.aws.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+        on.aws.s3.put_object(Bucket=self.bucket, Key=f"errors/dt={DAY}/1.json.gz", Body=b"not of the archive")
+
+    def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        where = ["--deployment", self.on.name, "--bucket", self.bucket, "--prefix", "logs/"]
+        result = CliRunner().invoke(app, ["replay", *where, *arguments, "--json"])
+        assert result.exit_code == code, (result.output, result.exception)
+        report: dict[str, Any] = json.loads(result.stdout)
+        return report
+
+    def bodies(self, which: str, count: int) -> list[str]:
+        return sorted(message["Body"] for message in self.on.aws.messages(self.urls[which], count))
+
+
+@pytest.fixture
+def archive(deployment: Deployment) -> Archive:
+    return Archive(deployment)
+
+
+def test_changes_of_a_period_go_to_both_sinks(archive: Archive) -> None:
+    report = archive.run("--since", f"{DAY}T08:30", "--until", f"{DAY}T09")
+    changes = sorted([*HOURS[f"{DAY}T08"], HOURS[f"{DAY}T09"][0]])
+    assert (report["objects"], report["events"], report["unreadable"]) == (2, 30, {"NotJson": 1})
+    assert report["wanted"] == report["sent"] == {"postgres": 26, "dynamodb": 26}
+    assert (report["refused"], report["resume"], report["invoked"]) == ({}, None, {})
+    assert archive.bodies("postgres", 26) == archive.bodies("dynamodb", 26) == changes
+    assert archive.on.waiting(archive.urls["refresh"]) == 0
+
+
+def test_an_hour_begins_in_the_object_before_it(archive: Archive) -> None:
+    assert archive.run("--since", DAY, "--until", DAY, "--dry-run")["events"] == 31
+    assert archive.run("--since", f"{DAY}T09", "--until", f"{DAY}T09", "--dry-run")["events"] == 30
+    assert archive.run("--since", f"{DAY}T09:15", "--until", f"{DAY}T09", "--dry-run")["events"] == 5
+    assert archive.run("--since", f"{DAY}T10:15+01:00", "--until", f"{DAY}T09", "--dry-run")["events"] == 5
+    assert archive.run("--since", f"{DAY}T23:30", "--dry-run")["events"] == 1
+
+
+def test_one_user_one_sink_or_only_a_look(archive: Archive) -> None:
+    report = archive.run("--since", DAY, "--user", "auth0|1", "--sink", "postgres")
+    assert report["sent"] == {"postgres": 2}
+    assert archive.on.waiting(archive.urls["dynamodb"]) == 0
+    looked = archive.run("--since", DAY, "--dry-run")
+    assert (looked["wanted"], looked["sent"]) == ({"postgres": 28, "dynamodb": 28}, {})
+    assert archive.on.waiting(archive.urls["postgres"]) == 2
+
+
+def test_the_refresh_gets_the_events_that_only_name_a_user(archive: Archive) -> None:
+    assert archive.run("--since", DAY, "--sink", "refresh")["sent"] == {"refresh": 1}
+    assert archive.bodies("refresh", 1) == [HOURS[f"{DAY}T09"][2]]
+
+
+def test_a_queue_that_is_down_stops_it_and_it_says_where_to_go_on(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = {"2026-11-22T08": True}
+    send = replay.Queue.send
+
+    def sometimes(self: Any, bodies: Any) -> Any:
+        if down and len(bodies) == 10:
+            return dict.fromkeys(range(10), QueueDown.__name__)
+        return send(self, bodies)
+
+    monkeypatch.setattr(replay.Queue, "send", sometimes)
+    report = archive.run("--since", DAY, "--sink", "postgres", code=3)
+    assert (report["refused"], report["resume"]) == ({"postgres: QueueDown": 20}, f"{DAY}T08")
+    assert report["sent"] == {"postgres": 6}
+    down.clear()
+    assert archive.run("--since", report["resume"], "--sink", "postgres")["resume"] is None
+    found = {json.loads(body)["id"] for body in archive.bodies("postgres", 33)}
+    assert found >= {json.loads(event)["id"] for event in HOURS[f"{DAY}T08"]}
+
+
+def test_what_is_too_large_is_counted_before_it_is_sent(archive: Archive) -> None:
+    [event] = [event for event in HOURS[f"{DAY}T08"] if '"auth0|3"' in event]
+    assert len(event.encode()) > 1024
+    limit = {"MaximumMessageSize": "1024"}
+    archive.on.aws.sqs.set_queue_attributes(QueueUrl=archive.urls["postgres"], Attributes=limit)
+    report = archive.run("--since", DAY, "--dry-run", "--user", "auth0|3")
+    assert report["too_large"] == {"postgres": 1, "dynamodb": 0}
+
+
+def test_a_period_that_cannot_be_is_a_wrong_command_line(archive: Archive) -> None:
+    where = ["--deployment", archive.on.name, "--bucket", archive.bucket, "--prefix", "logs/"]
+    for period in (["--since", "yesterday"], ["--since", DAY, "--until", "2026-11-21"]):
+        assert CliRunner().invoke(app, ["replay", *where, *period]).exit_code == 2
+    now = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert replay.period(DAY, None, now) == (datetime(2026, 11, 22, tzinfo=UTC), now)
+
+
+def test_people_see_what_was_done(archive: Archive) -> None:
+    where = ["--deployment", archive.on.name, "--bucket", archive.bucket, "--prefix", "logs/", "--since", DAY]
+    looked = CliRunner().invoke(app, ["replay", *where, "--dry-run"]).stdout
+    assert "for postgres: 28" in looked
+    assert "unreadable, NotJson: 1" in looked
+    assert "Nothing was sent" in looked
+    done = CliRunner().invoke(app, ["replay", *where]).stdout
+    assert "Sent to dynamodb: 28" in done
+
+
+def test_what_firehose_could_not_archive_goes_into_the_stream_again(deployment: Deployment) -> None:
+    bucket = deployment.aws.bucket()
+    make_stream(deployment, bucket)
+    events = [json.dumps({"number": number}) for number in range(7)]
+    records = [
+        {"errorCode": "Lambda.X", "rawData": base64.b64encode(f"{event}\n".encode()).decode()} for event in events
+    ]
+    content = "\n".join(json.dumps(record) for record in records).encode()
+    deployment.aws.s3.put_object(Bucket=bucket, Key="errors/processing-failed/dt=2026-11-22/1", Body=content)
+    where = ["rearchive", "--deployment", deployment.name, "--bucket", bucket, "--prefix", "errors/"]
+    looked = CliRunner().invoke(app, [*where, "--dry-run"]).stdout
+    assert "1 objects under errors/, 7 events" in looked
+    assert "failed because of Lambda.X: 7" in looked
+    done = json.loads(CliRunner().invoke(app, [*where, "--json"]).stdout)
+    assert (done["events"], done["sent"], done["refused"]) == (7, 7, {})
+    assert not [key for key in deployment.aws.keys(bucket) if key.startswith("errors/")]
+    assert wait_for(lambda: archived(deployment, bucket) == sorted(events))
