@@ -614,7 +614,7 @@ def test_every_queue_takes_messages_of_the_same_size(deployment: Deployment) -> 
     assert len(written) == 5
     assert all("max_message_size" in block for block in written)
     sizes = {queue.address: queue.values["max_message_size"] for queue in deployment.all("aws_sqs_queue")}
-    assert len(sizes) == 3 * 3 + 1
+    assert len(sizes) == 3 * 3 + 1 + 2  # consumers, the archive, the relay of each stream
     assert set(sizes.values()) == {262_144}, sizes
 
 
