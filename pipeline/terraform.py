@@ -132,7 +132,7 @@ class Program:
                 f"`{program_name()} providers mirror` and unpacked."
             )
             if locked:
-                advice += f"\nIf infra/terraform/{LOCK} is not of this version or platform: make lock-providers"
+                advice += f"\nDoes infra/terraform/{LOCK} not fit? Delete it, or: make lock-providers"
             raise TerraformError(
                 f"{program_name()} init could not install the provider {PROVIDER}:\n{failed}\n{advice}"
             )

@@ -152,7 +152,7 @@ class TestHonoured:
 
     def test_another_package_is_not(self, deployment: Deployment, configuration: Path) -> None:
         (configuration / LOCK).write_text(entry(f"h1:{'a' * 43}="))
-        with pytest.raises(TerraformError, match=r"(?s)match any.*make lock-providers"):
+        with pytest.raises(TerraformError, match=r"(?s)match any.*Delete it, or: make lock-providers"):
             deployment.prepare()
         (configuration / LOCK).unlink()
         deployment.prepare()
