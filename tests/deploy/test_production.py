@@ -137,7 +137,6 @@ def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory, root = tmp_path_factory.mktemp("production"), tmp_path_factory.mktemp("root")
     patches = pytest.MonkeyPatch()
-    patches.setenv("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "25")  # outlasts the apply that removes the functions
     emulator = process.start(directory)
     try:
         on = Deployed(emulator, root)
@@ -326,6 +325,15 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert dead_letters(deployed, outputs) == 0
     assert sorted(archived(deployed, outputs)) == sorted([*STREAMS.values(), STREAMS["log-stream"]])
 
+    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
+    variables = deployed.variables.read_text()
+    assert "max_capacity          = 8" in variables
+    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
+    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
+    assert cluster["EngineVersion"] == raised
+
     # An event that no queue takes has an alarm of its own; the others of the hour tell it from what else is lost.
     deployed.put(updated(user("auth0|large", now, user_metadata={"x": "y" * 300 * 1024})))
     alarms = wait_for(lambda: "ALARM" in (found := deployed.alarms()).values() and found)
@@ -347,15 +355,6 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert may_sign_in(deployed, outputs, "auth0_writer")
     deployed.put(updated(user("auth0|bob", now)))
     wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|bob'"), 60)
-
-    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
-    variables = deployed.variables.read_text()
-    assert "max_capacity          = 8" in variables
-    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
-    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
-    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
-    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
-    assert cluster["EngineVersion"] == raised
 
     # What the docs tell an operator to type, works.
     as_the_docs_say(deployed, outputs, tmp_path)

@@ -10,8 +10,8 @@ be deleted: DependencyViolation.
 MiniStack: has no interfaces of functions, deletes groups and subnets in use, and describes every interface whatever
 the filter.
 
-Here Lambda takes AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS. The rest of the checks, such as whether the role may create
-interfaces, is left out.
+Here Lambda takes AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS, which must outlast what Terraform does between a function and
+its role. The rest of the checks, such as whether the role may create interfaces, is left out.
 """
 
 # ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
@@ -31,7 +31,7 @@ from pipeline.local.emulator import patching, permissions
 
 log = logging.getLogger("lambda")
 
-SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "4"))
+SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "25"))
 
 Record = dict[str, Any]
 _original: dict[str, Any] = {}
