@@ -472,7 +472,9 @@ def test_a_table_of_whole_lines(archive: Archive) -> None:
         "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
         "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", "Parameters": {}},
     }
+    # As the archive's table: that the lines are JSON makes no other columns of them.
     table = {"Name": "whole_lines", "TableType": "EXTERNAL_TABLE", "StorageDescriptor": storage}
+    table["Parameters"] = {"classification": "json"}
     archive.aws.glue.create_table(DatabaseName=archive.database, TableInput=table)
     # The separator ends a field; JSON text has no such character.
     assert [row[0] for row in archive.query("SELECT line FROM whole_lines").rows] == [*lines[:3], "a"]

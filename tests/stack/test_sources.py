@@ -185,6 +185,13 @@ def test_events_too_large_for_the_queues_are_counted_and_archived(running: Stack
     assert [row(running, user_id) or item(running, user_id) for user_id in large] == [None, None]
     assert until(lambda: set(users) <= archived(running).keys())
 
+    # The runbook's question finds whom to send again.
+    text = (packaging.ROOT / "docs" / "runbook.md").read_text()
+    [sql] = re.findall(r'auth0-sync ask "(SELECT [^"]*length\(line\)[^"]*)"', text)
+    database, workgroup = running.outputs["glue_database"], running.outputs["athena_workgroup"]
+    answer = athena.query(running.client("athena"), sql, database=database, workgroup=workgroup)
+    assert {line["user_id"] for line in answer.dicts()} == set(large)
+
 
 def not_even_dead(running: Stack) -> float:
     """Events of the Event Stream that EventBridge could put neither into a queue nor into its dead-letter queue."""

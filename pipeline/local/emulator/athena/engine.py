@@ -60,6 +60,14 @@ class _Scan:
     conditions: list[exp.Expr | None] = field(default_factory=list)
 
 
+def reads(table: dict[str, Any]) -> bool:
+    """Whether a table of Glue is of a kind that is read here: OpenX JSON, or one column with the whole line."""
+    storage = table.get("StorageDescriptor") or {}
+    library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary")
+    columns = [column.get("Type", "string") for column in storage.get("Columns") or []]
+    return library == OPENX or (library == LAZY_SIMPLE and columns == ["string"])
+
+
 def run(sql: str, database: str, catalog: Catalog, parameters: list[str]) -> Result:
     """Answer a query; ``QueryError`` says in Athena's words why it cannot be."""
     query = dialect.parse_query(dialect.bind_parameters(sql, parameters))

@@ -8,7 +8,8 @@ as a CSV object at the OutputLocation with every value in quotes; DataScannedInB
 MiniStack: DuckDB's SQL, columns guessed from the data, partitions only as ``key=value`` folders that it always reads,
 no views, no ExecutionParameters, a made-up DataScannedInBytes, and results one level below the OutputLocation.
 
-The engine is ``pipeline.local.emulator.athena``. Tables of other SerDes than OpenX JSON stay with MiniStack.
+The engine is ``pipeline.local.emulator.athena``. Tables of other kinds than OpenX JSON and whole lines of text stay
+with MiniStack.
 """
 
 # ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
@@ -121,8 +122,4 @@ def _is_ministacks(query: str, database: str, catalog: Any) -> bool:
     except QueryError:
         return False  # the engine says what is wrong
     tables = [table for db, name in names if (table := glue._tables.get(f"{db}/{name}".lower())) is not None]
-    return bool(tables) and all(
-        table.get("TableType") != "VIRTUAL_VIEW"
-        and ((table.get("StorageDescriptor") or {}).get("SerdeInfo") or {}).get("SerializationLibrary") != engine.OPENX
-        for table in tables
-    )
+    return bool(tables) and not any(table.get("TableType") == "VIRTUAL_VIEW" or engine.reads(table) for table in tables)
