@@ -204,7 +204,6 @@ NOT_RUN = {
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
-    "export CLUSTER_ARN=… ": "`auth0-sync env` sets the same",
     "export PGHOST=… ": "the embedded psql has no TLS; test_aurora.py signs in with tokens",
     "aws ssm start-session": "a tunnel through a task of the reader's",
 }
