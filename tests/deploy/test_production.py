@@ -236,6 +236,7 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
             "2026-11-22T08": f"{now:%Y-%m-%dT%H}",
             "2026-11-22T10": f"{now + timedelta(hours=2):%Y-%m-%dT%H}",
             "2026-11-22": f"{now:%Y-%m-%d}",
+            "2026-11-20": f"{now:%Y-%m-%d}",
             "auth0|63d1…": "auth0|ada",
             "auth0|63d1c8b0f7": "auth0|lost",
             "'USER'": "'nobody'",
