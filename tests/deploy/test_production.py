@@ -203,7 +203,6 @@ NOT_RUN = {
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
-    "export CLUSTER_ARN=… ": "`auth0-sync env` sets the same",
     "export PGHOST=… ": "the embedded psql has no TLS; test_aurora.py signs in with tokens",
     "aws ssm start-session": "a tunnel through a task of the reader's",
 }
@@ -236,6 +235,7 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
             "2026-11-22T08": f"{now:%Y-%m-%dT%H}",
             "2026-11-22T10": f"{now + timedelta(hours=2):%Y-%m-%dT%H}",
             "2026-11-22": f"{now:%Y-%m-%d}",
+            "2026-11-20": f"{now:%Y-%m-%d}",
             "auth0|63d1…": "auth0|ada",
             "auth0|63d1c8b0f7": "auth0|lost",
             "'USER'": "'nobody'",
