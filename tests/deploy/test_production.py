@@ -280,15 +280,6 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     raised = deployed.raise_minor_version()
     assert f"region {DATA_REGION}: no changes" in deployed.run("plan", "--env", ENVIRONMENT)
 
-    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
-    variables = deployed.variables.read_text()
-    assert "max_capacity          = 8" in variables
-    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
-    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
-    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
-    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
-    assert cluster["EngineVersion"] == raised
-
     # Everything rests under the one key, in the data's region.
     outputs = json.loads(deployed.run("outputs", "--env", ENVIRONMENT))
     key = outputs["kms_key_arn"]
