@@ -44,7 +44,7 @@ def test_where_all_is_well_it_says_so(running: Stack, deployed: Deployed) -> Non
     assert {
         "Event source of the Log Stream",
         "Delivery stream",
-        "Athena's view",
+        "Athena's views",
         "Dead-letter queues",
     } <= verdicts.keys()
 
