@@ -60,6 +60,7 @@ def test_an_interface_is_shared_and_outlives_the_functions(aws: Aws) -> None:
     [interface] = network.interfaces()
     assert interface["Description"].startswith(f"AWS Lambda VPC ENI-{first}-")
     assert (interface["SubnetId"], interface["Status"]) == (network.subnet, "in-use")
+    assert interface["Attachment"]["InstanceOwnerId"] == "amazon-aws"
     network.delete(first)
     network.delete(second)
 
@@ -70,6 +71,9 @@ def test_an_interface_is_shared_and_outlives_the_functions(aws: Aws) -> None:
     ):
         with pytest.raises(ClientError, match="DependencyViolation"):
             delete(**argument)
+
+    with pytest.raises(ClientError, match="currently in use"):
+        network.ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
     wait_for(lambda: not network.interfaces())
     network.ec2.delete_security_group(GroupId=network.group)

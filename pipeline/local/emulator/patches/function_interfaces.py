@@ -4,8 +4,8 @@ AWS (Lambda Developer Guide, "Giving Lambda functions access to resources in an 
 Elastic Network Interfaces (ENIs)"; EC2 API Reference: DescribeNetworkInterfaces, DeleteSecurityGroup, DeleteSubnet):
 Lambda makes an interface for each combination of subnet and security groups that functions use, shares it among them,
 and removes it in the role's name, 20 minutes and more after the last of them is gone. If the role is gone by then, or
-may not remove it, the interface stays until a person deletes it. A security group or subnet with an interface cannot
-be deleted: DependencyViolation.
+may not remove it, the interface stays until a person deletes it. Nobody else can delete it while it is in use, attached
+by "amazon-aws". A security group or subnet with an interface cannot be deleted: DependencyViolation.
 
 MiniStack: has no interfaces of functions, deletes groups and subnets in use, and describes every interface whatever
 the filter.
@@ -41,7 +41,7 @@ def apply() -> None:
     """Replace what makes, changes and deletes functions, and what interfaces are in the way of."""
     patching.require(lambda_svc, "_functions")
     patching.require(ec2, "_network_interfaces", "_create_network_interface", "_eni_fields_xml", "_parse_filters")
-    patching.require(ec2, "_error", "_p", "_xml")
+    patching.require(ec2, "_error", "_now_ts", "_p", "_xml")
     for name, function in (
         ("_create_function", create_function),
         ("_update_config", update_config),
@@ -50,10 +50,12 @@ def apply() -> None:
         _original[name] = patching.replace(lambda_svc, name, function)
     for action, new in (
         ("DescribeNetworkInterfaces", describe_network_interfaces),
+        ("DeleteNetworkInterface", delete_network_interface),
         ("DeleteSecurityGroup", delete_security_group),
         ("DeleteSubnet", delete_subnet),
     ):
         _original[action] = patching.replace_action(ec2, action, new)
+    _original["_eni_fields_xml"] = patching.replace(ec2, "_eni_fields_xml", fields_xml)
 
 
 def create_function(data: dict[str, Any]) -> Any:
@@ -111,7 +113,8 @@ def _make(function: str, subnet: str, groups: frozenset[str]) -> None:
     before = set(ec2._network_interfaces)
     ec2._create_network_interface(request)
     [made] = set(ec2._network_interfaces) - before
-    ec2._network_interfaces[made] |= {"InterfaceType": "lambda", "Status": "in-use"}
+    attachment = {"AttachmentId": f"ela-attach-{made.removeprefix('eni-')}", "AttachTime": ec2._now_ts()}
+    ec2._network_interfaces[made] |= {"InterfaceType": "lambda", "Status": "in-use", "Attachment": attachment}
 
 
 def _is_lambda(interface: Record) -> bool:
@@ -163,6 +166,26 @@ def describe_network_interfaces(p: Any) -> Any:
         if all(_matches(_FILTERS[name](interface), patterns) for name, patterns in filters.items())
     )
     return ec2._xml(200, "DescribeNetworkInterfacesResponse", f"<networkInterfaceSet>{items}</networkInterfaceSet>")
+
+
+def fields_xml(eni: Record, tag: str = "item") -> str:
+    """An interface as it is described, with the owner of what it is attached to."""
+    xml = str(_original["_eni_fields_xml"](eni, tag))
+    return (
+        xml.replace("<attachment>", "<attachment><instanceOwnerId>amazon-aws</instanceOwnerId>")
+        if _is_lambda(eni)
+        else xml
+    )
+
+
+def delete_network_interface(p: Any) -> Any:
+    """DeleteNetworkInterface, unless it is Lambda's."""
+    identifier = ec2._p(p, "NetworkInterfaceId")
+    interface = ec2._network_interfaces.get(identifier)
+    if interface is not None and _is_lambda(interface):
+        message = f"Network interface '{identifier}' is currently in use."
+        return ec2._error("InvalidParameterValue", message, 400)
+    return _original["DeleteNetworkInterface"](p)
 
 
 def _matches(values: list[str], patterns: list[str]) -> bool:
