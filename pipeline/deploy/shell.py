@@ -33,7 +33,7 @@ def names(outputs: Mapping[str, Any]) -> dict[str, str]:
             "EVENT_BUS": outputs["bus_names"]["log-stream"],
             "EVENT_STREAM_BUS": outputs["bus_names"].get("event-stream"),
             "USERS_TABLE": outputs["users_table"],
-            "KMS_KEY_ARN": outputs["kms_key_arn"],
+            "KMS_KEY_ARN": outputs.get("kms_key_arn"),  # Terraform names no output that is null
             "ARCHIVE_BUCKET": outputs["archive_bucket"],
             "ARCHIVE_PREFIX": outputs["archive_prefix"],
             "ARCHIVE_ERROR_PREFIX": outputs["archive_error_prefix"],

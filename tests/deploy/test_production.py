@@ -327,6 +327,15 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert dead_letters(deployed, outputs) == 0
     assert sorted(archived(deployed, outputs)) == sorted([*STREAMS.values(), STREAMS["log-stream"]])
 
+    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
+    variables = deployed.variables.read_text()
+    assert "max_capacity          = 8" in variables
+    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
+    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
+    assert cluster["EngineVersion"] == raised
+
     # An event that no queue takes has an alarm of its own; the others of the hour tell it from what else is lost.
     deployed.put(updated(user("auth0|large", now, user_metadata={"x": "y" * 300 * 1024})))
     alarms = wait_for(lambda: "ALARM" in (found := deployed.alarms()).values() and found)

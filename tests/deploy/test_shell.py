@@ -21,7 +21,6 @@ OUTPUTS = {
     "event_sources": {"log-stream": SOURCE},
     "users_table": "users",
     "bus_names": {"log-stream": "bus"},
-    "kms_key_arn": None,
     "archive_bucket": "archive",
     "archive_prefix": "logs/",
     "archive_error_prefix": "errors/",
@@ -29,7 +28,6 @@ OUTPUTS = {
     "glue_database": "glue",
     "queue_urls": {"postgres": f"{URL}/postgres", "dynamodb": f"{URL}/dynamodb"},
     "dlq_urls": {"postgres": f"{URL}/postgres-failed", "dynamodb": f"{URL}/dynamodb-failed"},
-    "database": None,
 }
 AURORA = {
     "cluster_identifier": "auth0-sync-prod-1",
