@@ -70,7 +70,8 @@ class Deployed:
     def run(self, command: str, *arguments: str) -> str:
         """The output of a command that must succeed."""
         result = CliRunner().invoke(app, [command, *arguments])
-        assert result.exit_code == 0, (result.output, result.exception)
+        print(result.output)  # which pytest shows whole where it cuts an assertion's values
+        assert result.exit_code == 0, result.exception
         return result.output
 
     def put(self, *events: dict[str, Any]) -> None:
@@ -281,6 +282,15 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     # What is there is what the configuration says, also after AWS has raised the minor version of the cluster.
     raised = deployed.raise_minor_version()
     assert f"region {DATA_REGION}: no changes" in deployed.run("plan", "--env", ENVIRONMENT)
+
+    # A setting of the cluster is changed, and nothing else: its version stays what AWS has made of it.
+    variables = deployed.variables.read_text()
+    assert "max_capacity          = 8" in variables
+    deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
+    deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    [cluster] = deployed.client("rds").describe_db_clusters()["DBClusters"]
+    assert cluster["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 6
+    assert cluster["EngineVersion"] == raised
 
     # Everything rests under the one key, in the data's region.
     outputs = json.loads(deployed.run("outputs", "--env", ENVIRONMENT))
