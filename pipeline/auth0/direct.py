@@ -12,8 +12,9 @@ from pipeline.auth0.errors import NotStored, QueueRefused
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-SECONDS: Final = 10
-"""How long a function is waited for. It goes on by itself, so that a later try finds the user stored."""
+SECONDS: Final = 20
+"""How long to wait for a function: a database that has paused itself takes 15 seconds. What is not waited for goes on
+by itself, and a later try finds the user stored."""
 
 
 def hand(functions: "LambdaClient", name: str, body: str) -> NotStored | QueueRefused | None:

@@ -36,6 +36,8 @@ DOWN_AFTER = 2
 """Users in a row for whom Auth0 has no answer before the rest of the batch is not asked for."""
 
 
+LEAST = 2.0
+"""Seconds that must be left to hand a user to a function."""
 LARGE = 200_000
 """Characters of a message that is sent at once: a queue may not take it, and the way around it needs time."""
 
@@ -65,14 +67,13 @@ def sqs() -> "SQSClient":
     return boto3.client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
 
 
-@cache
-def functions() -> "LambdaClient":
-    """Made when the first user is too large for a queue, which most environments never see."""
+def functions(seconds: float) -> "LambdaClient":
+    """Return a client that waits so long for an answer: made anew for each of the few users too large for a queue."""
     import boto3
     from botocore.config import Config
 
     retries: Any = {"total_max_attempts": 1}
-    return boto3.client("lambda", config=Config(retries=retries, connect_timeout=2, read_timeout=direct.SECONDS))
+    return boto3.client("lambda", config=Config(retries=retries, connect_timeout=2, read_timeout=seconds))
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
@@ -166,10 +167,11 @@ class Run:
     def _hand(self, user_id: str, function: str, body: str) -> SyncError | None:
         """Hand a user to the function of a sink; return why it was not stored, or None."""
         self.oversized.add(user_id)
-        if time.monotonic() + direct.SECONDS > self._end:
+        seconds = min(self._end - time.monotonic() - 1, direct.SECONDS)
+        if seconds < LEAST:
             error: SyncError | None = NotStored("too little time was left")
         else:
-            error = direct.hand(functions(), function, body)
+            error = direct.hand(functions(seconds), function, body)
         why = {} if error is None else _why(error)
         logger.warning(
             "user too large for the queue",

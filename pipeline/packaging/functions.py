@@ -53,7 +53,7 @@ FUNCTIONS: Final = {
     "refresh": Function(
         handler="pipeline.functions.refresh",
         requirements="refresh.txt",
-        services=("secretsmanager", "sqs"),
+        services=("lambda", "secretsmanager", "sqs"),
         budget=Budget(zipped=1.75, unzipped=6.5),
     ),
     "migrate": Function(

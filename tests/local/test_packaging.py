@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ LIVES = {
         """,
     "refresh": """
         import pipeline.functions.refresh
-        client("sqs"), client("secretsmanager")
+        client("sqs"), client("secretsmanager"), client("lambda")
         """,
     "migrate": """
         import pipeline.functions.migrate, pipeline.sinks.iam
@@ -176,6 +177,15 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
     assert ("botocore/cacert.pem" in content) == ("boto3" in has)
     services = {name.split("/")[2] for name in content if name.startswith("botocore/data/") and name.count("/") > 2}
     assert services == set(packaging.FUNCTIONS[function].services)
+
+
+@pytest.mark.parametrize("function", packaging.FUNCTIONS)
+def test_a_package_describes_every_service_that_its_code_calls(function: str) -> None:
+    wanted = packaging.FUNCTIONS[function]
+    code = [path.read_text() for _, path in sources.files(wanted) if path.suffix == ".py"]
+    called = {name for text in code for name in re.findall(r'boto3\.client\(\s*"([a-z-]+)"', text)}
+    # The sync's one handler makes the client of DynamoDB, and only for that sink.
+    assert called - ({"dynamodb"} if function == "sync-postgres" else set()) == set(wanted.services)
 
 
 # --- reproducible ---------------------------------------------------------------------------------------------------
