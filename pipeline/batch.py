@@ -5,7 +5,19 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from pipeline.changes import Change, HistoryEntry, Meaning, Outcome, Signal, Snapshot, Tombstone, history_entry, read
+from pipeline.changes import (
+    MASKED,
+    Change,
+    HistoryEntry,
+    Meaning,
+    Outcome,
+    Signal,
+    Snapshot,
+    Tombstone,
+    history_entry,
+    merged,
+    read,
+)
 from pipeline.errors import Poison, SyncError
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
@@ -48,12 +60,14 @@ class Batch(Struct):
 
     received: int = 0
     newest: dict[str, Change] = {}
-    """User id to the newest change of the user."""
+    """User id to the newest change of the user, with what older ones carry and it does not."""
     deliveries: dict[str, list[tuple[str, str]]] = {}
     """User id to (message id, version) of every message about the user: they share the fate of the newest."""
     entries: dict[tuple[str, str], HistoryEntry] = {}
     """Where history is kept: every change of the batch once, by user id and version."""
     unread: list[Failure] = []
+    masked: list[str] = []
+    """Ids of the logs whose masked keys were left out."""
     signals: dict[str, int] = {}
     """Cause to number."""
     ignored: dict[str, int] = {}
@@ -85,6 +99,8 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> B
             continue
         for meaning in meanings:
             _add(batch, message_id, meaning)
+            if isinstance(meaning, Signal) and meaning.cause == MASKED:
+                batch.masked += [change.event_id for change in meanings if isinstance(change, Snapshot)]
             if history and isinstance(meaning, _CHANGES):
                 batch.entries[meaning.user_id, meaning.version] = history_entry(meaning, record["body"])
     return batch
@@ -93,14 +109,13 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> B
 def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
     if isinstance(meaning, _CHANGES):
         user_id = meaning.user_id
-        known = batch.newest.get(user_id)
-        if known is None:
+        newest = batch.newest.get(user_id)
+        if newest is None:
             batch.newest[user_id] = meaning
             batch.deliveries[user_id] = [(message_id, meaning.version)]
             return
         batch.deliveries[user_id].append((message_id, meaning.version))
-        if known.version < meaning.version:
-            batch.newest[user_id] = meaning
+        batch.newest[user_id] = merged(newest, meaning)
     elif isinstance(meaning, Signal):
         batch.signals[meaning.cause] = batch.signals.get(meaning.cause, 0) + 1
     else:
@@ -110,8 +125,9 @@ def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
 def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     """Every message that must be delivered again, and the counts.
 
-    What a message means counts once: as the sink says for the newest change of a user, as duplicate or stale where
-    another message of the batch was newer, and as failed with all of its user's messages where the sink failed.
+    What a message means counts once: as the sink says for the newest change of a user and for what was merged into it,
+    as duplicate or stale where another message of the batch was newer, and as failed with all of its user's messages
+    where the sink failed.
     """
     failures = list(batch.unread)
     counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=sum(batch.signals.values()))
@@ -124,20 +140,28 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
         if outcome.unrecorded:
             failures += _unrecorded(outcome, user_id, delivered)
             messages = [message for message in delivered if (user_id, message[1]) not in outcome.unrecorded]
+        versions = [version for _, version in messages]
+        parts = _parts(batch.newest[user_id]).intersection(versions) if len(versions) > 1 else versions
         if user_id in outcome.duplicate:
-            counts.duplicate += 1
+            counts.duplicate += len(parts)
         elif user_id in outcome.stale:
-            counts.stale += 1
+            counts.stale += len(parts)
         else:
-            counts.applied += 1
-        if len(messages) > 1:
-            version = batch.newest[user_id].version
-            same = sum(other == version for _, other in messages) - 1
+            counts.applied += len(parts)
+        if len(versions) > 1:
+            same = sum(version in parts for version in versions) - len(parts)
             counts.duplicate += same
-            counts.stale += len(messages) - 1 - same
+            counts.stale += len(versions) - len(parts) - same
     counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
     counts.retried = len(failures) - counts.poison
     return failures, counts
+
+
+def _parts(newest: Change) -> set[str]:
+    """Versions of the changes that ``newest`` was merged from."""
+    if newest.carried is None:
+        return {newest.version}
+    return {newest.version, newest.carried.whole, *newest.carried.keys.values()}
 
 
 def event_times(batch: Batch, outcome: Outcome) -> list[str]:

@@ -1,22 +1,39 @@
 """Pure: one event becomes what it means for the mirror, and every change gets its place in one total order.
 
-An event is a whole user (``Snapshot``), the end of one (``Tombstone``), word that a user changed without the user
-itself (``Signal``), or nothing to the mirror (``Ignored``).
+An event is a user (``Snapshot``), the end of one (``Tombstone``), word that a user changed without the user itself
+(``Signal``), or nothing to the mirror (``Ignored``). A change that does not carry the whole user is merged with what is
+known of the user already (``merge``): each top-level key has the value of the newest change that carried it.
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from pipeline import errors
 from pipeline.events import NULL, Data, Details, Envelope, Request, Response, caller, decode, event_type, storable
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
+
+
+class Carried(Struct, frozen=True, gc=False):
+    """How old the parts of a user are that did not come with one change; an empty version is older than any."""
+
+    whole: str = ""
+    """Version of the newest change that carried every key but those in ``keys``: as of it, what is absent is empty."""
+    keys: dict[str, str] = {}
+    """Versions of other keys: those that are there but older than the newest change, and absent ones."""
+
+    @property
+    def oldest(self) -> str:
+        """Version of the oldest part: an older change adds nothing."""
+        return min(self.whole, *self.keys.values()) if self.keys else self.whole
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -29,10 +46,17 @@ class Snapshot(Struct, frozen=True, gc=False):
     updated_at: str
     profile: Raw
     """The user's JSON object, byte for byte."""
+    carried: ClassVar[Carried | None] = None
+
+
+class Partial(Snapshot, frozen=True, gc=False):
+    """A user as far as it is known: what is absent from ``profile`` is not known, or was empty; see ``Carried``."""
+
+    carried: Carried  # type: ignore[misc]
 
 
 class Tombstone(Struct, frozen=True, gc=False):
-    """A user that no longer exists, as of ``deleted_at``."""
+    """A user that no longer exists, as of ``deleted_at``: a change that carries every key, and empties it."""
 
     user_id: str
     version: str
@@ -41,6 +65,7 @@ class Tombstone(Struct, frozen=True, gc=False):
     updated_at: str
     """When the user last changed, which is when it was deleted."""
     deleted_at: str
+    carried: ClassVar[Carried | None] = None
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
@@ -74,6 +99,60 @@ class Ignored(Struct, frozen=True, gc=False):
     """An event that says nothing about a profile, or must not be written; ``reason`` is stable."""
 
     reason: str
+
+
+T = TypeVar("T")
+
+
+class Known(NamedTuple, Generic[T]):
+    """What is known of a user, whether from one change or from many; a store has its own kind of values."""
+
+    version: str
+    carried: Carried | None
+    profile: Mapping[str, T]
+
+    @property
+    def whole(self) -> str:
+        """Version of the newest change that carried every key."""
+        return self.version if self.carried is None else self.carried.whole
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of single keys, as far as they differ from the rest."""
+        return {} if self.carried is None else self.carried.keys
+
+    def since(self, key: str) -> str:
+        """Version of the newest change that carried ``key``."""
+        if key in self.versions:
+            return self.versions[key]
+        return self.version if key in self.profile else self.whole
+
+    def same_as(self, other: "Known[T]") -> bool:
+        """Whether both know the same of one user."""
+        return (self.version, self.carried, self.profile.keys()) == (
+            other.version, other.carried, other.profile.keys()
+        )  # fmt: skip
+
+    def includes(self, version: str) -> bool:
+        """Whether a change of this version is what is known, or a part of it."""
+        carried = self.carried or Carried()
+        return version == self.version or version == carried.whole or version in carried.keys.values()
+
+
+def merge(one: Known[T], other: Known[T]) -> Known[T]:
+    """Return what is known from both, the same in whatever order: of each key the newest value."""
+    version, whole = max(one.version, other.version), max(one.whole, other.whole)
+    profile: dict[str, T] = {}
+    older: dict[str, str] = {}
+    for key in {**one.profile, **other.profile, **one.versions, **other.versions}:
+        # Of equally old ones the whole one: the same event may come again with more keys, once it is not masked.
+        newest = max(one, other, key=lambda known: (known.since(key), known.whole))
+        since, default = newest.since(key), whole
+        if key in newest.profile:
+            profile[key], default = newest.profile[key], version
+        if since != default:
+            older[key] = since
+    return Known(version, Carried(whole, older) if older or whole != version else None, profile)
 
 
 Change = Snapshot | Tombstone
@@ -113,6 +192,30 @@ NAMELESS = {
 }
 """Log types after which users differ that no event names; only a reconciliation finds them."""
 
+EVENT_STREAM = "auth0.events"
+"""The feed whose events carry the keys that they have: Auth0 leaves out what it likes."""
+
+LOG_STREAM = "auth0.logs"
+"""The only feed in which Auth0 masks fields."""
+
+PARTIAL = "partial user"
+"""Cause of the signal that comes with a change from which keys are missing that every user has."""
+MASKED = "masked user"
+"""Cause of the signal that comes with a change whose masked keys were left out."""
+
+PERSONAL = frozenset(
+    (
+        *("first_name", "given_name", "name", "last_name", "family_name", "email"),
+        *("phone", "phone_number", "old_phone_number", "new_phone_number", "address", "username", "user_name"),
+    )
+)
+"""Names of the fields that a Log Stream's PII configuration can mask or hash, at any depth (Auth0, Log Streams)."""
+
+_ADMINISTRATIVE = "app_metadata"  # no user can choose it, so no value in it may keep a change of it out
+_HASH = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?")  # xxHash
+_HASHED_VALUE = re.compile(rb'":\s*"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?"')
+_GONE = object()
+
 _USER_EVENTS = ("user.created", "user.updated", "user.deleted")
 
 USERS_PATH = "/api/v2/users"
@@ -140,22 +243,14 @@ class _Head(Struct, frozen=True, gc=False):
     updated_at: str | None = None
     deleted_at: str | None = None
     email: Raw = NULL
-
-
-class _Personal(Struct, frozen=True, gc=False):
-    """The fields that a log stream's PII configuration masks or hashes."""
-
-    email: Raw = NULL
-    name: Raw = NULL
-    given_name: Raw = NULL
-    family_name: Raw = NULL
-    username: Raw = NULL
-    phone_number: Raw = NULL
+    # Auth0 gives every user these two.
+    name: Raw | UnsetType = UNSET
+    nickname: Raw | UnsetType = UNSET
 
 
 class _Metadata(Struct, frozen=True, gc=False):
-    user_metadata: Raw = NULL
-    app_metadata: Raw = NULL
+    user_metadata: Raw | UnsetType = UNSET
+    app_metadata: Raw | UnsetType = UNSET
 
 
 class _Identity(Struct, frozen=True, gc=False):
@@ -164,9 +259,12 @@ class _Identity(Struct, frozen=True, gc=False):
 
 
 _head = msgspec.json.Decoder(_Head)
-_personal = msgspec.json.Decoder(_Personal)
 _metadata = msgspec.json.Decoder(_Metadata)
 _identities = msgspec.json.Decoder(list[_Identity])
+_keys = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder(float_hook=lambda text: Raw(text.encode()))  # as it is written
+
+EMPTY = Raw(b"{}")
 
 
 def instant(text: str) -> str:
@@ -224,24 +322,60 @@ def read(body: str) -> tuple[Meaning, ...]:
     if log.type is not None:
         return (_signal(log.type, log),)
     if envelope.detail.type is not None:
-        return (_user_event(envelope, envelope.detail.type, log),)
+        return _user_event(envelope, envelope.detail.type, log)
     raise errors.UnknownShape("neither a tenant log nor an event of an Event Stream")
 
 
 def history_entry(change: Change, body: str) -> HistoryEntry:
-    """What history keeps of ``change``, which ``read`` found in the message ``body``."""
+    """What history keeps of ``change``, which ``read`` found in the message ``body``.
+
+    Metadata that the change does not carry are ``null``, and empty ones an empty object.
+    """
     metadata = _metadata.decode(change.profile) if isinstance(change, Snapshot) else _Metadata()
     return HistoryEntry(
         change.user_id,
         change.version,
         change.updated_at,
         change.deleted_at if isinstance(change, Tombstone) else None,
-        metadata.user_metadata,
-        metadata.app_metadata,
+        _given(metadata.user_metadata, "user_metadata", change),
+        _given(metadata.app_metadata, "app_metadata", change),
         *caller(body),
         change.source,
         change.event_id,
     )
+
+
+def _given(value: Raw | UnsetType, key: str, change: Change) -> Raw:
+    if isinstance(value, UnsetType):
+        carries = change.carried is None or (change.carried.whole and key not in change.carried.keys)
+        return EMPTY if carries else NULL
+    return EMPTY if bytes(value) == b"null" else value
+
+
+def known(change: Change) -> Known[Raw]:
+    """Return what ``change`` says of its user, by key."""
+    profile = _keys.decode(change.profile) if isinstance(change, Snapshot) else {}
+    return Known(change.version, change.carried, profile)
+
+
+def merged(one: Change, other: Change) -> Change:
+    """Return one change that does what both do."""
+    if one.carried is None and other.carried is None:
+        return one if one.version >= other.version else other
+    return newest_with(merge(known(one), known(other)), one, other)
+
+
+def newest_with(all_known: Known[Raw], *changes: Change) -> Change:
+    """Return the newest of ``changes`` with all that is known from them."""
+    newest = max(changes, key=lambda change: (change.version, change.carried is None))
+    if all_known.carried is None:
+        return newest
+    profile = Raw(msgspec.json.encode(all_known.profile))
+    return Partial(*_place(newest), profile, all_known.carried)
+
+
+def _place(change: Change) -> tuple[str, str, str, str, str]:
+    return change.user_id, change.version, change.source, change.event_id, change.updated_at
 
 
 def _signal(kind: str, log: Data) -> Meaning:
@@ -276,7 +410,7 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
         return (_tombstone(envelope, _event_id(envelope), log.date, log.date, _decoded(on_user[1])),)
     head = _user_head(response.body)
     if head.user_id and head.updated_at is not None:
-        return (_snapshot(envelope, _event_id(envelope), log.date, head, response.body),)
+        return _snapshot(envelope, _event_id(envelope), log.date, head, response.body)
     # An answer without the whole user still says whose it was, unless the user was just created.
     return (Signal(usable(head.user_id or (_decoded(on_user[1]) if on_user else "")), "sapi"),)
 
@@ -301,21 +435,21 @@ def _identities_changed(envelope: Envelope, log: Data, path: re.Match[str], answ
     return (Signal(primary, "linked"), *linked)
 
 
-def _user_event(envelope: Envelope, kind: str, data: Data) -> Meaning:
+def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...]:
     """An event of an Event Stream, or a user that the refresh function fetched."""
     detail = envelope.detail
     if kind not in _USER_EVENTS:
-        return Ignored(f"type {kind}")
+        return (Ignored(f"type {kind}"),)
     if detail.a0purpose == "test":
-        return Ignored("test event")
+        return (Ignored("test event"),)
     if isinstance(data.object, UnsetType):
         raise errors.UnknownShape("an event of an Event Stream without data.object")
     head = _user_head(data.object)
     event_id = detail.id or envelope.id
     if kind == "user.deleted":
-        return _tombstone(envelope, event_id, head.deleted_at or detail.time, detail.time, head.user_id)
+        return (_tombstone(envelope, event_id, head.deleted_at or detail.time, detail.time, head.user_id),)
     if head.updated_at is None:
-        return Signal(usable(head.user_id), kind)
+        return (Signal(usable(head.user_id), kind),)
     return _snapshot(envelope, event_id, detail.time, head, data.object)
 
 
@@ -338,23 +472,34 @@ def _user_head(body: Raw) -> _Head:
         return _Head()  # null or a list: no user in the answer
 
 
-def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> Meaning:
+def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> tuple[Meaning, ...]:
     changed_at = instant(head.updated_at or "")
     text = bytes(profile)
-    email = bytes(head.email)
-    # One character first: looking for that takes a tenth of the time, and most profiles have none.
-    if ((email.startswith(b'"') and b"@" not in email) or (b"*" in text and b'"***' in text)) and _masked(text):
-        return Ignored("masked profile")
     if b"\\" in text and b"\\u0000" in text:
         profile = Raw(storable(text))
-    return Snapshot(
-        usable(head.user_id),
-        version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id),
-        _feed(envelope.source),
-        event_id,
-        changed_at,
-        profile,
+    feed = _feed(envelope.source)
+    order = version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id)
+    change = Snapshot(usable(head.user_id), order, feed, event_id, changed_at, profile)
+    if feed == EVENT_STREAM:
+        partial = Partial(*_place(change), profile, Carried())
+        return (partial, Signal(change.user_id, PARTIAL)) if UNSET in (head.name, head.nickname) else (partial,)
+    if feed == LOG_STREAM and _suspect(text, bytes(head.email)):
+        return _without_masked(change)
+    return (change,)
+
+
+def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
+    """The change without the keys that are masked: it does not carry them."""
+    profile = _keys.decode(change.profile)
+    masked = _masked(profile)
+    if not masked:
+        return (change,)
+    kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
+    rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
+    left = (
+        Partial(*_place(change), rest, Carried(change.version, unknown)) if unknown else Snapshot(*_place(change), rest)
     )
+    return left, Signal(change.user_id, MASKED)
 
 
 def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: str | None, user_id: str) -> Tombstone:
@@ -376,14 +521,55 @@ def _event_time(time: str | None, default: str) -> str:
         return default
 
 
-def _masked(text: bytes) -> bool:
-    """Whether a stream's PII configuration has replaced fields, by asterisks or by a hash of the e-mail address."""
-    personal = _personal.decode(text)
-    values = {name: _string(getattr(personal, name)) for name in personal.__struct_fields__}
-    email = values["email"]
-    return bool(email and "@" not in email) or any(len(value) >= 3 and set(value) == {"*"} for value in values.values())
+def _suspect(text: bytes, email: bytes) -> bool:
+    """Whether ``_masked`` has to look: at a fifth of the time, as nearly no user is masked."""
+    if b"*" in text or (email.startswith(b'"') and b"@" not in email and email != b'""'):
+        return True
+    return any(
+        text[text.rfind(b'"', 0, found.start()) + 1 : found.start()].decode("utf-8", "replace") in PERSONAL
+        for found in _HASHED_VALUE.finditer(text)
+    )
 
 
-def _string(value: Raw) -> str:
-    """A JSON string's text; nothing for other values, which need not even be within Python's range."""
-    return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""
+def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
+    """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
+
+    ``app_metadata`` without what was replaced, and nothing for every other key.
+    """
+    found: dict[str, Raw | None] = {}
+    for key, value in profile.items():
+        text = bytes(value)
+        try:
+            inside = _any.decode(text)
+        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's
+            if key != _ADMINISTRATIVE and b'"*' in text:
+                found[key] = None
+            continue
+        kept = _unmasked(inside, personal=key in PERSONAL)
+        if kept is _GONE or (key == "email" and isinstance(inside, str) and inside and "@" not in inside):
+            found[key] = None
+        elif kept is not inside:
+            found[key] = Raw(msgspec.json.encode(kept)) if key == _ADMINISTRATIVE else None
+    return found
+
+
+def _unmasked(value: Any, *, personal: bool) -> Any:
+    """``value`` itself if nothing in it is masked, else what is left of it; ``_GONE`` for a masked text."""
+    if isinstance(value, str):
+        return _GONE if personal and _looks_masked(value) else value
+    if isinstance(value, dict):
+        pairs = {key: _unmasked(item, personal=personal or key in PERSONAL) for key, item in value.items()}
+        same = all(kept is value[key] for key, kept in pairs.items())
+        return value if same else {key: kept for key, kept in pairs.items() if kept is not _GONE}
+    if isinstance(value, list):
+        items = [_unmasked(item, personal=personal) for item in value]
+        same = all(kept is item for kept, item in zip(items, value, strict=True))
+        return value if same else [kept for kept in items if kept is not _GONE]
+    return value
+
+
+def _looks_masked(text: str) -> bool:
+    """Whether a text is asterisks, or a hash of 8, 16 or 32 hexadecimal digits."""
+    if "*" in text:
+        return not any(character.isalnum() for character in text)
+    return _HASH.fullmatch(text) is not None

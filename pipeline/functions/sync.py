@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from pipeline import settings
 from pipeline.batch import Batch, Counts, Failure, collect, event_times, settle
-from pipeline.changes import Outcome
+from pipeline.changes import MASKED, Outcome
 from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import behind, count, logger, pseudonym
@@ -53,6 +53,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     try:
         for batch, outcome in _stored(records, history=name == "postgres" and settings.history()):
             failures, counts = settle(batch, outcome)
+            for log_id in batch.masked:
+                logger.warning("masked log", extra={"log_id": log_id})
             for failure in failures:
                 logger.error("message not stored", extra=_message(failure))
                 failed[failure.message_id] = None
@@ -65,7 +67,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
         raise
     took = {"milliseconds": round((perf_counter() - started) * 1000)}
     logger.info("batch", extra={"sink": name, **asdict(total), "ignored_by": ignored, "signals_by": signals, **took})
-    count(name, total, ignored["masked profile"], behind(happened, datetime.now(UTC)))
+    count(name, total, signals[MASKED], behind(happened, datetime.now(UTC)))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 

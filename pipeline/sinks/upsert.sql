@@ -8,7 +8,7 @@
 INSERT INTO auth0.users AS stored (
     user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name, picture,
     connection, blocked, last_ip, last_login, logins_count, created_at, updated_at, deleted_at,
-    user_metadata, app_metadata, profile, version, source, event_id
+    user_metadata, app_metadata, profile, version, source, event_id, carried
 )
 SELECT
     change.user_id,
@@ -39,10 +39,11 @@ SELECT
     coalesce(change.profile, '{}'),
     change.version,
     change.source,
-    change.event_id
+    change.event_id,
+    change.carried
 FROM jsonb_to_recordset(%s::jsonb) AS change (
     user_id text, version text, source text, event_id text,
-    updated_at timestamptz, deleted_at timestamptz, profile jsonb
+    updated_at timestamptz, deleted_at timestamptz, profile jsonb, carried jsonb
 )
 CROSS JOIN LATERAL jsonb_to_record(coalesce(change.profile, '{}')) AS usr (
     email text, email_verified jsonb, username text, phone_number text, name text, nickname text,
@@ -73,6 +74,7 @@ ON CONFLICT (user_id) DO UPDATE SET
     version = excluded.version,
     source = excluded.source,
     event_id = excluded.event_id,
+    carried = excluded.carried,
     synced_at = now()
 WHERE stored.version < excluded.version
 RETURNING user_id

@@ -17,7 +17,7 @@ from pipeline.changes import Outcome, instant
 from pipeline.functions import refresh, sync
 from pipeline.functions.refresh import Run
 from tests.invoking import sync_function
-from tests.strategies import deleted, log, records, updated, user
+from tests.strategies import LOG_ID, deleted, log, records, updated, user
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -108,7 +108,8 @@ def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took(monkey
         [line] = [line for line in function.lines if "_aws" in line]
         [logged] = function.logged("batch")
     assert line["Masked"] == [1.0]
-    assert line["Ignored"] == [2.0]
+    assert (line["Applied"], line["Ignored"]) == ([2.0], [1.0])
+    assert [warning["log_id"] for warning in function.logged("masked log")] == [LOG_ID]
     assert 90_000 <= line["SyncLag"][0] < 150_000
     assert 0 <= logged["milliseconds"] < 60_000
 

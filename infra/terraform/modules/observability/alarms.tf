@@ -99,7 +99,7 @@ locals {
     {
       for key, _ in local.sinks : "masked-profiles-${key}" => {
         kind       = "masked-profiles"
-        meaning    = "Auth0 sends profiles with masked fields, which are not written to ${key}: its users grow stale."
+        meaning    = "Auth0 sends logs with masked fields, which are not written to ${key}: these fields grow stale."
         namespace  = local.own_namespace
         metric     = "Masked"
         dimensions = local.own_dimensions[key]
