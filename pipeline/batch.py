@@ -1,11 +1,13 @@
 """Pure: an SQS batch becomes the newest change per user, and every outcome finds its way back to message ids."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from pipeline.changes import (
+    DAY,
     MASKED,
     Change,
     HistoryEntry,
@@ -15,8 +17,8 @@ from pipeline.changes import (
     Snapshot,
     Tombstone,
     history_entry,
+    interpret,
     merged,
-    read,
 )
 from pipeline.errors import Poison, SyncError
 
@@ -72,6 +74,8 @@ class Batch(Struct):
     """Cause to number."""
     ignored: dict[str, int] = {}
     """Reason to number."""
+    notes: dict[str, int] = {}
+    """What was odd about messages to number; see ``pipeline.changes.Reading``."""
 
     @property
     def changes(self) -> list[Change]:
@@ -84,8 +88,10 @@ class Batch(Struct):
         return [self.entries[key] for key in sorted(self.entries)]
 
 
-def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> Batch:
+def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False, tolerance: timedelta = DAY) -> Batch:
     """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user.
+
+    A change that is dated further ahead than ``tolerance`` is ordered by the time of its event.
 
     With ``history``, what the superseded ones were is kept too, and who made each.
     """
@@ -93,14 +99,16 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> B
     for record in records:
         message_id = record["messageId"]
         try:
-            meanings = read(record["body"])
+            meanings, notes = interpret(record["body"], tolerance)
         except Poison as error:
             batch.unread.append(Failure(message_id, error))
             continue
+        if len(meanings) > 1 and isinstance(meanings[1], Signal) and meanings[1].cause == MASKED:
+            batch.masked += [change.event_id for change in meanings if isinstance(change, Snapshot)]
+        for note in notes:
+            batch.notes[note] = batch.notes.get(note, 0) + 1
         for meaning in meanings:
             _add(batch, message_id, meaning)
-            if isinstance(meaning, Signal) and meaning.cause == MASKED:
-                batch.masked += [change.event_id for change in meanings if isinstance(change, Snapshot)]
             if history and isinstance(meaning, _CHANGES):
                 batch.entries[meaning.user_id, meaning.version] = history_entry(meaning, record["body"])
     return batch
@@ -140,18 +148,20 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
         if outcome.unrecorded:
             failures += _unrecorded(outcome, user_id, delivered)
             messages = [message for message in delivered if (user_id, message[1]) not in outcome.unrecorded]
-        versions = [version for _, version in messages]
-        parts = _parts(batch.newest[user_id]).intersection(versions) if len(versions) > 1 else versions
-        if user_id in outcome.duplicate:
-            counts.duplicate += len(parts)
-        elif user_id in outcome.stale:
-            counts.stale += len(parts)
-        else:
-            counts.applied += len(parts)
-        if len(versions) > 1:
-            same = sum(version in parts for version in versions) - len(parts)
+        merged_here = 1
+        if len(messages) > 1:
+            versions = [version for _, version in messages]
+            parts = _parts(batch.newest[user_id])
+            merged_here = len(parts.intersection(versions))
+            same = sum(version in parts for version in versions) - merged_here
             counts.duplicate += same
-            counts.stale += len(versions) - len(parts) - same
+            counts.stale += len(versions) - merged_here - same
+        if user_id in outcome.duplicate:
+            counts.duplicate += merged_here
+        elif user_id in outcome.stale:
+            counts.stale += merged_here
+        else:
+            counts.applied += merged_here
     counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
     counts.retried = len(failures) - counts.poison
     return failures, counts

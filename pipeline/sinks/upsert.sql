@@ -14,7 +14,12 @@ SELECT
     change.user_id,
     -- Longer is no address, and would not fit the index.
     CASE WHEN length(usr.email) <= 320 THEN usr.email END,
-    CASE WHEN jsonb_typeof(usr.email_verified) = 'boolean' THEN usr.email_verified::boolean END,
+    -- Sign in with Apple says it in text, as Auth0's SDKs know.
+    CASE jsonb_typeof(usr.email_verified)
+        WHEN 'boolean' THEN usr.email_verified::boolean
+        WHEN 'string' THEN
+            CASE lower(usr.email_verified #>> '{}') WHEN 'true' THEN true WHEN 'false' THEN false END
+        END,
     usr.username,
     usr.phone_number,
     usr.name,

@@ -3,6 +3,7 @@
 import itertools
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +17,7 @@ from pipeline.sinks.postgres import PostgresSink, connect
 from tests.strategies import against_a_server, changes, created, deleted, records, streamed, text, updated, user
 
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
+CASES = Path(__file__).parents[1] / "cases"
 KEYS = ("username", "blocked", "user_metadata", "app_metadata")
 
 
@@ -229,6 +231,54 @@ def test_who_never_gets_his_turn_comes_again(store, monkeypatch):
     except errors.StoreBusy:
         return
     assert isinstance(failed["a|1"], errors.StoreBusy)
+
+
+# Cases of others
+
+
+def case(name):
+    return json.loads((CASES / f"{name}.json").read_text())["events"]
+
+
+@pytest.mark.parametrize(
+    ("name", "user_id", "expected"),
+    [
+        (
+            "partial-user-updated",
+            "auth0|u3",
+            {"email": "new@acme.example", "user_metadata": {"plan": "pro"}, "app_metadata": {"roles": ["admin"]}},
+        ),
+        (
+            "masked-metadata",
+            "auth0|u9",
+            {
+                "updated_at": "2026-11-25T16:00:01.000Z",
+                "user_metadata": {"address": "1 Main St", "phone": "+15550100", "first_name": "Ada", "plan": "pro"},
+            },
+        ),
+        ("numeric-actor", "auth0|u5", {"email": "u1@acme.example"}),
+        ("create-path-slash", "auth0|u13", {"email": "u1@acme.example"}),
+        ("id-nbsp", "samlp|idp|Ada\u00a0L", {"email": "u1@acme.example"}),
+        ("email-verified-text", "apple|001", {"email_verified": "true"}),
+    ],
+)
+def test_cases_are_stored(store, name, user_id, expected):
+    for order in itertools.permutations(case(name)):
+        store.empty()
+        for event in order:
+            assert store.sink.apply(changes(event)).failed == {}
+        assert store.users[user_id].items() >= expected.items()
+        store.empty()
+        store.sink.apply(changes(*order))
+        assert store.users[user_id].items() >= expected.items()
+
+
+def test_a_verified_email_may_be_text(rows):
+    said = {"true": True, "false": False, "TRUE": True, "yes": None, "": None, "1": None}
+    profiles = [updated(user(f"a|{text}", email_verified=text)) for text in said]
+    rows.sink.apply(changes(*profiles, *case("email-verified-text")))
+    found = rows.connection.execute("SELECT user_id, email_verified FROM auth0.users").fetchall()
+    assert dict(found) == {f"a|{text}": value for text, value in said.items()} | {"apple|001": True}
 
 
 # DynamoDB alone

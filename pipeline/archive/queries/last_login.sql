@@ -9,7 +9,10 @@ SELECT
   user_agent,
   log_id
 FROM tenant_logs
-WHERE type = 's'
+WHERE type IN (
+    's', 'scoa', 'sens', 'sdel', 'sede', 'sepft', 'seotpft', 'seoobft', 'sercft', 'sepkotpft', 'sepkoobft', 'sepkrcft',
+    'ciba_exchange_succeeded'
+  )
   AND user_id = ?
   AND dt >= ?
 ORDER BY "date" DESC, log_id DESC

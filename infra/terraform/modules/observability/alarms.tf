@@ -106,6 +106,15 @@ locals {
       }
     },
     {
+      for key, _ in local.sinks : "wrong-clock-${key}" => {
+        kind       = "wrong-clock"
+        meaning    = "Changes for ${key} were dated further ahead than is believed; they are ordered by their events' time."
+        namespace  = local.own_namespace
+        metric     = "WrongClocks"
+        dimensions = local.own_dimensions[key]
+      }
+    },
+    {
       for key, rule in var.rules : "silence-${trimprefix(key, "archive-")}" => {
         kind       = "silence"
         meaning    = "Auth0 has sent nothing to ${trimprefix(key, "archive-")} for ${rule.silence_hours} hours."
