@@ -1,11 +1,25 @@
 """Pure: an SQS batch becomes the newest change per user, and every outcome finds its way back to message ids."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from pipeline.changes import Change, HistoryEntry, Meaning, Outcome, Signal, Snapshot, Tombstone, history_entry, read
+from pipeline.changes import (
+    DAY,
+    MASKED,
+    Change,
+    HistoryEntry,
+    Meaning,
+    Outcome,
+    Signal,
+    Snapshot,
+    Tombstone,
+    history_entry,
+    interpret,
+    merged,
+)
 from pipeline.errors import Poison, SyncError
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
@@ -48,16 +62,20 @@ class Batch(Struct):
 
     received: int = 0
     newest: dict[str, Change] = {}
-    """User id to the newest change of the user."""
+    """User id to the newest change of the user, with what older ones carry and it does not."""
     deliveries: dict[str, list[tuple[str, str]]] = {}
     """User id to (message id, version) of every message about the user: they share the fate of the newest."""
     entries: dict[tuple[str, str], HistoryEntry] = {}
     """Where history is kept: every change of the batch once, by user id and version."""
     unread: list[Failure] = []
+    masked: list[str] = []
+    """Ids of the logs whose masked keys were left out."""
     signals: dict[str, int] = {}
     """Cause to number."""
     ignored: dict[str, int] = {}
     """Reason to number."""
+    notes: dict[str, int] = {}
+    """What was odd about messages to number; see ``pipeline.changes.Reading``."""
 
     @property
     def changes(self) -> list[Change]:
@@ -70,8 +88,10 @@ class Batch(Struct):
         return [self.entries[key] for key in sorted(self.entries)]
 
 
-def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> Batch:
+def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False, tolerance: timedelta = DAY) -> Batch:
     """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user.
+
+    A change that is dated further ahead than ``tolerance`` is ordered by the time of its event.
 
     With ``history``, what the superseded ones were is kept too, and who made each.
     """
@@ -79,10 +99,14 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> B
     for record in records:
         message_id = record["messageId"]
         try:
-            meanings = read(record["body"])
+            meanings, notes = interpret(record["body"], tolerance)
         except Poison as error:
             batch.unread.append(Failure(message_id, error))
             continue
+        if len(meanings) > 1 and isinstance(meanings[1], Signal) and meanings[1].cause == MASKED:
+            batch.masked += [change.event_id for change in meanings if isinstance(change, Snapshot)]
+        for note in notes:
+            batch.notes[note] = batch.notes.get(note, 0) + 1
         for meaning in meanings:
             _add(batch, message_id, meaning)
             if history and isinstance(meaning, _CHANGES):
@@ -93,14 +117,13 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False) -> B
 def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
     if isinstance(meaning, _CHANGES):
         user_id = meaning.user_id
-        known = batch.newest.get(user_id)
-        if known is None:
+        newest = batch.newest.get(user_id)
+        if newest is None:
             batch.newest[user_id] = meaning
             batch.deliveries[user_id] = [(message_id, meaning.version)]
             return
         batch.deliveries[user_id].append((message_id, meaning.version))
-        if known.version < meaning.version:
-            batch.newest[user_id] = meaning
+        batch.newest[user_id] = merged(newest, meaning)
     elif isinstance(meaning, Signal):
         batch.signals[meaning.cause] = batch.signals.get(meaning.cause, 0) + 1
     else:
@@ -110,8 +133,9 @@ def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
 def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     """Every message that must be delivered again, and the counts.
 
-    What a message means counts once: as the sink says for the newest change of a user, as duplicate or stale where
-    another message of the batch was newer, and as failed with all of its user's messages where the sink failed.
+    What a message means counts once: as the sink says for the newest change of a user and for what was merged into it,
+    as duplicate or stale where another message of the batch was newer, and as failed with all of its user's messages
+    where the sink failed.
     """
     failures = list(batch.unread)
     counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=sum(batch.signals.values()))
@@ -124,20 +148,30 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
         if outcome.unrecorded:
             failures += _unrecorded(outcome, user_id, delivered)
             messages = [message for message in delivered if (user_id, message[1]) not in outcome.unrecorded]
-        if user_id in outcome.duplicate:
-            counts.duplicate += 1
-        elif user_id in outcome.stale:
-            counts.stale += 1
-        else:
-            counts.applied += 1
+        merged_here = 1
         if len(messages) > 1:
-            version = batch.newest[user_id].version
-            same = sum(other == version for _, other in messages) - 1
+            versions = [version for _, version in messages]
+            parts = _parts(batch.newest[user_id])
+            merged_here = len(parts.intersection(versions))
+            same = sum(version in parts for version in versions) - merged_here
             counts.duplicate += same
-            counts.stale += len(messages) - 1 - same
+            counts.stale += len(versions) - merged_here - same
+        if user_id in outcome.duplicate:
+            counts.duplicate += merged_here
+        elif user_id in outcome.stale:
+            counts.stale += merged_here
+        else:
+            counts.applied += merged_here
     counts.poison = sum(isinstance(failure.error, Poison) for failure in failures)
     counts.retried = len(failures) - counts.poison
     return failures, counts
+
+
+def _parts(newest: Change) -> set[str]:
+    """Versions of the changes that ``newest`` was merged from."""
+    if newest.carried is None:
+        return {newest.version}
+    return {newest.version, newest.carried.whole, *newest.carried.keys.values()}
 
 
 def event_times(batch: Batch, outcome: Outcome) -> list[str]:

@@ -1,22 +1,60 @@
 """Pure: one event becomes what it means for the mirror, and every change gets its place in one total order.
 
-An event is a whole user (``Snapshot``), the end of one (``Tombstone``), word that a user changed without the user
-itself (``Signal``), or nothing to the mirror (``Ignored``).
+An event is a user (``Snapshot``), the end of one (``Tombstone``), word that a user changed without the user itself
+(``Signal``), or nothing to the mirror (``Ignored``). A change that does not carry the whole user is merged with what is
+known of the user already (``merge``): each top-level key has the value of the newest change that carried it.
 """
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from pipeline import errors
-from pipeline.events import NULL, Data, Details, Envelope, Request, Response, caller, decode, event_type, storable
+from pipeline.events import (
+    NULL,
+    Data,
+    Details,
+    Envelope,
+    Request,
+    Response,
+    caller,
+    decode,
+    decode_loosely,
+    event_type,
+    storable,
+)
+from pipeline.log_types import NAMELESS, PLACES, SIGNALS, USER_PATHS
+
+DAY = timedelta(days=1)
+
+ODD = "odd"
+"""Begins the note of a field that was dropped because it held something else than text."""
+WRONG_CLOCK = "wrong clock"
+"""The note of a change that is dated too far ahead, and ordered by the time of its event instead."""
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
+
+
+class Carried(Struct, frozen=True, gc=False):
+    """How old the parts of a user are that did not come with one change; an empty version is older than any."""
+
+    whole: str = ""
+    """Version of the newest change that carried every key but those in ``keys``: as of it, what is absent is empty."""
+    keys: dict[str, str] = {}
+    """Versions of other keys: those that are there but older than the newest change, and absent ones."""
+
+    @property
+    def oldest(self) -> str:
+        """Version of the oldest part: an older change adds nothing."""
+        return min(self.whole, *self.keys.values()) if self.keys else self.whole
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -29,10 +67,17 @@ class Snapshot(Struct, frozen=True, gc=False):
     updated_at: str
     profile: Raw
     """The user's JSON object, byte for byte."""
+    carried: ClassVar[Carried | None] = None
+
+
+class Partial(Snapshot, frozen=True, gc=False):
+    """A user as far as it is known: what is absent from ``profile`` is not known, or was empty; see ``Carried``."""
+
+    carried: Carried  # type: ignore[misc]
 
 
 class Tombstone(Struct, frozen=True, gc=False):
-    """A user that no longer exists, as of ``deleted_at``."""
+    """A user that no longer exists, as of ``deleted_at``: a change that carries every key, and empties it."""
 
     user_id: str
     version: str
@@ -41,6 +86,7 @@ class Tombstone(Struct, frozen=True, gc=False):
     updated_at: str
     """When the user last changed, which is when it was deleted."""
     deleted_at: str
+    carried: ClassVar[Carried | None] = None
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
@@ -76,7 +122,62 @@ class Ignored(Struct, frozen=True, gc=False):
     reason: str
 
 
+T = TypeVar("T")
+
+
+class Known(NamedTuple, Generic[T]):
+    """What is known of a user, whether from one change or from many; a store has its own kind of values."""
+
+    version: str
+    carried: Carried | None
+    profile: Mapping[str, T]
+
+    @property
+    def whole(self) -> str:
+        """Version of the newest change that carried every key."""
+        return self.version if self.carried is None else self.carried.whole
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of single keys, as far as they differ from the rest."""
+        return {} if self.carried is None else self.carried.keys
+
+    def since(self, key: str) -> str:
+        """Version of the newest change that carried ``key``."""
+        if key in self.versions:
+            return self.versions[key]
+        return self.version if key in self.profile else self.whole
+
+    def same_as(self, other: "Known[T]") -> bool:
+        """Whether both know the same of one user."""
+        return (self.version, self.carried, self.profile.keys()) == (
+            other.version, other.carried, other.profile.keys()
+        )  # fmt: skip
+
+    def includes(self, version: str) -> bool:
+        """Whether a change of this version is what is known, or a part of it."""
+        carried = self.carried or Carried()
+        return version == self.version or version == carried.whole or version in carried.keys.values()
+
+
+def merge(one: Known[T], other: Known[T]) -> Known[T]:
+    """Return what is known from both, the same in whatever order: of each key the newest value."""
+    version, whole = max(one.version, other.version), max(one.whole, other.whole)
+    profile: dict[str, T] = {}
+    older: dict[str, str] = {}
+    for key in {**one.profile, **other.profile, **one.versions, **other.versions}:
+        # Of equally old ones the whole one: the same event may come again with more keys, once it is not masked.
+        newest = max(one, other, key=lambda known: (known.since(key), known.whole))
+        since, default = newest.since(key), whole
+        if key in newest.profile:
+            profile[key], default = newest.profile[key], version
+        if since != default:
+            older[key] = since
+    return Known(version, Carried(whole, older) if older or whole != version else None, profile)
+
+
 Change = Snapshot | Tombstone
+_CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
 Meaning = Snapshot | Tombstone | Signal | Ignored
 
 
@@ -90,44 +191,56 @@ class Outcome(Struct):
     """By user id and version: what history refused, of changes that others of the batch supersede."""
 
 
-SIGNALS = {
-    "s": "login: last_login and logins_count, and what post-login Actions set",
-    "ss": "signup: carries the request of the client, not the user that was stored",
-    "sce": "e-mail changed by the user",
-    "scu": "username changed by the user",
-    "scpn": "phone number changed by the user",
-    "scp": "password changed: last_password_reset",
-    "sv": "e-mail verified",
-    "sdu": "deleted: the id stands in the description only, without its provider",
-    "sscim": "changed through SCIM: carries the SCIM request, not the user",
-    "gd_enrollment_complete": "multi-factor enrolled",
-    "gd_unenroll": "multi-factor removed",
-    "ublkdu": "unblocked by the user",
-}
-"""Log types that say that a user changed without carrying the user, and why each does; see docs/events.md."""
+EVENT_STREAM = "auth0.events"
+"""The feed whose events carry the keys that they have: Auth0 leaves out what it likes."""
 
-NAMELESS = {
-    "sui": "users imported: names the connection only",
-    "fui": "users imported in part: names the connection only",
-    "directory_sync_completed": "directory synchronised: names the sync only",
-}
-"""Log types after which users differ that no event names; only a reconciliation finds them."""
+LOG_STREAM = "auth0.logs"
+"""The only feed in which Auth0 masks fields."""
+
+PARTIAL = "partial user"
+"""Cause of the signal that comes with a change from which keys are missing that every user has."""
+MASKED = "masked user"
+"""Cause of the signal that comes with a change whose masked keys were left out."""
+
+PERSONAL = frozenset(
+    (
+        *("first_name", "given_name", "name", "last_name", "family_name", "email"),
+        *("phone", "phone_number", "old_phone_number", "new_phone_number", "address", "username", "user_name"),
+    )
+)
+"""Names of the fields that a Log Stream's PII configuration can mask or hash, at any depth (Auth0, Log Streams)."""
+
+_ADMINISTRATIVE = "app_metadata"  # no user can choose it, so no value in it may keep a change of it out
+_HASH = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?")  # xxHash
+# After a key that ends as the names of personal fields do. The colon comes first, as looking for one text is fastest.
+_HASHED_VALUE = re.compile(rb':(?<=[elrs]":)\s*"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?"')
+_GONE = object()
 
 _USER_EVENTS = ("user.created", "user.updated", "user.deleted")
 
-USERS_PATH = "/api/v2/users"
-_METHODS_ON_USERS = ("post",)
-_METHODS_ON_USER = ("patch", "put", "delete")
-_METHODS_ON_IDENTITIES = ("post", "delete")
-_USER_PATH = re.compile(r"/api/v2/users/([^/?]+)/?(?:\?.*)?")
-_IDENTITIES_PATH = re.compile(r"/api/v2/users/([^/?]+)/identities(?:/([^/?]+)/([^/?]+))?/?(?:\?.*)?")
-_CONNECTION_PATH = re.compile(r"/api/v2/connections/[^/]+(?:/users)?/?(?:\?.*)?")
+NO_CHANGE = "api call that changes no profile"
+UNKNOWN_PATH = "unknown path on users"
+"""Why a call is ignored whose path on users is none that is known: a new one may change profiles."""
+UNNAMED_DELETION = "deletes users of a connection, and names none"
+"""Why the deletion of a connection, or of its user by e-mail address, is ignored: no log says who is gone."""
+
+_CREATE = ("post",)
+_END = r"/?(?:\?.*)?"
+_USER_PATH = re.compile(rf"/api/v2/users/([^/?]+){_END}")
+_USERS_PATH = re.compile(rf"/api/v2/users(?:/([^/?]+)(?:/([^/?]+)([^?]*?))?)?{_END}")
+_UNBLOCK_PATH = re.compile(rf"/api/v2/(user-blocks)/([^/?]+){_END}")
+_IDENTITY = re.compile(r"/([^/]+)/([^/]+)")
+_CONNECTION_PATH = re.compile(rf"/api/v2/connections/[^/]+(?:/users)?{_END}")
+_SCIM_PATH = re.compile(rf"(?:.*/)?Users/([^/?]+){_END}", re.IGNORECASE)
+_NOT_IN_IDS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and unpaired surrogates
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
 # Only what exists in every month of every year; the rest is for the calendar to say.
 _AS_AUTH0_WRITES = re.compile(
     r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:[01][1-9]|[12]0|2[1-8])T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z\Z"
 )
+
+_WHOLE_SECONDS = re.compile(r":[0-9]{2}Z\Z")
 
 _SNAPSHOT_RANK = "1"
 _TOMBSTONE_RANK = "2"
@@ -138,24 +251,20 @@ class _Head(Struct, frozen=True, gc=False):
 
     user_id: str = ""
     updated_at: str | None = None
-    deleted_at: str | None = None
+    deleted_at: Raw = NULL
     email: Raw = NULL
-
-
-class _Personal(Struct, frozen=True, gc=False):
-    """The fields that a log stream's PII configuration masks or hashes."""
-
-    email: Raw = NULL
-    name: Raw = NULL
-    given_name: Raw = NULL
-    family_name: Raw = NULL
-    username: Raw = NULL
-    phone_number: Raw = NULL
+    # Auth0 gives every user these two.
+    name: Raw | UnsetType = UNSET
+    nickname: Raw | UnsetType = UNSET
 
 
 class _Metadata(Struct, frozen=True, gc=False):
-    user_metadata: Raw = NULL
-    app_metadata: Raw = NULL
+    user_metadata: Raw | UnsetType = UNSET
+    app_metadata: Raw | UnsetType = UNSET
+
+
+class _NamedUser(Struct, frozen=True, gc=False):
+    user_id: str | None = None
 
 
 class _Identity(Struct, frozen=True, gc=False):
@@ -164,9 +273,13 @@ class _Identity(Struct, frozen=True, gc=False):
 
 
 _head = msgspec.json.Decoder(_Head)
-_personal = msgspec.json.Decoder(_Personal)
 _metadata = msgspec.json.Decoder(_Metadata)
 _identities = msgspec.json.Decoder(list[_Identity])
+_named_user = msgspec.json.Decoder(_NamedUser)
+_keys = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder(float_hook=lambda text: Raw(text.encode()))  # as it is written
+
+EMPTY = Raw(b"{}")
 
 
 def instant(text: str) -> str:
@@ -198,61 +311,178 @@ def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
 
 def usable(user_id: str) -> str:
     """``user_id`` itself, if it can be a key in both stores. Raises ``NoUserId``."""
-    if not user_id or not user_id.isprintable() or "\ufffd" in user_id:
+    if not user_id or "\ufffd" in user_id or (not user_id.isprintable() and _NOT_IN_IDS.search(user_id)):
         raise errors.NoUserId("empty, or with characters that no user id has")
     if len(user_id) * 4 > MAX_USER_ID_BYTES and len(user_id.encode()) > MAX_USER_ID_BYTES:
         raise errors.NoUserId(f"longer than {MAX_USER_ID_BYTES} bytes")
     return user_id
 
 
-def read(body: str) -> tuple[Meaning, ...]:
-    """What one SQS message body means: one thing, or more where accounts are linked.
+Reading = tuple[tuple[Meaning, ...], tuple[str, ...]]
+"""What one message means, and notes of what was odd about it: see ``ODD`` and ``WRONG_CLOCK``."""
 
-    Raises *poison* errors; see ``pipeline.errors``.
+
+def read(body: str, tolerance: timedelta = DAY) -> tuple[Meaning, ...]:
+    """What one SQS message body means: one thing, or more where accounts are linked or a part of a user is unknown.
+
+    An ``updated_at`` that is further ahead than ``tolerance`` is not believed. Raises *poison* errors; see
+    ``pipeline.errors``.
     """
+    return interpret(body, tolerance)[0]
+
+
+def interpret(body: str, tolerance: timedelta = DAY) -> Reading:
+    """``read`` with notes."""
     try:
         envelope = decode(body)
     except errors.UnknownShape:
         # Logs of other types are free in form, and not ours to refuse.
         kind = event_type(body)
-        if kind is None or kind == "sapi" or kind in SIGNALS or kind in _USER_EVENTS:
-            raise
-        return (Ignored(f"type {kind}"),)
+        if kind is not None and not (kind == "sapi" or kind in SIGNALS or kind in _USER_EVENTS):
+            return (Ignored(f"type {kind}"),), ()
+        envelope = decode_loosely(body)
     log = envelope.detail.data
     if log.type == "sapi":
-        return _api_call(envelope, log)
-    if log.type is not None:
-        return (_signal(log.type, log),)
-    if envelope.detail.type is not None:
-        return (_user_event(envelope, envelope.detail.type, log),)
-    raise errors.UnknownShape("neither a tenant log nor an event of an Event Stream")
+        meanings = _api_call(envelope, log)
+    elif log.type is not None:
+        meanings = (_signal(envelope, log.type, log),)
+    elif envelope.detail.type is not None:
+        meanings = _user_event(envelope, envelope.detail.type, log)
+    else:
+        raise errors.UnknownShape("neither a tenant log nor an event of an Event Stream")
+    notes = tuple([f"{ODD} {name}" for name in envelope.odd]) if envelope.odd else ()
+    believed = _limits.get(tolerance, "")
+    for meaning in meanings:
+        if isinstance(meaning, _CHANGES) and meaning.updated_at > believed and _is_ahead(meaning.updated_at, tolerance):
+            own_time = _time_of(envelope, tolerance)
+            dated = tuple(_dated(one, own_time, tolerance) for one in meanings)
+            return dated, (*notes, WRONG_CLOCK)
+    return meanings, notes
+
+
+_limits: dict[timedelta, str] = {}
+
+
+def _is_ahead(moment: str, tolerance: timedelta) -> bool:
+    """Whether an ``instant`` is further in the future than ``tolerance``; looks at the clock about once a day."""
+    if moment <= _limits.get(tolerance, ""):
+        return False
+    _limits[tolerance] = instant((datetime.now(UTC) + tolerance).isoformat())
+    return moment > _limits[tolerance]
+
+
+def _time_of(envelope: Envelope, tolerance: timedelta) -> str:
+    """When the source says that an event happened, else when EventBridge took it, else now."""
+    for time in (envelope.detail.data.date, envelope.detail.time, envelope.time):
+        moment = _event_time(time, "")
+        if moment and not _is_ahead(moment, tolerance):
+            return moment
+    return instant(datetime.now(UTC).isoformat())
+
+
+def _dated(meaning: Meaning, moment: str, tolerance: timedelta) -> Meaning:
+    """A change that a wrong clock has dated ahead, with the place of ``moment`` in the order; any other as it is."""
+    if not isinstance(meaning, _CHANGES) or not _is_ahead(meaning.updated_at, tolerance):
+        return meaning
+    order = moment + meaning.version[len(moment) :]
+    if isinstance(meaning, Partial) and meaning.carried.whole:
+        return replace(meaning, version=order, carried=Carried(order, meaning.carried.keys))
+    return replace(meaning, version=order)
 
 
 def history_entry(change: Change, body: str) -> HistoryEntry:
-    """What history keeps of ``change``, which ``read`` found in the message ``body``."""
+    """What history keeps of ``change``, which ``read`` found in the message ``body``.
+
+    Metadata that the change does not carry are ``null``, and empty ones an empty object.
+    """
     metadata = _metadata.decode(change.profile) if isinstance(change, Snapshot) else _Metadata()
     return HistoryEntry(
         change.user_id,
         change.version,
         change.updated_at,
         change.deleted_at if isinstance(change, Tombstone) else None,
-        metadata.user_metadata,
-        metadata.app_metadata,
+        _given(metadata.user_metadata, "user_metadata", change),
+        _given(metadata.app_metadata, "app_metadata", change),
         *caller(body),
         change.source,
         change.event_id,
     )
 
 
-def _signal(kind: str, log: Data) -> Meaning:
+def _given(value: Raw | UnsetType, key: str, change: Change) -> Raw:
+    if isinstance(value, UnsetType):
+        carries = change.carried is None or (change.carried.whole and key not in change.carried.keys)
+        return EMPTY if carries else NULL
+    return EMPTY if bytes(value) == b"null" else value
+
+
+def known(change: Change) -> Known[Raw]:
+    """Return what ``change`` says of its user, by key."""
+    profile = _keys.decode(change.profile) if isinstance(change, Snapshot) else {}
+    return Known(change.version, change.carried, profile)
+
+
+def merged(one: Change, other: Change) -> Change:
+    """Return one change that does what both do."""
+    if one.carried is None and other.carried is None:
+        return one if one.version >= other.version else other
+    return newest_with(merge(known(one), known(other)), one, other)
+
+
+def newest_with(all_known: Known[Raw], *changes: Change) -> Change:
+    """Return the newest of ``changes`` with all that is known from them."""
+    newest = max(changes, key=lambda change: (change.version, change.carried is None))
+    if all_known.carried is None:
+        return newest
+    profile = Raw(msgspec.json.encode(all_known.profile))
+    return Partial(*_place(newest), profile, all_known.carried)
+
+
+def _place(change: Change) -> tuple[str, str, str, str, str]:
+    return change.user_id, change.version, change.source, change.event_id, change.updated_at
+
+
+def _signal(envelope: Envelope, kind: str, log: Data) -> Meaning:
     if kind in NAMELESS:
         return Ignored(f"type {kind} that names no user")
     if kind not in SIGNALS:
         return Ignored(f"type {kind}")
-    user_id = log.user_id or ""
-    if kind == "sdu" and not user_id and (named := _DELETED_ID.search(log.description or "")):
-        user_id = named[1] if "|" in named[1] else f"auth0|{named[1]}"
-    return Signal(usable(user_id), kind) if user_id else Ignored(f"type {kind} that names no user")
+    request = log.details.request if isinstance(log.details, Details) else None
+    method = request.method.lower() if isinstance(request, Request) else ""
+    if method == "get" or (isinstance(request, Request) and request.path.partition("?")[0].endswith("/.search")):
+        return Ignored(f"type {kind} that only reads")
+    user_id = next(filter(None, (_named(place, log) for place in PLACES.get(kind, PLACES[""]))), "")
+    if not user_id:
+        return Ignored(f"type {kind} that names no user")
+    if kind == "sscim" and method == "delete":
+        return _tombstone(envelope, _event_id(envelope), log.date, log.date, user_id)
+    return Signal(usable(user_id), kind)
+
+
+def _named(place: str, log: Data) -> str:
+    """The id that a log has in a place of ``PLACES``."""
+    if place == "user_id":
+        return log.user_id or ""
+    if place == "description":
+        named = _DELETED_ID.search(log.description or "")
+        return _with_provider(named[1]) if named else ""
+    details = log.details
+    if not isinstance(details, Details):
+        return ""
+    if place == "details.request.path":
+        path = details.request.path if isinstance(details.request, Request) else ""
+        named = _SCIM_PATH.fullmatch(path)
+        return _decoded(named[1]) if named else ""
+    part = {"body": details.body, "query": details.query, "enrollment": details.enrollment}[place.split(".")[1]]
+    try:
+        return _with_provider(_named_user.decode(part).user_id or "")
+    except msgspec.ValidationError:
+        return ""
+
+
+def _with_provider(user_id: str) -> str:
+    """Some logs name users of databases by the rest of their id only."""
+    return user_id if "|" in user_id or not user_id else f"auth0|{user_id}"
 
 
 def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
@@ -261,37 +491,70 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
         raise errors.UnknownShape("a Management API log without details.request")
     request, response = log.details.request, log.details.response
     method = request.method.lower()
-    on_user = _USER_PATH.fullmatch(request.path)
-    on_identities = None if on_user else _IDENTITIES_PATH.fullmatch(request.path)
-    methods = _METHODS_ON_USER if on_user else _METHODS_ON_IDENTITIES if on_identities else _METHODS_ON_USERS
-    if method not in methods or not (on_user or on_identities or request.path == USERS_PATH):
-        return (Ignored(_no_concern(method, request.path)),)
+    target = _target(method, request.path)
+    if isinstance(target, Ignored):
+        return (target,)
     if not isinstance(response, Response) or response.status is None:
         raise errors.UnknownShape("a Management API log without details.response")
     if not 200 <= response.status < 300:
         return (Ignored("api call that failed"),)
-    if on_identities:
-        return _identities_changed(envelope, log, on_identities, response.body)
-    if on_user and method == "delete":
-        return (_tombstone(envelope, _event_id(envelope), log.date, log.date, _decoded(on_user[1])),)
+    if target.beneath == "identities":
+        return _identities_changed(envelope, log, target, response.body)
+    if target.beneath:
+        return (Signal(usable(target.user_id), target.beneath),)
+    if method == "delete":
+        return (_tombstone(envelope, _event_id(envelope), log.date, log.date, target.user_id),)
     head = _user_head(response.body)
     if head.user_id and head.updated_at is not None:
-        return (_snapshot(envelope, _event_id(envelope), log.date, head, response.body),)
+        return _snapshot(envelope, _event_id(envelope), log.date, head, response.body)
     # An answer without the whole user still says whose it was, unless the user was just created.
-    return (Signal(usable(head.user_id or (_decoded(on_user[1]) if on_user else "")), "sapi"),)
+    return (Signal(usable(head.user_id or target.user_id), "sapi"),)
 
 
-def _no_concern(method: str, path: str) -> str:
-    if method == "delete" and _CONNECTION_PATH.fullmatch(path):
-        return "deletes users of a connection, and names none"
-    return "api call that changes no profile"
+class _Target(NamedTuple):
+    """Which user a call changes, and by what beneath the user."""
+
+    segment: str
+    beneath: str = ""
+    rest: str = ""
+
+    @property
+    def user_id(self) -> str:
+        """The id in the path; empty if the call creates a user."""
+        return _decoded(self.segment)
 
 
-def _identities_changed(envelope: Envelope, log: Data, path: re.Match[str], answer: Raw) -> tuple[Meaning, ...]:
+def _target(method: str, path: str) -> _Target | Ignored:
+    on_user = _USER_PATH.fullmatch(path)
+    if on_user is not None and method in USER_PATHS[""]:  # nearly every call that counts
+        return _Target(on_user[1])
+    found = _USERS_PATH.fullmatch(path)
+    if found is None:
+        return _elsewhere(method, path)
+    segment, beneath, rest = found[1], found[2] or "", found[3] or ""
+    if beneath not in USER_PATHS:
+        return Ignored(UNKNOWN_PATH if method != "get" else NO_CHANGE)
+    if method in (_CREATE if segment is None else USER_PATHS[beneath]):
+        return _Target(segment or "", beneath, rest)
+    return Ignored(NO_CHANGE)
+
+
+def _elsewhere(method: str, path: str) -> _Target | Ignored:
+    """What a call changes whose path is not that of a user."""
+    if method == "delete":
+        if unblocked := _UNBLOCK_PATH.fullmatch(path):
+            return _Target(unblocked[2], unblocked[1])
+        if _CONNECTION_PATH.fullmatch(path):
+            return Ignored(UNNAMED_DELETION)
+    return Ignored(UNKNOWN_PATH if path.startswith("/api/v2/users/") and method != "get" else NO_CHANGE)
+
+
+def _identities_changed(envelope: Envelope, log: Data, target: _Target, answer: Raw) -> tuple[Meaning, ...]:
     """Linked: every identity of the primary but its own is no user any more. Unlinked: the other is one again."""
-    primary = usable(_decoded(path[1]))
-    if path[2] is not None:
-        return (Signal(primary, "unlinked"), Signal(usable(f"{_decoded(path[2])}|{_decoded(path[3])}"), "unlinked"))
+    primary = usable(target.user_id)
+    if identity := _IDENTITY.fullmatch(target.rest):
+        other = f"{_decoded(identity[1])}|{_decoded(identity[2])}"
+        return (Signal(primary, "unlinked"), Signal(usable(other), "unlinked"))
     try:
         identities = [f"{identity.provider}|{identity.user_id}" for identity in _identities.decode(answer)]
     except msgspec.ValidationError as error:
@@ -301,21 +564,21 @@ def _identities_changed(envelope: Envelope, log: Data, path: re.Match[str], answ
     return (Signal(primary, "linked"), *linked)
 
 
-def _user_event(envelope: Envelope, kind: str, data: Data) -> Meaning:
+def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...]:
     """An event of an Event Stream, or a user that the refresh function fetched."""
     detail = envelope.detail
     if kind not in _USER_EVENTS:
-        return Ignored(f"type {kind}")
+        return (Ignored(f"type {kind}"),)
     if detail.a0purpose == "test":
-        return Ignored("test event")
+        return (Ignored("test event"),)
     if isinstance(data.object, UnsetType):
         raise errors.UnknownShape("an event of an Event Stream without data.object")
     head = _user_head(data.object)
     event_id = detail.id or envelope.id
     if kind == "user.deleted":
-        return _tombstone(envelope, event_id, head.deleted_at or detail.time, detail.time, head.user_id)
+        return (_tombstone(envelope, event_id, _string(head.deleted_at) or detail.time, detail.time, head.user_id),)
     if head.updated_at is None:
-        return Signal(usable(head.user_id), kind)
+        return (Signal(usable(head.user_id), kind),)
     return _snapshot(envelope, event_id, detail.time, head, data.object)
 
 
@@ -338,28 +601,43 @@ def _user_head(body: Raw) -> _Head:
         return _Head()  # null or a list: no user in the answer
 
 
-def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> Meaning:
+def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> tuple[Meaning, ...]:
     changed_at = instant(head.updated_at or "")
     text = bytes(profile)
-    email = bytes(head.email)
-    # One character first: looking for that takes a tenth of the time, and most profiles have none.
-    if ((email.startswith(b'"') and b"@" not in email) or (b"*" in text and b'"***' in text)) and _masked(text):
-        return Ignored("masked profile")
     if b"\\" in text and b"\\u0000" in text:
         profile = Raw(storable(text))
-    return Snapshot(
-        usable(head.user_id),
-        version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id),
-        _feed(envelope.source),
-        event_id,
-        changed_at,
-        profile,
+    feed = _feed(envelope.source)
+    order = version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id)
+    change = Snapshot(usable(head.user_id), order, feed, event_id, changed_at, profile)
+    if feed == EVENT_STREAM:
+        partial = Partial(*_place(change), profile, Carried())
+        return (partial, Signal(change.user_id, PARTIAL)) if UNSET in (head.name, head.nickname) else (partial,)
+    if feed == LOG_STREAM and _suspect(text, bytes(head.email)):
+        return _without_masked(change)
+    return (change,)
+
+
+def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
+    """The change without the keys that are masked: it does not carry them."""
+    profile = _keys.decode(change.profile)
+    masked = _masked(profile)
+    if not masked:
+        return (change,)
+    kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
+    rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
+    left = (
+        Partial(*_place(change), rest, Carried(change.version, unknown)) if unknown else Snapshot(*_place(change), rest)
     )
+    return left, Signal(change.user_id, MASKED)
 
 
 def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: str | None, user_id: str) -> Tombstone:
+    if deleted_at is None and "date" in envelope.odd:
+        deleted_at = envelope.time
     moment = instant(deleted_at or "")
-    order = version(moment, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
+    # A deletion in whole seconds may have come at the end of its second: it beats every update of that second.
+    last = f"{moment[:20]}999999Z" if _WHOLE_SECONDS.search(deleted_at or "") else moment
+    order = version(last, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
     return Tombstone(usable(user_id), order, _feed(envelope.source), event_id, moment, moment)
 
 
@@ -376,14 +654,57 @@ def _event_time(time: str | None, default: str) -> str:
         return default
 
 
-def _masked(text: bytes) -> bool:
-    """Whether a stream's PII configuration has replaced fields, by asterisks or by a hash of the e-mail address."""
-    personal = _personal.decode(text)
-    values = {name: _string(getattr(personal, name)) for name in personal.__struct_fields__}
-    email = values["email"]
-    return bool(email and "@" not in email) or any(len(value) >= 3 and set(value) == {"*"} for value in values.values())
+def _suspect(text: bytes, email: bytes) -> bool:
+    """Whether ``_masked`` has to look: nearly no user is masked, and looking takes ten times as long."""
+    if b"*" in text or (email.startswith(b'"') and b"@" not in email and email != b'""'):
+        return True
+    return _HASHED_VALUE.search(text) is not None
+
+
+def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
+    """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
+
+    ``app_metadata`` without what was replaced, and nothing for every other key.
+    """
+    found: dict[str, Raw | None] = {}
+    for key, value in profile.items():
+        text = bytes(value)
+        try:
+            inside = _any.decode(text)
+        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's
+            if key != _ADMINISTRATIVE and b'"*' in text:
+                found[key] = None
+            continue
+        kept = _unmasked(inside, personal=key in PERSONAL)
+        if kept is _GONE or (key == "email" and isinstance(inside, str) and inside and "@" not in inside):
+            found[key] = None
+        elif kept is not inside:
+            found[key] = Raw(msgspec.json.encode(kept)) if key == _ADMINISTRATIVE else None
+    return found
+
+
+def _unmasked(value: Any, *, personal: bool) -> Any:
+    """``value`` itself if nothing in it is masked, else what is left of it; ``_GONE`` for a masked text."""
+    if isinstance(value, str):
+        return _GONE if personal and _looks_masked(value) else value
+    if isinstance(value, dict):
+        pairs = {key: _unmasked(item, personal=personal or key in PERSONAL) for key, item in value.items()}
+        same = all(kept is value[key] for key, kept in pairs.items())
+        return value if same else {key: kept for key, kept in pairs.items() if kept is not _GONE}
+    if isinstance(value, list):
+        items = [_unmasked(item, personal=personal) for item in value]
+        same = all(kept is item for kept, item in zip(items, value, strict=True))
+        return value if same else [kept for kept in items if kept is not _GONE]
+    return value
 
 
 def _string(value: Raw) -> str:
     """A JSON string's text; nothing for other values, which need not even be within Python's range."""
     return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""
+
+
+def _looks_masked(text: str) -> bool:
+    """Whether a text is asterisks, or a hash of 8, 16 or 32 hexadecimal digits."""
+    if "*" in text:
+        return not any(character.isalnum() for character in text)
+    return _HASH.fullmatch(text) is not None

@@ -34,10 +34,13 @@ class Response(Struct, frozen=True, gc=False):
 
 
 class Details(Struct, frozen=True, gc=False):
-    """``details`` of a log; free in form, and used for Management API logs (``sapi``) only."""
+    """``details`` of a log; free in form. The last three are where logs of some types name their user."""
 
     request: Request | Other = None
     response: Response | Other = None
+    body: Raw = NULL
+    query: Raw = NULL
+    enrollment: Raw = NULL
 
 
 class Data(Struct, frozen=True, gc=False):
@@ -69,6 +72,37 @@ class Envelope(Struct, frozen=True, gc=False):
     source: str
     detail: Detail
     id: str = ""
+    time: str = ""
+    odd: tuple[str, ...] = ()
+    """Names of the fields that held something else than text, and were dropped; set by ``decode_loosely``."""
+
+
+class _LooseData(Struct, frozen=True, gc=False):
+    type: str | None = None
+    date: Raw = NULL
+    log_id: Raw = NULL
+    user_id: Raw = NULL
+    description: Raw = NULL
+    details: Raw = NULL
+    object: Raw | UnsetType = UNSET
+
+
+class _LooseDetail(Struct, frozen=True, gc=False):
+    data: _LooseData
+    log_id: Raw = NULL
+    id: Raw = NULL
+    type: str | None = None
+    time: Raw = NULL
+    a0purpose: Raw = NULL
+
+
+class _LooseEnvelope(Struct, frozen=True, gc=False):
+    """An event in which only what tells its kind has to be of its type."""
+
+    source: str
+    detail: _LooseDetail
+    id: Raw = NULL
+    time: Raw = NULL
 
 
 class _AnyType(Struct, frozen=True, gc=False):
@@ -137,6 +171,8 @@ class Caller(NamedTuple):
 _envelope = msgspec.json.Decoder(Envelope)
 _caller = msgspec.json.Decoder(_CallerEnvelope)
 _any = msgspec.json.Decoder(_AnyEnvelope)
+_loose = msgspec.json.Decoder(_LooseEnvelope)
+_details = msgspec.json.Decoder(Details | Other)
 
 # Escapes that JSON allows and Postgres (both) or UTF-8 (lone surrogates) cannot hold.
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -182,6 +218,64 @@ def decode(body: str) -> Envelope:
         raise errors.NotJson(str(error)) from None
     except RecursionError:
         raise errors.TooDeep from None
+
+
+def decode_loosely(body: str) -> Envelope:
+    """Read a message that ``decode`` refuses for fields that no change needs: those are dropped.
+
+    Raises ``UnknownShape`` for any other.
+    """
+    try:
+        found = _loose.decode(_repaired(body))
+        odd: list[str] = []
+        details = _loosely(found.detail.data.details, found.detail.data.type, odd)
+        log, detail = found.detail.data, found.detail
+        data = Data(
+            log.type,
+            _text("date", log.date, odd),
+            _text("log_id", log.log_id, odd),
+            _text("user_id", log.user_id, odd),
+            _text("description", log.description, odd),
+            details,
+            log.object,
+        )
+        whole = Detail(
+            data,
+            _text("log_id", detail.log_id, odd),
+            _text("id", detail.id, odd),
+            detail.type,
+            _text("time", detail.time, odd),
+            _text("a0purpose", detail.a0purpose, odd),
+        )
+        event_id, time = _text("id", found.id, odd) or "", _text("time", found.time, odd) or ""
+    except msgspec.DecodeError as error:
+        raise errors.UnknownShape(str(error)) from None
+    except RecursionError:
+        raise errors.TooDeep from None
+    return Envelope(found.source, whole, event_id, time, tuple(odd))
+
+
+def _text(name: str, value: Raw, odd: list[str]) -> str | None:
+    """A field's text; its name goes to ``odd`` if it is something else."""
+    text = bytes(value)
+    if text == b"null":
+        return None
+    if text.startswith(b'"'):
+        return msgspec.json.decode(text, type=str)
+    odd.append(name)
+    return None
+
+
+def _loosely(value: Raw, kind: str | None, odd: list[str]) -> Details | Other:
+    """``details``, which only logs of the Management API need."""
+    try:
+        found: Details | Other = _details.decode(value)
+        return found
+    except msgspec.ValidationError:
+        if kind == "sapi":
+            raise
+        odd.append("details")
+        return None
 
 
 def caller(body: str) -> Caller:

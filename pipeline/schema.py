@@ -58,6 +58,7 @@ users = Table(
     Column("source", Text, nullable=False, comment="feed of the last change, such as auth0.logs"),
     Column("event_id", Text, nullable=False, comment="id of the event of the last change: log_id, or evt_…"),
     Column("synced_at", _timestamptz, nullable=False, server_default=func.now(), comment="when the row was written"),
+    Column("carried", JSONB, comment="versions of what is older than the last change; NULL where that was whole"),
     comment="Every user ever seen, tombstones included; query live_users",
     # A user of a few kilobytes stays in its row, as compressing it costs more than the rest of the write; and half of
     # each page stays free for the next versions of its rows, which then need no new index entries, nor new pages.
@@ -79,8 +80,8 @@ user_history = Table(
     Column("version", _bytewise, primary_key=True, comment="place of the change in the total order"),
     Column("changed_at", _timestamptz, nullable=False, comment="when the user changed in Auth0"),
     Column("deleted_at", _timestamptz, comment="set where the change was the deletion of the user"),
-    Column("user_metadata", JSONB, nullable=False, comment="as of this change"),
-    Column("app_metadata", JSONB, nullable=False, comment="as of this change"),
+    Column("user_metadata", JSONB, comment="as of this change; NULL if it did not carry them"),
+    Column("app_metadata", JSONB, comment="as of this change; NULL if it did not carry them"),
     Column("actor", Text, comment="user id of who made the call; machines have none"),
     Column("client_id", Text, comment="the application that made the call"),
     Column("channel", Text, comment="api, or the address of the dashboard"),
@@ -94,7 +95,7 @@ user_history = Table(
 # A few pages for millions of rows, which is enough to find what is too old.
 Index("ix_user_history_recorded_at", user_history.c.recorded_at, postgresql_using="brin")
 
-live_columns = [column.name for column in users.c if column.name != "deleted_at"]
+live_columns = [column.name for column in users.c if column.name not in ("deleted_at", "carried")]
 
 LIVE_USERS = f"SELECT {', '.join(live_columns)} FROM {SCHEMA}.users WHERE deleted_at IS NULL"  # noqa: S608 - constants
 """Definition of the view ``live_users``: the users that exist in Auth0 now."""
@@ -145,7 +146,23 @@ SELECT
     event_id,
     version,
     recorded_at
-FROM {SCHEMA}.user_history
+FROM (
+    SELECT
+        user_id, version, changed_at, deleted_at, actor, client_id, channel, ip, source, event_id, recorded_at,
+        coalesce(first_value(user_metadata) OVER user_metadata_since, '{{}}') AS user_metadata,
+        coalesce(first_value(app_metadata) OVER app_metadata_since, '{{}}') AS app_metadata
+    FROM (
+        SELECT
+            *,
+            count(user_metadata) OVER versions AS user_metadata_carried,
+            count(app_metadata) OVER versions AS app_metadata_carried
+        FROM {SCHEMA}.user_history
+        WINDOW versions AS (PARTITION BY user_id ORDER BY version)
+    ) AS counted
+    WINDOW
+        user_metadata_since AS (PARTITION BY user_id, user_metadata_carried ORDER BY version),
+        app_metadata_since AS (PARTITION BY user_id, app_metadata_carried ORDER BY version)
+) AS complete
 WINDOW
     versions AS (PARTITION BY user_id ORDER BY version),
     reports AS (
@@ -155,6 +172,7 @@ WINDOW
 """  # noqa: S608 - constants
 """Definition of the view ``metadata_history``: from when to when a user's metadata were so, and who made them so.
 
+Metadata that a change did not carry are those of the newest change before it that did.
 Of two feeds that report one change, only the log names the actor; both rows have it.
 """
 

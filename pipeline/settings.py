@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from pipeline.errors import BadSettings
@@ -42,6 +43,14 @@ def history(env: Mapping[str, str] = os.environ) -> bool:
             return True
         case other:
             raise BadSettings(f"HISTORY is {other!r}, not 'on' or 'off'")
+
+
+def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
+    """How far ahead a change may be dated: ``CLOCK_TOLERANCE`` in seconds, a day by default."""
+    text = env.get("CLOCK_TOLERANCE") or "86400"
+    if not text.isdecimal():
+        raise BadSettings(f"CLOCK_TOLERANCE is {text!r}, not a number of seconds")
+    return timedelta(seconds=int(text))
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,20 @@ def pseudonym(user_id: str) -> str:
     return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def count(sink: str, counts: Counts, masked: int = 0, lag: float | None = None) -> None:
-    """Put a batch's counts and its lag (milliseconds, see ``behind``) into metrics, by sink."""
+SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
+"""Counts of messages that somebody should know of, beside the masked ones."""
+
+
+def count(
+    sink: str, counts: Counts, masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
+) -> None:
+    """Put a batch's counts and its lag (milliseconds, see ``behind``) into metrics, by sink.
+
+    Of ``special`` only what is in it is sent, as a metric costs money from the first time on.
+    """
     numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
-    emit(("sink", sink), numbers | {"Masked": masked}, {} if lag is None else {"SyncLag": lag})
+    others = dict.fromkeys(SPECIAL, 0) if special is None else special
+    emit(("sink", sink), {**numbers, "Masked": masked, **others}, {} if lag is None else {"SyncLag": lag})
 
 
 def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Mapping[str, float]) -> None:

@@ -20,6 +20,7 @@ locals {
     LOG_LEVEL                    = var.log_level
     POWERTOOLS_METRICS_NAMESPACE = "auth0-sync"
     DEPLOYMENT                   = local.prefix
+    CLOCK_TOLERANCE              = tostring(var.clock_tolerance_seconds)
   }
 
   # null: keys of AWS.

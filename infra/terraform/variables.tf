@@ -394,6 +394,17 @@ variable "history" {
   default     = false
 }
 
+variable "clock_tolerance_seconds" {
+  description = "How far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow."
+  type        = number
+  default     = 86400
+
+  validation {
+    condition     = var.clock_tolerance_seconds >= 60 && floor(var.clock_tolerance_seconds) == var.clock_tolerance_seconds
+    error_message = "clock_tolerance_seconds must be whole seconds, and at least 60."
+  }
+}
+
 variable "sync_batch_size" {
   description = "Most messages that one invocation gets."
   type        = number

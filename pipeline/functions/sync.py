@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from pipeline import settings
 from pipeline.batch import Batch, Counts, Failure, collect, event_times, settle
-from pipeline.changes import Outcome
+from pipeline.changes import MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK, Outcome
 from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
 from pipeline.telemetry import behind, count, logger, pseudonym
@@ -49,23 +49,34 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     started = perf_counter()
     name, records = settings.sink(), event["Records"]
     total, failed = Counts(), dict[str, None]()
-    ignored, signals, happened = Counter[str](), Counter[str](), list[str]()
+    ignored, signals, notes, happened = Counter[str](), Counter[str](), Counter[str](), list[str]()
     try:
         for batch, outcome in _stored(records, history=name == "postgres" and settings.history()):
             failures, counts = settle(batch, outcome)
+            for log_id in batch.masked:
+                logger.warning("masked log", extra={"log_id": log_id})
             for failure in failures:
                 logger.error("message not stored", extra=_message(failure))
                 failed[failure.message_id] = None
             total += counts
             ignored.update(batch.ignored)
             signals.update(batch.signals)
+            notes.update(batch.notes)
             happened += event_times(batch, outcome)
     except Retry as error:
         logger.error("batch not stored", extra={"sink": name, "messages": len(records), **_why(error)})
         raise
     took = {"milliseconds": round((perf_counter() - started) * 1000)}
-    logger.info("batch", extra={"sink": name, **asdict(total), "ignored_by": ignored, "signals_by": signals, **took})
-    count(name, total, ignored["masked profile"], behind(happened, datetime.now(UTC)))
+    by = {"ignored_by": ignored, "signals_by": signals, "notes": notes}
+    logger.info("batch", extra={"sink": name, **asdict(total), **by, **took})
+    special = {
+        "UnknownPaths": ignored[UNKNOWN_PATH],
+        "UnnamedDeletions": ignored[UNNAMED_DELETION],
+        "OddFields": sum(number for note, number in notes.items() if note.startswith(ODD)),
+        "WrongClocks": notes[WRONG_CLOCK],
+    }
+    special = {metric: number for metric, number in special.items() if number}
+    count(name, total, signals[MASKED], behind(happened, datetime.now(UTC)), special)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
@@ -74,7 +85,8 @@ def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[
 
     A part is a batch of its own: a user who is in two of them is ordered by the store.
     """
-    reading = [cache(partial(collect, part, history=history)) for part in parts(records)]
+    tolerance = settings.clock_tolerance()
+    reading = [cache(partial(collect, part, history=history, tolerance=tolerance)) for part in parts(records)]
     for read, following in zip_longest(reading, reading[1:]):
         batch = read()
         yield batch, sink().apply(batch.changes, batch.history, following)

@@ -2,7 +2,8 @@
 
 An item: ``user_id`` (key), ``version``, ``updated_at``, ``source``, ``event_id``, ``synced_at``, ``user_metadata``,
 ``app_metadata`` and ``profile`` (the rest of the user); a tombstone has ``deleted_at`` and ``expires_at`` (TTL) and
-no profile.
+no profile. Where the last change was not a whole user, ``carried`` is ``pipeline.changes.Carried`` as JSON text. Such a
+change is merged with the item as it was read, and put only where the item is still the same.
 
 What DynamoDB cannot hold as a value, or boto3 not read again, has one outcome each: a number of more than 38 digits
 when it is written out, or below 1E-128, an object with an empty key, and what is nested deeper than it allows is
@@ -10,10 +11,11 @@ stored as a string of its JSON text; an item over 400 KB is stored without ``pro
 then without ``user_metadata`` until it fits, and ``omitted`` names what is missing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +23,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import errors
-from pipeline.changes import Change, HistoryEntry, Outcome, Tombstone
+from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,6 +36,9 @@ TOMBSTONE_DAYS = 90
 MAX_ITEM_BYTES = 400 * 1024
 _MAX_DEPTH = 31  # levels of maps and lists, the attribute's own included: of the 32 allowed, a scalar takes one too
 _OMISSIBLE = ("profile", "app_metadata", "user_metadata")
+
+MERGES = 10
+"""How often an item is merged anew because somebody else has changed it meanwhile."""
 
 # 38 digits, 1E-128 to 9.99E+37: traps whatever DynamoDB would refuse or round. It would take up to 9.99E+125, but
 # answers with all of the zeros, which boto3 counts as digits: it fails to read the whole item.
@@ -50,6 +55,11 @@ def _number(text: str) -> Decimal | str:
 
 _json = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 _text = msgspec.json.Encoder(decimal_format="number")
+_carried = msgspec.json.Decoder(Carried)
+_sorted = msgspec.json.Encoder(order="sorted")  # so that the texts of equal values are equal
+
+_ORDER = ("user_id", "version", "updated_at", "source", "event_id")
+_METADATA = ("user_metadata", "app_metadata")
 
 _THROTTLED = {
     "ProvisionedThroughputExceededException",
@@ -64,6 +74,9 @@ _NOT_READY = {"ResourceNotFoundException", "AccessDeniedException", "Unrecognize
 
 Attribute = dict[str, Any]
 """A value in DynamoDB's own JSON, such as ``{"S": "x"}``."""
+
+_OMITTED: Attribute = {}
+"""Stands for metadata that were too large for the item."""
 
 
 def attribute(value: Any, depth: int = 1) -> Attribute:
@@ -109,30 +122,97 @@ def size(value: Attribute) -> int:
 
 def item(change: Change) -> dict[str, Attribute]:
     """The item for a change. Raises ``Refused`` where the profile cannot be read."""
-    shared = {name: {"S": getattr(change, name)} for name in ("user_id", "version", "updated_at", "source", "event_id")}
+    shared = _order(change)
     if isinstance(change, Tombstone):
         return shared | {"deleted_at": {"S": change.deleted_at}}
     try:
         profile = _json.decode(change.profile)
-        metadata = {name: profile.pop(name, None) for name in ("user_metadata", "app_metadata")}
+        metadata = {name: profile.pop(name, None) for name in _METADATA}
         documents = {name: attribute({} if value is None else value) for name, value in metadata.items()}
         return _fitting(shared | documents | {"profile": attribute(profile)})
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.Refused(f"{type(error).__name__} in the profile") from None
 
 
-def _fitting(whole: dict[str, Attribute]) -> dict[str, Attribute]:
-    """``whole``, or what of it fits into an item, with the names of what is missing."""
+def _order(change: Change) -> dict[str, Attribute]:
+    return {name: {"S": getattr(change, name)} for name in _ORDER}
+
+
+def _fitting(whole: dict[str, Attribute], missing: Collection[str] = ()) -> dict[str, Attribute]:
+    """``whole``, or what of it fits into an item, with the names of what is missing, and was before."""
     sizes = {name: len(name) + size(value) for name, value in whole.items()}
     total = sum(sizes.values()) + 100  # the limit is the service's to draw; leave it some room
     omitted: list[str] = []
     for name in _OMISSIBLE:
-        if total > MAX_ITEM_BYTES:
+        if name in missing or (total > MAX_ITEM_BYTES and name in sizes):
             omitted.append(name)
-            total -= sizes[name]
+            total -= sizes.get(name, 0)
     if not omitted:
         return whole
     return {name: value for name, value in whole.items() if name not in omitted} | {"omitted": attribute(omitted)}
+
+
+def _known(change: Change) -> Known[Attribute]:
+    """What a change says of its user, by key. Raises ``Refused`` where the profile cannot be read."""
+    if isinstance(change, Tombstone):
+        return Known(change.version, None, {})
+    try:
+        profile = _json.decode(change.profile)
+        empty = (name for name in _METADATA if profile.get(name, ... if change.carried else None) is None)
+        return Known(change.version, change.carried, _attributes(profile | {name: {} for name in empty}))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise errors.Refused(f"{type(error).__name__} in the profile") from None
+
+
+def _attributes(profile: Mapping[str, Any]) -> dict[str, Attribute]:
+    """The keys of a user at the level at which they stand in an item: metadata beside ``profile``, the rest in it.
+
+    Where ``profile`` will be text, its values are left as they are.
+    """
+    inner = _unread if "" in profile else partial(attribute, depth=2)
+    return {key: attribute(value) if key in _METADATA else inner(value) for key, value in profile.items()}
+
+
+def _unread(value: Any) -> Attribute:
+    return {"JSON": value}
+
+
+def _stored(item: Mapping[str, Attribute]) -> Known[Attribute]:
+    """What an item says of its user, by key."""
+    version = item["version"]["S"]
+    if "carried" not in item and "deleted_at" in item:
+        return Known(version, None, {})
+    stored = item.get("profile", {"M": {}})
+    profile = dict(stored["M"]) if "M" in stored else _attributes(_json.decode(stored["S"]))
+    profile |= {name: item[name] for name in _METADATA if name in item}
+    profile |= {name: _OMITTED for name in _omitted(item) if name in _METADATA}
+    carried = _carried.decode(item["carried"]["S"]) if "carried" in item else None
+    return Known(version, carried, profile)
+
+
+def _omitted(item: Mapping[str, Attribute]) -> set[str]:
+    return {name["S"] for name in item.get("omitted", {"L": []})["L"]}
+
+
+def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: Collection[str]) -> dict[str, Attribute]:
+    """The item for what is known from several changes; ``order`` is of the newest, ``missing`` what was left out."""
+    profile = dict(known.profile)
+    carried = known.carried or Carried()
+    # An item always has metadata. Those that are not known were empty in the newest whole user.
+    never = {name: carried.whole for name in _METADATA if name not in profile}
+    metadata = {name: profile.pop(name, {"M": {}}) for name in _METADATA}
+    missing = {name for name in missing if name not in _METADATA}
+    missing |= {name for name, value in metadata.items() if value is _OMITTED}
+    deserialize: Any = TypeDeserializer().deserialize
+    if "" in profile:
+        values = {key: value["JSON"] if "JSON" in value else deserialize(value) for key, value in profile.items()}
+        document = attribute(values)
+    else:
+        inner = {key: attribute(value["JSON"], 2) if "JSON" in value else value for key, value in profile.items()}
+        document = {"M": inner}
+    documents = {name: value for name, value in {**metadata, "profile": document}.items() if name not in missing}
+    parts = _sorted.encode(Carried(carried.whole, never | carried.keys)).decode()
+    return _fitting({**order, **documents, "carried": {"S": parts}}, missing)
 
 
 def plain(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,38 +264,97 @@ class DynamoDBSink:
 
     def _put(self, change: Change) -> errors.SyncError | str:
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=item(change) | _written(change, datetime.now(UTC)),
-                ConditionExpression="attribute_not_exists(user_id) OR version < :version",
-                ExpressionAttributeValues={":version": {"S": change.version}},
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            return self._replace(change) if change.carried is None else self._merge(change)
         except errors.Refused as error:
             return error
         except ClientError as error:
             return _rejected(error, change)
         except BotoCoreError as error:
             return errors.StoreDown(type(error).__name__)
-        return "applied"
+
+    def _replace(self, change: Change) -> errors.SyncError | str:
+        """Put a change that carries the whole user."""
+        whole = item(change) | _written(change, datetime.now(UTC))
+        condition = "attribute_not_exists(user_id) OR version < :version"
+        stored = self._put_if(condition, {":version": {"S": change.version}}, whole)
+        if stored is None:
+            return "applied"
+        if "carried" in stored and _carried.decode(stored["carried"]["S"]).oldest < change.version:
+            return self._merge(change, stored)
+        return "duplicate" if stored.get("version") == {"S": change.version} else "stale"
+
+    def _merge(self, change: Change, stored: Mapping[str, Attribute] | None = None) -> errors.SyncError | str:
+        """Merge a change with the item, and put it where nobody else has changed the item meanwhile; else again."""
+        said = _known(change)
+        if stored is None:
+            key = {"user_id": {"S": change.user_id}}
+            answer: Any = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            stored = answer.get("Item", {})
+        for _ in range(MERGES):
+            condition, expected = _still(stored)
+            before = _stored(stored) if stored else None
+            after = merge(before, said) if before else said
+            if before and after.same_as(before):
+                return "duplicate" if before.includes(change.version) else "stale"
+            now = datetime.now(UTC)
+            if after.carried is None:  # nothing that is stored is newer
+                merged = item(change) | _written(change, now)
+            else:
+                order = _order(change) if after.version == change.version else {name: stored[name] for name in _ORDER}
+                merged = _item_of(after, order, _omitted(stored)) | _synced(now)
+            stored = self._put_if(condition, expected, merged)
+            if stored is None:
+                return "applied"
+        return errors.StoreBusy("others change the item all the time")
+
+    def _put_if(
+        self, condition: str, values: dict[str, Attribute], new: dict[str, Attribute]
+    ) -> Mapping[str, Attribute] | None:
+        """Put an item under a condition; the item that is there if it does not hold, empty if there is none."""
+        options: Any = {"ExpressionAttributeValues": values} if values else {}
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=new,
+                ConditionExpression=condition,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **options,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            response: Any = error.response
+            found: dict[str, Attribute] = response.get("Item", {})
+            return found
+        return None
+
+
+def _still(item: Mapping[str, Attribute]) -> tuple[str, dict[str, Attribute]]:
+    """The condition under which an item is the one that was read, and its values."""
+    if not item:
+        return "attribute_not_exists(user_id)", {}
+    if "carried" in item:
+        values = {":version": item["version"], ":carried": item["carried"]}
+        return "version = :version AND carried = :carried", values
+    return "version = :version AND attribute_not_exists(carried)", {":version": item["version"]}
 
 
 def _written(change: Change, now: datetime) -> dict[str, Attribute]:
     """What an item says of its writing. A tombstone is kept from now on, not from the deletion, which may be long past
     when it arrives: an older update may follow it as late.
     """
-    synced_at: dict[str, Attribute] = {"synced_at": {"S": now.isoformat(timespec="milliseconds")}}
     if isinstance(change, Tombstone):
         expires_at = int(now.timestamp()) + TOMBSTONE_DAYS * 86_400
-        return synced_at | {"expires_at": {"N": str(expires_at)}}
-    return synced_at
+        return _synced(now) | {"expires_at": {"N": str(expires_at)}}
+    return _synced(now)
 
 
-def _rejected(error: ClientError, change: Change) -> errors.SyncError | str:
+def _synced(now: datetime) -> dict[str, Attribute]:
+    return {"synced_at": {"S": now.isoformat(timespec="milliseconds")}}
+
+
+def _rejected(error: ClientError, change: Change) -> errors.SyncError | str:  # noqa: ARG001
     code = error.response["Error"]["Code"]
-    if code == "ConditionalCheckFailedException":
-        stored: Any = error.response.get("Item", {})
-        return "duplicate" if stored.get("version") == {"S": change.version} else "stale"
     if code in _THROTTLED:
         return errors.StoreBusy(code)
     if code in _NOT_READY:

@@ -1,8 +1,13 @@
-"""Postgres: one statement per batch, last write wins by ``version``."""
+"""Postgres: one statement per batch, last write wins by ``version``.
+
+Users that a change does not carry as a whole are read, merged in Python and written where the row is still the same, in
+two statements per batch.
+"""
 
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -10,19 +15,57 @@ from typing import Any, LiteralString
 
 import msgspec
 import psycopg
+from msgspec import Raw
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from pipeline import errors
-from pipeline.changes import Change, HistoryEntry, Outcome
+from pipeline.changes import (
+    Carried,
+    Change,
+    HistoryEntry,
+    Outcome,
+    Partial,
+    Snapshot,
+    Tombstone,
+    instant,
+    known,
+    merge,
+    newest_with,
+)
 from pipeline.settings import Database
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
 RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
 # One statement, so that a change is never in only one of the two, in one round trip.
 RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
-_VERSIONS: LiteralString = "SELECT user_id, version FROM auth0.users WHERE user_id = ANY(%s)"
+_VERSIONS: LiteralString = "SELECT user_id, version, carried::text FROM auth0.users WHERE user_id = ANY(%s)"
+
+# What was merged here is written only where the row is still the one that it was merged with.
+_SEEN: LiteralString = """seen AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS seen (user_id text, version text, carried jsonb)
+)"""
+GUARD: LiteralString = "WHERE stored.version < excluded.version"
+_AS_SEEN: LiteralString = """WHERE EXISTS (
+    SELECT FROM seen
+    WHERE seen.user_id = excluded.user_id AND seen.version = stored.version
+        AND seen.carried IS NOT DISTINCT FROM stored.carried
+)"""
+_STORED: LiteralString = """
+SELECT user_id, version, source, event_id, updated_at, deleted_at, profile::text, carried::text
+FROM auth0.users WHERE user_id = ANY(%s)
+"""
+
+
+MERGE: LiteralString = f"WITH {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
+RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
+
+MERGES = 10
+"""How often a row is merged anew because somebody else has changed it meanwhile."""
+
+_encode = msgspec.json.encode
+_carried = msgspec.json.Decoder(Carried)
 
 RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
 """The authorities of RDS' certificates in every region, which no system trusts by itself."""
@@ -101,10 +144,14 @@ class PostgresSink:
         """See ``pipeline.sinks.Sink``. A row that Postgres refuses is found by bisection and fails alone."""
         outcome = Outcome()
         entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
-        written = self._write(changes, entries, outcome, meanwhile)
-        rest = [change for change in changes if change.user_id not in written and change.user_id not in outcome.failed]
+        whole = [change for change in changes if change.carried is None]
+        others: list[Change] = [change for change in changes if change.carried is not None]
+        written = self._write(whole, entries, outcome, meanwhile)
+        rest = [change for change in whole if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
-            self._compare(rest, outcome)
+            others += self._compare(rest, outcome)
+        if others:
+            self._merge(sorted(others, key=lambda change: change.user_id), entries, outcome)
         return outcome
 
     def close(self) -> None:
@@ -119,31 +166,40 @@ class PostgresSink:
         entries: _Entries,
         outcome: Outcome,
         meanwhile: Callable[[], object] | None = None,
+        seen: Mapping[str, Change] | None = None,
     ) -> set[str]:
-        """Write the changes with the entries of their users; the ids of the users that were written."""
+        """Write the changes with the entries of their users; the ids of the users that were written.
+
+        With ``seen`` only where the rows are those, or are not there if it has none; else where they are older.
+        """
         if not changes:
             return set()
         try:
-            if entries:
-                history = [entry for change in changes for entry in entries[change.user_id]]
-                rows = self._execute(RECORD_AND_UPSERT, _json(history), _json(changes), meanwhile=meanwhile)
-            else:
-                rows = self._execute(UPSERT, _json(changes), meanwhile=meanwhile)
+            history = [entry for change in changes for entry in entries[change.user_id]] if entries else []
+            rows = self._execute(*_statement(changes, history, seen), meanwhile=meanwhile)
         except errors.Refused as error:
             if len(changes) > 1:
                 middle = len(changes) // 2
-                return self._write(changes[:middle], entries, outcome) | self._write(changes[middle:], entries, outcome)
-            return self._write_newest(changes[0], entries, outcome, error)
+                halves = (changes[:middle], changes[middle:])
+                return set().union(*(self._write(half, entries, outcome, seen=seen) for half in halves))
+            return self._write_newest(changes[0], entries, outcome, error, seen)
         return {user_id for (user_id,) in rows}
 
-    def _write_newest(self, change: Change, entries: _Entries, outcome: Outcome, error: errors.Refused) -> set[str]:
+    def _write_newest(
+        self,
+        change: Change,
+        entries: _Entries,
+        outcome: Outcome,
+        error: errors.Refused,
+        seen: Mapping[str, Change] | None,
+    ) -> set[str]:
         """Write a refused change without the entries that it supersedes, which must not keep it out; then these."""
         older = [entry for entry in entries.get(change.user_id, ()) if entry.version != change.version]
         if not older:
             outcome.failed[change.user_id] = error
             return set()
         newest = [entry for entry in entries[change.user_id] if entry.version == change.version]
-        written = self._write([change], {change.user_id: newest}, outcome)
+        written = self._write([change], {change.user_id: newest}, outcome, seen=seen)
         if change.user_id not in outcome.failed:
             self._record(older, outcome)
         return written
@@ -159,12 +215,50 @@ class PostgresSink:
             self._record(entries[:middle], outcome)
             self._record(entries[middle:], outcome)
 
-    def _compare(self, changes: Sequence[Change], outcome: Outcome) -> None:
-        """Tell the duplicates from the stale among the changes that were not written."""
-        stored: dict[str, str] = dict(self._execute(_VERSIONS, [change.user_id for change in changes]))
+    def _compare(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
+        """Tell the duplicates from the stale among the changes that were not written.
+
+        Returns those that are newer than a part of their row.
+        """
+        rows = self._execute(_VERSIONS, [change.user_id for change in changes])
+        stored = {user_id: (version, carried) for user_id, version, carried in rows}
+        newer = []
         for change in changes:
-            same = stored.get(change.user_id) == change.version
-            (outcome.duplicate if same else outcome.stale).add(change.user_id)
+            version, carried = stored.get(change.user_id, ("", None))
+            if carried is not None and _carried.decode(carried).oldest < change.version:
+                newer.append(change)
+            else:
+                (outcome.duplicate if version == change.version else outcome.stale).add(change.user_id)
+        return newer
+
+    def _merge(self, changes: Sequence[Change], entries: _Entries, outcome: Outcome) -> None:
+        """Merge changes with their rows and write them where nobody else has changed the row meanwhile; else again."""
+        for _ in range(MERGES):
+            stored = {row[0]: _stored(*row) for row in self._execute(_STORED, [change.user_id for change in changes])}
+            to_write: list[Change] = []
+            unchanged: list[HistoryEntry] = []
+            for change in changes:
+                user_id = change.user_id
+                row = stored.get(user_id)
+                if row is None:
+                    to_write.append(change)
+                    continue
+                before = known(row)
+                after = merge(before, known(change))
+                if not after.same_as(before):
+                    to_write.append(newest_with(after, row, change))
+                    continue
+                (outcome.duplicate if before.includes(change.version) else outcome.stale).add(user_id)
+                unchanged += entries.get(user_id, ())
+            if unchanged:
+                self._record(unchanged, outcome)
+            done = self._write(to_write, entries, outcome, seen=stored) | outcome.failed.keys()
+            left = {change.user_id for change in to_write} - done
+            changes = [change for change in changes if change.user_id in left]
+            if not changes:
+                return
+        for user_id in left:
+            outcome.failed[user_id] = errors.StoreBusy("others change the row all the time")
 
     def _execute(
         self, statement: LiteralString, *parameters: object, meanwhile: Callable[[], object] | None = None
@@ -210,8 +304,41 @@ def _flush(connection: Connection) -> None:
         select.select([], [connection.fileno()], [])
 
 
+def _statement(
+    changes: Sequence[Change], history: Sequence[HistoryEntry], seen: Mapping[str, Change] | None
+) -> tuple[LiteralString, *tuple[object, ...]]:
+    """The statement that writes ``changes``, and its parameters."""
+    if seen is None:
+        return (RECORD_AND_UPSERT, _json(history), _json(changes)) if history else (UPSERT, _json(changes))
+    rows = [seen[change.user_id] for change in changes if change.user_id in seen]
+    expected = Jsonb(
+        [{"user_id": row.user_id, "version": row.version, "carried": row.carried} for row in rows], _encode
+    )
+    if history:
+        return (RECORD_AND_MERGE, _json(history), expected, _json(changes))
+    return (MERGE, expected, _json(changes))
+
+
+def _stored(
+    user_id: str,
+    version: str,
+    source: str,
+    event_id: str,
+    updated_at: datetime,
+    deleted_at: datetime | None,
+    profile: str,
+    carried: str | None,
+) -> Change:
+    """A row as the change that would write it."""
+    moment = instant(updated_at.isoformat())
+    if deleted_at is not None:
+        return Tombstone(user_id, version, source, event_id, moment, instant(deleted_at.isoformat()))
+    row = (user_id, version, source, event_id, moment, Raw(profile.encode()))
+    return Snapshot(*row) if carried is None else Partial(*row, _carried.decode(carried))
+
+
 def _json(rows: Sequence[Change] | Sequence[HistoryEntry]) -> Jsonb:
-    return Jsonb(rows, dumps=msgspec.json.encode)
+    return Jsonb(rows, _encode)
 
 
 def _classify(error: psycopg.Error, *, broken: bool) -> errors.SyncError:

@@ -8,13 +8,18 @@
 INSERT INTO auth0.users AS stored (
     user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name, picture,
     connection, blocked, last_ip, last_login, logins_count, created_at, updated_at, deleted_at,
-    user_metadata, app_metadata, profile, version, source, event_id
+    user_metadata, app_metadata, profile, version, source, event_id, carried
 )
 SELECT
     change.user_id,
     -- Longer is no address, and would not fit the index.
     CASE WHEN length(usr.email) <= 320 THEN usr.email END,
-    CASE WHEN jsonb_typeof(usr.email_verified) = 'boolean' THEN usr.email_verified::boolean END,
+    -- Sign in with Apple says it in text, as Auth0's SDKs know.
+    CASE jsonb_typeof(usr.email_verified)
+        WHEN 'boolean' THEN usr.email_verified::boolean
+        WHEN 'string' THEN
+            CASE lower(usr.email_verified #>> '{}') WHEN 'true' THEN true WHEN 'false' THEN false END
+        END,
     usr.username,
     usr.phone_number,
     usr.name,
@@ -39,10 +44,11 @@ SELECT
     coalesce(change.profile, '{}'),
     change.version,
     change.source,
-    change.event_id
+    change.event_id,
+    change.carried
 FROM jsonb_to_recordset(%s::jsonb) AS change (
     user_id text, version text, source text, event_id text,
-    updated_at timestamptz, deleted_at timestamptz, profile jsonb
+    updated_at timestamptz, deleted_at timestamptz, profile jsonb, carried jsonb
 )
 CROSS JOIN LATERAL jsonb_to_record(coalesce(change.profile, '{}')) AS usr (
     email text, email_verified jsonb, username text, phone_number text, name text, nickname text,
@@ -73,6 +79,7 @@ ON CONFLICT (user_id) DO UPDATE SET
     version = excluded.version,
     source = excluded.source,
     event_id = excluded.event_id,
+    carried = excluded.carried,
     synced_at = now()
 WHERE stored.version < excluded.version
 RETURNING user_id

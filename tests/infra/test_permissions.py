@@ -34,7 +34,7 @@ from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
 from tests.infra.deployed import Json, Resource, State
 from tests.refresh.support import Context, login
-from tests.strategies import UPDATED_AT, created, records, text, user
+from tests.strategies import UPDATED_AT, created, records, streamed, text, user
 
 # As in infra/terraform/tests/mocks and permissions.tftest.hcl.
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -196,7 +196,7 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
             actions, context = ["kms:Decrypt"], {"aws:sqs:arn": resource}
         case "sqs:SendMessage":
             actions, context = ["kms:Decrypt", "kms:GenerateDataKey"], {"aws:sqs:arn": resource}
-        case "dynamodb:PutItem":
+        case "dynamodb:PutItem" | "dynamodb:GetItem":
             actions, context = ["kms:Decrypt"], {"aws:dynamodb:subscriberId": ACCOUNT, "aws:dynamodb:tableName": name}
         case "secretsmanager:GetSecretValue":
             actions, context = ["kms:Decrypt"], {"SecretARN": resource}
@@ -261,7 +261,9 @@ def sync_to_postgres(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPat
 
 
 def sync_to_dynamodb(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert invoke(function, {"Records": records(text(created(user())))}) == {"batchItemFailures": []}
+    """A whole user, and a part of one, which is merged with what is there."""
+    events = created(user("auth0|ada")), streamed("user.updated", user("auth0|eve"))
+    assert invoke(function, {"Records": records(*events)}) == {"batchItemFailures": []}
 
 
 def migrate(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:

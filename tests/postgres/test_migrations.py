@@ -119,7 +119,7 @@ def test_live_users_hides_the_deleted(sink, postgres_url):
     [row] = query(postgres_url, "SELECT * FROM auth0.live_users")
     assert list(row) == schema.live_columns
     assert row["user_id"] == "a|1"
-    assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at"}
+    assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at", "carried"}
 
 
 def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):

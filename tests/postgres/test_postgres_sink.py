@@ -72,6 +72,7 @@ def test_a_user_as_a_row(sink, database):
         "version": change.version,
         "source": "auth0.logs",
         "event_id": "log-1",
+        "carried": None,
     }
 
 

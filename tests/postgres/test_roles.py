@@ -81,8 +81,12 @@ def test_roles_first_then_migrations(cluster):
 def test_what_a_later_migration_makes_has_its_rights_at_once(cluster):
     make_roles(cluster)
     migrate(Database(url=cluster.url_of(MIGRATOR)), "0001")
-    write(cluster, "a|1")
+    row = (
+        "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id) VALUES ('a|1', now(), '1', 'x', 'y')"
+    )
+    cluster.run(row, user=WRITER)
     migrate_as(cluster)
+    write(cluster, "a|2")
     for table in ("user_history", "metadata_history", "metadata_keys"):
         cluster.run(f"SELECT * FROM auth0.{table}", user=WRITER)
         cluster.run(f"SELECT * FROM {table}", user=READER)

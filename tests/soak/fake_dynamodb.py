@@ -1,4 +1,7 @@
-"""``put_item`` of DynamoDB in this process, as far as the sink uses it; the tests compare it with the emulator."""
+"""``put_item`` and ``get_item`` of DynamoDB in this process, as far as the sink uses them.
+
+The tests compare it with the emulator.
+"""
 
 import threading
 from typing import Any
@@ -9,7 +12,10 @@ from tests.strategies import Json
 
 
 class FakeDynamoDB:
-    """Tables of items by ``user_id``; conditions are ``attribute_not_exists(a)`` and ``a < :b``, joined by ``OR``."""
+    """Tables of items by ``user_id``.
+
+    Conditions are ``attribute_not_exists(a)``, ``a < :b`` and ``a = :b``, joined by ``OR`` or by ``AND``.
+    """
 
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Json]] = {}
@@ -38,15 +44,24 @@ class FakeDynamoDB:
             table[key] = Item
         return {}
 
+    def get_item(self, *, TableName: str, Key: Json, ConsistentRead: bool = False) -> Json:  # noqa: N803
+        with self._lock:
+            stored = self.items.get(TableName, {}).get(Key["user_id"]["S"])
+        return {} if stored is None else {"Item": stored}
+
 
 def _holds(expression: str, stored: Json, values: Json) -> bool:
-    return any(_term(term.strip(), stored, values) for term in expression.split(" OR "))
+    return any(
+        all(_term(term.strip(), stored, values) for term in terms.split(" AND ")) for terms in expression.split(" OR ")
+    )
 
 
 def _term(term: str, stored: Json, values: Json) -> bool:
     if term.startswith("attribute_not_exists(") and term.endswith(")"):
         return term.removeprefix("attribute_not_exists(")[:-1] not in stored
     name, operator, value = term.split(" ")
-    assert operator == "<", f"the fake does not know {operator!r}"
+    assert operator in ("<", "="), f"the fake does not know {operator!r}"
+    if operator == "=":
+        return name in stored and stored[name] == values[value]
     # A comparison with an attribute that is not there is false; strings compare by their bytes in UTF-8.
     return name in stored and stored[name]["S"].encode() < values[value]["S"].encode()

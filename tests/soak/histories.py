@@ -3,7 +3,7 @@
 The model at the end is the specification of the sync. It knows what happened and shares no code with the pipeline.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -31,6 +31,14 @@ BEYOND_POSTGRES = "1e200000"
 """A number that Postgres cannot hold, and DynamoDB only as text."""
 
 
+MASKED: tuple[Json, ...] = (
+    *[{}] * 4,
+    {"email": "*****"},
+    {"name": "5f4dcc3b5aa765d6", "user_metadata": {"plan": "gold", "address": "***"}},
+)
+"""What a Log Stream may have in place of a user's keys."""
+
+
 class State(NamedTuple):
     """What a store holds of a user."""
 
@@ -54,17 +62,15 @@ class Claim:
     event_id: str
     feed: str
     profile: Json
+    whole: bool = True
+    """Whether keys that ``profile`` lacks are empty, and not just left out."""
+    masked: frozenset[str] = frozenset()
+    """Keys that are left out of a whole user."""
 
     @property
     def order(self) -> tuple[int, bool, int, bytes]:
         """The documented order: the change's time, deletions last, the event's time, a digest of the event's id."""
         return self.at, self.gone, self.said_at, blake2b(self.event_id.encode(), digest_size=8).digest()
-
-    @property
-    def state(self) -> State:
-        moment, profile = at(self.at), {} if self.gone else self.profile
-        metadata = (profile.get(name) or {} for name in ("user_metadata", "app_metadata"))
-        return State(self.event_id, self.feed, moment, moment if self.gone else None, profile, *metadata)
 
 
 @dataclass(frozen=True)
@@ -78,25 +84,38 @@ class Message:
 
 def model(messages: Iterable[Message], store: str) -> dict[str, State]:
     """What ``store`` must hold after all of ``messages``."""
-    newest: dict[str, Claim] = {}
+    return {user_id: _state(claims) for user_id, claims in _claims(messages, store).items()}
+
+
+def told(messages: Iterable[Message], store: str) -> list[tuple[str, str, Any, Any]]:
+    """User id, event id, and the metadata as of it, of every change that ``store`` can take."""
+    return [
+        (user_id, state.event_id, state.user_metadata, state.app_metadata)
+        for user_id, claims in _claims(messages, store).items()
+        for state in (_state(claims[:number]) for number in range(1, len(claims) + 1))
+    ]
+
+
+def _claims(messages: Iterable[Message], store: str) -> dict[str, list[Claim]]:
+    """What is claimed of each user that ``store`` can take, each once, the newest last."""
+    claims: dict[str, dict[tuple[int, bool, int, bytes], Claim]] = {}
     for message in messages:
-        if store in message.refused_by:
-            continue
-        for claim in message.claims:
-            known = newest.get(claim.user_id)
-            if known is None or known.order < claim.order:
-                newest[claim.user_id] = claim
-    return {user_id: claim.state for user_id, claim in newest.items()}
+        if store not in message.refused_by:
+            for claim in message.claims:
+                claims.setdefault(claim.user_id, {})[claim.order] = claim
+    return {user_id: [by_order[order] for order in sorted(by_order)] for user_id, by_order in claims.items()}
 
 
-def told(messages: Iterable[Message], store: str) -> set[tuple[str, str]]:
-    """User id and event id of every change that ``store`` can take."""
-    return {
-        (claim.user_id, claim.event_id)
-        for message in messages
-        if store not in message.refused_by
-        for claim in message.claims
-    }
+def _state(claims: Sequence[Claim]) -> State:
+    """The state after ``claims`` about one user: of each key what the newest one says that carries it."""
+    profile: Json = {}
+    for claim in claims:
+        kept = {key: value for key, value in profile.items() if not claim.whole or key in claim.masked}
+        profile = kept | claim.profile
+    newest = claims[-1]
+    moment = at(newest.at)
+    metadata = (profile.get(name) or {} for name in ("user_metadata", "app_metadata"))
+    return State(newest.event_id, newest.feed, moment, moment if newest.gone else None, profile, *metadata)
 
 
 def at(milliseconds: int) -> datetime:
@@ -147,13 +166,21 @@ class _Tenant:
             said = self._said()
             if feed == "auth0.logs":
                 event_id, envelope = self._log_id()
-                event = (created if new else updated)(profile, log_id=envelope["log_id"], date=_text(said))
+                masked = self._rng.choice(MASKED)
+                sent = profile | {key: value for key, value in masked.items() if key in profile}
+                event = (created if new else updated)(sent, log_id=envelope["log_id"], date=_text(said))
                 event |= {"id": envelope["id"]}
             else:
                 event_id = self._id("evt_")
                 kind = "user.created" if new else "user.updated"
-                event = streamed(kind, profile, event_id=event_id, time=_text(said))
-            self._tell(event, Claim(user_id, self._clock, False, said, event_id, feed, profile))
+                carried = self._some_of(profile)
+                event = streamed(kind, carried, event_id=event_id, time=_text(said))
+                self._tell(event, Claim(user_id, self._clock, False, said, event_id, feed, carried, whole=False))
+                continue
+            carried = {key: value for key, value in profile.items() if key not in masked}
+            lost = frozenset(masked).intersection(profile)
+            claim = Claim(user_id, self._clock, False, said, event_id, feed, carried, masked=lost)
+            self._tell(event, claim)
 
     def _delete(self, user_id: str) -> None:
         self._alive.discard(user_id)
@@ -190,12 +217,10 @@ class _Tenant:
     def _noise(self, user_id: str) -> None:
         """What must change nothing, however new it is."""
         profile = self._profile(user_id) | {"updated_at": _text(self._clock + 1000)}
-        masked = profile | {"email": "*****", "name": "*****"}
         date = _text(self._clock + 1000)
         self._tell(
             self._rng.choice(
                 (
-                    updated(masked, log_id=self._id("log-"), date=date),
                     streamed("user.updated", profile, event_id=self._id("evt_"), time=date, a0purpose="test"),
                     updated(profile, log_id=self._id("log-"), date=date, status=400),
                     call("delete", path_of(user_id), {}, status=404, log_id=self._id("log-"), date=date),
@@ -228,6 +253,13 @@ class _Tenant:
         if rng.random() < 0.3:
             metadata["app_metadata"] = {"roles": ["admin", number]}
         return user(user_id, rng.choice(FORMS)(at(self._clock)), name=f"{number}", **metadata)
+
+    def _some_of(self, profile: Json) -> Json:
+        """What an Event Stream carries of a user: as much as it likes, but what Auth0 promises."""
+        if self._rng.random() < 0.3:
+            return profile
+        promised = ("user_id", "created_at", "updated_at", "identities")
+        return {key: value for key, value in profile.items() if key in promised or self._rng.random() < 0.5}
 
     def _feeds(self) -> tuple[str, ...]:
         return self._rng.choice((("auth0.logs",), ("auth0.events",), ("auth0.logs", "auth0.events")))

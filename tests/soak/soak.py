@@ -71,8 +71,8 @@ class Soak:
         _compare("DynamoDB", {key: value[0] for key, value in items.items()}, model(messages, "dynamodb"))
         _compare("DynamoDB's versions", {key: items[key][1] for key in stored}, {k: v[1] for k, v in stored.items()})
         if with_history:
-            history_rows = sorted(recorded(self._connection, user_ids))
-            _compare("the history", history_rows, sorted(told(messages, "postgres")))
+            history_rows = sorted(recorded(self._connection, user_ids), key=str)
+            _compare("the history", history_rows, sorted(told(messages, "postgres"), key=str))
         self.users += len(stored)
 
     def check_total(self) -> None:

@@ -142,6 +142,11 @@ class DynamoDBWriter(Writer):
                 raise ReadTimeoutError(endpoint_url="http://dynamodb")
         return self._client.put_item(**request)
 
+    def get_item(self, **request: Any) -> Any:
+        if (self.faults or {}).get(request["Key"]["user_id"]["S"]) == "error":
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "GetItem")
+        return self._client.get_item(**request)
+
     def close(self) -> None:
         self.sink._pool.shutdown()  # type: ignore[attr-defined]
 
@@ -150,7 +155,9 @@ _ROWS = """
 SELECT user_id, event_id, source, updated_at, deleted_at, profile, user_metadata, app_metadata, version
 FROM auth0.users WHERE user_id = ANY(%s)
 """
-_HISTORY = "SELECT user_id, event_id FROM auth0.user_history WHERE user_id = ANY(%s)"
+_HISTORY = """
+SELECT user_id, event_id, user_metadata, app_metadata FROM auth0.metadata_history WHERE user_id = ANY(%s)
+"""
 
 
 def rows(connection: psycopg.Connection, user_ids: Sequence[str]) -> dict[str, tuple[State, str]]:
@@ -159,8 +166,8 @@ def rows(connection: psycopg.Connection, user_ids: Sequence[str]) -> dict[str, t
     return {row[0]: (State(*row[1:-1]), row[-1]) for row in found}
 
 
-def recorded(connection: psycopg.Connection, user_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """User id and event id of each row of the history."""
+def recorded(connection: psycopg.Connection, user_ids: Sequence[str]) -> list[tuple[str, str, Any, Any]]:
+    """User id, event id and metadata of each row of the history."""
     return connection.execute(_HISTORY, [list(user_ids)]).fetchall()
 
 

@@ -12,6 +12,8 @@ CONDITIONS = (
     "attribute_not_exists(user_id)",
     "version < :version",
     "attribute_not_exists(user_id) OR version < :version",
+    "version = :version AND attribute_not_exists(carried)",
+    "version = :version AND carried = :carried",
 )
 
 
@@ -32,7 +34,7 @@ def test_the_fake_answers_as_the_emulator_does(aws):
         KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
     )
     rng, outcomes = Random(1), set()
-    for _ in range(150):
+    for _ in range(250):
         key, condition, text = (
             rng.choice("abcd"),
             rng.choice(CONDITIONS),
@@ -41,6 +43,8 @@ def test_the_fake_answers_as_the_emulator_does(aws):
         item = {"user_id": {"S": key}, "n": {"N": str(rng.randrange(9))}}
         if rng.random() < 0.8:
             item["version"] = {"S": text}
+        if rng.random() < 0.5:
+            item["carried"] = {"S": rng.choice("xy")}
         request = {
             "TableName": table,
             "Item": item,
@@ -50,6 +54,8 @@ def test_the_fake_answers_as_the_emulator_does(aws):
             request["ConditionExpression"] = condition
         if ":version" in condition:
             request["ExpressionAttributeValues"] = {":version": {"S": text}}
+        if ":carried" in condition:
+            request["ExpressionAttributeValues"] |= {":carried": {"S": "x"}}
         found = answer(fake, request)
         assert found == answer(client, request), request
         outcomes.add((found and found[0], found is not None and found[1] is not None))
@@ -58,6 +64,9 @@ def test_the_fake_answers_as_the_emulator_does(aws):
         ("ConditionalCheckFailedException", False),
         ("ConditionalCheckFailedException", True),
     }
+    for key in "abcd":
+        found, real = (store.get_item(TableName=table, Key={"user_id": {"S": key}}) for store in (fake, client))
+        assert found.get("Item") == real.get("Item")
     scanned = client.scan(TableName=table)["Items"]
     assert {item["user_id"]["S"]: item for item in scanned} == fake.items[table]
     client.close()

@@ -8,7 +8,22 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline import errors
-from pipeline.changes import MAX_USER_ID_BYTES, Ignored, Signal, Snapshot, Tombstone, instant, read, version
+from pipeline.changes import (
+    MASKED,
+    MAX_USER_ID_BYTES,
+    PERSONAL,
+    WRONG_CLOCK,
+    Carried,
+    Ignored,
+    Signal,
+    Snapshot,
+    Tombstone,
+    instant,
+    interpret,
+    known,
+    read,
+    version,
+)
 from tests.bad_input import GOOD_ENOUGH, POISON, WRONG_SHAPE
 from tests.strategies import (
     ABSENT,
@@ -25,6 +40,10 @@ from tests.strategies import (
     updated,
     user,
 )
+
+
+def as_auth0_writes(at):
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def meaning(event):
@@ -120,8 +139,6 @@ def test_the_description_plays_no_part(description):
         ("patch", "/api/v2/users/"),
         ("post", "/api/v2/users/a%7C1/roles"),
         ("delete", "/api/v2/users/a%7C1/roles"),
-        ("put", "/api/v2/users/a%7C1/authentication-methods"),
-        ("delete", "/api/v2/users/a%7C1/multifactor/duo"),
         ("post", "/api/v2/users/a%7C1/recovery-code-regeneration"),
         ("patch", "/api/v2/clients/a"),
         ("patch", "/api/v2/organizations/o/members"),
@@ -311,40 +328,208 @@ def test_streamed_poison(event, reason):
     assert type(raised.value) is reason
 
 
-# Masked profiles
+# Masked profiles: only a Log Stream masks, and what it masks is not carried
 
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"email": "***"},
-        {"email": "*********"},
-        {"name": "******"},
-        {"phone_number": "*****"},
-        {"email": "5f4dcc3b5aa765d61d8327deb882cf99"},
-    ],
+MASKS = (
+    "*",
+    "***",
+    "*********",
+    "**** ****",
+    "+****",
+    "5f4dcc3b",
+    "5f4dcc3b5aa765d6",
+    "5f4dcc3b5aa765d61d8327deb882cf99",
 )
-def test_a_masked_profile_is_not_written(fields):
-    assert meaning(updated(user(**fields))) == Ignored("masked profile")
+VALUES = ("", "Ada", "ada@acme.example", "+4930123", "12345678", "deadbeef", "1 * 2", "5f4dcc3b5a")
+PLACES = {
+    "at the root": lambda field, value: {field: value},
+    "in user_metadata": lambda field, value: {"user_metadata": {"plan": "pro", "deep": [{field: value}]}},
+    "in identities": lambda field, value: {"identities": [{"provider": "auth0", "profileData": {field: value}}]},
+    "in an address": lambda field, value: {"user_metadata": {"address": {"lines": [value], "of": field}}},
+}
+FEEDS = ("auth0.logs", "auth0.events", "auth0-sync/refresh")
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"email": ABSENT}, {"email": None}, {"email": ""}, {"nickname": "***"}, {"user_metadata": {"name": "***"}}],
-)
-def test_a_profile_is_not_masked_for_what_users_write_themselves(fields):
-    profile = {key: value for key, value in user(**fields).items() if value is not ABSENT}
-    assert isinstance(meaning(updated(profile)), Snapshot)
+def said(feed, profile):
+    """What an event says of a user, and whether something was masked."""
+    event = updated(profile) if feed == "auth0.logs" else streamed("user.updated", profile)
+    if feed == "auth0-sync/refresh":
+        event |= {"source": feed}
+    change, *signals = read(text(event))
+    assert isinstance(change, Snapshot)
+    found = known(change)
+    return change, {key: json.loads(bytes(value)) for key, value in found.profile.items()}, [*map(str, signals)]
 
 
-@pytest.mark.parametrize(("email", "kind"), [("***", Ignored), ("", Snapshot)])
+@given(st.sampled_from(FEEDS), st.sampled_from(sorted(PERSONAL)), st.sampled_from(sorted(PLACES)), st.data())
+def test_masking_hides_nobody_and_damages_nothing(feed, field, place, data):
+    value = data.draw(st.sampled_from(MASKS + VALUES))
+    if place == "in an address" and value in MASKS and "*" not in value:
+        return  # a hash replaces the field itself
+    fields = PLACES[place](field, value)
+    profile = user(blocked=True, app_metadata={"roles": ["admin"]}, **{"user_metadata": {}} | fields)
+    change, found, signals = said(feed, profile)
+    masked = feed == "auth0.logs" and (
+        value in MASKS or (place == "at the root" and field == "email" and value and "@" not in value)
+    )
+    [key] = fields
+    assert found == {name: item for name, item in profile.items() if not (masked and name == key)}
+    assert (found["blocked"], found["app_metadata"]) == (True, {"roles": ["admin"]})
+    assert signals == ([str(Signal("auth0|ada", MASKED))] if masked else [])
+    if feed == "auth0.logs":
+        assert known(change).since(key) == ("" if masked else change.version)
+        assert known(change).since("username" if key != "username" else "multifactor") == change.version
+    else:
+        assert bytes(change.profile).decode() == text(profile)
+
+
+@pytest.mark.parametrize("value", MASKS)
+def test_what_administrators_write_gets_through_whatever_is_in_it(value):
+    profile = user(app_metadata={"roles": ["x"], "size": 1.50, "contact": {"name": value, "id": 7}, "names": [value]})
+    change, found, signals = said("auth0.logs", profile)
+    assert found == profile | {"app_metadata": {"roles": ["x"], "size": 1.50, "contact": {"id": 7}, "names": [value]}}
+    assert b'"size":1.5' in bytes(change.profile)
+    assert change.carried is None
+    assert signals == [str(Signal("auth0|ada", MASKED))]
+
+
+def test_a_deletion_has_nothing_to_mask():
+    assert isinstance(meaning(deleted("auth0|***")), Tombstone)
+
+
 @pytest.mark.parametrize("number", ["1e400", "9" * 5000])
-def test_a_number_beyond_pythons_is_no_name_and_no_mask(email, kind, number):
-    [found] = read(text(updated(user(email=email, name="@@"))).replace('"@@"', number))
-    assert isinstance(found, kind)
+def test_a_number_beyond_pythons_keeps_nothing_out(number):
+    body = text(updated(user(email="***", app_metadata={"n": "@@", "name": "***"}, user_metadata={"n": "@@"})))
+    change, signal = read(body.replace('"@@"', number))
+    assert signal == Signal("auth0|ada", MASKED)
+    assert known(change).profile.keys() >= {"app_metadata", "user_metadata"}
+    assert "email" not in known(change).profile
+
+
+# What no change needs cannot fail it
+
+ODD_VALUES = (12345, 1.5, True, [], ["x"], {}, {"a": {"b": 1}}, 0)
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+@pytest.mark.parametrize("field", ["user_id", "description", "date", "log_id", "client_id", "ip", "user_agent"])
+def test_what_decorates_a_log_cannot_fail_its_change(field, value):
+    for event in (updated(user("a|1")), deleted("a|1"), log("sv", user_id="a|1")):
+        event["detail"]["data"][field] = value
+        if field == "user_id" and event["detail"]["data"]["type"] == "sv":
+            continue  # which names the user
+        meanings, notes = interpret(text(event))
+        [change] = meanings
+        assert change.user_id == "a|1"
+        assert notes == ((f"odd {field}",) if field in ("user_id", "description", "date", "log_id") else ())
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+@pytest.mark.parametrize("field", ["id", "time", "a0purpose", "log_id"])
+def test_what_decorates_a_streamed_event_cannot_fail_its_change(field, value):
+    event = streamed("user.updated", user("a|1"))
+    event["detail"][field] = value
+    meanings, notes = interpret(text(event))
+    assert meanings[0].user_id == "a|1"
+    assert notes == (f"odd {field}",)
+
+
+def test_what_is_odd_is_not_used():
+    event = updated(user("a|1"))
+    event["detail"]["log_id"] = event["detail"]["data"]["log_id"] = 5
+    assert meaning(event).event_id == event["id"]
+    gone = deleted("a|1")
+    gone["detail"]["data"]["date"] = 1689093053250
+    assert meaning(gone).deleted_at == "2023-07-11T16:30:54.000000Z"  # EventBridge's
+    assert interpret(text(gone | {"id": 5}))[1] == ("odd date", "odd id")
+
+
+def test_a_deletion_date_in_an_update_decorates():
+    assert meaning(streamed("user.updated", user("a|1") | {"deleted_at": 5})).user_id == "a|1"
+
+
+# A clock that is wrong
+
+NOW = datetime.now(UTC)
+
+
+def in_hours(hours):
+    return as_auth0_writes(NOW + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize("hours", [25, 24 * 365, 24 * 365 * 5000])
+def test_a_change_dated_ahead_is_as_old_as_its_event(hours):
+    date = in_hours(-1)
+    profile = user(updated_at=in_hours(hours))
+    for event in (updated(profile, date=date), streamed("user.updated", profile, time=date)):
+        meanings, notes = interpret(text(event))
+        [change] = meanings
+        assert notes == (WRONG_CLOCK,)
+        assert change.updated_at == instant(in_hours(hours))  # as Auth0 says
+        assert change.version.startswith(instant(date))
+        assert change.version < meaning(updated(user(updated_at=in_hours(0)))).version
+    gone = meaning(streamed("user.deleted", {"user_id": "a|1", "deleted_at": in_hours(hours)}, time=date))
+    assert gone.deleted_at == instant(in_hours(hours))
+    assert gone.version.startswith(f"{instant(date)}.2.")
+
+
+def test_a_masked_change_dated_ahead_is_whole_as_of_its_event():
+    change, _ = read(text(updated(user(updated_at=in_hours(100), name="***"), date=in_hours(-1))))
+    assert change.carried == Carried(change.version, {"name": ""})
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 23])
+def test_a_change_within_the_tolerance_is_believed(hours):
+    meanings, notes = interpret(text(updated(user(updated_at=in_hours(hours)))))
+    assert notes == ()
+    assert meanings[0].updated_at == instant(in_hours(hours))
+
+
+def test_the_tolerance_can_be_set():
+    event = text(updated(user(updated_at=in_hours(2)), date=in_hours(-1)))
+    assert interpret(event, timedelta(hours=1))[1] == (WRONG_CLOCK,)
+    assert interpret(event, timedelta(hours=3))[1] == ()
+
+
+@pytest.mark.parametrize("date", [in_hours(100), "soon", ABSENT])
+def test_without_a_time_of_its_own_an_event_is_as_old_as_eventbridge_says(date):
+    change = meaning(updated(user(updated_at=in_hours(100)), date=date))
+    assert change.version.startswith("2023-07-11T16:30:54.000000Z")
+    event = updated(user(updated_at=in_hours(100)), date=date) | {"time": "?"}
+    assert in_hours(-1) < meaning(event).version < in_hours(1)
+
+
+@pytest.mark.parametrize("ms", ["000", "001", "999"])
+def test_a_deletion_in_whole_seconds_beats_every_update_of_that_second(ms):
+    update = meaning(updated(user("a|1", f"2023-07-11T16:30:53.{ms}Z"), date="2023-07-11T16:30:55.000Z"))
+    for event in (
+        deleted("a|1", date="2023-07-11T16:30:53Z"),
+        streamed("user.deleted", {"user_id": "a|1", "deleted_at": "2023-07-11T16:30:53Z"}),
+        streamed("user.deleted", {"user_id": "a|1"}, time="2023-07-11T16:30:53Z"),
+    ):
+        gone = meaning(event)
+        assert update.version < gone.version
+        assert gone.deleted_at == "2023-07-11T16:30:53.000000Z"
+        assert gone.version < meaning(updated(user("a|1", "2023-07-11T16:30:54.000Z"))).version
 
 
 # Ids and the order
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30))
+@example("samlp|idp|Ada\u00a0L")
+@example("ad|\u3000\u200d\u00ad\u2028\ue000\U000e0041")
+def test_whatever_both_stores_can_hold_is_an_id(user_id):
+    assume("\ufffd" not in user_id)
+    assert meaning(updated(user(user_id))).user_id == meaning(deleted(user_id)).user_id == user_id
+
+
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1f", "\x7f", "\x85", "\x9f", "\ud800"])
+def test_what_no_store_can_hold_or_nobody_see_is_no_id(character):
+    user_id = f"auth0|{character}"
+    for event in (updated(user(user_id), path="/api/v2/users/x"), streamed("user.deleted", {"user_id": user_id})):
+        with pytest.raises(errors.NoUserId):
+            read(json.dumps(event))
 
 
 def test_an_empty_log_id_is_no_id():
@@ -362,10 +547,6 @@ offsets = st.one_of(
     st.just(UTC),
     st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)).map(timezone),
 )
-
-
-def as_auth0_writes(at):
-    return at.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 FORMS = [

@@ -13,7 +13,8 @@ SHARED = {"errors", "settings", "telemetry"}
 MAY_IMPORT = {
     "errors": set(),
     "events": {"errors"},
-    "changes": {"errors", "events"},
+    "log_types": set(),
+    "changes": {"errors", "events", "log_types"},
     "batch": {"errors", "changes"},
     "schema": set(),
     "settings": {"errors"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
 """The rooms that run in the cloud, or must not depend on what does; a deployment does not depend on the local stack.
 The command and the local stack may use all."""
 
-PURE = ("errors", "events", "changes", "batch")
+PURE = ("errors", "events", "log_types", "changes", "batch")
 WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
 
 

@@ -1,13 +1,13 @@
 import socket
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import botocore.session
 import pytest
 from botocore import auth, compat
 
 from pipeline.errors import BadSettings
-from pipeline.settings import Database, sink, users_table
+from pipeline.settings import Database, clock_tolerance, sink, users_table
 from pipeline.sinks import iam
 
 AURORA = {
@@ -117,3 +117,16 @@ def test_no_credentials_are_named(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID"):
         iam.token(Database.from_env(AURORA))
+
+
+@pytest.mark.parametrize(
+    ("env", "seconds"), [({}, 86_400), ({"CLOCK_TOLERANCE": ""}, 86_400), ({"CLOCK_TOLERANCE": "60"}, 60)]
+)
+def test_the_tolerance_of_the_clock(env, seconds):
+    assert clock_tolerance(env) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["a day", "-1", "1.5"])
+def test_a_tolerance_that_is_no_number_is_refused(text):
+    with pytest.raises(BadSettings, match="CLOCK_TOLERANCE"):
+        clock_tolerance({"CLOCK_TOLERANCE": text})

@@ -17,7 +17,7 @@ from pipeline.changes import Outcome, instant
 from pipeline.functions import refresh, sync
 from pipeline.functions.refresh import Run
 from tests.invoking import sync_function
-from tests.strategies import deleted, log, records, updated, user
+from tests.strategies import LOG_ID, call, deleted, log, records, updated, user
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -37,12 +37,14 @@ def sent(line):
 
 def test_counts_become_one_line_of_metrics(capsys):
     counts = Counts(received=8, applied=2, duplicate=1, stale=1, ignored=1, signals=1, poison=1, retried=1)
-    telemetry.count("postgres", counts, masked=1, lag=1500.0)
+    special = {"UnknownPaths": 2, "UnnamedDeletions": 3, "OddFields": 4}
+    telemetry.count("postgres", counts, masked=1, lag=1500.0, special=special)
     [line] = emitted(capsys)
     metrics, dimensions = sent(line)
     assert dimensions == {"service": "auth0-sync", "sink": "postgres", "deployment": "local"}
     fields = {(field.capitalize(), "Count"): getattr(counts, field) for field in counts.__struct_fields__}
-    assert metrics == fields | {("Masked", "Count"): 1, ("SyncLag", "Milliseconds"): 1500.0}
+    others = {(name, "Count"): number for name, number in {"Masked": 1, **special}.items()}
+    assert metrics == fields | others | {("SyncLag", "Milliseconds"): 1500.0}
 
 
 def test_each_batch_is_counted_by_itself(capsys, monkeypatch):
@@ -108,9 +110,32 @@ def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took(monkey
         [line] = [line for line in function.lines if "_aws" in line]
         [logged] = function.logged("batch")
     assert line["Masked"] == [1.0]
-    assert line["Ignored"] == [2.0]
+    assert (line["Applied"], line["Ignored"]) == ([2.0], [1.0])
+    assert [warning["log_id"] for warning in function.logged("masked log")] == [LOG_ID]
     assert 90_000 <= line["SyncLag"][0] < 150_000
     assert 0 <= logged["milliseconds"] < 60_000
+
+
+def test_what_somebody_should_know_of_is_counted(monkeypatch):
+    ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    events = (
+        call("patch", "/api/v2/users/a%7C1/next-year"),
+        call("delete", "/api/v2/connections/con_1/users?email=x"),
+        updated(user("a|1"), description=["x"], user_id=5),
+        updated(user("a|2", ahead)),
+    )
+    with (
+        sync_function(monkeypatch, SINK="dynamodb", CLOCK_TOLERANCE="86400") as function,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sync, "sink", Store)
+        assert function(*events) == []
+        [line] = [line for line in function.lines if "_aws" in line]
+        [logged] = function.logged("batch")
+    assert {name: line[name] for name in telemetry.SPECIAL} == {
+        "UnknownPaths": [1.0], "UnnamedDeletions": [1.0], "OddFields": [2.0], "WrongClocks": [1.0],
+    }  # fmt: skip
+    assert logged["notes"] == {"odd user_id": 1, "odd description": 1, "wrong clock": 1}
 
 
 def wanted(first_seen):

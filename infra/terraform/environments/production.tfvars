@@ -8,7 +8,7 @@ region      = "eu-central-1"
 # source_region = "eu-west-1"
 
 # Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there. No filter, or
-# the archive has gaps; no PII masking, or the sync ignores what it masks.
+# the archive has gaps; no PII masking, or the sync misses what it masks.
 log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
 
 # Auth0: Event Streams > yours > its event source. With user.created, user.updated and user.deleted it carries every change

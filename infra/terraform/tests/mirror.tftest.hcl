@@ -21,7 +21,7 @@ run "keys_of_aws" {
   }
 
   assert {
-    condition     = [for s in output.write_statements : s.actions] == [["dynamodb:PutItem"]]
+    condition     = [for s in output.write_statements : s.actions] == [["dynamodb:GetItem", "dynamodb:PutItem"]]
     error_message = "Without a key of the deployment, whoever writes needs none."
   }
 }
@@ -42,7 +42,7 @@ run "key_of_the_deployment" {
 
   assert {
     condition = jsonencode(output.write_statements) == jsonencode([
-      { actions = ["dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null },
+      { actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null },
       {
         actions   = ["kms:Decrypt"]
         resources = [var.kms_key_arn]

@@ -36,7 +36,7 @@ FROM (
     SELECT
       "date",
       type IN (
-        's', 'scoa', 'sens', 'sepft', 'seotpft', 'seoobft', 'sercft', 'sepkotpft', 'sepkoobft', 'sepkrcft', 'sdel', 'sede', 'secte'
+        's', 'scoa', 'sens', 'sepft', 'seotpft', 'seoobft', 'sercft', 'sepkotpft', 'sepkoobft', 'sepkrcft', 'sdel', 'sede', 'ciba_exchange_succeeded'
       ) AS succeeded,
       type,
       description,
@@ -57,8 +57,8 @@ FROM (
       hour
     FROM tenant_logs
     WHERE type IN (
-      's', 'scoa', 'sens', 'sepft', 'seotpft', 'seoobft', 'sercft', 'sepkotpft', 'sepkoobft', 'sepkrcft', 'sdel', 'sede', 'secte',
-      'f', 'fp', 'fu', 'fcoa', 'fens', 'fepft', 'feotpft', 'feoobft', 'fercft', 'fepotpft', 'fede', 'fecte',
+      's', 'scoa', 'sens', 'sepft', 'seotpft', 'seoobft', 'sercft', 'sepkotpft', 'sepkoobft', 'sepkrcft', 'sdel', 'sede', 'ciba_exchange_succeeded',
+      'f', 'fp', 'fu', 'fcoa', 'fens', 'fepft', 'feotpft', 'feoobft', 'fercft', 'fepotpft', 'fede', 'ciba_exchange_failed',
       'limit_mu', 'limit_sul', 'limit_wc', 'pwd_leak'
     )
   ) AS logs

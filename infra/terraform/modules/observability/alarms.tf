@@ -117,9 +117,18 @@ locals {
     {
       for key, _ in local.sinks : "masked-profiles-${key}" => {
         kind       = "masked-profiles"
-        meaning    = "Auth0 sends profiles with masked fields, which are not written to ${key}: its users grow stale."
+        meaning    = "Auth0 sends logs with masked fields, which are not written to ${key}: these fields grow stale."
         namespace  = local.own_namespace
         metric     = "Masked"
+        dimensions = local.own_dimensions[key]
+      }
+    },
+    {
+      for key, _ in local.sinks : "wrong-clock-${key}" => {
+        kind       = "wrong-clock"
+        meaning    = "Changes for ${key} were dated further ahead than is believed; they are ordered by their events' time."
+        namespace  = local.own_namespace
+        metric     = "WrongClocks"
         dimensions = local.own_dimensions[key]
       }
     },

@@ -42,6 +42,9 @@ locals {
     ["Retried", "#ff7f0e"],
     ["Poison", "#d62728"],
   ]
+  # Events that somebody should know of.
+  odd = ["Masked", "UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks"]
+
   refresh_fates = [
     ["Refreshed", "#2ca02c"],
     ["Gone", "#c5b0d5"],
@@ -245,6 +248,13 @@ locals {
         })
       }],
     ),
+    [for key, consumer in local.sinks : {
+      type = "metric", width = 12, height = 4
+      properties = merge(local.graph, {
+        title   = "Events to look at: ${key}", stat = "Sum", stacked = false, yAxis = local.zero
+        metrics = [for name in local.odd : concat([local.own_namespace, name], local.own_metrics[key], [{ label = name }])]
+      })
+    }],
     [
       {
         type = "metric", width = 8, height = 6

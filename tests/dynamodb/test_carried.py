@@ -1,0 +1,330 @@
+"""What a change does not carry is kept, in both stores, whatever the order of arrival and whoever writes meanwhile."""
+
+import itertools
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from pipeline import errors
+from pipeline.settings import Database
+from pipeline.sinks import dynamodb
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests.strategies import against_a_server, changes, created, deleted, records, streamed, text, updated, user
+
+MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
+CASES = Path(__file__).parents[1] / "cases"
+KEYS = ("username", "blocked", "user_metadata", "app_metadata")
+
+
+class Rows:
+    """A Postgres sink, and the users in it."""
+
+    write = "_write"
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.sink = PostgresSink(lambda: connection)
+
+    @property
+    def users(self):
+        cursor = self.connection.cursor(row_factory=dict_row)
+        rows = cursor.execute("SELECT * FROM auth0.users").fetchall()
+        return {row["user_id"]: row["profile"] for row in rows if row["deleted_at"] is None}
+
+    def carried(self, user_id):
+        return self.connection.execute("SELECT carried FROM auth0.users WHERE user_id = %s", [user_id]).fetchone()[0]
+
+    def empty(self):
+        self.connection.execute("TRUNCATE auth0.users")
+
+
+class Items:
+    """A DynamoDB sink, and the users in it."""
+
+    write = "_put_if"
+
+    def __init__(self, sink, table):
+        self.sink, self.table = sink, table
+
+    @property
+    def users(self):
+        return {
+            user_id: item["profile"] | {name: item[name] for name in ("user_metadata", "app_metadata") if item[name]}
+            for user_id, item in self.table.items.items()
+            if "deleted_at" not in item
+        }
+
+    def carried(self, user_id):
+        return self.table.items[user_id].get("carried")
+
+    def empty(self):
+        self.table.empty()
+
+
+@pytest.fixture
+def rows(postgres_url):
+    rows = Rows(connect(Database(url=postgres_url)))
+    yield rows
+    rows.sink.close()
+
+
+@pytest.fixture(params=["postgres", "dynamodb"])
+def store(request):
+    if request.param == "postgres":
+        return request.getfixturevalue("rows")
+    return Items(request.getfixturevalue("sink"), request.getfixturevalue("table"))
+
+
+def part(at, **fields):
+    """An event of an Event Stream with what Auth0 promises, and ``fields``."""
+    profile = {key: value for key, value in user("a|1", MOMENTS[at]).items() if key not in ("email", "name")}
+    return streamed("user.updated", profile | fields, event_id=f"evt_{at}", time=MOMENTS[at])
+
+
+def whole(at, **fields):
+    return updated(user("a|1", MOMENTS[at], **fields), date=MOMENTS[at], log_id=f"log-{at}")
+
+
+def gone(at):
+    return deleted("a|1", date=MOMENTS[at], log_id=f"log-{at}")
+
+
+def stored(store, *events):
+    """The user after each of ``events`` in a batch of its own."""
+    for event in events:
+        assert store.sink.apply(changes(event)).failed == {}
+    return store.users.get("a|1")
+
+
+def test_what_an_event_leaves_out_is_kept(store):
+    before = user("a|1", MOMENTS[1], username="ada", user_metadata={"plan": "pro"}, app_metadata={"roles": ["admin"]})
+    found = stored(store, updated(before), part(2, email="new@acme.example"))
+    assert found == before | {"updated_at": MOMENTS[2], "email": "new@acme.example"}
+
+
+def test_the_whole_user_may_come_later(store):
+    found = stored(store, part(3, email="3@x.example"), part(2, email="2@x.example", blocked=True), whole(1))
+    assert found == user("a|1", MOMENTS[3], email="3@x.example", blocked=True)
+    assert stored(store, whole(4)) == user("a|1", MOMENTS[4])
+    assert store.carried("a|1") is None
+
+
+def test_whole_users_have_no_map(store):
+    stored(store, whole(1), whole(2))
+    assert store.carried("a|1") is None
+
+
+def test_a_deletion_in_between_clears_what_is_older(store):
+    found = stored(store, part(3, email="3@x.example"), whole(1, username="old"), gone(2))
+    assert "username" not in found
+    assert found["email"] == "3@x.example"
+    assert stored(store, gone(4)) is None
+    assert stored(store, part(3, username="late")) is None
+
+
+def test_outcomes(store):
+    first, second = part(2, username="x"), part(1, username="y", blocked=True)
+    assert store.sink.apply(changes(first)) == type(store.sink.apply([]))()
+    assert store.sink.apply(changes(first)).duplicate == {"a|1"}
+    assert store.sink.apply(changes(second)) == type(store.sink.apply([]))()
+    assert store.sink.apply(changes(second)).duplicate == {"a|1"}
+    assert store.sink.apply(changes(part(0, username="z"))).stale == {"a|1"}
+    assert store.sink.apply(changes(whole(3))) == type(store.sink.apply([]))()
+    assert store.sink.apply(changes(first, second)).stale == {"a|1"}
+
+
+def test_the_whole_of_what_came_in_part_replaces_it(store):
+    """As when a log comes again after the stream's masking was switched off."""
+    event = part(1, username="x")
+    [change] = changes(event)
+    store.sink.apply([change])
+    fields = user("a|1", MOMENTS[1], name="Ada")
+    again = streamed("user.updated", fields, event_id="evt_1", time=MOMENTS[1]) | {"source": "auth0-sync/refresh"}
+    assert stored(store, again) == fields
+    assert store.carried("a|1") is None
+
+
+# Any order
+
+
+@st.composite
+def histories(draw):
+    """Events about one user, each of another moment."""
+    kinds = draw(st.lists(st.sampled_from(("whole", "partial", "partial", "gone")), min_size=1, max_size=5))
+    events = []
+    for at, kind in enumerate(kinds):
+        carried = draw(st.sets(st.sampled_from(KEYS)))
+        values = {"username": f"u{at}", "blocked": bool(at % 2), "user_metadata": {"n": at}, "app_metadata": {"m": at}}
+        fields = {key: value for key, value in values.items() if key in carried}
+        events.append((kind, {"whole": whole, "partial": part}[kind](at, **fields) if kind != "gone" else gone(at)))
+    return events
+
+
+def expected(events):
+    known = None
+    for kind, event in events:
+        if kind == "gone":
+            known = None
+        else:
+            data = event["detail"]["data"]
+            said = data["object"] if kind == "partial" else data["details"]["response"]["body"]
+            known = said if kind == "whole" else (known or {}) | said
+    return known
+
+
+@settings(against_a_server, max_examples=25)
+@given(st.data())
+def test_any_order_ends_in_the_newest_of_each_key(store, data):
+    events = data.draw(histories())
+    order = data.draw(st.permutations(events))
+    again = data.draw(st.lists(st.sampled_from(events), max_size=2))
+    cut = data.draw(st.integers(0, len(order)))
+    store.empty()
+    for batch in ([event for _, event in order[:cut]], [event for _, event in [*order[cut:], *again]]):
+        assert store.sink.apply(changes(*batch)).failed == {}
+    assert store.users.get("a|1") == expected(events)
+
+
+# Others who write meanwhile
+
+
+@pytest.mark.parametrize("events", list(itertools.permutations((part(1, blocked=True), part(2, username="x")))))
+@pytest.mark.parametrize("before", [(), (whole(0),)])
+def test_what_another_writes_meanwhile_is_not_lost(store, monkeypatch, events, before):
+    """The row is read, another writer changes it, and only then it is written."""
+    stored(store, *before)
+    pending = list(events[1:])
+
+    def overtaken(write, *arguments, **options):
+        while arguments[0] and pending:
+            assert store.sink.apply(changes(pending.pop())).failed == {}
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store.sink, store.write, partial(overtaken, getattr(store.sink, store.write)))
+    assert store.sink.apply(changes(events[0])).failed == {}
+    assert pending == []
+    found = store.users["a|1"]
+    assert (found["blocked"], found["username"], found["updated_at"]) == (True, "x", MOMENTS[2])
+
+
+def test_who_never_gets_his_turn_comes_again(store, monkeypatch):
+    stored(store, whole(0))
+    turns = iter(range(1, 1000))
+    write = getattr(store.sink, store.write)
+
+    def overtaken(*arguments, **options):
+        setattr(store.sink, store.write, write)
+        at = f"2026-01-15T09:01:00.{next(turns):03}Z"
+        assert store.sink.apply(changes(updated(user("a|1", at), date=at, log_id=at))).failed == {}
+        setattr(store.sink, store.write, overtaken)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store.sink, store.write, overtaken)
+    event = streamed("user.updated", {"user_id": "a|1", "updated_at": "2026-02-01T00:00:00Z"})
+    try:
+        failed = store.sink.apply(changes(event)).failed
+    except errors.StoreBusy:
+        return
+    assert isinstance(failed["a|1"], errors.StoreBusy)
+
+
+# Cases of others
+
+
+def case(name):
+    return json.loads((CASES / f"{name}.json").read_text())["events"]
+
+
+@pytest.mark.parametrize(
+    ("name", "user_id", "expected"),
+    [
+        (
+            "partial-user-updated",
+            "auth0|u3",
+            {"email": "new@acme.example", "user_metadata": {"plan": "pro"}, "app_metadata": {"roles": ["admin"]}},
+        ),
+        (
+            "masked-metadata",
+            "auth0|u9",
+            {
+                "updated_at": "2026-11-25T16:00:01.000Z",
+                "user_metadata": {"address": "1 Main St", "phone": "+15550100", "first_name": "Ada", "plan": "pro"},
+            },
+        ),
+        ("numeric-actor", "auth0|u5", {"email": "u1@acme.example"}),
+        ("create-path-slash", "auth0|u13", {"email": "u1@acme.example"}),
+        ("id-nbsp", "samlp|idp|Ada\u00a0L", {"email": "u1@acme.example"}),
+        ("email-verified-text", "apple|001", {"email_verified": "true"}),
+    ],
+)
+def test_cases_are_stored(store, name, user_id, expected):
+    for order in itertools.permutations(case(name)):
+        store.empty()
+        for event in order:
+            assert store.sink.apply(changes(event)).failed == {}
+        assert store.users[user_id].items() >= expected.items()
+        store.empty()
+        store.sink.apply(changes(*order))
+        assert store.users[user_id].items() >= expected.items()
+
+
+def test_a_verified_email_may_be_text(rows):
+    said = {"true": True, "false": False, "TRUE": True, "yes": None, "": None, "1": None}
+    profiles = [updated(user(f"a|{text}", email_verified=text)) for text in said]
+    rows.sink.apply(changes(*profiles, *case("email-verified-text")))
+    found = rows.connection.execute("SELECT user_id, email_verified FROM auth0.users").fetchall()
+    assert dict(found) == {f"a|{text}": value for text, value in said.items()} | {"apple|001": True}
+
+
+# DynamoDB alone
+
+
+def test_what_was_too_large_stays_missing_until_it_comes_whole(sink, table):
+    large = user("a|1", MOMENTS[1], user_metadata={"plan": "gold"}, app_metadata={"notes": ["x" * 1000] * 500})
+    store = Items(sink, table)
+    sink.apply(changes(updated(large)))
+    assert table.items["a|1"]["omitted"] == ["profile", "app_metadata"]
+    sink.apply(changes(part(2, user_metadata={"plan": "free"})))
+    item = table.items["a|1"]
+    assert (item["omitted"], item["user_metadata"]) == (["profile", "app_metadata"], {"plan": "free"})
+    sink.apply(changes(part(3, app_metadata={"notes": []})))
+    item = table.items["a|1"]
+    assert (item["omitted"], item["app_metadata"], item["user_metadata"]) == (
+        ["profile"], {"notes": []}, {"plan": "free"},
+    )  # fmt: skip
+    assert stored(store, whole(4)) == user("a|1", MOMENTS[4])
+    assert "omitted" not in table.items["a|1"]
+
+
+@given(st.text(max_size=2), st.integers(0, 40))
+@example("", 40)
+@settings(max_examples=20, deadline=None)
+def test_an_item_of_parts_holds_what_a_whole_one_does(key, depth):
+    deep = 1
+    for _ in range(depth):
+        deep = [deep]
+    body = text(streamed("user.updated", user("a|1", **{key: {"x": deep}, "plan": 1.5})))
+    [change] = changes(body)
+    found = dynamodb._item_of(dynamodb._known(change), dynamodb._order(change), ())
+    found.pop("carried")
+    assert found == dynamodb.item(change)
+    assert dynamodb._stored(found).profile.keys() >= json_keys(body)
+
+
+def json_keys(body):
+    return json.loads(body)["detail"]["data"]["object"].keys()
+
+
+def test_created_and_updated_in_one_batch(store):
+    fields = {"user_metadata": {"plan": "pro"}}
+    events = [created(user("a|1", MOMENTS[0], **fields)), part(1, email="x@y.example"), part(2, blocked=True)]
+    batch = changes(*events)
+    assert len(batch) == 1
+    store.sink.apply(batch)
+    assert store.users["a|1"] == user("a|1", MOMENTS[2], email="x@y.example", blocked=True, **fields)
+    assert len(records(*events)) == 3
