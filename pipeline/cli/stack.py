@@ -59,12 +59,13 @@ def env(
     if environment is None:
         variables = stack.environment(stack.current())
     else:
-        before = dict(os.environ)
-        if shell.uses_stack(before):  # a state in S3 is not in the emulator
-            for name in shell.STACK:
-                os.environ.pop(name, None)
-        outputs = deployed(environment)
-        variables, hidden = shell.variables(outputs), shell.hidden(outputs, before)
+        hides = shell.STACK if shell.uses_stack(os.environ) else ()  # a state in S3 is not in the emulator
+        kept = {name: os.environ.pop(name) for name in hides if name in os.environ}
+        try:
+            outputs = deployed(environment)
+        finally:
+            os.environ |= kept
+        variables, hidden = shell.variables(outputs), shell.hidden(outputs, os.environ)
     if as_json:
         print_json(variables)
         return
