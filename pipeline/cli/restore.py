@@ -1,20 +1,23 @@
 """Users that a Postgres has, for the stores that lack them."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from uuid import uuid4
 
 import boto3
 import typer
 
-from pipeline.auth0 import envelope
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.data_api import TooLarge
 from pipeline.delivery import BATCH, Consumer, Queue, client_config
 
-PAGE = 200
+INSTANT: Final = 27
+"""Characters of a time in a version; see ``pipeline.changes.version``."""
+PAGE: Final = 200
 """Users to ask for at once; fewer where they are more than the Data API returns, which is 1 MiB."""
 
 
@@ -24,13 +27,16 @@ def restore(
     deployment: Annotated[
         str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
     ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace rows that somebody changed by hand, of the same version.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send every user that a Postgres has to the queue of a sink: of a restored cluster, or for a table that was lost.
 
-    Reads the variables of `sql`. What has changed in Auth0 since stays as it is. Exit code 3 if something was not
-    taken; run it again.
+    Reads the variables of `sql`. Users keep their versions: what the store has as new or newer stays as it is. Exit
+    code 3 if something was not taken; run it again.
     """
     if sink is Consumer.REFRESH:
         raise typer.BadParameter("postgres or dynamodb")
@@ -39,7 +45,7 @@ def restore(
     users = sent = 0
     refused: dict[str, int] = {}
     with Steps(errors if as_json else console) as steps, steps.step("Users") as step:
-        for bodies in _batches(datetime.now(UTC)):
+        for bodies in _batches(overwrite=overwrite):
             users += len(bodies)
             if not dry_run:
                 reasons = target.send(bodies)
@@ -55,11 +61,11 @@ def restore(
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
-def _batches(now: datetime) -> Iterator[list[str]]:
-    """Return messages about all users, those that were deleted included, as the refresh would send them."""
+def _batches(*, overwrite: bool) -> Iterator[list[str]]:
+    """Return messages about all users, those that were deleted included."""
     after = ""
     while rows := _page(after):
-        bodies = [_message(user_id, profile, deleted_at, now) for user_id, profile, deleted_at in rows]
+        bodies = [message(*row, overwrite=overwrite) for row in rows]
         yield from (bodies[start : start + BATCH] for start in range(0, len(bodies), BATCH))
         after = rows[-1][0]
 
@@ -71,7 +77,7 @@ def _page(after: str) -> list[tuple[Any, ...]]:
     while True:
         try:
             return ask(
-                "SELECT user_id, profile::text, deleted_at FROM auth0.users "  # noqa: S608 - hexadecimal, and a number
+                "SELECT user_id, version, source, event_id, deleted_at IS NOT NULL, profile::text FROM auth0.users "  # noqa: S608 - hexadecimal, and a number
                 f"WHERE user_id > convert_from(decode('{encoded}', 'hex'), 'UTF8') ORDER BY user_id LIMIT {size}"
             ).rows
         except TooLarge:
@@ -80,5 +86,26 @@ def _page(after: str) -> list[tuple[Any, ...]]:
             size = max(size // 4, 1)
 
 
-def _message(user_id: str, profile: str, deleted_at: datetime | None, now: datetime) -> str:
-    return envelope.deleted(user_id, deleted_at) if deleted_at else envelope.updated(profile.encode(), now)
+def message(
+    user_id: str, version: str, source: str, event_id: str, deleted: bool, profile: str, *, overwrite: bool = False
+) -> str:
+    """Return an event of an Event Stream that the sync reads as the row of a user: of the same version.
+
+    With ``overwrite`` it is an event of now, which ranks above the others of the same ``updated_at``.
+    """
+    changed_at, event_time = version[:INSTANT], version[INSTANT + 3 : 2 * INSTANT + 3]
+    if overwrite:
+        event_time, event_id = datetime.now(UTC).isoformat(), str(uuid4())
+    user = json.dumps({"user_id": user_id, "deleted_at": changed_at}) if deleted else profile
+    detail = {"id": event_id, "type": "user.deleted" if deleted else "user.updated", "time": event_time}
+    envelope = {
+        "version": "0",
+        "id": str(uuid4()),
+        "detail-type": "auth0-sync restore",
+        "source": f"auth0-sync/{source}",
+        "time": event_time,
+        "detail": detail | {"data": {"object": None}},
+    }
+    # The user as it is: numbers and escapes of its JSON are not Python's to change.
+    head, _, tail = json.dumps(envelope).rpartition("null")
+    return f"{head}{user}{tail}"

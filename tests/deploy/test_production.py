@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import platform
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -220,6 +221,9 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
 
     sqs, lost = deployed.client("sqs"), user("auth0|lost", "2026-11-22T08:00:00.000Z")
     event = text(updated(lost))
+    alone = text(updated(user("auth0|alone", "2026-11-22T08:00:00.000Z")))
+    sqs.send_message(QueueUrl=outputs["queue_urls"]["postgres"], MessageBody=alone)
+    wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|alone'"), 60)
     for body in ("not JSON", event):
         sqs.send_message(QueueUrl=outputs["dlq_urls"]["postgres"], MessageBody=body)
     sqs.send_message(QueueUrl=outputs["target_dlq_urls"]["postgres"], MessageBody=event)
@@ -261,9 +265,11 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
         attributes = sqs.get_queue_attributes(QueueUrl=outputs[urls]["postgres"], AttributeNames=["All"])["Attributes"]
         assert attributes["ApproximateNumberOfMessages"] == "0"
     assert not s3.list_objects_v2(Bucket=bucket, Prefix=outputs["archive_error_prefix"]).get("Contents")
-    # What was restored came by way of the refresh's form of a message.
-    restored = "SELECT 1 FROM auth0.users WHERE user_id = 'auth0|lost' AND source = 'refresh'"
-    wait_for(lambda: deployed.sql(restored), 60)
+    # A user that only Postgres had came into DynamoDB, and the restored cluster's users went into the queue.
+    get, key = deployed.client("dynamodb").get_item, {"user_id": {"S": "auth0|alone"}}
+    assert wait_for(lambda: get(TableName=outputs["users_table"], Key=key).get("Item"), 60)
+    [(read, sent)] = re.findall(r"(\d+) read, (\d+) sent", said("export CLUSTER_ARN=$(cluster"))
+    assert int(read) == int(sent) > 3
 
 
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
