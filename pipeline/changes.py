@@ -473,7 +473,7 @@ def _named(place: str, log: Data) -> str:
         path = details.request.path if isinstance(details.request, Request) else ""
         named = _SCIM_PATH.fullmatch(path)
         return _decoded(named[1]) if named else ""
-    part = {"body": details.body, "query": details.query, "enrollment": details.enrollment}[place.split(".")[1]]
+    part = {"body": details.body, "query": details.parameters, "enrollment": details.enrollment}[place.split(".")[1]]
     try:
         return _with_provider(_named_user.decode(part).user_id or "")
     except msgspec.ValidationError:

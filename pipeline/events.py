@@ -39,7 +39,7 @@ class Details(Struct, frozen=True, gc=False):
     request: Request | Other = None
     response: Response | Other = None
     body: Raw = NULL
-    query: Raw = NULL
+    parameters: Raw = msgspec.field(name="query", default=NULL)
     enrollment: Raw = NULL
 
 

@@ -174,7 +174,10 @@ def test_a_broken_sync_is_found(postgres_url, monkeypatch, breakage):
 
 
 class Racing(postgres.PostgresSink):
-    """Compares whole users before it writes, in two statements: right unless another writer comes between them."""
+    """Compares whole users before it writes, in two statements: right unless another writer comes between them.
+
+    It leaves others a little time for that.
+    """
 
     def apply(self, changes, history=(), meanwhile=None):
         outcome = Outcome()
@@ -184,6 +187,7 @@ class Racing(postgres.PostgresSink):
         rows = self._execute(postgres._VERSIONS, [change.user_id for change in whole]) if whole else []
         stored = {user_id: version for user_id, version, _ in rows}
         newer = [change for change in whole if stored.get(change.user_id, "") < change.version]
+        sleep(0.002)
         outcome.failed |= super().apply(newer, meanwhile=meanwhile).failed
         rest = [change for change in changes if change.carried is not None]
         rest += self._compare([change for change in whole if change not in newer], outcome)
