@@ -217,12 +217,11 @@ def _rules(deployed: Deployed) -> Checks:
 def _pattern_problems(events: Any, pattern: str, subject: str, stream: str, source: str) -> list[str]:
     """What the rule's pattern takes of two samples, where there are samples, and should not, or should and does not."""
     now = datetime.now(UTC)
-    samples = {
-        "log-stream": {
-            "a user's creation": synthetic.created(source, now).body,
-            "a login": synthetic.login(source, now),
-        }
-    }.get(stream, {})
+    samples = (
+        {"a user's creation": synthetic.created(source, now).body, "a login": synthetic.login(source, now)}
+        if stream == "log-stream"
+        else {}
+    )
     expected = {"user-changes": {"a user's creation"}, "user-signals": set(), "archive": {*samples}}[subject]
     problems = []
     for sample, event in samples.items():
