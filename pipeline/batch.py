@@ -93,7 +93,7 @@ def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False, tole
 
     A change that is dated further ahead than ``tolerance`` is ordered by the time of its event.
 
-    With ``history``, what the superseded ones were is kept too, and who made each.
+    With ``history``, keep an entry of each superseded change too, with who made it.
     """
     batch = Batch(received=len(records))
     for record in records:
@@ -131,11 +131,10 @@ def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
 
 
 def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
-    """Every message that must be delivered again, and the counts.
+    """Return every message that must be delivered again, and the counts.
 
-    What a message means counts once: as the sink says for the newest change of a user and for what was merged into it,
-    as duplicate or stale where another message of the batch was newer, and as failed with all of its user's messages
-    where the sink failed.
+    Each message counts once. A user's newest change, and those merged into it, count as the sink reports them; its
+    other changes as duplicate or stale; all of them as failed if the sink failed.
     """
     failures = list(batch.unread)
     counts = Counts(received=batch.received, ignored=sum(batch.ignored.values()), signals=sum(batch.signals.values()))
@@ -168,7 +167,7 @@ def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
 
 
 def _parts(newest: Change) -> set[str]:
-    """Versions of the changes that ``newest`` was merged from."""
+    """Return the versions of the changes that ``newest`` was merged from."""
     if newest.carried is None:
         return {newest.version}
     return {newest.version, newest.carried.whole, *newest.carried.keys.values()}

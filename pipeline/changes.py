@@ -35,9 +35,9 @@ from pipeline.log_types import NAMELESS, PLACES, SIGNALS, USER_PATHS
 DAY = timedelta(days=1)
 
 ODD = "odd"
-"""Begins the note of a field that was dropped because it held something else than text."""
+"""Begins the note of a field that the sync dropped because it was not text."""
 WRONG_CLOCK = "wrong clock"
-"""The note of a change that is dated too far ahead, and ordered by the time of its event instead."""
+"""The note of a change that is dated too far ahead: the time of its event orders it instead."""
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
@@ -323,16 +323,16 @@ Reading = tuple[tuple[Meaning, ...], tuple[str, ...]]
 
 
 def read(body: str, tolerance: timedelta = DAY) -> tuple[Meaning, ...]:
-    """What one SQS message body means: one thing, or more where accounts are linked or a part of a user is unknown.
+    """Return what one SQS message body means: more than one thing for linked accounts and for parts of a user.
 
-    An ``updated_at`` that is further ahead than ``tolerance`` is not believed. Raises *poison* errors; see
-    ``pipeline.errors``.
+    A change that is dated further ahead than ``tolerance`` is ordered by the time of its event. Raises *poison* errors;
+    see ``pipeline.errors``.
     """
     return interpret(body, tolerance)[0]
 
 
 def interpret(body: str, tolerance: timedelta = DAY) -> Reading:
-    """``read`` with notes."""
+    """Return what one SQS message body means, as ``read`` does, and notes of what was odd about it."""
     try:
         envelope = decode(body)
     except errors.UnknownShape:
@@ -364,7 +364,7 @@ _limits: dict[timedelta, str] = {}
 
 
 def _is_ahead(moment: str, tolerance: timedelta) -> bool:
-    """Whether an ``instant`` is further in the future than ``tolerance``; looks at the clock about once a day."""
+    """Return whether an ``instant`` is further ahead than ``tolerance``; read the clock only for a new latest one."""
     if moment <= _limits.get(tolerance, ""):
         return False
     _limits[tolerance] = instant((datetime.now(UTC) + tolerance).isoformat())
@@ -372,7 +372,7 @@ def _is_ahead(moment: str, tolerance: timedelta) -> bool:
 
 
 def _time_of(envelope: Envelope, tolerance: timedelta) -> str:
-    """When the source says that an event happened, else when EventBridge took it, else now."""
+    """Return when the source says that an event happened, else when EventBridge took it, else now."""
     for time in (envelope.detail.data.date, envelope.detail.time, envelope.time):
         moment = _event_time(time, "")
         if moment and not _is_ahead(moment, tolerance):
@@ -381,7 +381,7 @@ def _time_of(envelope: Envelope, tolerance: timedelta) -> str:
 
 
 def _dated(meaning: Meaning, moment: str, tolerance: timedelta) -> Meaning:
-    """A change that a wrong clock has dated ahead, with the place of ``moment`` in the order; any other as it is."""
+    """Give a change that is dated too far ahead the place of ``moment`` in the order; return any other as it is."""
     if not isinstance(meaning, _CHANGES) or not _is_ahead(meaning.updated_at, tolerance):
         return meaning
     order = moment + meaning.version[len(moment) :]
@@ -460,7 +460,7 @@ def _signal(envelope: Envelope, kind: str, log: Data) -> Meaning:
 
 
 def _named(place: str, log: Data) -> str:
-    """The id that a log has in a place of ``PLACES``."""
+    """Return the id that a log has in a place of ``PLACES``, or an empty text."""
     if place == "user_id":
         return log.user_id or ""
     if place == "description":
@@ -481,7 +481,7 @@ def _named(place: str, log: Data) -> str:
 
 
 def _with_provider(user_id: str) -> str:
-    """Some logs name users of databases by the rest of their id only."""
+    """Prefix an id without a provider: some logs leave it out for users of databases."""
     return user_id if "|" in user_id or not user_id else f"auth0|{user_id}"
 
 
@@ -540,7 +540,7 @@ def _target(method: str, path: str) -> _Target | Ignored:
 
 
 def _elsewhere(method: str, path: str) -> _Target | Ignored:
-    """What a call changes whose path is not that of a user."""
+    """Return what a call changes whose path is not below ``/api/v2/users``."""
     if method == "delete":
         if unblocked := _UNBLOCK_PATH.fullmatch(path):
             return _Target(unblocked[2], unblocked[1])
@@ -618,7 +618,7 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
 
 
 def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
-    """The change without the keys that are masked: it does not carry them."""
+    """Return the change without its masked keys, and a signal; or the change alone if nothing is masked."""
     profile = _keys.decode(change.profile)
     masked = _masked(profile)
     if not masked:
@@ -655,7 +655,7 @@ def _event_time(time: str | None, default: str) -> str:
 
 
 def _suspect(text: bytes, email: bytes) -> bool:
-    """Whether ``_masked`` has to look: nearly no user is masked, and looking takes ten times as long."""
+    """Return whether ``_masked`` has to run: few users are masked, and it takes ten times as long as this."""
     if b"*" in text or (email.startswith(b'"') and b"@" not in email and email != b'""'):
         return True
     return _HASHED_VALUE.search(text) is not None
@@ -664,7 +664,7 @@ def _suspect(text: bytes, email: bytes) -> bool:
 def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
     """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
 
-    ``app_metadata`` without what was replaced, and nothing for every other key.
+    The value is what is left of ``app_metadata``, and None for every other key.
     """
     found: dict[str, Raw | None] = {}
     for key, value in profile.items():
@@ -684,7 +684,7 @@ def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
 
 
 def _unmasked(value: Any, *, personal: bool) -> Any:
-    """``value`` itself if nothing in it is masked, else what is left of it; ``_GONE`` for a masked text."""
+    """Return ``value`` itself if nothing in it is masked, else the rest of it; ``_GONE`` for a masked text."""
     if isinstance(value, str):
         return _GONE if personal and _looks_masked(value) else value
     if isinstance(value, dict):

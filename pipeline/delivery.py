@@ -1,4 +1,4 @@
-"""Events for a consumer's queue, and messages out of a dead-letter queue."""
+"""Send events to a consumer's queue, and receive the messages of a dead-letter queue."""
 
 import base64
 import json
@@ -16,6 +16,7 @@ from pipeline.auth0 import queues
 from pipeline.auth0.errors import QueueRefused
 from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
 from pipeline.errors import BadSettings
+from pipeline.log_types import LOGINS
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -29,7 +30,7 @@ BATCH: Final = queues.BATCH_MESSAGES
 
 
 class Consumer(StrEnum):
-    """Which queue, with the function behind it."""
+    """A queue of the deployment, and the function that reads it."""
 
     POSTGRES = "postgres"
     DYNAMODB = "dynamodb"
@@ -43,10 +44,11 @@ class Consumer(StrEnum):
     def wants(self, meanings: Sequence[Meaning], user_id: str | None = None) -> bool:
         """Return whether an event is for this consumer, and concerns a user, or the user of that id.
 
-        The sinks store changes. The refresh fetches users whom events only name; logins apart, which are too many.
+        The sinks store changes. The refresh fetches users whom events only name, but not after logins, which are too
+        many.
         """
         return any(
-            (isinstance(meaning, Signal) and meaning.cause != "s")
+            (isinstance(meaning, Signal) and meaning.cause not in LOGINS)
             if self is Consumer.REFRESH
             else isinstance(meaning, Snapshot | Tombstone)
             for meaning in meanings
@@ -85,7 +87,7 @@ class Queue:
         refused = {small[place]: error.reason for place, error in failed.items()}
         # What the queue can never take, such as a character that SQS does not allow, the function may.
         straight = [position for position, reason in refused.items() if reason == QueueRefused.__name__]
-        straight += [position for position in range(len(bodies)) if position not in set(small)]
+        straight += [position for position, body in enumerate(bodies) if not self.fits(body)]
         for position in straight:
             refused.pop(position, None)
             if reason := self._invoke(bodies[position]):
@@ -161,6 +163,7 @@ class DeadLetters:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=wanted,
                 AttributeNames=["All"],
+                MessageAttributeNames=["All"],
                 VisibilityTimeout=HIDDEN,
                 WaitTimeSeconds=WAIT,
             )

@@ -26,7 +26,7 @@ def pseudonym(user_id: str) -> str:
 
 
 SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
-"""Counts of messages that somebody should know of, beside the masked ones."""
+"""Metrics that a batch sends only if they are not zero."""
 
 
 def count(
@@ -34,7 +34,7 @@ def count(
 ) -> None:
     """Put a batch's counts and its lag (milliseconds, see ``behind``) into metrics, by sink.
 
-    Of ``special`` only what is in it is sent, as a metric costs money from the first time on.
+    ``special`` has those of ``SPECIAL`` to send: a metric costs money once it was sent. Without it, all are sent as 0.
     """
     numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
     others = dict.fromkeys(SPECIAL, 0) if special is None else special

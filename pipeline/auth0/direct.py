@@ -1,4 +1,4 @@
-"""Hand a message that no queue takes straight to a sink's function, in the form in which SQS would."""
+"""Invoke a sink's function with a message that is too large for its queue, in the form in which SQS does."""
 
 import json
 import uuid
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 SECONDS: Final = 20
-"""How long to wait for a function: a database that has paused itself takes 15 seconds. What is not waited for goes on
-by itself, and a later try finds the user stored."""
+"""How long to wait for a function: a database that has paused itself takes 15 seconds. A slower function goes on by
+itself, and a later try finds the user stored."""
 
 
 def hand(functions: "LambdaClient", name: str, body: str) -> NotStored | QueueRefused | None:

@@ -50,4 +50,4 @@ class QueueRefused(Poison):
 
 
 class NotStored(Retry):
-    """A sink's function, which got the user without its queue as the queue does not take it, has not stored it."""
+    """A sink's function did not store a user that it got directly, as the user was too large for its queue."""

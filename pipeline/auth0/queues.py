@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1024 * 1024
-"""What SQS takes in all; how much of that one message may have is the queue's setting."""
+"""The most that SQS takes in one request. The queue's setting limits a single message."""
 LONGEST_DELAY = 900
 """Seconds, SQS's own limit."""
 

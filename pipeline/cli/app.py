@@ -24,6 +24,9 @@ NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+DeploymentName = Annotated[
+    str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
+]
 
 
 def print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Messages that a function gave up: which and why, back into their queue, or deleted."""
+"""List the messages that a function gave up, put them back into their queue, or delete them."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from pipeline.changes import read
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
 from pipeline.cli.stack import log_lines
 from pipeline.delivery import Consumer, DeadLetters, Queue, queue_url
 from pipeline.errors import Poison
@@ -45,9 +45,7 @@ class Failed:
 @app.command()
 def failed(
     consumer: Annotated[Consumer, typer.Argument(help="Whose messages.")],
-    deployment: Annotated[
-        str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
-    ],
+    deployment: DeploymentName,
     put_back: Annotated[bool, typer.Option("--put-back", help="Send them to their queue again.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete them; wants --reason or --id.")] = False,
     reason: Annotated[list[str] | None, typer.Option(help="Only these reasons; repeat for several.")] = None,

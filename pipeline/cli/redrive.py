@@ -13,23 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
-from botocore.exceptions import ClientError
 
 from pipeline.auth0 import queues
-from pipeline.changes import Signal, read
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.changes import read
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
+from pipeline.delivery import Consumer, DeadLetters, queue_url
 from pipeline.errors import BadSettings, Poison
 
 if TYPE_CHECKING:
     from mypy_boto3_firehose import FirehoseClient
     from mypy_boto3_sqs import SQSClient
-
-BATCH = 10
-"""Messages that SQS gives at once, at most."""
-HIDDEN = 300
-"""Seconds in which nobody else gets a message that was read here; those that stay are shown again at the end."""
-WAIT = 2
-"""Seconds to wait for a message before the queue is believed to be empty: a short look does not ask all of SQS."""
 
 RECORD_BYTES, BATCH_RECORDS, BATCH_BYTES = 1000 << 10, 500, 4 << 20
 """What Firehose takes: a record, and a batch of them."""
@@ -72,9 +65,7 @@ class Report:
 @app.command()
 def redrive(
     target: Annotated[Target, typer.Argument(help="Whose events to send again. The streams': those of source_region.")],
-    deployment: Annotated[
-        str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
-    ],
+    deployment: DeploymentName,
     source_region: Annotated[
         str | None, typer.Option(envvar="SOURCE_REGION", help="For the streams: the region of Auth0's event sources.")
     ] = None,
@@ -94,11 +85,11 @@ def redrive(
         source = boto3.client("sqs", region_name=source_region)
         sends = _everywhere(sqs, firehose, deployment)
     elif target == Target.ARCHIVE:
-        source, sends = sqs, {f"{deployment}-{target}": _to_firehose(firehose, f"{deployment}-{target}")}
+        source, sends = sqs, {f"{deployment}-{target}": to_firehose(firehose, f"{deployment}-{target}")}
     else:
-        source, sends = sqs, {f"{deployment}-{target}": _to_queue(sqs, _url(sqs, f"{deployment}-{target}"))}
+        source, sends = sqs, {f"{deployment}-{target}": _to_queue(sqs, queue_url(sqs, f"{deployment}-{target}"))}
     report = Report(name, ", ".join(sends))
-    move(source, _url(source, name), None if dry_run else _all(list(sends.values())), report, limit)
+    move(source, queue_url(source, name), None if dry_run else _all(list(sends.values())), report, limit)
     if as_json:
         print_json(vars(report))
     else:
@@ -112,22 +103,8 @@ def move(sqs: "SQSClient", url: str, send: Send | None, report: Report, limit: i
 
     Stops at the end of the queue, at ``limit``, where a whole batch is refused, and where messages come round again.
     """
-    kept: dict[str, str] = {}  # message id to receipt handle
-    try:
-        while limit is None or report.found < limit:
-            answer = sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=BATCH if limit is None else min(BATCH, limit - report.found),
-                MessageAttributeNames=["All"],
-                VisibilityTimeout=HIDDEN,
-                WaitTimeSeconds=WAIT,
-            )
-            again = [message for message in answer.get("Messages", []) if message["MessageId"] in kept]
-            kept |= {message["MessageId"]: message["ReceiptHandle"] for message in again}
-            messages = [message for message in answer.get("Messages", []) if message["MessageId"] not in kept]
-            if not messages:
-                break
-            kept |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+    with DeadLetters(sqs, url) as letters:
+        for messages in letters.batches(limit):
             for message in messages:
                 _describe(report, message)
             if send is None:
@@ -135,13 +112,10 @@ def move(sqs: "SQSClient", url: str, send: Send | None, report: Report, limit: i
             refused = send([message["Body"] for message in messages])
             report.refused.update(refused.values())
             taken = [message for position, message in enumerate(messages) if position not in refused]
-            for message in _deleted(sqs, url, taken):
-                del kept[message["MessageId"]]
-            report.sent += len(taken)
             if not taken:
                 break
-    finally:
-        _show_again(sqs, url, list(kept.values()))
+            letters.delete(taken)
+            report.sent += len(taken)
 
 
 def _describe(report: Report, message: Any) -> None:
@@ -159,7 +133,9 @@ def _to_queue(sqs: "SQSClient", url: str) -> Send:
     return send
 
 
-def _to_firehose(firehose: "FirehoseClient", stream: str) -> Send:
+def to_firehose(firehose: "FirehoseClient", stream: str) -> Send:
+    """Return what sends bodies to a delivery stream."""
+
     def send(bodies: Sequence[str]) -> Mapping[int, str]:
         records = [body.encode() for body in bodies]
         # One record that is too large would have its whole batch refused.
@@ -180,14 +156,14 @@ def _to_firehose(firehose: "FirehoseClient", stream: str) -> Send:
 
 def _everywhere(sqs: "SQSClient", firehose: "FirehoseClient", deployment: str) -> dict[str, Send]:
     """By name, where the events of a bus go. The sync ignores what is not for it; refresh would fetch at each login."""
-    sends = {f"{deployment}-archive": _to_firehose(firehose, f"{deployment}-archive")}
+    sends = {f"{deployment}-archive": to_firehose(firehose, f"{deployment}-archive")}
     for sink in (Target.POSTGRES, Target.DYNAMODB):
-        sends[f"{deployment}-{sink}"] = _to_queue(sqs, _url(sqs, f"{deployment}-{sink}"))
+        sends[f"{deployment}-{sink}"] = _to_queue(sqs, queue_url(sqs, f"{deployment}-{sink}"))
     try:
-        refresh = _to_queue(sqs, _url(sqs, f"{deployment}-{Target.REFRESH}"))
+        refresh = _to_queue(sqs, queue_url(sqs, f"{deployment}-{Target.REFRESH}"))
     except BadSettings:
         return sends  # it is off
-    return sends | {f"{deployment}-{Target.REFRESH}": _if(_names_user, refresh)}
+    return sends | {f"{deployment}-{Target.REFRESH}": _if(_is_for_refresh, refresh)}
 
 
 def _all(sends: Sequence[Send]) -> Send:
@@ -211,41 +187,11 @@ def _if(wanted: Callable[[str], bool], to: Send) -> Send:
     return send
 
 
-def _names_user(body: str) -> bool:
-    """Whether the event is one after which a user has to be fetched; logins apart."""
+def _is_for_refresh(body: str) -> bool:
     try:
-        return any(isinstance(meaning, Signal) and meaning.cause != "s" for meaning in read(body))
+        return Consumer.REFRESH.wants(read(body))
     except Poison:
         return False
-
-
-def _deleted(sqs: "SQSClient", url: str, messages: Sequence[Any]) -> list[Any]:
-    """Delete messages; those that are gone. One that is not will be sent again by the next run."""
-    if not messages:
-        return []
-    entries: Any = [{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(messages)]
-    answer = sqs.delete_message_batch(QueueUrl=url, Entries=entries)
-    return [messages[int(done["Id"])] for done in answer.get("Successful", [])]
-
-
-def _show_again(sqs: "SQSClient", url: str, handles: Sequence[str]) -> None:
-    for start in range(0, len(handles), BATCH):
-        batch = handles[start : start + BATCH]
-        entries: Any = [{"Id": str(n), "ReceiptHandle": one, "VisibilityTimeout": 0} for n, one in enumerate(batch)]
-        sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
-
-
-def _url(sqs: "SQSClient", name: str) -> str:
-    try:
-        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    except ClientError as error:
-        code = error.response["Error"]["Code"]  # of older and newer protocols
-        if not code.endswith(("NonExistentQueue", "QueueDoesNotExist")):
-            raise
-        raise BadSettings(
-            f"there is no queue {name} in this account and region; --deployment is the prefix of the names, such as "
-            "auth0-sync-prod"
-        ) from None
 
 
 def _print(report: Report, dry_run: bool) -> None:

@@ -1,4 +1,4 @@
-"""Events of the archive, and what Firehose could not archive, sent again."""
+"""Send events of the archive again, and events that Firehose could not archive."""
 
 import base64
 import json
@@ -12,18 +12,17 @@ import typer
 
 from pipeline.archive import replay as archive
 from pipeline.cli import redrive
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
 from pipeline.cli.progress import Steps
 from pipeline.delivery import Consumer, Queue, client_config
 
-DEPLOYMENT = typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
 BUCKET = typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")
 
 
 @app.command()
 def replay(
     since: Annotated[str, typer.Option(help="First hour, by arrival, UTC: 2026-11-22, or 2026-11-22T08.")],
-    deployment: Annotated[str, DEPLOYMENT],
+    deployment: DeploymentName,
     bucket: Annotated[str, BUCKET],
     prefix: Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")],
     until: Annotated[str | None, typer.Option(help="Last hour; a date is the whole day. Default: now.")] = None,
@@ -96,7 +95,7 @@ def _print(report: archive.Report, straight: dict[str, int], *, dry_run: bool) -
 
 @app.command()
 def rearchive(
-    deployment: Annotated[str, DEPLOYMENT],
+    deployment: DeploymentName,
     bucket: Annotated[str, BUCKET],
     prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Where Firehose put what failed.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send and delete nothing.")] = False,
@@ -107,7 +106,7 @@ def rearchive(
     Exit code 3 if something was not taken; its object stays.
     """
     s3: Any = boto3.client("s3")
-    send = redrive._to_firehose(boto3.client("firehose"), f"{deployment}-archive")  # noqa: SLF001 - of this room
+    send = redrive.to_firehose(boto3.client("firehose"), f"{deployment}-archive")
     objects, events, sent, codes, refused = 0, 0, 0, Counter[str](), Counter[str]()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for key in [one["Key"] for one in page.get("Contents", [])]:

@@ -39,7 +39,7 @@ DOWN_AFTER = 2
 LEAST = 2.0
 """Seconds that must be left to hand a user to a function."""
 LARGE = 200_000
-"""Characters of a message that is sent at once: a queue may not take it, and the way around it needs time."""
+"""A message of this many characters is sent at once: if a queue refuses it, invoking the function takes time."""
 
 
 class Context(Protocol):
@@ -68,7 +68,7 @@ def sqs() -> "SQSClient":
 
 
 def functions(seconds: float) -> "LambdaClient":
-    """Return a client that waits so long for an answer: made anew for each of the few users too large for a queue."""
+    """Return a client that waits ``seconds`` for an answer, for one of the few users that are too large for a queue."""
     import boto3
     from botocore.config import Config
 
@@ -148,7 +148,7 @@ class Run:
             self._unsent.append((user_id, envelope.updated(answer.body, answer.asked_at)))
             if user_id in answer.linked:
                 self._unsent.append((user_id, envelope.deleted(user_id, answer.asked_at)))
-        # What may be too large for a queue is sent while there is time for the way around it.
+        # A message that a queue may refuse is sent while there is time to invoke a function instead.
         if len(self._unsent) >= queues.BATCH_MESSAGES or len(self._unsent[-1][1]) >= LARGE:
             self._send()
 

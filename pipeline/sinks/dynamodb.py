@@ -38,7 +38,7 @@ _MAX_DEPTH = 31  # levels of maps and lists, the attribute's own included: of th
 _OMISSIBLE = ("profile", "app_metadata", "user_metadata")
 
 MERGES = 10
-"""How often an item is merged anew because somebody else has changed it meanwhile."""
+"""How often to merge a change anew because another writer has changed the item meanwhile."""
 
 # 38 digits, 1E-128 to 9.99E+37: traps whatever DynamoDB would refuse or round. It would take up to 9.99E+125, but
 # answers with all of the zeros, which boto3 counts as digits: it fails to read the whole item.
@@ -139,7 +139,7 @@ def _order(change: Change) -> dict[str, Attribute]:
 
 
 def _fitting(whole: dict[str, Attribute], missing: Collection[str] = ()) -> dict[str, Attribute]:
-    """``whole``, or what of it fits into an item, with the names of what is missing, and was before."""
+    """Return ``whole``, or what of it fits, with the names of what is left out now or was before (``missing``)."""
     sizes = {name: len(name) + size(value) for name, value in whole.items()}
     total = sum(sizes.values()) + 100  # the limit is the service's to draw; leave it some room
     omitted: list[str] = []
@@ -195,7 +195,7 @@ def _omitted(item: Mapping[str, Attribute]) -> set[str]:
 
 
 def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: Collection[str]) -> dict[str, Attribute]:
-    """The item for what is known from several changes; ``order`` is of the newest, ``missing`` what was left out."""
+    """Return the item for several changes; ``order`` is the newest one's, ``missing`` names what was left out."""
     profile = dict(known.profile)
     carried = known.carried or Carried()
     # An item always has metadata. Those that are not known were empty in the newest whole user.
@@ -284,7 +284,7 @@ class DynamoDBSink:
         return "duplicate" if stored.get("version") == {"S": change.version} else "stale"
 
     def _merge(self, change: Change, stored: Mapping[str, Attribute] | None = None) -> errors.SyncError | str:
-        """Merge a change with the item, and put it where nobody else has changed the item meanwhile; else again."""
+        """Merge a change with the item, and put it if no other writer changed the item meanwhile; else try again."""
         said = _known(change)
         if stored is None:
             key = {"user_id": {"S": change.user_id}}
@@ -305,12 +305,12 @@ class DynamoDBSink:
             stored = self._put_if(condition, expected, merged)
             if stored is None:
                 return "applied"
-        return errors.StoreBusy("others change the item all the time")
+        return errors.StoreBusy(f"other writers changed the item {MERGES} times in a row")
 
     def _put_if(
         self, condition: str, values: dict[str, Attribute], new: dict[str, Attribute]
     ) -> Mapping[str, Attribute] | None:
-        """Put an item under a condition; the item that is there if it does not hold, empty if there is none."""
+        """Put an item under a condition. If it does not hold, return the item that is there, empty if there is none."""
         options: Any = {"ExpressionAttributeValues": values} if values else {}
         try:
             self._client.put_item(
@@ -330,7 +330,7 @@ class DynamoDBSink:
 
 
 def _still(item: Mapping[str, Attribute]) -> tuple[str, dict[str, Attribute]]:
-    """The condition under which an item is the one that was read, and its values."""
+    """Return the condition that an item is still the one that was read, and the condition's values."""
     if not item:
         return "attribute_not_exists(user_id)", {}
     if "carried" in item:

@@ -62,7 +62,7 @@ MERGE: LiteralString = f"WITH {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 
 MERGES = 10
-"""How often a row is merged anew because somebody else has changed it meanwhile."""
+"""How often to merge a change anew because another writer has changed the row meanwhile."""
 
 _encode = msgspec.json.encode
 _carried = msgspec.json.Decoder(Carried)
@@ -168,9 +168,9 @@ class PostgresSink:
         meanwhile: Callable[[], object] | None = None,
         seen: Mapping[str, Change] | None = None,
     ) -> set[str]:
-        """Write the changes with the entries of their users; the ids of the users that were written.
+        """Write the changes with the entries of their users; return the ids of the users that were written.
 
-        With ``seen`` only where the rows are those, or are not there if it has none; else where they are older.
+        With ``seen``, write only where the row is still the one there (or still absent); else where it is older.
         """
         if not changes:
             return set()
@@ -232,7 +232,7 @@ class PostgresSink:
         return newer
 
     def _merge(self, changes: Sequence[Change], entries: _Entries, outcome: Outcome) -> None:
-        """Merge changes with their rows and write them where nobody else has changed the row meanwhile; else again."""
+        """Merge changes with their rows, and write those whose row no other writer has changed; try the rest again."""
         for _ in range(MERGES):
             stored = {row[0]: _stored(*row) for row in self._execute(_STORED, [change.user_id for change in changes])}
             to_write: list[Change] = []
@@ -258,7 +258,7 @@ class PostgresSink:
             if not changes:
                 return
         for user_id in left:
-            outcome.failed[user_id] = errors.StoreBusy("others change the row all the time")
+            outcome.failed[user_id] = errors.StoreBusy(f"other writers changed the row {MERGES} times in a row")
 
     def _execute(
         self, statement: LiteralString, *parameters: object, meanwhile: Callable[[], object] | None = None
@@ -307,7 +307,7 @@ def _flush(connection: Connection) -> None:
 def _statement(
     changes: Sequence[Change], history: Sequence[HistoryEntry], seen: Mapping[str, Change] | None
 ) -> tuple[LiteralString, *tuple[object, ...]]:
-    """The statement that writes ``changes``, and its parameters."""
+    """Return the statement that writes ``changes``, and its parameters."""
     if seen is None:
         return (RECORD_AND_UPSERT, _json(history), _json(changes)) if history else (UPSERT, _json(changes))
     rows = [seen[change.user_id] for change in changes if change.user_id in seen]
@@ -329,7 +329,7 @@ def _stored(
     profile: str,
     carried: str | None,
 ) -> Change:
-    """A row as the change that would write it."""
+    """Return a row as the change that would write it."""
     moment = instant(updated_at.isoformat())
     if deleted_at is not None:
         return Tombstone(user_id, version, source, event_id, moment, instant(deleted_at.isoformat()))

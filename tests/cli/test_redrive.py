@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from pipeline import delivery
 from pipeline.cli import app, redrive
 from pipeline.errors import BadSettings
 from tests.emulator.support import REGION, Aws, name, wait_for
@@ -49,7 +50,7 @@ class Deployment:
 
 @pytest.fixture
 def deployment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    monkeypatch.setattr(redrive, "WAIT", 0)
+    monkeypatch.setattr(delivery, "WAIT", 0)
     environment = {"AWS_ENDPOINT_URL": aws.emulator.endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
     for variable, value in (environment | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}).items():
         monkeypatch.setenv(variable, value)

@@ -12,13 +12,13 @@ from ministack.services import eventbridge
 from pipeline.changes import Ignored, Signal, read
 from pipeline.errors import Poison
 from pipeline.log_types import LOGINS, NAMELESS, SIGNALS, USER_PATHS, WITHOUT_EFFECT
+from tests.infra.test_patterns import PATTERNS, answer
 from tests.strategies import ABSENT, call, created, deleted, log, path_of, streamed, text, updated, user
 
 pytestmark = pytest.mark.emulator
 
 Json = dict[str, Any]
 
-PATTERNS = Path(__file__).parents[2] / "infra/terraform/patterns"
 STREAMS = {"auth0.logs": "log_stream", "auth0.events": "event_stream"}
 LARGEST_PATTERN = 2048
 """Characters; EventBridge's quota."""
@@ -32,13 +32,7 @@ def rules(event: Json) -> set[str]:
     stream = STREAMS[event["source"].rpartition("/")[2]]
     files = {path.stem.removeprefix(f"{stream}_"): path for path in PATTERNS.glob(f"{stream}_*.json")}
     files["archive"] = PATTERNS / "everything.json"
-    return {name for name, path in files.items() if _matches(path.read_text(), event)}
-
-
-def _matches(pattern: str, event: Json) -> bool:
-    status, _, body = eventbridge._test_event_pattern({"EventPattern": pattern, "Event": json.dumps(event)})
-    assert status == 200, body
-    return bool(json.loads(body)["Result"])
+    return {name for name, path in files.items() if answer(path.read_text(), event)}
 
 
 def signal_log(kind: str) -> Json:

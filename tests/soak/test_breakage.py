@@ -10,10 +10,10 @@ from pipeline.changes import Outcome
 from pipeline.errors import Retry
 from pipeline.functions import sync
 from pipeline.sinks import dynamodb, postgres
+from pipeline.sinks.postgres import GUARD
 from tests.soak.soak import WrongError, soak
 from tests.soak.stores import DynamoDBWriter
 
-GUARD = "WHERE stored.version < excluded.version"
 HISTORIES = 150
 """Within so many the soak must have found what is broken; most of it shows within ten."""
 

@@ -13,7 +13,8 @@ from pipeline.delivery import Consumer, Queue
 from tests.strategies import deleted, log, text, updated, user
 
 CHANGE, DELETION = text(updated(user("auth0|ada"))), text(deleted("auth0|ada"))
-SIGNAL, LOGIN, OTHER = text(log("scp", user_id="auth0|ada")), text(log("s", user_id="auth0|ada")), text(log("fp"))
+SIGNAL, OTHER = text(log("scp", user_id="auth0|ada")), text(log("fp"))
+LOGINS = [text(log(kind, user_id="auth0|ada")) for kind in ("s", "sepft")]
 LIMIT = 20_000
 
 
@@ -26,7 +27,7 @@ LIMIT = 20_000
     ],
 )
 def test_each_consumer_gets_what_it_is_for(consumer: Consumer, wanted: list[str]) -> None:
-    events = [CHANGE, DELETION, SIGNAL, LOGIN, OTHER]
+    events = [CHANGE, DELETION, SIGNAL, *LOGINS, OTHER]
     assert [event for event in events if consumer.wants(read(event))] == wanted
     assert [event for event in events if consumer.wants(read(event), "auth0|ada")] == wanted
     assert not any(consumer.wants(read(event), "auth0|other") for event in events)
