@@ -90,8 +90,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, int]:  # noqa:
             logger.info("another run is under way")
             return {}
         run.ask_all(context)
-    counts = {"QuestionsAsked": len(run.questions), "QuestionsFailed": len(run.failed)}
-    emit(("function", "watch"), counts | {"FindingsTold": sum(run.told.values())}, {})
+    count(run)
     logger.info("watched", extra={"told": run.told, "failed": run.failed})
     if run.failed:
         raise QuestionsFailed(", ".join(run.failed))
@@ -186,6 +185,12 @@ class Run:
                 found |= {item["finding"]["S"] for item in items if int(item["expires_at"]["N"]) > now.timestamp()}
                 wanted = answer.get("UnprocessedKeys")
         return found
+
+
+def count(run: Run) -> None:
+    """Put what became of a run into metrics."""
+    counts = {"QuestionsAsked": len(run.questions), "QuestionsFailed": len(run.failed)}
+    emit(("function", "watch"), counts | {"FindingsTold": sum(run.told.values())}, {})
 
 
 @contextmanager

@@ -341,7 +341,9 @@ def watch(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None
     columns = [{"Name": name, "Type": "varchar"} for name in row]
     rows = [{"Data": [{"VarCharValue": value} for value in values]} for values in (list(row), list(row.values()))]
     aws.answers["StartQueryExecution"] = lambda _: {"QueryExecutionId": "q"}
-    aws.answers["GetQueryResults"] = lambda _: {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": rows}}
+    aws.answers["GetQueryResults"] = lambda _: {
+        "ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": rows}
+    }
     aws.answers["BatchGetItem"] = lambda _: {"Responses": {}}
     aws.answers["GetQueryExecution"] = lambda _: {"QueryExecution": {"Status": {"State": "SUCCEEDED"}}}
     assert invoke(function, {}) == {"mfa_weakened": 1}
