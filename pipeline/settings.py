@@ -1,5 +1,6 @@
 """Settings from the environment, read once and frozen; errors name the variable."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,4 +110,41 @@ class Cluster:
             arn=_required(env, "CLUSTER_ARN"),
             secret_arn=_required(env, "MASTER_SECRET_ARN"),
             database=_required(env, "PGDATABASE"),
+        )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the watch asks, where it remembers, and where it sends what it finds."""
+
+    questions: Mapping[str, Mapping[str, str]]
+    """By name, the parameters."""
+    window_days: int
+    database: str
+    workgroup: str
+    memory_table: str
+    topic_arn: str
+    deployment: str
+    env: str
+    """The name by which the commands know the deployment."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Watch":
+        """``WATCH_QUESTIONS`` is JSON, ``{"mfa_weakened": {}, "admin_actions": {"admin": "…"}}``."""
+        days = _required(env, "WATCH_WINDOW_DAYS")
+        if not days.isdecimal() or days == "0":
+            raise BadSettings(f"WATCH_WINDOW_DAYS is {days!r}, not a number of days")
+        try:
+            questions = json.loads(_required(env, "WATCH_QUESTIONS"))
+        except ValueError:
+            raise BadSettings("WATCH_QUESTIONS is not JSON") from None
+        return cls(
+            questions={name: {key: str(value) for key, value in given.items()} for name, given in questions.items()},
+            window_days=int(days),
+            database=_required(env, "ATHENA_DATABASE"),
+            workgroup=_required(env, "ATHENA_WORKGROUP"),
+            memory_table=_required(env, "MEMORY_TABLE"),
+            topic_arn=_required(env, "TOPIC_ARN"),
+            deployment=_required(env, "DEPLOYMENT"),
+            env=_required(env, "ENV"),
         )

@@ -50,6 +50,7 @@ output "function_names" {
     { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.function_name },
     { migrate = module.migrate.name },
     { for roles in module.roles : "roles" => roles.name },
+    { for watch in module.watch : "watch" => watch.function_name },
   )
 }
 
@@ -64,6 +65,7 @@ output "log_group_names" {
     { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.log_group_name },
     { migrate = module.migrate.log_group_name, firehose = module.archive.log_group_name },
     { for roles in module.roles : "roles" => roles.log_group_name },
+    { for watch in module.watch : "watch" => watch.log_group_name },
   )
 }
 
@@ -120,6 +122,11 @@ output "analyst_policy" {
 output "athena_workgroup" {
   description = "Name of the Athena workgroup."
   value       = module.archive.workgroup_name
+}
+
+output "watch_topic_arn" {
+  description = "SNS topic of what the watched questions find; null without."
+  value       = one(module.watch[*].topic_arn)
 }
 
 output "source_region" {

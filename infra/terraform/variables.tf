@@ -697,3 +697,63 @@ variable "athena_bytes_scanned_cutoff" {
     error_message = "athena_bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
   }
 }
+
+# Watch
+
+variable "watch" {
+  description = <<-EOT
+    Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: nobody is told.
+    questions: parameters by name of the question, such as { mfa_weakened = {}, accounts_under_attack = { minimum = 20 } }.
+    schedule: rate(…) or cron(…) of EventBridge. Each run costs what its questions read.
+    window_days: how many days of arrival each question looks at, today included; what could not be asked for longer is not told.
+    topic_arn: an SNS topic of yours, with topic_kms_key_arn if a key of your own encrypts it; null creates one, with the addresses in `emails` (each must confirm). Messages hold personal data.
+  EOT
+  type = object({
+    questions         = map(map(string))
+    schedule          = optional(string, "rate(1 hour)")
+    window_days       = optional(number, 2)
+    topic_arn         = optional(string)
+    topic_kms_key_arn = optional(string)
+    emails            = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = length(setsubtract(keys(try(var.watch.questions, {})), keys(local.watchable))) == 0
+    error_message = "watch.questions has names that cannot be watched: ${join(", ", setsubtract(keys(try(var.watch.questions, {})), keys(local.watchable)))}. There are ${join(", ", keys(local.watchable))}."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, given in try(var.watch.questions, {}) :
+      length(setsubtract(keys(given), setsubtract(keys(try(local.watchable[name], given)), ["since"]))) == 0 &&
+      alltrue([for parameter, required in try(local.watchable[name], {}) : !anytrue(required) || contains(keys(given), parameter)])
+    ])
+    error_message = "watch.questions must give each question the parameters that it needs, and none that it does not take; since follows from window_days. docs/logs.md has them."
+  }
+
+  validation {
+    condition     = var.watch == null || try(length(var.watch.questions) > 0, false)
+    error_message = "watch.questions must name at least one question; without any, leave watch out."
+  }
+
+  validation {
+    condition     = var.watch == null || can(regex("^(rate|cron)\\(.+\\)$", var.watch.schedule))
+    error_message = "watch.schedule must be rate(…) or cron(…), such as rate(1 hour)."
+  }
+
+  validation {
+    condition     = var.watch == null || try(var.watch.window_days >= 2 && var.watch.window_days <= 30 && floor(var.watch.window_days) == var.watch.window_days, false)
+    error_message = "watch.window_days must be a whole number of 2 to 30: what arrives before midnight is asked for after it."
+  }
+
+  validation {
+    condition     = try(var.watch.topic_arn, null) == null ? try(var.watch.topic_kms_key_arn, null) == null : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.watch.topic_arn)) && length(var.watch.emails) == 0
+    error_message = "watch.topic_arn must be the ARN of an SNS topic. emails are for the topic that is created, topic_kms_key_arn for one of yours."
+  }
+
+  validation {
+    condition     = alltrue([for email in try(var.watch.emails, []) : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
+    error_message = "watch.emails must be e-mail addresses."
+  }
+}

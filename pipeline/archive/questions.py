@@ -1,17 +1,21 @@
 """Questions that people ask of the archive, each an SQL file in ``queries/``.
 
 A file begins with comment lines: its title, its description, and ``-- parameters:`` with the names that its ``?`` stand
-for, in order. A name may stand there more than once, and the first time with a default (``minimum=5``).
+for, in order. A name may stand there more than once, and the first time with a default (``minimum=5``). A question that
+can be watched names the columns that tell one finding from another (``-- finding: log_id``). A question that compares
+with what was before also says how many days it needs (``-- looks back: 30``), and has the day of arrival as ``dt``.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from pipeline.archive import athena
+from pipeline.archive.athena import Result, query
 from pipeline.archive.literals import Parameter
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
 
 _FOLDER = files("pipeline.archive") / "queries"
-_PARAMETERS = "-- parameters:"
+_HEADER = re.compile(r"(parameters|finding|looks back): (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Question:
     :param description: what its rows are, and what it cannot know.
     :param parameters: the names of its `?`, in order; a name may repeat.
     :param defaults: numbers for the parameters that have one of their own, by name.
+    :param finding: the columns that identify a finding; none if the question cannot be watched.
+    :param looks_back: days that it compares with, 0 if it compares with nothing.
     """
 
     name: str
@@ -41,6 +47,13 @@ class Question:
     parameters: tuple[str, ...]
     sql: str
     defaults: dict[str, int] = field(default_factory=dict)
+    finding: tuple[str, ...] = ()
+    looks_back: int = 0
+
+    def parse(self, given: Mapping[str, str]) -> dict[str, Parameter]:
+        """Return parameters that were given as text, those that have to be numbers as numbers."""
+        numbers = {"limit", *self.defaults}
+        return {name: int(value) if name in numbers and value.isdecimal() else value for name, value in given.items()}
 
     def takes(self) -> list[str]:
         """Return the parameters, each once, with the default of those that have one of their own."""
@@ -81,16 +94,17 @@ def load(name: str) -> Question:
         raise ValueError(f"there is no question {name!r}; there are {', '.join(names())}")
     text = (_FOLDER / f"{name}.sql").read_text("utf-8")
     title, *comments = [line.removeprefix("-- ") for line in text.splitlines() if line.startswith("--")]
-    *description, listed = comments
-    given = [part.strip().partition("=") for part in listed.removeprefix(_PARAMETERS.removeprefix("-- ")).split(",")]
-    sql = "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
+    headers = {found[1]: found[2].split(", ") for line in comments if (found := _HEADER.fullmatch(line))}
+    given = [part.partition("=") for part in headers["parameters"]]
     return Question(
         name,
         title,
-        " ".join(description),
+        " ".join(line for line in comments if not _HEADER.fullmatch(line)),
         tuple(parameter for parameter, _, _ in given),
-        sql,
+        "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip(),
         {parameter: int(default) for parameter, _, default in given if default},
+        tuple(headers.get("finding", ())),
+        int(headers.get("looks back", ["0"])[0]),
     )
 
 
@@ -102,13 +116,11 @@ def ask(
     database: str,
     workgroup: str,
     timeout: float = 60,
-) -> athena.Result:
+) -> Result:
     """Ask a question by its name; see `athena.query` for the rest."""
     question = load(name)
     values = question.values(parameters)
-    return athena.query(
-        client, question.sql, database=database, workgroup=workgroup, parameters=values, timeout=timeout
-    )
+    return query(client, question.sql, database=database, workgroup=workgroup, parameters=values, timeout=timeout)
 
 
 def _day(value: Parameter) -> str:

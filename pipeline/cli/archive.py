@@ -65,12 +65,8 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def _named(name: str, given: dict[str, str]) -> tuple[str, list[Parameter]]:
     question = questions.load(name)
-    numbers = {"limit", *question.defaults}
-    values: dict[str, Parameter] = {
-        name: int(value) if name in numbers and value.isdecimal() else value for name, value in given.items()
-    }
     try:
-        return question.sql, question.values(values)
+        return question.sql, question.values(question.parse(given))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

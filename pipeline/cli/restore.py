@@ -9,41 +9,25 @@ from uuid import uuid4
 import boto3
 import typer
 
-<<<<<<< HEAD
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
-=======
-from pipeline.auth0 import envelope
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
->>>>>>> wip/review
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.data_api import TooLarge
 from pipeline.delivery import BATCH, Consumer, Queue, client_config
 
-<<<<<<< HEAD
 INSTANT: Final = 27
 """Characters of a time in a version; see ``pipeline.changes.version``."""
 PAGE: Final = 200
-"""Users to ask for at once; fewer where they are more than the Data API returns, which is 1 MiB."""
-=======
-PAGE = 200
 """Users of one statement; fewer if they exceed what the Data API returns, 1 MiB."""
->>>>>>> wip/review
 
 
 @app.command()
 def restore(
     sink: Annotated[Consumer, typer.Argument(help="Whose queue: postgres or dynamodb.")],
-<<<<<<< HEAD
-    deployment: Annotated[
-        str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
-    ],
+    deployment: DeploymentName,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also replace rows that somebody changed by hand, of the same version.")
     ] = False,
-=======
-    deployment: DeploymentName,
->>>>>>> wip/review
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:

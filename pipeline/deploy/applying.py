@@ -22,6 +22,7 @@ STAGES: Final = (
     ("Sync to Postgres", r"module\.postgres_sink"),
     ("Sync to DynamoDB", r"module\.dynamodb_sink"),
     ("Refresh", r"module\.refresh"),
+    ("Watch", r"module\.watch"),
     ("Alarms", r"module\.(source_)?observability"),
     ("Buses and rules", r"module\.(log_bus|event_bus|relay)|aws_cloudwatch_event_"),
     ("The rest", r""),

@@ -69,4 +69,11 @@ FUNCTIONS: Final = {
         services=("rds-data",),
         budget=Budget(zipped=1.75, unzipped=6.5),
     ),
+    "watch": Function(
+        handler="pipeline.functions.watch",
+        requirements="roles.txt",  # the same imports
+        files=("pipeline/archive/queries/*.sql",),
+        services=("athena", "dynamodb", "sns"),
+        budget=Budget(zipped=1.75, unzipped=6.5),
+    ),
 }

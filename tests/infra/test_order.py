@@ -18,6 +18,7 @@ COMPLETES = {
     "aws_iam_role_policy": ("aws_iam_role", "role"),
     "aws_iam_role_policy_attachment": ("aws_iam_role", "role"),
     "aws_kms_key_policy": ("aws_kms_key", "key_id"),
+    "aws_lambda_permission": ("aws_lambda_function", "function_name"),
     "aws_rds_cluster_instance": ("aws_rds_cluster", "cluster_identifier"),
     "aws_s3_bucket_policy": ("aws_s3_bucket", "bucket"),
     "aws_s3_bucket_server_side_encryption_configuration": ("aws_s3_bucket", "bucket"),
@@ -52,7 +53,7 @@ def completing(deployment: State, owner: Resource) -> Iterator[Resource]:
     for found in deployment.resources:
         kind, attribute = COMPLETES.get(found.type, ("", ""))
         if kind == owner.type and owner.block in found.ancestors:
-            names = {owner.values.get(name) for name in ("id", "name", "arn", "cluster_identifier")}
+            names = {owner.values.get(name) for name in ("id", "name", "arn", "cluster_identifier", "function_name")}
             if found.values[attribute] in names:
                 yield found
 
@@ -110,6 +111,7 @@ def without(deployment: State, block: str, *lost: str) -> State:
         ("module.archive.aws_cloudwatch_event_target.firehose", "module.archive.aws_s3_bucket_policy.this"),
         ("module.relay.aws_cloudwatch_event_target.this", "module.relay.aws_cloudwatch_event_bus_policy.this"),
         ("module.relay.aws_cloudwatch_event_target.this", "module.relay.aws_iam_role_policy.this"),
+        ("module.watch.aws_cloudwatch_event_target.this", "module.watch.aws_lambda_permission.schedule"),
         ("aws_lambda_invocation.roles", "module.roles.aws_iam_role_policy.this"),
         ("aws_lambda_invocation.roles", "module.database.aws_rds_cluster_instance.this"),
         (

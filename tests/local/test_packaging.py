@@ -48,6 +48,12 @@ LIVES = {
         import pipeline.functions.roles
         client("rds-data")
         """,
+    "watch": """
+        import pipeline.functions.watch
+        from pipeline.archive import questions
+        assert questions.load("mfa_weakened").finding
+        client("athena"), client("dynamodb"), client("sns")
+        """,
 }
 
 # Runs a program with nothing but a package and the standard library to import from; tells where modules came from.
@@ -167,10 +173,11 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         "refresh": {"boto3", "botocore", "msgspec", "urllib3"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
         "roles": {"boto3", "botocore", "msgspec"},
+        "watch": {"boto3", "botocore", "msgspec"},
     }
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
-    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles"))
+    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles", "watch"))
     assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
     assert ("migrations/env.py" in content) == (function == "migrate")
     assert ("pipeline/sinks/rds-ca-bundle.pem" in content) == ("psycopg" in has)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "sinks": {"errors", "settings", "changes"},
     "roles": set(),
     "data_api": {"errors", "settings"},
-    "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0", "roles", "data_api"},
+    "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0", "roles", "data_api", "archive"},
     "delivery": {"errors", "events", "changes", "auth0"},
     "archive": SHARED | {"events", "changes", "auth0", "delivery"},
     "auth0": SHARED | {"events", "changes", "batch"},

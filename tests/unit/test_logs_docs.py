@@ -13,12 +13,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "logs.md"
 
 
 def _questions() -> str:
-    rows = ["| ask | answers | takes | columns |", "|---|---|---|---|"]
+    rows = ["| ask | answers | takes | columns | a finding is one |", "|---|---|---|---|---|"]
     for name in questions.names():
         question = questions.load(name)
         columns = [item.alias_or_name for item in sqlglot.parse_one(question.sql, dialect="trino").selects]
-        takes, names = (", ".join(f"`{word}`" for word in words) for words in (question.takes(), columns))
-        rows.append(f"| `{name}` | **{question.title}.** {question.description} | {takes} | {names} |")
+        takes, names, finding = (
+            ", ".join(f"`{word}`" for word in words) for words in (question.takes(), columns, question.finding)
+        )
+        rows.append(f"| `{name}` | **{question.title}.** {question.description} | {takes} | {names} | {finding} |")
     return "\n".join(rows)
 
 

@@ -14,7 +14,7 @@ from pipeline.auth0.envelope import Deferred
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts, collect, event_times
 from pipeline.changes import Outcome, instant
-from pipeline.functions import refresh, sync
+from pipeline.functions import refresh, sync, watch
 from pipeline.functions.refresh import Run
 from tests.invoking import sync_function
 from tests.strategies import LOG_ID, call, deleted, log, records, updated, user
@@ -161,6 +161,7 @@ def test_the_docs_have_every_metric_and_no_other(capsys):
     documented = re.findall(r"^\| `(\w+)` \| (\w+) \| `(\w+)` \| .+ \|$", text, flags=re.M)
     telemetry.count("postgres", Counts(), lag=1.0)
     refresh._count(Run(Signals(users={"a|1": wanted(0)}), None, None), 0)
+    watch.count(watch.Run(None, [], None))
     found = []
     for line in emitted(capsys):
         metrics, dimensions = sent(line)

@@ -39,6 +39,12 @@ alarms = {
   emails = ["CHANGE-ME@example.com"] # each gets a mail, and must confirm; or topic_arn, of a topic of yours
 }
 
+# Tell somebody when it happens, each finding once; docs/logs.md has the questions. The messages hold personal data.
+# watch = {
+#   questions = { mfa_weakened = {}, login_flow_changes = {}, accounts_under_attack = { minimum = 20 } }
+#   emails    = ["security@example.com"]
+# }
+
 # Every version of each user's metadata, with who changed it: a row per change.
 history = true
 

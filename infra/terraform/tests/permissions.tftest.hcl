@@ -146,6 +146,26 @@ override_resource {
   values = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-dynamodb" }
 }
 
+override_resource {
+  target = module.archive.aws_athena_workgroup.this
+  values = { arn = "arn:aws:athena:eu-central-1:123456789012:workgroup/auth0-sync-test" }
+}
+
+override_resource {
+  target = module.watch[0].aws_dynamodb_table.told
+  values = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-watch" }
+}
+
+override_resource {
+  target = module.watch[0].aws_sns_topic.this
+  values = { arn = "arn:aws:sns:eu-central-1:123456789012:auth0-sync-test-watch" }
+}
+
+override_resource {
+  target = module.watch[0].aws_cloudwatch_event_rule.this
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-watch" }
+}
+
 variables {
   environment              = "test"
   package_dir              = "tests/packages"
@@ -161,6 +181,8 @@ variables {
     kms_key_arn  = "arn:aws:kms:eu-central-1:123456789012:key/the-secrets"
     on_login     = true
   }
+
+  watch = { questions = { mfa_weakened = {} } }
 }
 
 run "everything" {

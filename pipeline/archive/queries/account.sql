@@ -2,6 +2,7 @@
 -- Every log that names the account by user id, e-mail address, phone number or username, newest first: also attempts to
 -- log in to an account that does not exist.
 -- parameters: account, account, since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

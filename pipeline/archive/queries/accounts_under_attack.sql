@@ -1,6 +1,7 @@
 -- Accounts under attack
 -- Accounts with many failed attempts to log in, the most attempts first: from how many addresses, and whether anybody got in.
 -- parameters: since, minimum=10, limit
+-- finding: account
 SELECT
   account,
   count_if(NOT succeeded) AS failures,

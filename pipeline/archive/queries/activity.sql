@@ -1,6 +1,7 @@
 -- What a user did, and what was done to the user
 -- Every log that names the user as actor or as target, newest first.
 -- parameters: user_id, since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

@@ -1,6 +1,7 @@
 -- Everything that an administrator did
 -- Calls of the Management API by a person (user id or e-mail address) or by an application (client id), newest first.
 -- parameters: admin, admin, since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

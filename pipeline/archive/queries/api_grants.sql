@@ -1,6 +1,7 @@
 -- Applications' rights to APIs changed
 -- Client grants, scopes and APIs created, changed or deleted, newest first; the Management API's own are marked.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   description,

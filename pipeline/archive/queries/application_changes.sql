@@ -2,6 +2,7 @@
 -- Applications created, deleted, given new secrets, or changed in callbacks, origins, logout addresses or grant types, newest
 -- first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   description,

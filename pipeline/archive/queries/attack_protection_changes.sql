@@ -1,6 +1,7 @@
 -- Attack protection changed or switched off
 -- Changes of bot detection, breached password detection, brute-force protection and suspicious IP throttling, newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   description,

@@ -1,6 +1,7 @@
 -- Breached passwords in use
 -- Attempts to log in, sign up or reset with a password that is known from a breach, newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

@@ -1,6 +1,7 @@
 -- Exports and deletions in bulk
 -- Exports and imports of users, and callers that deleted many things in an hour, newest first.
 -- parameters: since, minimum=10, limit
+-- finding: hour_start, operation, actor
 SELECT
   date_trunc('hour', "date") AS hour_start,
   CASE WHEN http_method = 'delete' THEN 'deletions' ELSE regexp_extract(http_path, '^/api/v2/jobs/([^/?]+)', 1) END AS operation,

@@ -3,6 +3,7 @@
 -- kilometres an hour, from the locations that Auth0 tells). It knows addresses, not people: VPNs, proxies and mobile networks
 -- give false alarms, and a login without a location is not seen.
 -- parameters: since, speed=900, limit
+-- finding: log_id
 SELECT
   "date",
   user_id,

@@ -1,6 +1,7 @@
 -- Code in the login flow changed
 -- Actions, rules, hooks, flows and custom database scripts created, changed, deployed, bound or deleted, newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   description,

@@ -1,6 +1,7 @@
 -- Members invited, joined and removed
 -- Members of the tenant (its administrators) and of organizations: invitations, additions, roles and removals, newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

@@ -1,6 +1,7 @@
 -- MFA removed or weakened
 -- Factors taken from users, by whom, and changes of the tenant's factors and policies, newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

@@ -3,6 +3,8 @@
 -- user's first login is left out. Auth0 tells the location of some logs only: a login without one is not seen, and an
 -- address of a proxy counts as the proxy's country.
 -- parameters: since, limit
+-- finding: log_id
+-- looks back: 30
 SELECT
   "date",
   user_id,
@@ -12,7 +14,8 @@ SELECT
   countries_before,
   ip,
   client_name,
-  log_id
+  log_id,
+  dt
 FROM (
   SELECT
     *,

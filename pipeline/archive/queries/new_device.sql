@@ -2,6 +2,8 @@
 -- Successful logins with a TLS fingerprint (JA4), else a browser or program, that the user had not used before, as far back as
 -- the question looks; the user's first login is left out. A fingerprint is that of a program's version, not of a person.
 -- parameters: since, limit
+-- finding: log_id
+-- looks back: 30
 SELECT
   "date",
   user_id,
@@ -11,7 +13,8 @@ SELECT
   ip,
   country,
   client_name,
-  log_id
+  log_id,
+  dt
 FROM (
   SELECT
     *,

@@ -2,6 +2,7 @@
 -- Users who were sent many push notifications within an hour, and how many they rejected or approved: somebody has the password
 -- and hopes for a careless tap.
 -- parameters: since, minimum=5, limit
+-- finding: hour_start, user_id
 SELECT
   user_id,
   date_trunc('hour', "date") AS hour_start,

@@ -1,6 +1,7 @@
 -- Rate limits reached
 -- Requests refused by Auth0's rate limits, and warnings of it, by what was limited, the most first.
 -- parameters: since, limit
+-- finding: type, limited, client_id
 SELECT
   type,
   coalesce(json_extract_scalar(details, '$.limit.bucket'), description) AS limited,

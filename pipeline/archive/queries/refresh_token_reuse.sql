@@ -1,6 +1,7 @@
 -- Refresh tokens used again
 -- Exchanges of a rotated refresh token that had been used already: it may have been stolen. Newest first.
 -- parameters: since, limit
+-- finding: log_id
 SELECT
   "date",
   user_id,

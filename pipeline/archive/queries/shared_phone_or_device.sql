@@ -1,6 +1,7 @@
 -- One phone or device for many users
 -- Phone numbers and authenticator devices that more than one user has enrolled or used for MFA, the most users first.
 -- parameters: since, since, minimum=2, limit
+-- finding: kind, value
 SELECT
   kind,
   value,

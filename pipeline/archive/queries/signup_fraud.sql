@@ -1,6 +1,7 @@
 -- Sign-ups in bulk
 -- Addresses with many sign-ups, tried or successful, in one hour, the most first: how many got in, with how many e-mail domains.
 -- parameters: since, minimum=5, limit
+-- finding: hour_start, ip
 SELECT
   date_trunc('hour', "date") AS hour_start,
   ip,

@@ -2,6 +2,7 @@
 -- Text messages and voice calls by the first digits of the number, hour by hour, the most first: many to one prefix, answered by
 -- few logins, cost you money and earn somebody else some.
 -- parameters: since, minimum=20, limit
+-- finding: hour_start, prefix
 SELECT
   date_trunc('hour', "date") AS hour_start,
   substr(phone, 1, 7) AS prefix,

@@ -2,6 +2,7 @@
 -- Times without any log for longer than so many minutes, and logs that came later than that after they happened, the longest
 -- first. A quiet night is a gap as well: compare with your traffic.
 -- parameters: since, minutes=60, since, minutes, limit
+-- finding: kind, began
 SELECT
   kind,
   began,

@@ -1,6 +1,7 @@
 -- Logins that followed many failures
 -- Successful logins after many failed attempts within the hour before, on the same username: a guessed or stuffed password.
 -- parameters: since, since, minimum=5, limit
+-- finding: log_id
 SELECT
   "date",
   user_id,

@@ -2,6 +2,7 @@
 -- Calls of the Management API and SCIM that name the user, and changes by the user: password, e-mail, username, MFA,
 -- verification, deletion. Newest first.
 -- parameters: user_id, since, limit
+-- finding: log_id
 SELECT
   "date",
   type,

@@ -3,17 +3,35 @@
 locals {
   glue_arn = "arn:${data.aws_partition.current.partition}:glue:${data.aws_region.current.id}:${local.account_id}"
 
+  ask_actions = [
+    "athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution", "athena:StopQueryExecution",
+  ]
+  browse_actions = ["athena:BatchGetQueryExecution", "athena:GetWorkGroup", "athena:ListQueryExecutions"]
+
   analyst_statements = concat(
+    [{
+      Sid      = "Ask"
+      Effect   = "Allow"
+      Action   = sort(concat(local.ask_actions, local.browse_actions))
+      Resource = [aws_athena_workgroup.this.arn]
+    }],
+    local.data_statements,
+  )
+
+  # The same for a function, which looks at no history and no settings, in the function module's form.
+  ask_statements = [
+    for statement in concat([{ Action = local.ask_actions, Resource = [aws_athena_workgroup.this.arn] }], local.data_statements) : {
+      actions   = statement.Action
+      resources = statement.Resource
+      conditions = {
+        for operator, keys in try(statement.Condition, {}) : operator => { for key, value in keys : key => [value] }
+      }
+    }
+  ]
+
+  # What Athena does in the name of whoever asks.
+  data_statements = concat(
     [
-      {
-        Sid    = "Ask"
-        Effect = "Allow"
-        Action = [
-          "athena:BatchGetQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults", "athena:GetWorkGroup",
-          "athena:ListQueryExecutions", "athena:StartQueryExecution", "athena:StopQueryExecution",
-        ]
-        Resource = [aws_athena_workgroup.this.arn]
-      },
       {
         Sid    = "Catalog"
         Effect = "Allow"

@@ -52,3 +52,11 @@ output "analyst_policy" {
   description = "IAM policy (JSON) for people who ask questions: the workgroup, the catalog, the archive's objects and results."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.analyst_statements })
 }
+
+output "ask_statements" {
+  description = "What a function needs to be allowed to ask questions, as the function module takes it."
+  value       = local.ask_statements
+
+  # Results are written as soon as somebody asks.
+  depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_server_side_encryption_configuration.this]
+}

@@ -237,6 +237,18 @@ locals {
     },
   )
 
+  # A run that fails is tried again twice, and the next one asks again; but what has left the window by then is not told.
+
+  watched = {
+    for function in var.watch_function[*] : "watch-errors" => {
+      kind       = "watch-errors"
+      meaning    = "Watched questions could not be asked, or what they found could not be sent: nobody is told of it until that works again."
+      namespace  = "AWS/Lambda"
+      metric     = "Errors"
+      dimensions = { FunctionName = function }
+    }
+  }
+
   # Stores
 
   stores = merge(
@@ -336,7 +348,7 @@ locals {
   )
 
   alarms = {
-    for key, alarm in merge(local.lost, local.late, local.functions, local.stores, local.archived) :
+    for key, alarm in merge(local.lost, local.late, local.functions, local.watched, local.stores, local.archived) :
     key => merge(local.alarm_defaults, alarm) if var.alarms.enabled
   }
 }

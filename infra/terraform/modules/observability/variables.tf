@@ -67,6 +67,12 @@ variable "deploy_functions" {
   default     = {}
 }
 
+variable "watch_function" {
+  description = "Name of the function that asks the archive questions on a schedule; null: there is none."
+  type        = string
+  default     = null
+}
+
 variable "archive" {
   description = "Name of the delivery stream and of the log group of its errors; null: there is none."
   type = object({

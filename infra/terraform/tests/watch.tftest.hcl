@@ -1,0 +1,159 @@
+# The watch: off until there are questions, and then a schedule that may start one function, and a topic of its own.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "source"
+  source = "./tests/mocks"
+}
+
+variables {
+  environment            = "test"
+  package_dir            = "tests/packages"
+  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+  database_url           = "postgresql://writer@db.example.com/app"
+}
+
+run "off" {
+  assert {
+    condition     = length(module.watch) == 0 && !contains(keys(output.function_names), "watch") && output.watch_topic_arn == null
+    error_message = "Without questions there is nothing of the watch."
+  }
+}
+
+run "on" {
+  variables {
+    watch = {
+      questions = { mfa_weakened = {}, accounts_under_attack = { minimum = 20 }, admin_actions = { admin = "auth0|erin" } }
+      emails    = ["security@example.com"]
+    }
+  }
+
+  assert {
+    condition     = output.function_names.watch == "auth0-sync-test-watch" && output.watch_topic_arn != null
+    error_message = "The watch has a function and a topic."
+  }
+
+  assert {
+    condition     = contains(keys(output.alarm_names), "watch-errors")
+    error_message = "A watch that fails must ring."
+  }
+}
+
+run "module" {
+  variables {
+    name                 = "auth0-sync-test-watch"
+    questions            = { mfa_weakened = {} }
+    schedule             = "rate(1 hour)"
+    window_days          = 2
+    topic                = { arn = null, kms_key_arn = null, emails = ["security@example.com"] }
+    ask_statements       = []
+    function             = { package = "tests/packages/watch.zip", runtime = "python3.13", architecture = "arm64", log_retention_days = 90 }
+    function_environment = { DEPLOYMENT = "auth0-sync-test" }
+    kms_key_arn          = "arn:aws:kms:eu-central-1:123456789012:key/the-key"
+  }
+
+  module {
+    source = "./modules/watch"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.this.schedule_expression == "rate(1 hour)" && aws_lambda_permission.schedule.source_arn == aws_cloudwatch_event_rule.this.arn && aws_lambda_permission.schedule.principal == "events.amazonaws.com"
+    error_message = "The schedule, and nothing else, may start the function."
+  }
+
+  assert {
+    condition     = aws_sns_topic.this[0].kms_master_key_id == var.kms_key_arn && [for s in aws_sns_topic_subscription.email : s.endpoint] == ["security@example.com"]
+    error_message = "The topic is encrypted by the deployment's key, and the addresses subscribe to it."
+  }
+
+  assert {
+    condition     = aws_dynamodb_table.told.ttl[0].attribute_name == "expires_at" && aws_dynamodb_table.told.billing_mode == "PAY_PER_REQUEST"
+    error_message = "What has been told is forgotten by itself."
+  }
+}
+
+run "topic_of_ones_own" {
+  variables {
+    name                 = "auth0-sync-test-watch"
+    questions            = { mfa_weakened = {} }
+    schedule             = "cron(0 6 * * ? *)"
+    window_days          = 2
+    topic                = { arn = "arn:aws:sns:eu-central-1:123456789012:security", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/theirs", emails = [] }
+    ask_statements       = []
+    function             = { package = "tests/packages/watch.zip", runtime = "python3.13", architecture = "arm64", log_retention_days = 90 }
+    function_environment = {}
+  }
+
+  module {
+    source = "./modules/watch"
+  }
+
+  assert {
+    condition     = length(aws_sns_topic.this) == 0 && output.topic_arn == "arn:aws:sns:eu-central-1:123456789012:security"
+    error_message = "A topic that is given is used, and none is created."
+  }
+
+  assert {
+    condition     = [for s in local.statements : s.actions if s.resources == ["arn:aws:kms:eu-central-1:123456789012:key/theirs"]] == [["kms:Decrypt", "kms:GenerateDataKey"]]
+    error_message = "Its key encrypts what the function sends."
+  }
+}
+
+run "no_such_question" {
+  command = plan
+
+  variables {
+    watch = { questions = { mfa_removed = {} } }
+  }
+
+  expect_failures = [var.watch]
+}
+
+run "question_that_has_no_findings" {
+  command = plan
+
+  variables {
+    watch = { questions = { signups = {} } }
+  }
+
+  expect_failures = [var.watch]
+}
+
+run "parameter_missing" {
+  command = plan
+
+  variables {
+    watch = { questions = { admin_actions = {} } }
+  }
+
+  expect_failures = [var.watch]
+}
+
+run "parameter_unknown" {
+  command = plan
+
+  variables {
+    watch = { questions = { mfa_weakened = { since = "2026-01-01" } } }
+  }
+
+  expect_failures = [var.watch]
+}
+
+run "wrong_values" {
+  command = plan
+
+  variables {
+    watch = {
+      questions   = {}
+      schedule    = "hourly"
+      window_days = 1
+      topic_arn   = "security"
+      emails      = ["nobody"]
+    }
+  }
+
+  expect_failures = [var.watch]
+}

@@ -1,0 +1,37 @@
+# Watch: questions of the archive on a schedule, whose new findings go to a topic. Off until there are questions.
+
+locals {
+  # The questions that can be watched, by name: the parameters that they take, true where one has to be given. The headers
+  # of their files say so, as pipeline/archive/questions.py reads them.
+  watchable = {
+    for file in fileset("${local.archive_dir}/queries", "*.sql") : trimsuffix(file, ".sql") => {
+      for parameter in distinct(split(", ", regex("-- parameters: ([^\n]+)", file("${local.archive_dir}/queries/${file}"))[0])) :
+      split("=", parameter)[0] => !strcontains(parameter, "=") && !contains(["since", "limit"], parameter)...
+    } if strcontains(file("${local.archive_dir}/queries/${file}"), "\n-- finding: ")
+  }
+}
+
+module "watch" {
+  source = "./modules/watch"
+  count  = var.watch == null ? 0 : 1
+
+  name           = "${local.prefix}-watch"
+  questions      = var.watch.questions
+  schedule       = var.watch.schedule
+  window_days    = var.watch.window_days
+  topic          = { arn = var.watch.topic_arn, kms_key_arn = var.watch.topic_kms_key_arn, emails = var.watch.emails }
+  ask_statements = module.archive.ask_statements
+  kms_key_arn    = local.kms_key_arn
+
+  function = {
+    package            = "${local.package_dir}/watch.zip"
+    runtime            = var.lambda_runtime
+    architecture       = var.lambda_architecture
+    log_retention_days = var.log_retention_days
+  }
+  function_environment = merge(local.function_environment, {
+    ATHENA_DATABASE  = module.archive.database_name
+    ATHENA_WORKGROUP = module.archive.workgroup_name
+    ENV              = local.env
+  })
+}

@@ -1,0 +1,77 @@
+"""What a watched question found: what makes a row one finding, and the message that tells of new ones."""
+
+import json
+import shlex
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from pipeline.archive.questions import Question
+
+LARGEST = 256 * 1024
+"""Bytes of UTF-8 that SNS takes as one message."""
+LONGEST = 1000
+"""Characters of a value; a user may choose some of them, and a request's body can be as long as a book."""
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of Unicode: control, format (direction of writing, zero width), surrogates, separators of lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row, and the key by which it is remembered: a digest, so that the memory holds no personal data."""
+
+    key: str
+    row: Mapping[str, Any]
+
+
+def collect(question: Question, rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Return the findings in the order of their rows, each once.
+
+    A row whose `finding` columns are all empty is known by all of its columns: two logs without an id are two findings.
+    """
+    found: dict[str, Finding] = {}
+    for row in rows:
+        identity = [row[column] for column in question.finding]
+        if all(value is None for value in identity):
+            identity = list(row.values())
+        digest = sha256(json.dumps(identity, default=str).encode()).hexdigest()
+        key = f"{question.name}#{digest}"
+        found.setdefault(key, Finding(key, row))
+    return list(found.values())
+
+
+def subject(deployment: str, question: Question, number: int) -> str:
+    """Return the subject of a message: up to 100 characters of ASCII, as SNS wants it."""
+    return f"{deployment}: {number} new: {question.title}"[:100]
+
+
+def message(question: Question, found: Sequence[Finding], further: str) -> str:
+    """Return the text of a message: what was found, as much as fits, and how to look further."""
+    parts = [f"{question.title}: {len(found)} new", question.description]
+    end = f"To look further:\n\n{further}\n"
+    more = "… and {} more"
+    left = LARGEST - sum(len(part.encode()) + 2 for part in (*parts, more.format(len(found)), end))
+    for number, finding in enumerate(found):
+        text = "\n".join(f"{name}: {_plain(value)}" for name, value in finding.row.items() if value is not None)
+        left -= len(text.encode()) + 2
+        if left < 0:
+            parts.append(more.format(len(found) - number))
+            break
+        parts.append(text)
+    return "\n\n".join((*parts, end))
+
+
+def command(env: str, question: Question, given: Mapping[str, str], since: str) -> str:
+    """Return the commands that ask a question again, for a shell."""
+    values = "".join(f" {name}={shlex.quote(_plain(value))}" for name, value in given.items())
+    return f'eval "$(auth0-sync env --env {env})"\nauth0-sync ask {question.name} since={since}{values}'
+
+
+def _plain(value: Any) -> str:
+    """Return a value as one line of text, in which nothing can be hidden or pass for another line."""
+    text = str(value)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return "".join("\ufffd" if unicodedata.category(character) in _INVISIBLE else character for character in text)

@@ -1,0 +1,235 @@
+"""The watch function: asks the archive questions on a schedule, and sends what it has not told yet to a topic.
+
+A finding is sent first and remembered then, and one run at a time does so. A run that is cut off in between tells the
+finding again the next time; none is lost.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+from pipeline.archive import findings, questions
+from pipeline.archive.findings import Finding
+from pipeline.archive.questions import Question
+from pipeline.errors import BadSettings, SyncError
+from pipeline.settings import Watch
+from pipeline.telemetry import emit, logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LIMIT = 1000
+"""Rows of an answer, if the question's parameters do not say another limit."""
+MEMORY = 30
+"""Days that a finding is remembered beyond the window. Until then it may turn up again, and is not told."""
+RESERVE = 15.0
+"""Seconds at the end of the function's time that are kept for sending and remembering."""
+LEASE = "lease"
+"""Key of the item that the run holds which is under way."""
+BATCH = 100
+"""Keys that DynamoDB reads at once."""
+
+
+class QuestionsFailed(SyncError):
+    """Some questions could not be asked, or what they found not be sent; the next run asks them again."""
+
+
+class LimitReached(SyncError):
+    """The answer has as many rows as its limit, so there may be more. Raise the question's limit or its minimum."""
+
+
+class Context(Protocol):
+    """What is used of Lambda's context."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The services that a run calls."""
+
+    athena: "AthenaClient"
+    dynamodb: "DynamoDBClient"
+    sns: Any
+
+
+@cache
+def clients() -> Clients:
+    """Made once per execution environment."""
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    config = Config(retries=retries, connect_timeout=5, read_timeout=10)
+    return Clients(
+        boto3.client("athena", config=config),
+        boto3.client("dynamodb", config=config),
+        boto3.client("sns", config=config),
+    )
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, int]:  # noqa: ARG001 - Lambda's form
+    """Ask every question; return the number of new findings by question, nothing while another run is under way.
+
+    Raises ``QuestionsFailed`` when all have been asked, so that Lambda counts an error and tries again.
+    """
+    settings = Watch.from_env()
+    run = Run(settings, load(settings), clients())
+    with _alone(run.clients.dynamodb, settings.memory_table, context) as alone:
+        if not alone:
+            logger.info("another run is under way")
+            return {}
+        run.ask_all(context)
+    count(run)
+    logger.info("watched", extra={"told": run.told, "failed": run.failed})
+    if run.failed:
+        raise QuestionsFailed(", ".join(run.failed))
+    return run.told
+
+
+def load(settings: Watch) -> list[Question]:
+    """Return the questions to ask.
+
+    Raises BadSettings where there is none of a name, or it cannot be watched, or lacks a parameter.
+    """
+    found = []
+    for name, given in settings.questions.items():
+        try:
+            question = questions.load(name)
+            question.values(question.parse(given))
+        except ValueError as error:
+            raise BadSettings(str(error)) from None
+        if not question.finding:
+            raise BadSettings(f"{name} cannot be watched: it has no rows that are findings")
+        if "since" in given:
+            raise BadSettings(f"{name}: since follows from the window of the watch")
+        found.append(question)
+    return found
+
+
+@dataclass(slots=True)
+class Run:
+    """One run. Each question ends in either `told` or `failed`; in both if it told only some of its findings."""
+
+    settings: Watch
+    questions: Sequence[Question]
+    clients: Clients
+    told: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by question: names of errors, which hold nothing of what was found."""
+
+    def ask_all(self, context: Context) -> None:
+        """Ask the questions in turn; each may take its part of the time that is left."""
+        for number, question in enumerate(self.questions):
+            left = context.get_remaining_time_in_millis() / 1000 - RESERVE
+            try:
+                self._ask(question, max(1.0, left / (len(self.questions) - number)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are asked
+                self.failed[question.name] = _reason(error)
+                logger.error("question failed", extra={"question": question.name, "reason": _reason(error)})
+
+    def _ask(self, question: Question, timeout: float) -> None:
+        now = datetime.now(UTC)
+        first = _first_day(now, self.settings.window_days)
+        since = _first_day(now, max(self.settings.window_days, question.looks_back))
+        parameters = {"limit": LIMIT} | question.parse(self.settings.questions[question.name]) | {"since": since}
+        database, workgroup = self.settings.database, self.settings.workgroup
+        answer = questions.ask(
+            self.clients.athena, question.name, parameters, database=database, workgroup=workgroup, timeout=timeout
+        )
+        # What a question compares with is not news.
+        rows = [row for row in answer.dicts() if not question.looks_back or row["dt"] >= first]
+        found = findings.collect(question, rows)
+        known = self._remembered([finding.key for finding in found], now)
+        new = [finding for finding in found if finding.key not in known]
+        if new:
+            self._tell(question, new, since)
+            self._remember(new, now)
+        self.told[question.name] = len(new)
+        if len(rows) == parameters["limit"]:
+            raise LimitReached
+
+    def _tell(self, question: Question, new: list[Finding], since: str) -> None:
+        further = findings.command(self.settings.env, question, self.settings.questions[question.name], since)
+        self.clients.sns.publish(
+            TopicArn=self.settings.topic_arn,
+            Subject=findings.subject(self.settings.deployment, question, len(new)),
+            Message=findings.message(question, new, further),
+        )
+
+    def _remember(self, new: list[Finding], now: datetime) -> None:
+        expires = int((now + timedelta(days=self.settings.window_days + MEMORY)).timestamp())
+        for finding in new:
+            item: Any = {"finding": {"S": finding.key}, "expires_at": {"N": str(expires)}}
+            self.clients.dynamodb.put_item(TableName=self.settings.memory_table, Item=item)
+
+    def _remembered(self, keys: list[str], now: datetime) -> set[str]:
+        """Return those of the keys that are remembered; DynamoDB deletes what has expired days later."""
+        table, found = self.settings.memory_table, set()
+        for start in range(0, len(keys), BATCH):
+            wanted: Any = {table: {"Keys": [{"finding": {"S": key}} for key in keys[start : start + BATCH]]}}
+            wanted[table]["ConsistentRead"] = True
+            while wanted:
+                answer = self.clients.dynamodb.batch_get_item(RequestItems=wanted)
+                items = answer["Responses"].get(table, [])
+                found |= {item["finding"]["S"] for item in items if int(item["expires_at"]["N"]) > now.timestamp()}
+                wanted = answer.get("UnprocessedKeys")
+        return found
+
+
+def count(run: Run) -> None:
+    """Put what became of a run into metrics."""
+    counts = {"QuestionsAsked": len(run.questions), "QuestionsFailed": len(run.failed)}
+    emit(("function", "watch"), counts | {"FindingsTold": sum(run.told.values())}, {})
+
+
+@contextmanager
+def _alone(client: "DynamoDBClient", table: str, context: Context) -> Iterator[bool]:
+    """Hold the lease, and say whether it could be had: it ends by itself when Lambda has ended its holder."""
+    now, holder = datetime.now(UTC).timestamp(), uuid4().hex
+    ends = int(now + context.get_remaining_time_in_millis() / 1000) + 1
+    key: Any = {"finding": {"S": LEASE}}
+    try:
+        client.put_item(
+            TableName=table,
+            Item=key | {"holder": {"S": holder}, "expires_at": {"N": str(ends)}},
+            ConditionExpression="attribute_not_exists(finding) OR expires_at < :now",
+            ExpressionAttributeValues={":now": {"N": str(int(now))}},
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        client.delete_item(
+            TableName=table,
+            Key=key,
+            ConditionExpression="holder = :me",
+            ExpressionAttributeValues={":me": {"S": holder}},
+        )
+
+
+def _first_day(now: datetime, days: int) -> str:
+    """Return the first of so many days, today included, as the archive writes it."""
+    return (now.date() - timedelta(days=days - 1)).isoformat()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response["Error"]["Code"])
+    return error.reason if isinstance(error, SyncError) else type(error).__name__
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    clients()  # load their library while the function starts, where Lambda lends a whole CPU
