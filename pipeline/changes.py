@@ -229,9 +229,9 @@ _END = r"/?(?:\?.*)?"
 _USER_PATH = re.compile(rf"/api/v2/users/([^/?]+){_END}")
 _USERS_PATH = re.compile(rf"/api/v2/users(?:/([^/?]+)(?:/([^/?]+)([^?]*?))?)?{_END}")
 _UNBLOCK_PATH = re.compile(rf"/api/v2/(user-blocks)/([^/?]+){_END}")
-_IDENTITY = re.compile(r"/([^/]+)/([^/]+)")
+_IDENTITY = re.compile(r"/([^/]+)/(.+)")
 _CONNECTION_PATH = re.compile(rf"/api/v2/connections/[^/]+(?:/users)?{_END}")
-_SCIM_PATH = re.compile(rf"(?:.*/)?Users/([^/?]+){_END}", re.IGNORECASE)
+_SCIM_PATH = re.compile(rf"(?:[^?]*/)?Users/([^/?]+){_END}", re.IGNORECASE)
 _NOT_IN_IDS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and unpaired surrogates
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
@@ -589,6 +589,8 @@ def _event_id(envelope: Envelope) -> str:
 
 def _decoded(segment: str) -> str:
     """A path segment without its percent-encoding: matched first and decoded once, as an id may hold ``%2F``."""
+    if len(segment) > 3 * MAX_USER_ID_BYTES:  # decoding a megabyte takes seconds
+        raise errors.NoUserId(f"longer than {MAX_USER_ID_BYTES} bytes")
     return unquote(segment, errors="replace")
 
 
@@ -671,11 +673,11 @@ def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
         text = bytes(value)
         try:
             inside = _any.decode(text)
-        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's
+            kept = _unmasked(inside, personal=key in PERSONAL)
+        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's, or nested too deep to look into
             if key != _ADMINISTRATIVE and b'"*' in text:
                 found[key] = None
             continue
-        kept = _unmasked(inside, personal=key in PERSONAL)
         if kept is _GONE or (key == "email" and isinstance(inside, str) and inside and "@" not in inside):
             found[key] = None
         elif kept is not inside:

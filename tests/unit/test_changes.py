@@ -263,11 +263,13 @@ def test_linking_ends_the_other_identities():
     assert (end.user_id, end.deleted_at) == ("google-oauth2|22", "2023-07-11T16:30:53.250000Z")
 
 
-def test_unlinking_names_both():
-    path = "/api/v2/users/auth0%7C1/identities/samlp/conn%7Ca%252F"
-    assert set(read(text(call("delete", path, [])))) == {
+@pytest.mark.parametrize(("identity", "other"), [("conn%7Ca%252F", "conn|a%2F"), ("conn|a/b", "conn|a/b")])
+def test_unlinking_names_both(identity, other):
+    path = f"/api/v2/users/auth0%7C1/identities/samlp/{identity}"
+    remaining = [{"provider": "auth0", "user_id": "1"}, {"provider": "google-oauth2", "user_id": "22"}]
+    assert set(read(text(call("delete", path, remaining)))) == {
         Signal("auth0|1", "unlinked"),
-        Signal("samlp|conn|a%2F", "unlinked"),
+        Signal(f"samlp|{other}", "unlinked"),
     }
 
 
@@ -446,6 +448,15 @@ def test_what_is_odd_is_not_used():
 
 def test_a_deletion_date_in_an_update_decorates():
     assert meaning(streamed("user.updated", user("a|1") | {"deleted_at": 5})).user_id == "a|1"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"name":'])
+@pytest.mark.parametrize("key", ["user_metadata", "app_metadata"])
+def test_masked_values_nested_too_deep_to_look_into_cost_no_change(opening, key):
+    deep = opening * 900 + '"***"' + {"[": "]"}.get(opening, "}") * 900
+    change = read(text(updated(user(blocked=True, **{key: "@@"}))).replace('"@@"', deep))[0]
+    assert (key in json.loads(bytes(change.profile))) == (key == "app_metadata")
+    assert b'"blocked":true' in bytes(change.profile)
 
 
 # A clock that is wrong

@@ -80,7 +80,7 @@ def scim(method, path, **data):
 @pytest.mark.parametrize(
     "base", ["/scim/v2/connections/con_1/Users", "/Users", "Users", "https://x.auth0.com/scim/v2/Users"]
 )
-@pytest.mark.parametrize("tail", ["", "/", "?attributes=x"])
+@pytest.mark.parametrize("tail", ["", "/", "?attributes=x", "?from=/Users/okta%7C2"])
 def test_scim_names_its_user_in_the_path(base, tail):
     assert meanings(scim("PUT", f"{base}/okta%7Ca%7Cb%2Fc{tail}")) == (Signal("okta|a|b/c", "sscim"),)
     [gone] = meanings(scim("delete", f"{base}/okta%7C1{tail}"))
