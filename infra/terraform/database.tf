@@ -47,11 +47,13 @@ locals {
   )
 
   database_environment = {
-    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({ DATABASE_URL = var.database_url }) : tomap({
-      PGHOST                                                                                       = local.iam_database.host
-      PGPORT                                                                                       = tostring(local.iam_database.port)
-      PGDATABASE                                                                                   = local.iam_database.name
-      PGUSER                                                                                       = local.iam_database.users[role]
+    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({
+      DATABASE_URL = role == "migrator" ? coalesce(var.migration_database_url, var.database_url) : var.database_url
+      }) : tomap({
+      PGHOST     = local.iam_database.host
+      PGPORT     = tostring(local.iam_database.port)
+      PGDATABASE = local.iam_database.name
+      PGUSER     = local.iam_database.users[role]
     })
   }
 

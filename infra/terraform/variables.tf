@@ -176,6 +176,18 @@ variable "database_url" {
   }
 }
 
+variable "migration_database_url" {
+  description = "postgresql:// URL for migrations, past the connection pooler that database_url leads to: they need the server itself. null: database_url."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.migration_database_url == null || (var.database_url != null && can(regex("^postgres(ql)?://", var.migration_database_url)))
+    error_message = "migration_database_url must be a URL that starts with postgresql://, beside database_url."
+  }
+}
+
 variable "database" {
   description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…). Its users come from `auth0-sync roles`."
   type = object({
@@ -191,6 +203,11 @@ variable "database" {
   validation {
     condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
     error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
+  }
+
+  validation {
+    condition     = var.database == null || !can(regex("\\.proxy-[a-z0-9]+\\.", var.database.host))
+    error_message = "database.host is an RDS Proxy, which migrations cannot use. Give the address of the server itself: the sync keeps no more connections than it has functions at work."
   }
 }
 

@@ -129,6 +129,28 @@ run "own_database" {
   }
 }
 
+run "behind_a_pooler" {
+  variables {
+    database_url           = "postgresql://writer@pooler.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  assert {
+    condition     = local.database_environment.writer == tomap({ DATABASE_URL = var.database_url }) && local.database_environment.migrator == tomap({ DATABASE_URL = var.migration_database_url })
+    error_message = "The sync goes through the pooler, migrations go past it."
+  }
+}
+
+run "an_rds_proxy" {
+  command = plan
+
+  variables {
+    database = { host = "p.proxy-cexample123.eu-central-1.rds.amazonaws.com", name = "app", resource_id = "cluster-ABCDEFGHIJKL1234" }
+  }
+
+  expect_failures = [var.database]
+}
+
 run "keys_of_aws" {
   variables {
     aurora     = {}
