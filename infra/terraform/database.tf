@@ -22,6 +22,8 @@ module "database" {
   kms_key_arn        = local.kms_key_arn
   protect_data       = var.protect_data
   log_retention_days = var.log_retention_days
+
+  client_security_groups = var.database_client_security_groups
 }
 
 locals {
@@ -68,6 +70,19 @@ locals {
       }
     ]
   }
+
+  # For programs, which sign in as auth0_reader.
+  reader_statements = [
+    for database in local.iam_database[*] : {
+      Sid    = "SignIn"
+      Effect = "Allow"
+      Action = ["rds-db:connect"]
+      Resource = [join(":", [
+        "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
+        "${data.aws_caller_identity.current.account_id}:dbuser:${database.resource_id}/auth0_reader",
+      ])]
+    }
+  ]
 
   database_vpc_config = local.aurora == null ? var.vpc_config : {
     subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids

@@ -164,6 +164,22 @@ variable "vpc_cidr" {
   }
 }
 
+variable "database_client_security_groups" {
+  description = "Security groups of services of yours that may reach the Aurora cluster, by names of your choice: { billing = \"sg-0123…\" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(var.database_client_security_groups) == 0 || var.aurora != null
+    error_message = "database_client_security_groups is for aurora. A server of your own has its own security group."
+  }
+
+  validation {
+    condition     = alltrue([for name, group in var.database_client_security_groups : can(regex("^[A-Za-z0-9 ._-]{1,100}$", name)) && startswith(group, "sg-")])
+    error_message = "database_client_security_groups must be ids of security groups (sg-…) by names of up to 100 letters, digits, spaces, dots, hyphens and underscores."
+  }
+}
+
 variable "database_url" {
   description = "postgresql:// URL of a server of your own; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
   type        = string
