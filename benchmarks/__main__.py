@@ -13,12 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, dynamodb, gin, growth, history, imports
+from benchmarks import bad_rows, dynamodb, gin, growth, history, imports, since
 from benchmarks import postgres as sync
 from pipeline.local import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "gin", "imports", "dynamodb", "bad_rows", "growth")
+ALL = ("sync", "history", "gin", "since", "imports", "dynamodb", "bad_rows", "growth")
 
 
 def main() -> None:
@@ -50,6 +50,9 @@ def main() -> None:
                 postgres.create_database(server.url, "gin")
                 figures["gin"] = gin.run(postgres.database_url(server.url, "gin"), arguments.rounds)
                 _print(f"GIN index on user_metadata: {figures['gin']}", screen)
+            if "since" in wanted:
+                figures["since"] = since.run(postgres.create_database(server.url, "since"), arguments.rounds)
+                _print(f"index for what has changed since: {figures['since']}", screen)
             if "imports" in wanted:
                 figures["imports"] = imports.run(max(3, arguments.rounds // 2))
                 _print(f"imports: {figures['imports']}", screen)

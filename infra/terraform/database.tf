@@ -22,6 +22,8 @@ module "database" {
   kms_key_arn        = local.kms_key_arn
   protect_data       = var.protect_data
   log_retention_days = var.log_retention_days
+
+  client_security_groups = var.database_client_security_groups
 }
 
 locals {
@@ -47,11 +49,13 @@ locals {
   )
 
   database_environment = {
-    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({ DATABASE_URL = var.database_url }) : tomap({
-      PGHOST                                                                                       = local.iam_database.host
-      PGPORT                                                                                       = tostring(local.iam_database.port)
-      PGDATABASE                                                                                   = local.iam_database.name
-      PGUSER                                                                                       = local.iam_database.users[role]
+    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({
+      DATABASE_URL = role == "migrator" ? coalesce(var.migration_database_url, var.database_url) : var.database_url
+      }) : tomap({
+      PGHOST     = local.iam_database.host
+      PGPORT     = tostring(local.iam_database.port)
+      PGDATABASE = local.iam_database.name
+      PGUSER     = local.iam_database.users[role]
     })
   }
 
@@ -66,6 +70,19 @@ locals {
       }
     ]
   }
+
+  # For programs, which sign in as auth0_reader.
+  reader_statements = [
+    for database in local.iam_database[*] : {
+      Sid    = "SignIn"
+      Effect = "Allow"
+      Action = ["rds-db:connect"]
+      Resource = [join(":", [
+        "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
+        "${data.aws_caller_identity.current.account_id}:dbuser:${database.resource_id}/auth0_reader",
+      ])]
+    }
+  ]
 
   database_vpc_config = local.aurora == null ? var.vpc_config : {
     subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids

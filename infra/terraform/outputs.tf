@@ -79,6 +79,11 @@ output "users_table" {
   value       = module.mirror.table_name
 }
 
+output "users_table_reader_policy" {
+  description = "IAM policy (JSON) for programs that read users from DynamoDB by their id."
+  value       = module.mirror.reader_policy
+}
+
 output "archive_bucket" {
   description = "Name of the archive's bucket."
   value       = module.archive.bucket_name
@@ -149,7 +154,18 @@ output "database" {
     reader_endpoint    = local.aurora.reader_endpoint
     port               = local.aurora.port
     name               = local.aurora.database_name
+    security_group_id  = local.aurora.database_security_group_id
   }
+}
+
+output "database_reader_policy" {
+  description = "IAM policy (JSON) for programs and people who sign in to Postgres as auth0_reader; null where it takes no IAM tokens."
+  value       = local.iam_database == null ? null : jsonencode({ Version = "2012-10-17", Statement = local.reader_statements })
+}
+
+output "database_client_security_group_id" {
+  description = "Security group that reaches the Aurora cluster and nothing else, for the functions and programs of yours; null with a server of your own."
+  value       = local.aurora == null ? null : local.aurora.function_security_group_id
 }
 
 output "schema_revision" {

@@ -164,6 +164,22 @@ variable "vpc_cidr" {
   }
 }
 
+variable "database_client_security_groups" {
+  description = "Security groups of services of yours that may reach the Aurora cluster, by names of your choice: { billing = \"sg-0123…\" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(var.database_client_security_groups) == 0 || var.aurora != null
+    error_message = "database_client_security_groups is for aurora. A server of your own has its own security group."
+  }
+
+  validation {
+    condition     = alltrue([for name, group in var.database_client_security_groups : can(regex("^[A-Za-z0-9 ._-]{1,100}$", name)) && startswith(group, "sg-")])
+    error_message = "database_client_security_groups must be ids of security groups (sg-…) by names of up to 100 letters, digits, spaces, dots, hyphens and underscores."
+  }
+}
+
 variable "database_url" {
   description = "postgresql:// URL of a server of your own; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
   type        = string
@@ -173,6 +189,18 @@ variable "database_url" {
   validation {
     condition     = var.database_url == null || can(regex("^postgres(ql)?://", var.database_url))
     error_message = "database_url must be a URL that starts with postgresql://."
+  }
+}
+
+variable "migration_database_url" {
+  description = "postgresql:// URL for migrations, past the connection pooler that database_url leads to: they need the server itself. null: database_url."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.migration_database_url == null || (var.database_url != null && can(regex("^postgres(ql)?://", var.migration_database_url)))
+    error_message = "migration_database_url must be a URL that starts with postgresql://, beside database_url."
   }
 }
 
@@ -191,6 +219,11 @@ variable "database" {
   validation {
     condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
     error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
+  }
+
+  validation {
+    condition     = var.database == null || !can(regex("\\.proxy-[a-z0-9]+\\.", var.database.host))
+    error_message = "database.host is an RDS Proxy, which migrations cannot use. Give the address of the server itself: the sync keeps no more connections than it has functions at work."
   }
 }
 

@@ -7,12 +7,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import Connection
 from sqlalchemy import Engine, NullPool, create_engine
 
 from pipeline.errors import BadSettings
 from pipeline.schema import SCHEMA
 from pipeline.settings import Database
-from pipeline.sinks.postgres import connect
+from pipeline.sinks.postgres import connect, is_pooled
 from pipeline.telemetry import logger
 
 _ROOT = Path(__file__).parents[2]
@@ -20,10 +21,25 @@ _ROOT = Path(__file__).parents[2]
 
 
 def engine(database: Database) -> Engine:
-    """An engine on the same connections as the sync, without its timeouts: ``migrations/env.py`` sets its own."""
+    """An engine on the same connections as the sync, without its timeouts: ``migrations/env.py`` sets its own.
+
+    Connecting raises ``BadSettings`` behind a pooler: one in transaction mode would take the lock of migrations in a
+    session where nobody releases it, and the two modes cannot be told apart.
+    """
+
+    def direct() -> Connection:
+        connection = connect(database, options="-c timezone=UTC", application_name="auth0-sync-migrate")
+        if is_pooled(connection):
+            connection.close()
+            raise BadSettings(
+                "the migrations' address of Postgres leads to a connection pooler, and they need the server itself: "
+                "set migration_database_url in Terraform, or DATABASE_URL where you run them yourself"
+            )
+        return connection
+
     return create_engine(
         "postgresql+psycopg://",
-        creator=lambda: connect(database, options="-c timezone=UTC", application_name="auth0-sync-migrate"),
+        creator=direct,
         poolclass=NullPool,
         isolation_level="READ COMMITTED",  # ends the sync's autocommit: a migration is one transaction
     )

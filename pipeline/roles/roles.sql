@@ -39,6 +39,13 @@ ALTER ROLE auth0_reader SET search_path = auth0, public;
 -- The sync signs in again when its session has ended.
 ALTER ROLE auth0_writer SET idle_session_timeout = '5min';
 
+-- What the sync asks of each session, for sessions by way of a pooler, which lets nobody ask.
+ALTER ROLE auth0_writer SET timezone = 'UTC';
+
+ALTER ROLE auth0_writer SET statement_timeout = '20s';
+
+ALTER ROLE auth0_writer SET lock_timeout = '5s';
+
 -- On RDS and Aurora: sign in with IAM tokens, which makes passwords useless.
 DO $$
 BEGIN

@@ -82,6 +82,9 @@ _SESSION = {
     "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
 }
 
+# How PgBouncer and RDS Proxy refuse the options of a session. The settings of the role hold in their place.
+_NO_OPTIONS = ("unsupported startup parameter", "command-line options")
+
 # Errors that are about the data of some row, by SQLSTATE class or code: data exception, integrity violation, program
 # limit exceeded (too deep, too large), untranslatable character.
 _ABOUT_DATA = ("22", "23", "54")
@@ -89,22 +92,46 @@ _ABOUT_DATA = ("22", "23", "54")
 _RECONNECT = ("25006", "57P0", "08")
 # The schema or the rights are not (yet) what the statement needs.
 _NOT_READY = ("42", "3F", "28")
+# A prepared statement is not there, or is there already: the session is not the one that prepared it, or was cleared.
+_PREPARED_ELSEWHERE = ("26000", "42P05")
 
 
 def connect(database: Database, **session: str) -> Connection:
     """A connection in autocommit, where each statement is its own transaction.
 
-    ``session`` overrides libpq parameters such as ``options``. Raises ``StoreDown``, with IAM after ``PATIENCE``.
+    ``session`` overrides libpq parameters such as ``options``. Behind a pooler nothing is prepared on it.
+    Raises ``StoreDown``, with IAM after ``PATIENCE``.
     """
     deadline = time.monotonic() + (PATIENCE if database.iam else 0)
+    parameters = _SESSION | session
     while True:
         try:
-            return psycopg.connect(_conninfo(database, _SESSION | session), autocommit=True)
+            connection = psycopg.connect(_conninfo(database, parameters), autocommit=True)
+            if is_pooled(connection):
+                connection.prepare_threshold = None  # overrides `prepare=True`
+            return connection
         except psycopg.OperationalError as error:
+            if "options" in parameters and any(words in str(error) for words in _NO_OPTIONS):
+                del parameters["options"]
+                continue
             if time.monotonic() + _PAUSE > deadline:
                 # Nobody's data is in what is said before a session begins.
                 raise errors.StoreDown(" ".join(str(error).split())) from error
         time.sleep(_PAUSE)
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler answers: it gives its clients process ids of its own making.
+
+    Such a pooler may run each transaction in another session, where a name such as ``_pg3_0`` means whatever another
+    client has prepared.
+    """
+    try:
+        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    except psycopg.Error:
+        connection.close()
+        raise
+    return row != (connection.info.backend_pid,)
 
 
 def _conninfo(database: Database, parameters: dict[str, str]) -> str:
@@ -289,6 +316,9 @@ class PostgresSink:
                 meanwhile()
             return cursor.fetchall()
         except psycopg.Error as error:
+            if error.sqlstate in _PREPARED_ELSEWHERE and self._connection.prepare_threshold is not None:
+                self._connection.prepare_threshold = None
+                return self._run(statement, parameters, meanwhile)
             failure = _classify(error, broken=self._connection.broken)
             if isinstance(failure, errors.StoreDown):
                 self.close()

@@ -1,4 +1,7 @@
-"""docs/sql.md: every query runs on a database that the real handler filled, and prints what the page says."""
+"""docs/sql.md: every query runs on a database that the real handler filled, and prints what the page says.
+
+Roles are those of a deployment, made by a master user such as that of RDS: none of them is a superuser.
+"""
 
 import os
 import re
@@ -15,15 +18,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import errors as refusals
 
-from pipeline import schema
-from pipeline.functions.migrate import engine
+from pipeline import roles, schema
+from pipeline.functions.migrate import engine, migrate
 from pipeline.local import postgres
 from pipeline.settings import Database
 from pipeline.traffic import Traffic, envelope, sqs_record
-from tests.conftest import TEMPLATE
+from tests import aurora
 from tests.invoking import sync_function
 from tests.strategies import updated, user
+
+MIGRATOR, WRITER, READER = roles.NAMES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
@@ -58,25 +64,47 @@ def printed(cursor):
 
 
 @pytest.fixture(scope="module")
-def tenant(postgres_server, _template):
+def cluster(postgres_server):
+    with aurora.cluster(postgres_server) as found:
+        yield found
+
+
+def deploy(cluster):
+    """Make the roles and the schema as a deployment does."""
+    with cluster.connect() as master:
+        for statement in roles.statements():
+            master.execute(statement)
+    migrate(Database(url=cluster.url_of(MIGRATOR)))
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def tenant(cluster):
     """A database as traffic leaves it, with history on, and what the traffic says must be in it."""
-    name = f"test_{uuid4().hex[:12]}"
-    url = postgres.create_database(postgres_server, name, template=TEMPLATE)
+    deploy(cluster)
     traffic = Traffic(events=2000, users=150, seed=11)
     records = [sqs_record(envelope(event), f"m{number}") for number, event in enumerate(traffic)]
     with (
         pytest.MonkeyPatch.context() as patch,
-        sync_function(patch, SINK="postgres", DATABASE_URL=url, HISTORY="on") as function,
+        sync_function(patch, SINK="postgres", DATABASE_URL=cluster.url_of(WRITER), HISTORY="on") as function,
     ):
         for start in range(0, len(records), 100):
             assert function.invoke(records[start : start + 100]) == []
-    yield url, traffic.oracle
+    return cluster, traffic.oracle
+
+
+@pytest.fixture
+def empty(postgres_server, cluster):
+    """Another database of the cluster, deployed and without users."""
+    name = f"aurora_{uuid4().hex[:12]}"
+    cluster.run(f"CREATE DATABASE {name}")
+    yield deploy(aurora.Cluster(postgres.database_url(postgres_server, name)))
     postgres.drop_database(postgres_server, name)
 
 
 @pytest.fixture
 def mirror(tenant):
-    with psycopg.connect(tenant[0], options="-c timezone=UTC") as connection:
+    with psycopg.connect(tenant[0].url_of(READER), options="-c timezone=UTC") as connection:
         yield connection
         connection.rollback()
 
@@ -170,16 +198,42 @@ def test_the_index_is_used_through_the_view(mirror):
         assert index in plan, number
 
 
-def test_retention_and_erasure(mirror):
+def test_retention_and_erasure(tenant):
     count = "SELECT count(*) FROM auth0.user_history WHERE user_id = 'sms|d00573de2d85191700000006'"
-    assert mirror.execute(count).fetchone() > (0,)
-    mirror.execute(block("sql retention"))
-    assert mirror.execute(count).fetchone() > (0,)
-    mirror.execute(block("sql erase"))
-    assert mirror.execute(count).fetchone() == (0,)
-    mirror.execute("UPDATE auth0.user_history SET recorded_at = now() - interval '1 year'")
-    mirror.execute(block("sql retention"))
-    assert mirror.execute("SELECT count(*) FROM auth0.user_history").fetchone() == (0,)
+    with psycopg.connect(tenant[0].url_of(MIGRATOR)) as owner:
+        assert owner.execute(count).fetchone() > (0,)
+        owner.execute(block("sql retention"))
+        assert owner.execute(count).fetchone() > (0,)
+        owner.execute(block("sql erase"))
+        assert owner.execute(count).fetchone() == (0,)
+        owner.execute("UPDATE auth0.user_history SET recorded_at = now() - interval '1 year'")
+        owner.execute(block("sql retention"))
+        assert owner.execute("SELECT count(*) FROM auth0.user_history").fetchone() == (0,)
+        owner.rollback()
+
+
+@pytest.mark.parametrize("tag", ["sql retention", "sql erase", "sql promote"])
+@pytest.mark.parametrize("role", [WRITER, READER, aurora.MASTER])
+def test_what_takes_the_owner(tenant, role, tag):
+    first = block(tag).split(";")[0]
+    with tenant[0].connect(role) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        with pytest.raises(refusals.InsufficientPrivilege):
+            connection.execute(first)
+
+
+def test_a_role_of_your_own_reads_the_live_users_only(tenant):
+    cluster = tenant[0]
+    cluster.run("CREATE ROLE reader LOGIN", f"GRANT CONNECT ON DATABASE {cluster.url.rpartition('/')[2]} TO reader")
+    try:
+        cluster.run(*filter(str.strip, block("sql grant").split(";")), user=MIGRATOR)
+        assert cluster.run("SELECT count(*) FROM auth0.live_users", user="reader") > [(0,)]
+        with pytest.raises(refusals.InsufficientPrivilege):
+            cluster.run("SELECT count(*) FROM auth0.users", user="reader")
+    finally:
+        with psycopg.connect(cluster.url, autocommit=True) as superuser:
+            superuser.execute("DROP OWNED BY reader")
+            superuser.execute("DROP ROLE reader")
 
 
 # A promoted key
@@ -201,28 +255,24 @@ def promoted(url, tmp_path):
     return config, bind, head
 
 
-def test_a_key_becomes_a_column(monkeypatch, postgres_url, database, tmp_path):
+def test_a_key_becomes_a_column(monkeypatch, empty, tmp_path):
     before = [user(f"auth0|{n:02}", user_metadata={"plan": value}) for n, (value, _) in enumerate(PROMOTION)]
     after = [profile | {"user_id": profile["user_id"].replace("auth0", "later")} for profile in before]
-    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url) as function:
+    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=empty.url_of(WRITER)) as function:
         assert function(*map(updated, before)) == []
-        database.execute("CREATE ROLE reader_of_plan")
-        database.execute("GRANT SELECT ON auth0.live_users TO reader_of_plan")
-        config, bind, head = promoted(postgres_url, tmp_path)
+        empty.run(*filter(str.strip, block("sql grant").replace("reader", aurora.MASTER).split(";")), user=MIGRATOR)
+        config, bind, head = promoted(empty.url_of(MIGRATOR), tmp_path)
         assert function(*map(updated, after), updated(user("auth0|none"))) == []
-    rows = dict(database.execute("SELECT user_id, plan FROM auth0.live_users").fetchall())
+    rows = dict(empty.run("SELECT user_id, plan FROM auth0.live_users", user=READER))
     expected = {f"{who}|{n:02}": column for who in ("auth0", "later") for n, (_, column) in enumerate(PROMOTION)}
     assert rows == expected | {"auth0|none": None}
-    [(granted,)] = database.execute("SELECT has_table_privilege('reader_of_plan', 'auth0.live_users', 'SELECT')")
-    assert granted
+    assert empty.run("SELECT count(*) FROM auth0.live_users") == [(len(expected) + 1,)]  # what was granted stays
     assert same_as_the_schema(bind) == []
-    database.execute("SET enable_seqscan = off")
-    plan = str(database.execute("EXPLAIN SELECT * FROM auth0.live_users WHERE plan = 'pro'").fetchall())
-    assert "ix_users_plan" in plan
-    database.execute("REVOKE ALL ON auth0.live_users FROM reader_of_plan")
-    database.execute("DROP ROLE reader_of_plan")
+    plan = empty.run("SET enable_seqscan = off", "EXPLAIN SELECT * FROM live_users WHERE plan = 'pro'", user=READER)
+    assert "ix_users_plan" in str(plan)
     command.downgrade(config, head)
-    columns = [column.name for column in database.execute("SELECT * FROM auth0.live_users LIMIT 0").description]
+    with empty.connect(READER) as reader:
+        columns = [column.name for column in reader.execute("SELECT * FROM auth0.live_users LIMIT 0").description]
     assert columns == schema.live_columns
 
 
@@ -241,20 +291,19 @@ def same_as_the_schema(bind):
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
 
-def test_a_key_gets_an_index_without_a_column(monkeypatch, postgres_url, database):
+def test_a_key_gets_an_index_without_a_column(monkeypatch, empty):
     points = (5, 5.5, -1, "5", None, True, [], {}, 2**63, 1e300, 2**63 - 1)
     profiles = [user(f"auth0|{n:02}", user_metadata={"loyalty_points": value}) for n, value in enumerate(points)]
-    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url) as function:
+    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=empty.url_of(WRITER)) as function:
         assert function(*map(updated, profiles[:4])) == []
-        for statement in block("sql promote").split(";"):
-            if statement.strip():
-                database.execute(statement)
+        empty.run(*filter(str.strip, block("sql promote").split(";")), user=MIGRATOR)
+        empty.run(*filter(str.strip, block("sql promote view").split(";")), user=aurora.MASTER)
         assert function(*map(updated, profiles)) == []
-    rows = database.execute("SELECT points FROM public.loyalty ORDER BY user_id").fetchall()
+    rows = empty.run("SELECT points FROM reports.loyalty ORDER BY user_id", user=READER)
     assert [row[0] for row in rows] == [5, None, -1, None, None, None, None, None, None, None, 2**63 - 1]
-    database.execute("SET enable_seqscan = off")
-    plan = str(database.execute("EXPLAIN SELECT * FROM public.loyalty WHERE points > 4 ORDER BY points").fetchall())
-    assert "ix_users_loyalty_points" in plan
+    query = "SELECT * FROM reports.loyalty WHERE points > 4 ORDER BY points"
+    plan = empty.run("SET enable_seqscan = off", f"EXPLAIN {query}", user=READER)
+    assert "ix_users_loyalty_points" in str(plan)
 
 
 def rewrite() -> None:

@@ -101,6 +101,21 @@ run "signing_in" {
   }
 }
 
+run "clients_of_the_user" {
+  module {
+    source = "./modules/database"
+  }
+
+  variables {
+    client_security_groups = { billing = "sg-billing", "the search" = "sg-search" }
+  }
+
+  assert {
+    condition     = { for rule in aws_vpc_security_group_ingress_rule.database_from_clients : rule.description => rule.referenced_security_group_id } == { "Postgres, from billing." = "sg-billing", "Postgres, from the search." = "sg-search" } && alltrue([for rule in aws_vpc_security_group_ingress_rule.database_from_clients : rule.from_port == 5432 && rule.to_port == 5432 && rule.ip_protocol == "tcp" && rule.security_group_id == output.database_security_group_id])
+    error_message = "Each group that is named reaches Postgres, and nothing else of the database."
+  }
+}
+
 run "no_personal_data_in_logs" {
   module {
     source = "./modules/database"

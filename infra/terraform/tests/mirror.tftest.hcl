@@ -55,4 +55,12 @@ run "key_of_the_deployment" {
     ])
     error_message = "Whoever writes may put items, and decrypt through DynamoDB, for this table."
   }
+
+  assert {
+    condition = jsondecode(output.reader_policy).Statement == [
+      { Sid = "Read", Effect = "Allow", Action = ["dynamodb:BatchGetItem", "dynamodb:GetItem"], Resource = [aws_dynamodb_table.users.arn] },
+      { Sid = "Key", Effect = "Allow", Action = ["kms:Decrypt"], Resource = [var.kms_key_arn], Condition = { StringEquals = output.write_statements[1].conditions.StringEquals } },
+    ]
+    error_message = "Whoever reads may get items, and decrypt through DynamoDB, for this table."
+  }
 }

@@ -129,6 +129,61 @@ run "own_database" {
   }
 }
 
+run "programs_that_read" {
+  variables {
+    aurora                          = {}
+    database_client_security_groups = { billing = "sg-billing" }
+  }
+
+  assert {
+    condition     = jsondecode(output.database_reader_policy).Statement == [{ Sid = "SignIn", Effect = "Allow", Action = ["rds-db:connect"], Resource = ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:cluster-ABCDEFGHIJKL1234/auth0_reader"] }]
+    error_message = "The policy signs in as the reader, to this cluster, and nothing else."
+  }
+
+  assert {
+    condition     = output.database.security_group_id == module.database[0].database_security_group_id && output.database_client_security_group_id == module.database[0].function_security_group_id && output.users_table_reader_policy == module.mirror.reader_policy
+    error_message = "A program finds the groups and the policies in the outputs."
+  }
+}
+
+run "clients_of_a_server_of_ones_own" {
+  command = plan
+
+  variables {
+    database_url                    = "postgresql://writer@db.example.com/app"
+    database_client_security_groups = { billing = "sg-billing" }
+  }
+
+  expect_failures = [var.database_client_security_groups]
+}
+
+run "behind_a_pooler" {
+  variables {
+    database_url           = "postgresql://writer@pooler.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  assert {
+    condition     = output.database_reader_policy == null && output.database_client_security_group_id == null
+    error_message = "A server that is reached by password takes no tokens."
+  }
+
+  assert {
+    condition     = local.database_environment.writer == tomap({ DATABASE_URL = var.database_url }) && local.database_environment.migrator == tomap({ DATABASE_URL = var.migration_database_url })
+    error_message = "The sync goes through the pooler, migrations go past it."
+  }
+}
+
+run "an_rds_proxy" {
+  command = plan
+
+  variables {
+    database = { host = "p.proxy-cexample123.eu-central-1.rds.amazonaws.com", name = "app", resource_id = "cluster-ABCDEFGHIJKL1234" }
+  }
+
+  expect_failures = [var.database]
+}
+
 run "keys_of_aws" {
   variables {
     aurora     = {}

@@ -1,4 +1,5 @@
-# The functions reach the database, and nothing else; the database is reached by them, and reaches nothing.
+# The functions reach the database, and nothing else; the database is reached by them and by the clients that the user names,
+# and reaches nothing.
 
 resource "aws_security_group" "database" {
   name        = "${var.name}-database"
@@ -26,6 +27,17 @@ resource "aws_vpc_security_group_ingress_rule" "database_from_functions" {
   security_group_id            = aws_security_group.database.id
   description                  = "Postgres, from the functions."
   referenced_security_group_id = aws_security_group.functions.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.port
+  to_port                      = local.port
+}
+
+resource "aws_vpc_security_group_ingress_rule" "database_from_clients" {
+  for_each = var.client_security_groups
+
+  security_group_id            = aws_security_group.database.id
+  description                  = "Postgres, from ${each.key}."
+  referenced_security_group_id = each.value
   ip_protocol                  = "tcp"
   from_port                    = local.port
   to_port                      = local.port

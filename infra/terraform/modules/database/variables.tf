@@ -27,6 +27,12 @@ variable "aurora" {
   })
 }
 
+variable "client_security_groups" {
+  description = "Security groups that may reach the database beside that of the functions, by names of the user's choice."
+  type        = map(string)
+  default     = {}
+}
+
 variable "kms_key_arn" {
   description = "KMS key of storage, backups, the master user's secret, Database Insights and logs; null for those of AWS."
   type        = string

@@ -4,6 +4,15 @@
 data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
 
+locals {
+  # Where the key may be used: through DynamoDB, for this table.
+  key_context = {
+    "kms:ViaService"                                  = ["dynamodb.${data.aws_region.current.id}.amazonaws.com"]
+    "kms:EncryptionContext:aws:dynamodb:subscriberId" = [data.aws_caller_identity.current.account_id]
+    "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.users.name]
+  }
+}
+
 resource "aws_dynamodb_table" "users" {
   name                        = var.name
   billing_mode                = "PAY_PER_REQUEST"

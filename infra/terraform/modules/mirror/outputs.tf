@@ -8,21 +8,32 @@ output "table_arn" {
   value       = aws_dynamodb_table.users.arn
 }
 
+output "reader_policy" {
+  description = "IAM policy (JSON) for programs that read users by their id."
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{ Sid = "Read", Effect = "Allow", Action = ["dynamodb:BatchGetItem", "dynamodb:GetItem"], Resource = [aws_dynamodb_table.users.arn] }],
+      [for key in var.kms_key_arn[*] : {
+        Sid       = "Key"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = [key]
+        Condition = { StringEquals = local.key_context }
+      }],
+    )
+  })
+}
+
 output "write_statements" {
   description = "What a function needs to be allowed to put users into the table, as the function module takes it."
   value = concat(
     [{ actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null }],
     # DynamoDB decrypts the table's own key in the name of whoever writes; it encrypts by a grant of its own.
     [for key in var.kms_key_arn[*] : {
-      actions   = ["kms:Decrypt"]
-      resources = [key]
-      conditions = {
-        StringEquals = {
-          "kms:ViaService"                                  = ["dynamodb.${data.aws_region.current.id}.amazonaws.com"]
-          "kms:EncryptionContext:aws:dynamodb:subscriberId" = [data.aws_caller_identity.current.account_id]
-          "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.users.name]
-        }
-      }
+      actions    = ["kms:Decrypt"]
+      resources  = [key]
+      conditions = { StringEquals = local.key_context }
     }],
   )
 }

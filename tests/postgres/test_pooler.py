@@ -1,0 +1,163 @@
+"""Through a pooler: a real PgBouncer, which gives each transaction whatever session is free."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from pipeline import roles
+from pipeline.batch import collect
+from pipeline.errors import BadSettings
+from pipeline.functions.migrate import migrate
+from pipeline.local import postgres
+from pipeline.settings import Database
+from pipeline.sinks.postgres import PostgresSink, connect
+from tests import aurora
+from tests.emulator.support import wait_for
+from tests.invoking import sync_function
+from tests.strategies import changes, records, updated, user
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+MIGRATOR, WRITER, _ = roles.NAMES
+
+real = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed: apt-get install pgbouncer")
+
+
+@contextmanager
+def pooler(url, mode):
+    """PgBouncer in front of a server, with one session for each user; its own form of a URL of that server."""
+    server, port = urlsplit(url), postgres.free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)  # PgBouncer does not run as root
+        users, settings = Path(directory) / "users", Path(directory) / "settings"
+        users.write_text("".join(f'"{name}" ""\n' for name in ("postgres", *roles.NAMES)))
+        settings.write_text(f"""
+            [databases]
+            * = host={server.hostname} port={server.port}
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            listen_port = {port}
+            unix_socket_dir =
+            auth_type = trust
+            auth_file = {users}
+            pool_mode = {mode}
+            default_pool_size = {4 if mode == "session" else 1}
+        """)
+        command = [PGBOUNCER, *(["-u", "nobody"] if os.geteuid() == 0 else []), str(settings)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+
+            def through(url):
+                parts = urlsplit(url)
+                return urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}"))
+
+            wait_for(lambda: _answers(through(url)))
+            yield through
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+
+
+def _answers(url):
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture(params=["transaction", "session", "statement"])
+def pooled(request, postgres_url):
+    """The test's database as it is reached through the pooler."""
+    with pooler(postgres_url, request.param) as through:
+        yield through(postgres_url)
+
+
+@real
+def test_each_batch_is_stored_at_its_first_delivery(monkeypatch, pooled, database):
+    """In parts, with history and with what is stale: each kind of statement, by two functions that take turns."""
+    other = PostgresSink(lambda: connect(Database(url=pooled)))
+    with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=pooled, HISTORY="on") as function:
+        for turn in range(3):
+            bodies = [updated(user(f"{turn}|{number}")) for number in range(250)]
+            assert function(*bodies) == []
+            assert function(*bodies[:10]) == []
+            batch = collect(records(*bodies[:2], updated(user(f"{turn}|other"))), history=turn == 1)
+            outcome = other.apply(batch.changes, batch.history)
+            assert (outcome.failed, outcome.duplicate) == ({}, {f"{turn}|0", f"{turn}|1"})
+    other.close()
+    assert database.execute("SELECT count(*) FROM auth0.users").fetchone() == (753,)
+    assert database.execute("SELECT count(*) FROM auth0.user_history").fetchone() == (751,)
+
+
+@real
+def test_no_statement_is_left_in_a_session_that_others_will_have(pooled):
+    """Its name says nothing of its text: who finds it there would run another statement than its own."""
+    sink = PostgresSink(lambda: connect(Database(url=pooled)))
+    assert sink.apply(changes(updated(user("a|1")))).failed == {}
+    with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as session:
+        assert session.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+    sink.close()
+
+
+@real
+def test_migrations_refuse_a_pooler(pooled, database):
+    """The lock that keeps two of them apart is a session's: it would be taken in one session and kept in another."""
+    with pytest.raises(BadSettings, match="connection pooler"):
+        migrate(Database(url=pooled))
+    locks = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database WHERE locktype = 'advisory'"
+    assert database.execute(f"{locks} AND datname = current_database()").fetchone() == (0,)
+
+
+@real
+def test_the_roles_settings_hold_where_a_session_cannot_set_its_own(postgres_server):
+    with aurora.cluster(postgres_server) as cluster:
+        with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
+            for statement in roles.statements():
+                connection.execute(statement)
+        migrate(Database(url=cluster.url_of(MIGRATOR)))
+        with pooler(cluster.url, "transaction") as through:
+            url = through(cluster.url_of(WRITER))
+            with connect(Database(url=url)) as pooled, connect(Database(url=cluster.url_of(WRITER))) as direct:
+                names = ("statement_timeout", "lock_timeout", "TimeZone")
+                shown = [[session.execute(f"SHOW {name}").fetchone() for name in names] for session in (pooled, direct)]
+        assert shown == [[("20s",), ("5s",), ("UTC",)]] * 2
+
+
+# A pooler that looks like a server, or a session that somebody has cleared
+
+
+def batch_of(sink, name):
+    return sink.apply(changes(updated(user(name)), updated(user("known"))))
+
+
+def test_a_statement_that_has_vanished_is_run_at_once(sink):
+    sink.apply(changes(updated(user("known"))))
+    sink._connection.pgconn.exec_(b"DEALLOCATE ALL")  # unseen by psycopg
+    session = sink._connection
+    outcome = batch_of(sink, "a|1")
+    assert (outcome.failed, outcome.duplicate) == ({}, {"known"})
+    assert sink._connection is session
+
+
+@pytest.mark.parametrize("meanwhile", [None, lambda: None])
+def test_a_statement_that_exists_already_is_run_at_once(make_sink, postgres_url, meanwhile):
+    def taken():
+        session = connect(Database(url=postgres_url))
+        for number in range(9):
+            session.pgconn.prepare(f"_pg3_{number}".encode(), b"SELECT 'of another client'")
+        return session
+
+    sink = PostgresSink(taken)
+    first = sink.apply(changes(updated(user("known"))), (), meanwhile)
+    assert (first.failed, first.duplicate, first.stale) == ({}, set(), set())
+    outcome = batch_of(sink, "a|1")
+    assert (outcome.failed, outcome.duplicate) == ({}, {"known"})
+    sink.close()
