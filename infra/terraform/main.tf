@@ -141,7 +141,7 @@ module "archive" {
   log_retention_days    = var.log_retention_days
 
   database_name         = replace(local.prefix, "-", "_")
-  catalog               = merge(local.archive, { views = { for name, view in local.archive.views : name => merge(view, { sql = file("${local.archive_dir}/views/${name}.sql") }) } })
+  catalog               = merge(local.archive, { views = local.archive_views })
   first_day             = var.archive_first_day
   results_expire_days   = var.athena_results_expire_after_days
   bytes_scanned_cutoff  = var.athena_bytes_scanned_cutoff

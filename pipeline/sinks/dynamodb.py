@@ -268,7 +268,7 @@ class DynamoDBSink:
         except errors.Refused as error:
             return error
         except ClientError as error:
-            return _rejected(error, change)
+            return _rejected(error)
         except BotoCoreError as error:
             return errors.StoreDown(type(error).__name__)
 
@@ -353,7 +353,7 @@ def _synced(now: datetime) -> dict[str, Attribute]:
     return {"synced_at": {"S": now.isoformat(timespec="milliseconds")}}
 
 
-def _rejected(error: ClientError, change: Change) -> errors.SyncError | str:  # noqa: ARG001
+def _rejected(error: ClientError) -> errors.SyncError:
     code = error.response["Error"]["Code"]
     if code in _THROTTLED:
         return errors.StoreBusy(code)

@@ -57,7 +57,6 @@ SELECT user_id, version, source, event_id, updated_at, deleted_at, profile::text
 FROM auth0.users WHERE user_id = ANY(%s)
 """
 
-
 MERGE: LiteralString = f"WITH {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 

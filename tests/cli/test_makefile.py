@@ -1,4 +1,4 @@
-"""What `make` hands on to the command."""
+"""The variables that `make` passes to the command."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the docs tell an operator to type, run by bash as an operator would."""
+"""Run the command blocks of the docs in bash, as an operator does."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a change does not carry is kept, in both stores, whatever the order of arrival and whoever writes meanwhile."""
+"""Both stores keep the keys that a change does not carry, in any order of arrival and with concurrent writers."""
 
 import itertools
 import json

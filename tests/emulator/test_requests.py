@@ -75,7 +75,7 @@ def http(operation: OperationModel, parameters: Any) -> requests.Request:
 
 
 def comparable(shape: Any, value: Any) -> Any:
-    """Times as such, whatever they were written as."""
+    """Return parameters with times as datetimes, from whatever form they have."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         return {name: comparable(shape.members.get(name), item) for name, item in value.items()}
     if isinstance(shape, ListShape):

@@ -102,8 +102,8 @@ def a_dead_store_is_acknowledged(monkeypatch):
 def throttling_is_stale(monkeypatch):
     rejected = dynamodb._rejected
 
-    def lenient(error, change):
-        return "stale" if error.response["Error"]["Code"] in dynamodb._THROTTLED else rejected(error, change)
+    def lenient(error):
+        return "stale" if error.response["Error"]["Code"] in dynamodb._THROTTLED else rejected(error)
 
     monkeypatch.setattr(dynamodb, "_rejected", lenient)
 

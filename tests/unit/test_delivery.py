@@ -1,4 +1,4 @@
-"""Who gets an event, and what happens to one that a queue cannot take."""
+"""Each consumer gets its events, and its function those that the queue cannot take."""
 
 import base64
 import io

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "roles": set(),
     "data_api": {"errors", "settings"},
     "functions": SHARED | {"events", "changes", "batch", "sinks", "schema", "auth0", "roles", "data_api", "archive"},
-    "delivery": {"errors", "events", "changes", "auth0"},
+    "delivery": {"errors", "events", "changes", "log_types", "auth0"},
     "archive": SHARED | {"events", "changes", "auth0", "delivery"},
     "auth0": SHARED | {"events", "changes", "batch"},
     "traffic": set(),
