@@ -14,7 +14,8 @@ SELECT
     change.user_id,
     -- Longer is no address, and would not fit the index.
     CASE WHEN length(usr.email) <= 320 THEN usr.email END,
-    -- Sign in with Apple says it in text, as Auth0's SDKs know.
+    -- Auth0 answers with text for users of some SAML connections and of Sign in with Apple, and its SDKs take that for any
+    -- boolean (auth0/auth0.net #986 and #1015, auth0/auth0-flutter #309).
     CASE jsonb_typeof(usr.email_verified)
         WHEN 'boolean' THEN usr.email_verified::boolean
         WHEN 'string' THEN
@@ -28,13 +29,21 @@ SELECT
     usr.family_name,
     usr.picture,
     usr.identities #>> '{0,connection}',
-    CASE WHEN jsonb_typeof(usr.blocked) = 'boolean' THEN usr.blocked::boolean END,
+    CASE jsonb_typeof(usr.blocked)
+        WHEN 'boolean' THEN usr.blocked::boolean
+        WHEN 'string' THEN CASE lower(usr.blocked #>> '{}') WHEN 'true' THEN true WHEN 'false' THEN false END
+        END,
     usr.last_ip,
     -- A digit first, because 'now' is valid too.
     CASE WHEN usr.last_login >= '0' AND usr.last_login < ':' AND pg_input_is_valid(usr.last_login, 'timestamptz')
         THEN usr.last_login::timestamptz END,
-    CASE WHEN jsonb_typeof(usr.logins_count) = 'number' THEN
-        CASE WHEN usr.logins_count::numeric BETWEEN 0 AND 9007199254740991 THEN usr.logins_count::bigint END END,
+    -- Text in auth0.net's model of a user.
+    CASE jsonb_typeof(usr.logins_count)
+        WHEN 'number' THEN
+            CASE WHEN usr.logins_count::numeric BETWEEN 0 AND 9007199254740991 THEN usr.logins_count::bigint END
+        WHEN 'string' THEN
+            CASE WHEN usr.logins_count #>> '{}' ~ '^[0-9]{1,15}$' THEN (usr.logins_count #>> '{}')::bigint END
+        END,
     CASE WHEN usr.created_at >= '0' AND usr.created_at < ':' AND pg_input_is_valid(usr.created_at, 'timestamptz')
         THEN usr.created_at::timestamptz END,
     change.updated_at,

@@ -147,7 +147,7 @@ def test_a_late_update_does_not_resurrect_and_a_new_creation_does(sink, database
 
 ODD = {
     "email_verified": ["yes", 1, {}, []],
-    "blocked": ["true", 0, [True]],
+    "blocked": ["yes", 0, [True]],
     "last_login": [
         "now",
         "infinity",
@@ -164,7 +164,7 @@ ODD = {
         "9" * 50,
     ],
     "created_at": ["now", "infinity", "tomorrow", "0", "2026-13-01T00:00:00Z", "2026-02-30", "1e5", {"$date": 5}],
-    "logins_count": ["5", -1, 2**70, {}, [5], True, "NaN"],
+    "logins_count": ["5.0", "-5", "9" * 16, -1, 2**70, {}, [5], True, "NaN"],
     "identities": ["auth0", {}, [], [5], [[]], [{"provider": "x"}], 5, True],
 }
 
@@ -175,6 +175,22 @@ def test_a_value_of_another_type_is_null_and_stays_in_the_profile(sink, database
     assert sink.apply(changes(*map(updated, profiles))).failed == {}
     stored = rows(database)
     assert [row["connection" if column == "identities" else column] for row in stored] == [None] * len(profiles)
+    assert [row["profile"] for row in stored] == profiles
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    {
+        "email_verified": {"true": True, "False": False, "TRUE": True},
+        "blocked": {"true": True, "false": False},
+        "logins_count": {"0": 0, "42": 42, "9" * 15: 999_999_999_999_999},
+    }.items(),
+)
+def test_varieties_that_auth0s_sdks_read_are_read(sink, database, column, values):
+    profiles = [user(f"a|{number:02}", **{column: value}) for number, value in enumerate(values)]
+    assert sink.apply(changes(*map(updated, profiles))).failed == {}
+    stored = rows(database)
+    assert [row[column] for row in stored] == list(values.values())
     assert [row["profile"] for row in stored] == profiles
 
 
