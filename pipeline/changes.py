@@ -251,11 +251,15 @@ class _Head(Struct, frozen=True, gc=False):
 
     user_id: str = ""
     updated_at: str | None = None
-    deleted_at: Raw = NULL
     email: Raw = NULL
     # Auth0 gives every user these two.
     name: Raw | UnsetType = UNSET
     nickname: Raw | UnsetType = UNSET
+
+
+class _Deleted(Struct, frozen=True, gc=False):
+    user_id: str = ""
+    deleted_at: Raw = NULL
 
 
 class _Metadata(Struct, frozen=True, gc=False):
@@ -273,6 +277,7 @@ class _Identity(Struct, frozen=True, gc=False):
 
 
 _head = msgspec.json.Decoder(_Head)
+_deleted = msgspec.json.Decoder(_Deleted)
 _metadata = msgspec.json.Decoder(_Metadata)
 _identities = msgspec.json.Decoder(list[_Identity])
 _named_user = msgspec.json.Decoder(_NamedUser)
@@ -494,7 +499,7 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
     target = _target(method, request.path)
     if isinstance(target, Ignored):
         return (target,)
-    if not isinstance(response, Response) or response.status is None:
+    if not isinstance(response, Response) or type(response.status) is not int:
         raise errors.UnknownShape("a Management API log without details.response")
     if not 200 <= response.status < 300:
         return (Ignored("api call that failed"),)
@@ -504,7 +509,7 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
         return (Signal(usable(target.user_id), target.beneath),)
     if method == "delete":
         return (_tombstone(envelope, _event_id(envelope), log.date, log.date, target.user_id),)
-    head = _user_head(response.body)
+    head = _read(_head, response.body) or _Head()
     if head.user_id and head.updated_at is not None:
         return _snapshot(envelope, _event_id(envelope), log.date, head, response.body)
     # An answer without the whole user still says whose it was, unless the user was just created.
@@ -573,10 +578,13 @@ def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...
         return (Ignored("test event"),)
     if isinstance(data.object, UnsetType):
         raise errors.UnknownShape("an event of an Event Stream without data.object")
-    head = _user_head(data.object)
     event_id = detail.id or envelope.id
     if kind == "user.deleted":
-        return (_tombstone(envelope, event_id, _string(head.deleted_at) or detail.time, detail.time, head.user_id),)
+        gone = _read(_deleted, data.object) or _Deleted()
+        deleted_at = _string(gone.deleted_at)
+        moment = deleted_at if _event_time(deleted_at, "") else detail.time
+        return (_tombstone(envelope, event_id, moment, detail.time, gone.user_id),)
+    head = _read(_head, data.object) or _Head()
     if head.updated_at is None:
         return (Signal(usable(head.user_id), kind),)
     return _snapshot(envelope, event_id, detail.time, head, data.object)
@@ -594,13 +602,13 @@ def _decoded(segment: str) -> str:
     return unquote(segment, errors="replace")
 
 
-def _user_head(body: Raw) -> _Head:
+def _read(decoder: msgspec.json.Decoder[T], body: Raw) -> T | None:
     try:
-        return _head.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         if bytes(body).startswith(b"{"):
             raise errors.UnknownShape(f"in the user: {error}") from None
-        return _Head()  # null or a list: no user in the answer
+        return None  # null or a list: no user in the answer
 
 
 def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> tuple[Meaning, ...]:
@@ -634,7 +642,7 @@ def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
 
 
 def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: str | None, user_id: str) -> Tombstone:
-    if deleted_at is None and "date" in envelope.odd:
+    if deleted_at is None and envelope.odd:
         deleted_at = envelope.time
     moment = instant(deleted_at or "")
     # A deletion in whole seconds may have come at the end of its second: it beats every update of that second.

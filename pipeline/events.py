@@ -29,7 +29,7 @@ class Request(Struct, frozen=True, gc=False):
 class Response(Struct, frozen=True, gc=False):
     """``details.response`` of a Management API log."""
 
-    status: int | None = msgspec.field(name="statusCode", default=None)
+    status: Any = msgspec.field(name="statusCode", default=None)
     body: Raw = Raw(b"null")
 
 

@@ -446,6 +446,19 @@ def test_what_is_odd_is_not_used():
     assert interpret(text(gone | {"id": 5}))[1] == ("odd date", "odd id")
 
 
+@pytest.mark.parametrize("odd", [5, True, {}, ["a"], "x"])
+def test_what_a_deletion_does_not_need_cannot_fail_it(odd):
+    for fields in ({"updated_at": odd}, {"deleted_at": odd}):
+        gone = meaning(streamed("user.deleted", {"user_id": "a|1"} | fields))
+        assert (gone.user_id, gone.deleted_at) == ("a|1", "2023-07-11T16:30:53.250000Z")
+    if odd != "x":
+        gone = meaning(streamed("user.deleted", {"user_id": "a|1"}, time=odd))
+        assert gone.deleted_at == "2023-07-11T16:30:54.000000Z"  # EventBridge's
+    request = {"method": "DELETE", "path": "/scim/v2/connections/con_1/Users/a%7C1"}
+    gone = meaning(log("sscim", details={"request": request, "response": {"statusCode": odd}}))
+    assert isinstance(gone, Tombstone)
+
+
 def test_a_deletion_date_in_an_update_decorates():
     assert meaning(streamed("user.updated", user("a|1") | {"deleted_at": 5})).user_id == "a|1"
 

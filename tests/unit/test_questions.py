@@ -17,6 +17,10 @@ NETHERLANDS = {"country_code": "NL", "city_name": "Delft", "latitude": 52.0, "lo
 BRAZIL = {"country_code": "BR", "city_name": "São Paulo", "latitude": -23.5, "longitude": -46.6}
 
 
+def my_account(at: str, **details: Any) -> Json:
+    return log("my_account_authentication_method_succeeded", at, user_id=ADA, details=details)
+
+
 def login(at: str, user: str = ADA, place: Json | None = None, **data: Any) -> Json:
     fields = {"user_id": user, "user_name": user.removeprefix("auth0|") + "@acme.example", "ip": "198.51.100.1"}
     return log("s", at, **(fields | ({"location_info": place} if place else {}) | data))
@@ -136,6 +140,7 @@ ANSWERS: dict[str, tuple[list[Json], Json, list[Json]]] = {
             login("10:00:00", place=BRAZIL),
             login("09:00:00", BOB, NETHERLANDS),
             login("09:30:00", BOB, NETHERLANDS | {"city_name": "The Hague", "latitude": 52.1}),
+            *[login(f"09:4{n}:00", BOB, BRAZIL | {"latitude": odd}) for n, odd in enumerate(("NaN", "Infinity", 200, 1e300))],
         ],
         {},
         [{"user_id": ADA, "country_before": "NL", "country": "BR", "distance_km": 9746}],
@@ -181,9 +186,18 @@ ANSWERS: dict[str, tuple[list[Json], Json, list[Json]]] = {
             call("delete", "/api/v2/users/auth0%7Cada/authentication-methods/totp", at="09:02:00"),
             call("put", "/api/v2/guardian/policies", [], at="09:01:00"),
             call("get", "/api/v2/users/auth0%7Cada/authentication-methods", at="09:00:00"),
+            my_account("08:59:00", operation="x", request={"method": "DELETE", "path": "/me/v1/authentication-methods/x"}),
+            my_account("08:58:00", operation="delete"),
+            my_account("08:57:00", operation="create"),
         ],
         {},
-        [{"type": "gd_unenroll"}, {"target_user_id": ADA}, {"http_path": "/api/v2/guardian/policies", "request": "[]"}],
+        [
+            {"type": "gd_unenroll"},
+            {"target_user_id": ADA},
+            {"http_path": "/api/v2/guardian/policies", "request": "[]"},
+            {"target_user_id": ADA, "http_method": "delete"},
+            {"target_user_id": ADA, "http_method": None},
+        ],
     ),
     "new_country": (
         [

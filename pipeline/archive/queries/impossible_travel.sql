@@ -38,8 +38,8 @@ FROM (
     FROM login_attempts
     WHERE succeeded
       AND user_id IS NOT NULL
-      AND latitude IS NOT NULL
-      AND longitude IS NOT NULL
+      AND latitude BETWEEN -90 AND 90
+      AND longitude BETWEEN -180 AND 180
       AND dt >= ?
     WINDOW logins AS (PARTITION BY user_id ORDER BY "date", log_id)
   ) AS pairs

@@ -17,7 +17,10 @@ SELECT
 FROM tenant_logs
 WHERE (
     type IN ('gd_unenroll', 'gd_tenant_update')
-    OR (type = 'my_account_authentication_method_succeeded' AND http_method = 'delete')
+    OR (
+      type = 'my_account_authentication_method_succeeded'
+      AND (http_method = 'delete' OR lower(json_extract_scalar(details, '$.operation')) LIKE '%delete%')
+    )
     OR (
       type = 'sapi'
       AND (

@@ -20,10 +20,10 @@ SELECT
 FROM tenant_logs
 WHERE contains(target_user_ids, ?)
   AND (
-    http_path IS NOT NULL
+    http_path LIKE '/api/v2/%'
     OR type IN (
       'du', 'gd_enrollment_complete', 'gd_unenroll', 'scp', 'sce', 'scpn', 'scu', 'sdu', 'ss', 'sv', 'ublkdu',
-      'my_account_authentication_method_succeeded', 'organization_member_added'
+      'my_account_authentication_method_succeeded', 'organization_member_added', 'sscim', 'fscim'
     )
   )
   AND dt >= ?

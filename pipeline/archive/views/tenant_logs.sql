@@ -26,7 +26,8 @@ SELECT
     json_extract_scalar(details, '$.query.email'),
     json_extract_scalar(details, '$.email'),
     json_extract_scalar(details, '$.invitation.invitee.email'),
-    CASE WHEN http_path IS NULL AND user_name LIKE '%@%' THEN user_name END
+    regexp_extract(json_extract_scalar(request, '$.query.identifier'), '^[^@]+@.+$'),
+    CASE WHEN NOT by_administrator AND user_name LIKE '%@%' THEN user_name END
   )) AS target_email,
   coalesce(
     json_extract_scalar(response, '$.body.phone_number'),
@@ -36,13 +37,15 @@ SELECT
     json_extract_scalar(details, '$.phone_number'),
     json_extract_scalar(details, '$.enrollment.phone_number'),
     json_extract_scalar(details, '$.authenticator.phone_number'),
-    CASE WHEN http_path IS NULL AND user_name LIKE '+%' THEN user_name END
+    regexp_extract(json_extract_scalar(request, '$.query.identifier'), '^\+.+$'),
+    CASE WHEN NOT by_administrator AND user_name LIKE '+%' THEN user_name END
   ) AS target_phone,
   coalesce(
     json_extract_scalar(response, '$.body.username'),
     json_extract_scalar(request, '$.body.username'),
     json_extract_scalar(details, '$.body.username'),
-    json_extract_scalar(details, '$.query.username')
+    json_extract_scalar(details, '$.query.username'),
+    regexp_extract(json_extract_scalar(request, '$.query.identifier'), '^[^+@][^@]*$')
   ) AS target_username,
   client_id,
   client_name,
@@ -81,14 +84,14 @@ SELECT
 FROM (
   SELECT
     *,
-    -- Whom a call of an API names: the answer first, because it is the record. A user of a linked account is named by
-    -- provider and id. Any other log is about its user.
+    -- Whom a call of the Management API names: the answer first, because it is the record. A user of a linked account is
+    -- named by provider and id. Any other log is about its user, whom some name by an id without its provider, auth0.
     filter(
       array_distinct(
-        CASE WHEN http_path IS NULL THEN ARRAY[user_id] ELSE ARRAY[] END
+        CASE WHEN by_administrator THEN ARRAY[] ELSE ARRAY[user_id] END
         || ARRAY[
           json_extract_scalar(response, '$.body.user_id'),
-          try(url_decode(replace(regexp_extract(http_path, '/(?:users|Users|user-blocks|members)/([^/?]+)', 1), '+', '%2B'))),
+          try(url_decode(replace(regexp_extract(http_path, '^[^?]*?/(?:users|Users|user-blocks|members)/([^/?]+)', 1), '+', '%2B'))),
           CASE
             WHEN starts_with(json_extract_scalar(request, '$.body.user_id'), json_extract_scalar(request, '$.body.provider') || '|')
               THEN json_extract_scalar(request, '$.body.user_id')
@@ -102,11 +105,23 @@ FROM (
             regexp_extract(http_path, '/identities/([^/?]+)/([^/?]+)', 1) || '|' || regexp_extract(http_path, '/identities/([^/?]+)/([^/?]+)', 2),
             '+', '%2B'
           ))),
-          json_extract_scalar(details, '$.body.user_id'),
-          json_extract_scalar(details, '$.query.user_id'),
-          json_extract_scalar(details, '$.user_id'),
-          json_extract_scalar(details, '$.enrollment.user_id')
+          regexp_replace(json_extract_scalar(details, '$.body.user_id'), '^([^|]+)$', 'auth0|$1'),
+          regexp_replace(json_extract_scalar(details, '$.query.user_id'), '^([^|]+)$', 'auth0|$1'),
+          regexp_replace(json_extract_scalar(details, '$.user_id'), '^([^|]+)$', 'auth0|$1'),
+          regexp_replace(json_extract_scalar(details, '$.enrollment.user_id'), '^([^|]+)$', 'auth0|$1')
         ]
+        -- Linked by a token, the secondary account is named by the answer only.
+        || CASE
+          WHEN http_path LIKE '%/identities' AND json_extract(request, '$.body.provider') IS NULL
+            THEN coalesce(
+              transform(
+                try_cast(json_extract(response, '$.body') AS array(json)),
+                identity -> json_extract_scalar(identity, '$.provider') || '|' || json_extract_scalar(identity, '$.user_id')
+              ),
+              ARRAY[]
+            )
+          ELSE ARRAY[]
+        END
         || coalesce(try_cast(json_extract(request, '$.body.members') AS array(varchar)), ARRAY[])
         || coalesce(try_cast(json_extract(request, '$.body.users') AS array(varchar)), ARRAY[])
       ),
@@ -124,6 +139,7 @@ FROM (
       json_extract(data, '$.details.request') AS request,
       json_extract(data, '$.details.response') AS response,
       json_extract_scalar(data, '$.details.request.path') AS http_path,
+      coalesce(json_extract_scalar(data, '$.details.request.path') LIKE '/api/v2/%', FALSE) AS by_administrator,
       row_number() OVER (PARTITION BY dt, coalesce(log_id, event_id) ORDER BY delivered, event_id) AS delivery
     FROM (
       SELECT
