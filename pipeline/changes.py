@@ -389,6 +389,8 @@ def _dated(meaning: Meaning, moment: str, tolerance: timedelta) -> Meaning:
     """Give a change that is dated too far ahead the place of ``moment`` in the order; return any other as it is."""
     if not isinstance(meaning, _CHANGES) or not _is_ahead(meaning.updated_at, tolerance):
         return meaning
+    if isinstance(meaning, Tombstone) and moment.endswith(".000000Z"):
+        moment = _end_of_second(moment)  # EventBridge's times are in whole seconds
     order = moment + meaning.version[len(moment) :]
     if isinstance(meaning, Partial) and meaning.carried.whole:
         return replace(meaning, version=order, carried=Carried(order, meaning.carried.keys))
@@ -646,9 +648,13 @@ def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: 
         deleted_at = envelope.time
     moment = instant(deleted_at or "")
     # A deletion in whole seconds may have come at the end of its second: it beats every update of that second.
-    last = f"{moment[:20]}999999Z" if _WHOLE_SECONDS.search(deleted_at or "") else moment
+    last = _end_of_second(moment) if _WHOLE_SECONDS.search(deleted_at or "") else moment
     order = version(last, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
     return Tombstone(usable(user_id), order, _feed(envelope.source), event_id, moment, moment)
+
+
+def _end_of_second(moment: str) -> str:
+    return f"{moment[:20]}999999Z"
 
 
 def _feed(source: str) -> str:

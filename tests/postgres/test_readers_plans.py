@@ -91,7 +91,7 @@ def test_an_update_stays_in_its_page(filled, sink):
 @pytest.fixture
 def before(empty_postgres_url):
     """A database with the view as it was, a column more that its owner has promoted, and a reader."""
-    migrate(Database(url=empty_postgres_url), "0003")
+    migrate(Database(url=empty_postgres_url), "0004")
     with psycopg.connect(empty_postgres_url, autocommit=True) as database:
         [(definition,)] = database.execute("SELECT pg_get_viewdef('auth0.live_users'::regclass)")
         database.execute("ALTER TABLE auth0.users ADD COLUMN plan text")
@@ -122,7 +122,7 @@ def test_the_view_keeps_its_columns_and_rights(before):
     columns = [column.name for column in database.execute(shown).description]
     rights = database.execute(RIGHTS).fetchall()
     assert len(rights) == 3
-    for revision in ("head", "0003", "head"):
+    for revision in ("head", "0004", "head"):
         migrate(Database(url=url), revision)
         assert [column.name for column in database.execute(shown).description] == columns
         assert database.execute(RIGHTS).fetchall() == rights
@@ -135,4 +135,4 @@ def test_a_view_on_the_view_is_named(before):
         migrate(Database(url=url))
     assert "create them again" in str(refused.value)
     database.execute("DROP VIEW public.mine")
-    assert migrate(Database(url=url))["from"] == "0003"
+    assert migrate(Database(url=url))["from"] == "0004"

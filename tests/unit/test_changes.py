@@ -523,6 +523,13 @@ def test_without_a_time_of_its_own_an_event_is_as_old_as_eventbridge_says(date):
     assert in_hours(-1) < meaning(event).version < in_hours(1)
 
 
+def test_a_deletion_dated_ahead_beats_every_update_of_eventbridges_second():
+    gone = meaning(deleted("a|1", date=in_hours(100)) | {"time": "2026-11-25T16:30:53Z"})
+    update = meaning(updated(user("a|1", "2026-11-25T16:30:53.999Z"), date="2026-11-25T16:30:53.999Z"))
+    later = meaning(updated(user("a|1", "2026-11-25T16:30:54.000Z"), date="2026-11-25T16:30:54.000Z"))
+    assert update.version < gone.version < later.version
+
+
 @pytest.mark.parametrize("ms", ["000", "001", "999"])
 def test_a_deletion_in_whole_seconds_beats_every_update_of_that_second(ms):
     update = meaning(updated(user("a|1", f"2023-07-11T16:30:53.{ms}Z"), date="2023-07-11T16:30:55.000Z"))
