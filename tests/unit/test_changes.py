@@ -515,7 +515,7 @@ def test_the_tolerance_can_be_set():
     assert interpret(event, timedelta(hours=3))[1] == ()
 
 
-@pytest.mark.parametrize("date", [in_hours(100), "soon", ABSENT])
+@pytest.mark.parametrize("date", [in_hours(100), "soon", ABSENT], ids=["ahead", "unreadable", "absent"])
 def test_without_a_time_of_its_own_an_event_is_as_old_as_eventbridge_says(date):
     change = meaning(updated(user(updated_at=in_hours(100)), date=date))
     assert change.version.startswith("2023-07-11T16:30:54.000000Z")
