@@ -13,7 +13,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks import postgres
 
-USERS = 50_000
+USERS = 20_000
 CHANGED = 100
 _INDEXES = {
     "without": "DROP INDEX {table}_synced_at_updated_at_idx",
