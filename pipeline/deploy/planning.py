@@ -1,5 +1,6 @@
 """What Terraform is about to do, in a form that a person can judge."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +16,16 @@ HOLDS_DATA: Final = {
     "aws_kms_key": "a key, without which nothing that it encrypts can be read",
 }
 """The resources whose loss cannot be made good by another apply, and what is lost."""
+
+NO_DATA: Final = ("module.watch",)
+"""Modules whose table is a memory: without it, findings of the last days are told once more."""
+
+
+def held(address: str) -> str | None:
+    """Return what a resource holds that cannot be made good by another apply, if anything."""
+    parts = re.sub(r"\[[^\]]*\]", "", address).split(".")
+    return None if ".".join(parts[:2]) in NO_DATA else HOLDS_DATA.get(parts[-2])
+
 
 # Import, move and forget change the state only; nothing of them is in this configuration.
 ACTIONS: Final = ("create", "update", "replace", "delete")
@@ -32,7 +43,7 @@ class Change:
     @property
     def loses(self) -> str | None:
         """What is lost with it for good, if anything."""
-        return HOLDS_DATA.get(self.kind) if self.action in ("replace", "delete") else None
+        return held(self.address) if self.action in ("replace", "delete") else None
 
 
 @dataclass(frozen=True)

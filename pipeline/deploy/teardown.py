@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import Progress, Step, apply
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import HOLDS_DATA, Plan, make
+from pipeline.deploy.planning import Plan, held, make
 
 KEY: Final = "module.key"
 KEPT: Final = (KEY, "module.network", "module.database", "module.mirror", "module.archive")
@@ -182,7 +182,7 @@ def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
 
 def holders(resources: Sequence[str]) -> dict[str, str]:
     """Return what holds data in a deployment, by address, and what it is."""
-    return {address: HOLDS_DATA[_kind(address)] for address in resources if _kind(address) in HOLDS_DATA}
+    return {address: found for address in resources if (found := held(address))}
 
 
 def _top(address: str) -> str:

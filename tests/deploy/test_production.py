@@ -139,6 +139,8 @@ def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory, root = tmp_path_factory.mktemp("production"), tmp_path_factory.mktemp("root")
     patches = pytest.MonkeyPatch()
+    # So long that the roles function is refused at first on a slow machine, too.
+    patches.setenv("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "40")
     emulator = process.start(directory)
     try:
         on = Deployed(emulator, root)

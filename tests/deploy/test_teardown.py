@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import HOLDS_DATA
+from pipeline.deploy.planning import HOLDS_DATA, NO_DATA
 from pipeline.deploy.smoke import Quiet
 from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import FakeTerraform, planned, says, tiny
@@ -256,4 +256,11 @@ def test_what_is_kept_is_of_the_configuration_and_holds_all_data() -> None:
     for name, module in used.items():
         resources = "".join(path.read_text() for path in (CONFIGURATION / "modules" / module).glob("*.tf"))
         holds = set(re.findall(r'^resource "(\w+)"', resources, flags=re.M)) & set(HOLDS_DATA)
-        assert not holds or name in kept, name
+        assert not holds or name in kept or f"module.{name}" in NO_DATA, name
+    assert {name.removeprefix("module.") for name in NO_DATA} <= set(used)
+
+
+def test_the_memory_of_the_watch_is_no_data() -> None:
+    assert teardown.holders(["module.watch[0].aws_dynamodb_table.told", "module.mirror.aws_dynamodb_table.this"]) == {
+        "module.mirror.aws_dynamodb_table.this": "the users table"
+    }

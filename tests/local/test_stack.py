@@ -14,6 +14,10 @@ import pytest
 from pipeline.local import StackError, stack
 
 OUTPUTS = {
+    "deployment": "auth0-sync-local",
+    "source_region": "us-east-1",
+    "event_sources": {"log-stream": "b"},
+    "archive_error_prefix": "errors/",
     "users_table": "t",
     "bus_names": {"log-stream": "b"},
     "archive_bucket": "a",

@@ -2,7 +2,7 @@
 
 Environment: GATEWAY_PORT (4566), BIND_HOST (127.0.0.1), MINISTACK_REGION (us-east-1), LOG_LEVEL (INFO), and any other
 setting of MiniStack. ``--dir`` or AUTH0_SYNC_EMULATOR_DIR names the directory that holds all it writes. Delays that AWS
-has: AUTH0_SYNC_EMULATOR_IAM_SECONDS (40) until a policy takes effect, AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS (25) until
+has: AUTH0_SYNC_EMULATOR_IAM_SECONDS (10) until a policy takes effect, AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS (25) until
 the network interfaces of a deleted function are gone.
 """
 

@@ -23,7 +23,7 @@ from ministack.services import iam
 
 from pipeline.local.emulator import patching
 
-SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "40"))
+SECONDS = float(os.environ.get("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "10"))
 LAG = 3.0
 
 _original: dict[str, Any] = {}
