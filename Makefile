@@ -33,7 +33,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-test: setup .venv-awscli/.ready ## Run every test (under 10 minutes)
+test: setup .venv-awscli/.ready ## Run every test (10 to 20 minutes on two cores)
 	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
