@@ -21,10 +21,23 @@ NO_DATA: Final = ("module.watch",)
 """Modules whose table is a memory: without it, findings of the last days are told once more."""
 
 
+def top(address: str) -> str:
+    """Return the outermost module of a resource, or the resource, without indices: `-target` takes all instances."""
+    return ".".join(_parts(address)[:2])
+
+
+def kind(address: str) -> str:
+    """Return the type of a resource."""
+    return _parts(address)[-2]
+
+
+def _parts(address: str) -> list[str]:
+    return re.sub(r"\[[^\]]*\]", "", address).split(".")
+
+
 def held(address: str) -> str | None:
     """Return what a resource holds that cannot be made good by another apply, if anything."""
-    parts = re.sub(r"\[[^\]]*\]", "", address).split(".")
-    return None if ".".join(parts[:2]) in NO_DATA else HOLDS_DATA.get(parts[-2])
+    return None if top(address) in NO_DATA else HOLDS_DATA.get(kind(address))
 
 
 # Import, move and forget change the state only; nothing of them is in this configuration.

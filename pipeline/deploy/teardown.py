@@ -1,6 +1,5 @@
 """The end of a deployment: what moves data goes, what holds data stays, unless it is asked for by name."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import Progress, Step, apply
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import Plan, held, make
+from pipeline.deploy.planning import Plan, held, kind, make, top
 
 KEY: Final = "module.key"
 KEPT: Final = (KEY, "module.network", "module.database", "module.mirror", "module.archive")
@@ -30,7 +29,7 @@ LOOK: Final = 15.0
 
 def plan_without_data(deployment: Deployment) -> Plan:
     """Plan to remove everything but what holds data. Raises DeployError if data would go with it."""
-    targets = sorted({_top(address) for address in deployment.resources()} - set(KEPT))
+    targets = sorted({top(address) for address in deployment.resources()} - set(KEPT))
     if not targets:
         return Plan()
     plan = make(deployment, "-destroy", *[f"-target={target}" for target in targets])
@@ -47,7 +46,7 @@ def _refuse_losses(deployment: Deployment, plan: Plan) -> None:
 
 def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
     """Plan to remove everything, but not the key if it is still needed: a snapshot cannot be read without it."""
-    targets = sorted({_top(address) for address in deployment.resources()} - ({KEY} if keep_key else set()))
+    targets = sorted({top(address) for address in deployment.resources()} - ({KEY} if keep_key else set()))
     if not targets:
         return Plan()
     return make(deployment, "-destroy", UNPROTECTED, *[f"-target={target}" for target in targets])
@@ -62,7 +61,7 @@ def leave_network(deployment: Deployment, outputs: Mapping[str, Any], progress: 
     network = outputs.get("function_network")
     if network is None:
         return False
-    functions = [address for address in deployment.resources() if _kind(address) == "aws_lambda_function"]
+    functions = [address for address in deployment.resources() if kind(address) == "aws_lambda_function"]
     if functions:
         plan = make(deployment, "-destroy", *[f"-target={address}" for address in functions])
         _refuse_losses(deployment, plan)
@@ -157,7 +156,7 @@ def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
 
 def has_cluster(deployment: Deployment) -> bool:
     """Whether there is a cluster of the deployment's own. Outputs do not tell: they outlive it."""
-    return any(_kind(address) == "aws_rds_cluster" for address in deployment.resources())
+    return any(kind(address) == "aws_rds_cluster" for address in deployment.resources())
 
 
 def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
@@ -183,13 +182,3 @@ def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
 def holders(resources: Sequence[str]) -> dict[str, str]:
     """Return what holds data in a deployment, by address, and what it is."""
     return {address: found for address in resources if (found := held(address))}
-
-
-def _top(address: str) -> str:
-    """The outermost module that a resource is in, or the resource, without indices: `-target` takes all instances."""
-    parts = re.sub(r"\[[^\]]*\]", "", address).split(".")
-    return ".".join(parts[:2])
-
-
-def _kind(address: str) -> str:
-    return re.sub(r"\[[^\]]*\]", "", address).split(".")[-2]
