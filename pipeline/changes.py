@@ -211,7 +211,8 @@ PERSONAL = frozenset(
 """Names of the fields that a Log Stream's PII configuration can mask or hash, at any depth (Auth0, Log Streams)."""
 
 _ADMINISTRATIVE = "app_metadata"  # no user can choose it, so no value in it may keep a change of it out
-_HASH = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?")  # xxHash
+_ANY_HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?")  # xxHash
+_HASH = re.compile(rf"(?=.*[0-9])(?=.*[a-f]){_ANY_HASH.pattern}")  # and no telephone number, and no word
 # After a key that ends as the names of personal fields do. The colon comes first, as looking for one text is fastest.
 _HASHED_VALUE = re.compile(rb':(?<=[elrs]":)\s*"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?"')
 _GONE = object()
@@ -632,9 +633,9 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
 def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
     """Return the change without its masked keys, and a signal; or the change alone if nothing is masked."""
     profile = _keys.decode(change.profile)
-    masked = _masked(profile)
-    if not masked:
+    if not _masked(profile, _HASH):
         return (change,)
+    masked = _masked(profile, _ANY_HASH)  # where one value is masked, eight digits are a hash as well
     kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
     rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
     left = (
@@ -677,7 +678,7 @@ def _suspect(text: bytes, email: bytes) -> bool:
     return _HASHED_VALUE.search(text) is not None
 
 
-def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
+def _masked(profile: Mapping[str, Raw], hashed: re.Pattern[str]) -> dict[str, Raw | None]:
     """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
 
     The value is what is left of ``app_metadata``, and None for every other key.
@@ -687,7 +688,7 @@ def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
         text = bytes(value)
         try:
             inside = _any.decode(text)
-            kept = _unmasked(inside, personal=key in PERSONAL)
+            kept = _unmasked(inside, hashed, personal=key in PERSONAL)
         except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's, or nested too deep to look into
             if key != _ADMINISTRATIVE and b'"*' in text:
                 found[key] = None
@@ -699,16 +700,16 @@ def _masked(profile: Mapping[str, Raw]) -> dict[str, Raw | None]:
     return found
 
 
-def _unmasked(value: Any, *, personal: bool) -> Any:
+def _unmasked(value: Any, hashed: re.Pattern[str], *, personal: bool) -> Any:
     """Return ``value`` itself if nothing in it is masked, else the rest of it; ``_GONE`` for a masked text."""
     if isinstance(value, str):
-        return _GONE if personal and _looks_masked(value) else value
+        return _GONE if personal and _looks_masked(value, hashed) else value
     if isinstance(value, dict):
-        pairs = {key: _unmasked(item, personal=personal or key in PERSONAL) for key, item in value.items()}
+        pairs = {key: _unmasked(item, hashed, personal=personal or key in PERSONAL) for key, item in value.items()}
         same = all(kept is value[key] for key, kept in pairs.items())
         return value if same else {key: kept for key, kept in pairs.items() if kept is not _GONE}
     if isinstance(value, list):
-        items = [_unmasked(item, personal=personal) for item in value]
+        items = [_unmasked(item, hashed, personal=personal) for item in value]
         same = all(kept is item for kept, item in zip(items, value, strict=True))
         return value if same else [kept for kept in items if kept is not _GONE]
     return value
@@ -719,8 +720,8 @@ def _string(value: Raw) -> str:
     return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""
 
 
-def _looks_masked(text: str) -> bool:
-    """Whether a text is asterisks, or a hash of 8, 16 or 32 hexadecimal digits."""
+def _looks_masked(text: str, hashed: re.Pattern[str]) -> bool:
+    """Return whether a text is asterisks and what they leave, or a hash."""
     if "*" in text:
         return not any(character.isalnum() for character in text)
-    return _HASH.fullmatch(text) is not None
+    return hashed.fullmatch(text) is not None

@@ -1,7 +1,10 @@
 # Refresh: fetches the users that events name without carrying them, and sends them to the sinks' queues.
 
 locals {
+  # Every change in a log goes to the refresh too: no pattern tells a masked field at any depth, or a hash, from a name.
+  # The function drops those that carry the whole user.
   refresh_rules = var.refresh == null ? {} : merge(
+    { for stream, rule in local.rules.user-changes : "user-changes-${stream}" => rule if stream == "log-stream" },
     { for stream, rule in local.rules.user-signals : "user-signals-${stream}" => rule },
     { for stream, rule in local.rules.logins : "logins-${stream}" => rule if var.refresh.on_login },
   )

@@ -17,7 +17,7 @@ locals {
       streams     = ["log-stream", "event-stream"]
     }
     user-signals = {
-      description = "Events after which a user has to be fetched; logins apart."
+      description = "Events that name a user who has to be fetched; logins apart."
       streams     = ["log-stream", "event-stream"]
     }
     logins = {

@@ -196,9 +196,10 @@ def _rules(deployed: Deployed) -> Checks:
     rules, buses = deployed.outputs["rule_names"], deployed.outputs["bus_names"]
     queues = {name: _last(url) for name, url in deployed.outputs["queue_urls"].items()}
     sinks = {queues[name] for name in ("postgres", "dynamodb")}
+    refresh = {queues["refresh"]} if "refresh" in queues else set()
     wanted = {
         "user-changes": ("both sinks", sinks),
-        "user-signals": ("the refresh", {queues["refresh"]} if "refresh" in queues else set()),
+        "user-signals": ("the refresh", refresh),
         "archive": ("the archive", {deployed.outputs["firehose_name"]}),
     }
     for subject, (whom, targets) in wanted.items():
@@ -206,7 +207,8 @@ def _rules(deployed: Deployed) -> Checks:
             bus = buses[stream]
             rule = events.describe_rule(Name=name, EventBusName=bus)
             found = events.list_targets_by_rule(Rule=name, EventBusName=bus)["Targets"]
-            missing = targets - {_last(target["Arn"]) for target in found}
+            missing = targets | (refresh if (subject, stream) == ("user-changes", "log-stream") else set())
+            missing -= {_last(target["Arn"]) for target in found}
             problems = [] if rule["State"].startswith("ENABLED") else [f"it is {rule['State']}"]
             problems += [f"{target} is not its target" for target in sorted(missing)]
             problems += _pattern_problems(events, rule["EventPattern"], subject, stream, deployed.sources[stream])

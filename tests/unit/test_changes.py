@@ -395,6 +395,14 @@ def test_what_administrators_write_gets_through_whatever_is_in_it(value):
     assert signals == [str(Signal("auth0|ada", MASKED))]
 
 
+@pytest.mark.parametrize("value", ["12345678", "deadbeef", "1234567890123456"])
+def test_a_hash_without_letters_or_digits_is_told_by_the_other_masked_fields(value):
+    fields = {"name": value, "user_metadata": {"phone": value, "code": value}}
+    assert "name" not in said("auth0.logs", user(email="5f4dcc3b", **fields))[1]
+    assert "user_metadata" not in said("auth0.logs", user(email="5f4dcc3b", **fields))[1]
+    assert said("auth0.logs", user(**fields))[1] == user(**fields)
+
+
 def test_a_deletion_has_nothing_to_mask():
     assert isinstance(meaning(deleted("auth0|***")), Tombstone)
 

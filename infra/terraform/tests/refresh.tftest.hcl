@@ -47,7 +47,7 @@ run "on" {
   }
 
   assert {
-    condition     = { for key, rule in local.refresh_rules : key => rule.name } == { user-signals-log-stream = "auth0-sync-test-user-signals-log-stream" }
+    condition     = { for key, rule in local.refresh_rules : key => rule.name } == { for subject in ["user-changes", "user-signals"] : "${subject}-log-stream" => "auth0-sync-test-${subject}-log-stream" }
     error_message = "Logins must not cost a request each, unless asked for."
   }
 
@@ -108,10 +108,11 @@ run "on_login_with_a_key_and_both_streams" {
   assert {
     condition = { for key, rule in local.refresh_rules : key => "${rule.event_bus_name} ${rule.name}" } == {
       logins-log-stream         = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs auth0-sync-test-logins-log-stream"
+      user-changes-log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs auth0-sync-test-user-changes-log-stream"
       user-signals-event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events auth0-sync-test-user-signals-event-stream"
       user-signals-log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs auth0-sync-test-user-signals-log-stream"
     }
-    error_message = "The refresh must get the signals of both buses, and logins where asked for."
+    error_message = "The refresh must get the signals of both buses, the changes in logs, and logins where asked for."
   }
 
   assert {
