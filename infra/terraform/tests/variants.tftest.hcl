@@ -1,12 +1,14 @@
 # The kinds of deployment that environments/ has examples of, each as a whole: what must be there, and what must not.
 
 mock_provider "aws" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 mock_provider "aws" {
-  alias  = "source"
-  source = "./tests/mocks"
+  alias           = "source"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -16,6 +18,8 @@ variables {
 }
 
 run "minimal" {
+  command = plan
+
   variables {
     aurora = { min_capacity = 0 }
   }
@@ -62,6 +66,8 @@ run "minimal" {
 }
 
 run "production" {
+  command = plan
+
   variables {
     source_region            = "us-east-1"
     event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
@@ -114,6 +120,8 @@ run "production" {
 }
 
 run "own_database" {
+  command = plan
+
   variables {
     database_url = "postgresql://writer@db.example.com/app"
   }
@@ -130,6 +138,8 @@ run "own_database" {
 }
 
 run "programs_that_read" {
+  command = plan
+
   variables {
     aurora                          = {}
     database_client_security_groups = { billing = "sg-billing" }
@@ -158,6 +168,8 @@ run "clients_of_a_server_of_ones_own" {
 }
 
 run "behind_a_pooler" {
+  command = plan
+
   variables {
     database_url           = "postgresql://writer@pooler.example.com/app"
     migration_database_url = "postgresql://migrator@db.example.com/app"
@@ -185,6 +197,8 @@ run "an_rds_proxy" {
 }
 
 run "keys_of_aws" {
+  command = plan
+
   variables {
     aurora     = {}
     encryption = { customer_managed = false }
@@ -197,6 +211,8 @@ run "keys_of_aws" {
 }
 
 run "a_key_of_ones_own" {
+  command = plan
+
   variables {
     aurora     = {}
     encryption = { key_arn = "arn:aws:kms:eu-central-1:123456789012:key/own" }
@@ -209,6 +225,8 @@ run "a_key_of_ones_own" {
 }
 
 run "no_alarms_and_no_migration" {
+  command = plan
+
   variables {
     database_url     = "postgresql://writer@db.example.com/app"
     migrate_on_apply = false
@@ -230,6 +248,8 @@ run "no_alarms_and_no_migration" {
 }
 
 run "unprotected" {
+  command = plan
+
   variables {
     database_url = "postgresql://writer@db.example.com/app"
     protect_data = false
@@ -239,6 +259,8 @@ run "unprotected" {
 }
 
 run "without_backups" {
+  command = plan
+
   variables {
     database_url = "postgresql://writer@db.example.com/app"
 

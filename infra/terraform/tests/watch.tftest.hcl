@@ -1,12 +1,14 @@
 # The watch: off until there are questions, and then a schedule that may start one function, and a topic of its own.
 
 mock_provider "aws" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 mock_provider "aws" {
-  alias  = "source"
-  source = "./tests/mocks"
+  alias           = "source"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -17,6 +19,8 @@ variables {
 }
 
 run "off" {
+  command = plan
+
   assert {
     condition     = length(module.watch) == 0 && !contains(keys(output.function_names), "watch") && output.watch_topic_arn == null
     error_message = "Without questions there is nothing of the watch."
@@ -24,6 +28,8 @@ run "off" {
 }
 
 run "on" {
+  command = plan
+
   variables {
     watch = {
       questions = { mfa_weakened = {}, accounts_under_attack = { minimum = 20 }, admin_actions = { admin = "auth0|erin" } }
@@ -43,6 +49,8 @@ run "on" {
 }
 
 run "module" {
+  command = plan
+
   variables {
     name                 = "auth0-sync-test-watch"
     questions            = { mfa_weakened = {} }
@@ -76,6 +84,8 @@ run "module" {
 }
 
 run "topic_of_ones_own" {
+  command = plan
+
   variables {
     name                 = "auth0-sync-test-watch"
     questions            = { mfa_weakened = {} }

@@ -93,3 +93,11 @@ mock_data "aws_rds_engine_version" {
 mock_resource "aws_vpc" {
   defaults = { id = "vpc-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:123456789012:vpc/vpc-0123456789abcdef0" }
 }
+
+mock_resource "aws_security_group" {
+  defaults = { id = "sg-0123456789abcdef0" }
+}
+
+mock_resource "aws_subnet" {
+  defaults = { id = "subnet-0123456789abcdef0" }
+}
