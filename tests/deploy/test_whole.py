@@ -34,6 +34,7 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
     local = (packaging.ROOT / "infra/terraform/environments/local.tfvars").read_text()
     assert 'environment       = "local"\nprotect_data      = false\n' in local
     variables = local.replace('"local"', f'"{ENVIRONMENT}"').replace("protect_data      = false", "protect_data = true")
+    variables += "\nwatch = { questions = { mfa_weakened = {} } }\n"
     real(tmp_path, environment=ENVIRONMENT, variables=f'{variables}\nlog_stream_source_name = "{source}"\n')
 
     packages = tmp_path / "packages"
@@ -95,7 +96,7 @@ def test_from_nothing_to_nothing(
     assert said.startswith("The migration of the database failed:\n")
     assert "port 9 failed: Connection refused" in said
     assert "The sync has not been started" in said
-    assert set(functions(aws)) == {f"{PREFIX}-migrate"}
+    assert set(functions(aws)) == {f"{PREFIX}-migrate", f"{PREFIX}-watch"}
 
     # Put right, it goes on from there, migrates, starts the sync, and works.
     monkeypatch.setenv("TF_VAR_database_url", empty_postgres_url)
@@ -104,6 +105,10 @@ def test_from_nothing_to_nothing(
     assert "Schema of Postgres: 0" in result.output
     assert "✘" not in result.output
     assert "✔ Sync to Postgres: deletion" in result.output
+
+    # The watch asks its question, with the rights of its role.
+    asked = aws.lambda_.invoke(FunctionName=f"{PREFIX}-watch", Payload=b"{}")
+    assert "FunctionError" not in asked, asked["Payload"].read()
 
     # Nothing to change: nothing is asked, and there is no terminal to ask at.
     result = run("deploy")

@@ -141,6 +141,7 @@ class FlakyDynamoDB:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one write for head and body: two would wait for each other, 40 ms a time
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -126,6 +126,7 @@ class ManagementApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one write for head and body: two would wait for each other, 40 ms a time
 
             def do_GET(self) -> None:
                 with api._lock:
