@@ -8,7 +8,6 @@ locals {
   }, var.tags)
 
   package_dir = coalesce(var.package_dir, "${path.root}/../../build/packages/lambda")
-  archive_dir = "${path.module}/../../pipeline/archive"
   archive     = jsondecode(file("${local.archive_dir}/catalog.json"))
   archive_views = {
     for name, view in local.archive.views : name => merge(view, { sql = file("${local.archive_dir}/views/${name}.sql") })

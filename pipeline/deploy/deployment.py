@@ -8,10 +8,11 @@ providers, plans and (without a remote backend) state of its own.
 import fcntl
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from pipeline.terraform import (
 
 # What a deployment does without: examples and tests.
 NOT_STAGED: Final = ("environments", "tests")
+VARIABLES: Final = ("variables.tf", "watchable.tf")
+"""The files that declare the variables, and what their validations use."""
 BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
 SETTINGS: Final = (
@@ -162,7 +165,7 @@ class Deployment:
 
     def _evaluate(self, expression: str, variables: Path | None = None) -> dict[str, Any] | None:
         """Return the value of an object, or None if any variable in it has none. Raises TerraformError."""
-        done = self.terraform.run(
+        done = self._variables().run(
             "console", f"-var-file={variables or self.variables_file}", stdin=f"jsonencode({expression})\n"
         )
         # Warnings are printed before the answer, which is one line: JSON, in the quotes of a string.
@@ -173,6 +176,16 @@ class Deployment:
             raise TerraformError(f"terraform could not read the variables:\n{_plain(done.stderr).strip()}")
         value: dict[str, Any] = json.loads(json.loads(answer))
         return value
+
+    def _variables(self) -> Program:
+        """Return Terraform on the variables alone: with the resources it would load the provider, for seconds."""
+        directory = self.root / ".deploy" / f"{self.name}.variables"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in VARIABLES:
+            link = directory / name
+            if (self.configuration / name).exists() and not link.is_symlink():
+                link.symlink_to(os.path.relpath(self.configuration / name, directory))
+        return replace(self.terraform, directory=directory)
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the last apply; none before the first."""

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.deploy import DeployError
 from pipeline.deploy.deployment import PLACEHOLDER, Deployment
-from pipeline.terraform import CONFIGURATION, Program
+from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import real, tiny
 
 EXAMPLES = sorted((CONFIGURATION / "environments").glob("*.tfvars"))
@@ -45,9 +45,7 @@ def test_it_is_not_deployed_as_it_is(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = real(tmp_path_factory.mktemp("root"), environment="prod", variables="")
-    Deployment("prod", root).prepare()
-    return root
+    return real(tmp_path_factory.mktemp("root"), environment="prod", variables="")
 
 
 @pytest.mark.parametrize("name", TO_COPY)
@@ -74,5 +72,4 @@ def test_terraform_would_refuse_a_wrong_value(root: Path) -> None:
 
 def complaints(deployment: Deployment) -> str:
     """What Terraform says against the variables."""
-    program: Program = deployment.terraform
-    return program.run("console", f"-var-file={deployment.variables_file}", stdin="1\n").stderr
+    return deployment._variables().run("console", f"-var-file={deployment.variables_file}", stdin="1\n").stderr
