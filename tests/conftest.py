@@ -64,12 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.emulator)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    # The longest test decides how long all take: other workers, and what they start, give way to it.
-    if not item.nodeid.startswith(LONG[0]) and os.getpriority(os.PRIO_PROCESS, 0) == 0:
-        os.nice(5)
-
-
 def _docker_answers() -> bool:
     with warnings.catch_warnings():
         # Where nobody answers, the client leaves its socket to the garbage collector.
