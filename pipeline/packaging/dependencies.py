@@ -1,5 +1,6 @@
 """The dependencies of a package: installed by pip for the target, without what no function runs, and kept."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -52,9 +53,15 @@ def layer(function: str, spec: Function, target: Target) -> Path:
     """Return a zip of the function's dependencies, from the cache when it was made before. Raises PackagingError."""
     requirements = ROOT / "requirements" / spec.requirements
     cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
-    if cached.exists():
-        return cached
     cached.parent.mkdir(parents=True, exist_ok=True)
+    with (cached.parent / f".{function}-{target.label}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time would each run pip for the same
+        if not cached.exists():
+            _make(cached, function, requirements, spec, target)
+    return cached
+
+
+def _make(cached: Path, function: str, requirements: Path, spec: Function, target: Target) -> None:
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".installing-") as scratch:
         tree = Path(scratch) / "tree"
         _install(function, requirements, tree, target)
@@ -72,7 +79,6 @@ def layer(function: str, spec: Function, target: Target) -> Path:
         for old in cached.parent.glob(f"{function}-{target.label}-*.zip"):
             old.unlink(missing_ok=True)
         unfinished.replace(cached)
-    return cached
 
 
 def identity(requirements: Path, spec: Function, target: Target) -> str:
