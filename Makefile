@@ -47,7 +47,7 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pipeline.local.terraform
+	$(BIN)/python -m devstack.terraform
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
 	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
 	$(BIN)/python -m pipeline.deploy.providers --check

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import bad_rows, dynamodb, gin, growth, history, imports, since
 from benchmarks import postgres as sync
-from pipeline.local import postgres
+from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
 ALL = ("sync", "history", "gin", "since", "imports", "dynamodb", "bad_rows", "growth")

@@ -12,9 +12,9 @@ import boto3
 
 from benchmarks.records import Users
 from benchmarks.timing import seconds
+from devstack.emulator import process
 from pipeline.batch import collect
 from pipeline.functions import sync
-from pipeline.local.emulator import process
 from pipeline.sinks.dynamodb import item
 
 TABLE = "users"

@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.traffic import Event, envelope, sqs_record
-from pipeline.traffic.dice import Dice
-from pipeline.traffic.logs import user_updated
-from pipeline.traffic.profiles import connection_for, moment, new_profile, timestamp
+from devstack.traffic import Event, envelope, sqs_record
+from devstack.traffic.dice import Dice
+from devstack.traffic.logs import user_updated
+from devstack.traffic.profiles import connection_for, moment, new_profile, timestamp
 
 Records = list[dict[str, Any]]
 _START = 1_790_000_000_000  # milliseconds; any moment will do

@@ -65,3 +65,7 @@ class StoreNotReady(Retry):
 
 class BadSettings(SyncError):
     """A setting is missing or wrong."""
+
+
+class CommandError(Exception):
+    """A package that adds commands could not do what was asked; the command prints the message, without a traceback."""

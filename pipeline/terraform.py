@@ -1,6 +1,6 @@
 """Terraform as a program: where it and its provider are, how it is run, and what it says.
 
-`pipeline.local` runs it against this machine and `pipeline.deploy` against an AWS account; what differs between the
+`devstack` runs it against this machine and `pipeline.deploy` against an AWS account; what differs between the
 two is the environment that each gives it.
 """
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import duckdb
 
+from devstack.emulator.athena import dialect, hive_types
+from devstack.emulator.athena.openx import LineReader
 from pipeline.archive import questions
 from pipeline.archive.literals import Parameter, bind
-from pipeline.local.emulator.athena import dialect, hive_types
-from pipeline.local.emulator.athena.openx import LineReader
 
 FOLDER = files("pipeline.archive")
 CATALOG: dict[str, Any] = json.loads((FOLDER / "catalog.json").read_text("utf-8"))

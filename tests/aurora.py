@@ -20,8 +20,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from devstack import postgres
 from pipeline import roles
-from pipeline.local import postgres
 
 ARN = "arn:aws:rds:eu-central-1:123456789012:cluster:auth0-sync-test"
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-1a2b3c4d"

@@ -12,8 +12,8 @@ import pytest
 from docker.errors import DockerException
 from xdist.scheduler import LoadScopeScheduling
 
-from pipeline.local import postgres
-from pipeline.local.emulator import process
+from devstack import postgres
+from devstack.emulator import process
 from tests.emulator.support import Aws
 
 TEMPLATE = "migrated"

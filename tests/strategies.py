@@ -12,9 +12,9 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from devstack.traffic import DEFAULT_SOURCE, sqs_record
 from pipeline.batch import collect
 from pipeline.changes import Change
-from pipeline.traffic import DEFAULT_SOURCE, sqs_record
 
 Json = dict[str, Any]
 

@@ -10,8 +10,7 @@ from rich.markup import escape
 
 from pipeline.cli.app import app, errors
 from pipeline.deploy import DeployError
-from pipeline.errors import SyncError
-from pipeline.local import StackError
+from pipeline.errors import CommandError, SyncError
 from pipeline.packaging import PackagingError
 from pipeline.terraform import TerraformError
 
@@ -22,6 +21,6 @@ def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
     try:
         app()
-    except (SyncError, StackError, PackagingError, TerraformError, DeployError) as error:
+    except (SyncError, CommandError, PackagingError, TerraformError, DeployError) as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

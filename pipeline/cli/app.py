@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,9 @@ errors = Console(stderr=True, width=_WIDTH)
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
 
+COMMANDS = "auth0_sync.commands"
+"""Group of the entry points of packages that have commands of their own."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DeploymentName = Annotated[
     str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
@@ -35,8 +39,15 @@ def print_json(value: Any) -> None:
 
 
 def load_commands() -> None:
-    """Import every command group, which adds its commands to ``app``."""
-    from pipeline.cli import archive, demo, deploy, events, failed, package, redrive, replay, restore, sql, stack, users  # noqa: F401
+    """Import every command group, which adds its commands to ``app``, and load those of other packages.
+
+    An entry point of the group COMMANDS is a function that takes ``app``. The order is that of ``--help``.
+    """
+    from pipeline.cli import archive, deploy  # noqa: F401
+
+    for entry in entry_points(group=COMMANDS):
+        entry.load()(app)
+    from pipeline.cli import env, failed, logs, package, redrive, replay, restore, sql, users  # noqa: F401
 
 
 load_commands()

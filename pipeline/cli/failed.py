@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline.changes import read
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
-from pipeline.cli.stack import log_lines
+from pipeline.cli.logs import log_lines
 from pipeline.delivery import Consumer, DeadLetters, Queue, queue_url
 from pipeline.errors import Poison
 from pipeline.events import event_type

@@ -1,12 +1,15 @@
 """Commands that need no stack, as a script would call them."""
 
 import json
+import sys
 
+import pytest
 from typer.testing import CliRunner
 
+from devstack import StackError
 from pipeline.changes import Snapshot, Tombstone, read
-from pipeline.cli import app
-from pipeline.errors import BadTimestamp
+from pipeline.cli import app, local, main
+from pipeline.errors import BadSettings, BadTimestamp
 
 
 def run(*arguments: str) -> str:
@@ -34,3 +37,25 @@ def test_events_are_repeatable_json_lines_that_the_sync_reads() -> None:
 def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["events", "none"]).exit_code == 2
     assert CliRunner().invoke(app, ["ask", "who_knows"]).exit_code == 2
+
+
+def test_an_error_of_the_local_stack_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def current() -> local.Running:
+        raise StackError("it is not up [yet]")
+
+    monkeypatch.delenv("DEPLOYMENT", raising=False)
+    monkeypatch.setattr(local, "_used", [local.Local(current, dict)])
+    monkeypatch.setattr(sys, "argv", ["auth0-sync", "logs"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: it is not up [yet]\n"
+
+
+@pytest.mark.parametrize("command", ["env", "logs"])
+def test_without_a_local_stack_a_deployment_must_be_named(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.delenv("DEPLOYMENT", raising=False)
+    monkeypatch.setattr(local, "_used", [])
+    assert isinstance(CliRunner().invoke(app, [command]).exception, BadSettings)

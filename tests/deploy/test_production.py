@@ -19,10 +19,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from devstack.emulator import process
 from pipeline import packaging
 from pipeline.cli import app
 from pipeline.deploy import deployment, teardown
-from pipeline.local.emulator import process
 from tests.deploy import docs
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, refusals, wait_for

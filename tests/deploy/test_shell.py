@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app, stack
+from devstack.terraform import aws_environment
+from pipeline.cli import app, env
 from pipeline.deploy import DeployError, shell
-from pipeline.local.terraform import aws_environment
 
 URL = "https://sqs.eu-central-1.amazonaws.com/123456789012"
 SOURCE = "aws.partner/auth0.com/acme/auth0.logs"
@@ -91,7 +91,7 @@ def test_a_shell_that_used_the_embedded_stack_uses_aws_afterwards(
         seen.update(os.environ, ENV=name)
         return OUTPUTS
 
-    monkeypatch.setattr(stack, "deployed", deployed)
+    monkeypatch.setattr(env, "deployed", deployed)
     printed = CliRunner().invoke(app, ["env", "--env", "acme"]).stdout
     script = f"{printed}\nenv -0 > {tmp_path}/env"
     subprocess.run(["bash", "-ec", script], env={"PATH": os.defpath} | STACK, check=True)
@@ -113,5 +113,5 @@ def test_ones_own_credentials_and_endpoint_stay(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "deployed", lambda _: OUTPUTS)
+    monkeypatch.setattr(env, "deployed", lambda _: OUTPUTS)
     assert json.loads(CliRunner().invoke(app, ["env", "--env", "acme", "--json"]).stdout) == shell.variables(OUTPUTS)

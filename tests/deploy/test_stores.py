@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline import data_api, roles, settings
 from pipeline.changes import Signal, read
 from pipeline.deploy import smoke, stores, synthetic
@@ -17,7 +18,6 @@ from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import PostgresSink, connect
-from pipeline.traffic import DEFAULT_SOURCE
 from tests import aurora
 from tests.emulator.support import Aws, name
 from tests.invoking import Function, sync_function

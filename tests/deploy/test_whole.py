@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from devstack.emulator.patches.idle_functions import TAG
 from pipeline import packaging
 from pipeline.cli import app
 from pipeline.deploy import DeployError, deployment
-from pipeline.local.emulator.patches.idle_functions import TAG
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, Aws, name
 

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from pipeline.local.emulator import process
+from devstack.emulator import process
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.local.emulator import process
+from devstack.emulator import process
 
 from .support import ACCOUNT, REGION, Aws, name, wait_for
 

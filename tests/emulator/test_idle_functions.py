@@ -6,7 +6,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pipeline.local.emulator.patches.idle_functions import TAG
+from devstack.emulator.patches.idle_functions import TAG
 
 from .support import Aws, name, wait_for
 

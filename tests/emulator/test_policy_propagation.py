@@ -8,8 +8,8 @@ import pytest
 from ministack.core import responses
 from ministack.services import iam
 
-from pipeline.local.emulator import patching, permissions
-from pipeline.local.emulator.patches import policy_propagation
+from devstack.emulator import patching, permissions
+from devstack.emulator.patches import policy_propagation
 
 from .support import ACCOUNT, REGION
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.local.emulator import process
+from devstack.emulator import process
 
 from .support import Aws, wait_for
 

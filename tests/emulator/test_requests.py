@@ -12,7 +12,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.serialize import create_serializer
 from botocore.utils import parse_to_aware_datetime
 
-from pipeline.local.emulator import requests
+from devstack.emulator import requests
 
 SERVICES = (
     "athena", "cloudwatch", "dynamodb", "ec2", "events", "firehose", "glue", "iam", "kms", "lambda", "logs", "rds",

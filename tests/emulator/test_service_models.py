@@ -11,8 +11,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pipeline.local.emulator import constraints
-from pipeline.local.emulator.patches import service_models
+from devstack.emulator import constraints
+from devstack.emulator.patches import service_models
 
 from .support import REGION, Aws, refusals
 from .test_requests import http, model

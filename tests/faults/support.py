@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from devstack import postgres
 from pipeline.functions.migrate import migrate
-from pipeline.local import postgres
 from pipeline.settings import Database
 from tests.emulator.support import wait_for
 from tests.strategies import Json, updated, user

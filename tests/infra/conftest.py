@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.local.emulator.patches import event_patterns
-from pipeline.local.terraform import Terraform
+from devstack.emulator.patches import event_patterns
+from devstack.terraform import Terraform
 from tests.infra import deployed
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.local.terraform import Terraform
+from devstack.terraform import Terraform
 
 Json = dict[str, Any]
 

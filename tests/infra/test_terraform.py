@@ -3,7 +3,7 @@
 import json
 import re
 
-from pipeline.local.terraform import Terraform
+from devstack.terraform import Terraform
 from pipeline.terraform import CONFIGURATION, LOCK
 from tests.infra.deployed import FILES
 

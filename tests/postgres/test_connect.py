@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from devstack import postgres as embedded
 from pipeline.errors import StoreDown
 from pipeline.functions import migrate
-from pipeline.local import postgres as embedded
 from pipeline.settings import Database
 from pipeline.sinks import postgres
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from psycopg.rows import dict_row
 
+from devstack.traffic import Traffic, envelope, sqs_record
 from pipeline.batch import collect, settle
 from pipeline.errors import BadSettings, StoreNotReady
 from pipeline.settings import Database, history
 from pipeline.sinks.postgres import PostgresSink, connect
-from pipeline.traffic import Traffic, envelope, sqs_record
 from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, leaked, with_raw
 from tests.invoking import sync_function
 from tests.strategies import (

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from devstack import postgres
 from pipeline import roles
 from pipeline.batch import collect
 from pipeline.errors import BadSettings
 from pipeline.functions.migrate import migrate
-from pipeline.local import postgres
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora

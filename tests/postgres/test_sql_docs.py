@@ -20,11 +20,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import errors as refusals
 
+from devstack import postgres
+from devstack.traffic import Traffic, envelope, sqs_record
 from pipeline import roles, schema
 from pipeline.functions.migrate import engine, migrate
-from pipeline.local import postgres
 from pipeline.settings import Database
-from pipeline.traffic import Traffic, envelope, sqs_record
 from tests import aurora
 from tests.invoking import sync_function
 from tests.strategies import updated, user

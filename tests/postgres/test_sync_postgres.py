@@ -2,10 +2,10 @@
 
 import pytest
 
+from devstack.postgres import free_port
+from devstack.traffic import Traffic, envelope
 from pipeline.errors import StoreDown
-from pipeline.local.postgres import free_port
 from pipeline.telemetry import pseudonym
-from pipeline.traffic import Traffic, envelope
 from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
 from tests.invoking import sync_function
 from tests.strategies import call, deleted, log, text, updated, user

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipeline.traffic import DEFAULT_SOURCE
+from devstack.traffic import DEFAULT_SOURCE
 
 Json = dict[str, Any]
 REFRESH, POSTGRES, DYNAMODB = "https://sqs/refresh", "https://sqs/postgres", "https://sqs/dynamodb"

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 import pipeline
+from devstack.emulator import process
 from pipeline.changes import Meaning, Snapshot, Tombstone, read
-from pipeline.local.emulator import process
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi
 from .support import login
@@ -68,7 +68,7 @@ def package() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for path in ROOT.rglob("*.py"):
-            if path.relative_to(ROOT).parts[0] not in ("cli", "local", "archive", "traffic"):
+            if path.relative_to(ROOT).parts[0] not in ("cli", "archive"):
                 archive.write(path, Path("pipeline") / path.relative_to(ROOT))
     return content.getvalue()
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from random import Random
 
+from devstack import postgres
 from pipeline.functions import sync
 from pipeline.functions.migrate import migrate
-from pipeline.local import postgres
 from pipeline.settings import Database
 from tests.soak.soak import Soak, WrongError, soak
 from tests.soak.stores import handlers

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 import psycopg
 
+from devstack.traffic import sqs_record
 from pipeline.functions import sync
 from pipeline.sinks.postgres import PostgresSink
-from pipeline.traffic import sqs_record
 from tests.soak.fake_dynamodb import FakeDynamoDB
 from tests.soak.histories import Message, history, model, told
 from tests.soak.stores import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.local import stack
+from devstack import stack
 from tests.emulator.support import refusals
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from devstack.stack import Stack
 from pipeline.deploy import smoke
 from pipeline.deploy.smoke import Check, Deployed, Quiet
 from pipeline.deploy.synthetic import USER
-from pipeline.local.stack import Stack
 from tests.emulator.support import name, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]

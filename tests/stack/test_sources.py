@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from devstack.stack import Stack
 from pipeline import packaging
 from pipeline.archive import athena
 from pipeline.changes import SIGNALS
-from pipeline.local.stack import Stack
 from pipeline.sinks.dynamodb import plain
 from tests.refresh import management_api
 from tests.refresh.management_api import ManagementApi

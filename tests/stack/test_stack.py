@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import demo, stack
-from pipeline.local.terraform import CONFIGURATION, Terraform
+from devstack import demo, stack
+from devstack.terraform import CONFIGURATION, Terraform
 
 from .conftest import options
 

@@ -10,7 +10,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from pipeline.traffic import Traffic, envelope
+from devstack.traffic import Traffic, envelope
 from tests.archive import CATALOG, DAY, VIEWS, Archive, Row
 from tests.logs import call, log
 

@@ -26,12 +26,10 @@ MAY_IMPORT = {
     "delivery": {"errors", "events", "changes", "log_types", "auth0"},
     "archive": SHARED | {"events", "changes", "auth0", "delivery"},
     "auth0": SHARED | {"events", "changes", "batch"},
-    "traffic": set(),
     "terraform": set(),
     "deploy": {"errors", "settings", "changes", "roles", "data_api", "archive", "packaging", "terraform"},
 }
-"""The rooms that run in the cloud, or must not depend on what does; a deployment does not depend on the local stack.
-The command and the local stack may use all."""
+"""The rooms that run in the cloud, or must not depend on what does. The command may use all."""
 
 PURE = ("errors", "events", "log_types", "changes", "batch")
 WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
@@ -49,8 +47,8 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            if node.module == "pipeline":
-                yield from (f"pipeline.{alias.name}" for alias in node.names)
+            if node.module in ("pipeline", "devstack"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 yield node.module
 
@@ -61,7 +59,7 @@ def rooms():
 
 
 def test_every_room_has_its_rule():
-    assert rooms() - set(MAY_IMPORT) == {"__init__", "packaging", "local", "cli"}
+    assert rooms() - set(MAY_IMPORT) == {"__init__", "packaging", "cli"}
 
 
 @pytest.mark.parametrize("room", sorted(set(MAY_IMPORT) & rooms()))
@@ -69,6 +67,28 @@ def test_imports_follow_the_data(room):
     for path in modules(room):
         ours = {name.split(".")[1] for name in imported(path) if name.startswith("pipeline.")}
         assert ours - {room} <= MAY_IMPORT[room], path
+
+
+@pytest.mark.parametrize("product", ["pipeline", "migrations"])
+def test_the_product_never_imports_the_local_stack(product):
+    paths = sorted((ROOT / product).rglob("*.py"))
+    assert paths
+    assert [path for path in paths for name in imported(path) if name.split(".")[0] == "devstack"] == []
+
+
+def test_the_command_loads_the_local_stack_by_its_entry_point_only():
+    code = "import importlib.metadata as m; m.entry_points = lambda **_: (); import pipeline.cli"
+    code += "; assert [name for name in sys.modules if name.split('.')[0] == 'devstack'] == []"
+    assert loaded(code, "pipeline.cli.logs") == {"pipeline.cli.logs"}
+
+
+def test_traffic_knows_nothing_of_what_it_tests():
+    """The final state that it says a sync must reach is an independent account."""
+    paths = sorted((ROOT / "devstack" / "traffic").rglob("*.py"))
+    assert paths
+    for path in paths:
+        ours = {name for name in imported(path) if name.split(".")[0] in ("pipeline", "devstack")}
+        assert {name for name in ours if not f"{name}.".startswith("devstack.traffic.")} == set(), path
 
 
 @pytest.mark.parametrize("room", PURE)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.traffic import DEFAULT_SOURCE, DEFAULT_START, Oracle, Traffic, envelope, generate, sqs_record
-from pipeline.traffic.generator import _Tenant
-from pipeline.traffic.profiles import moment, short_timestamp, timestamp
+from devstack.traffic import DEFAULT_SOURCE, DEFAULT_START, Oracle, Traffic, envelope, generate, sqs_record
+from devstack.traffic.generator import _Tenant
+from devstack.traffic.profiles import moment, short_timestamp, timestamp
 
 # The keys of real logs, by type. Written down from captured events, not from the generator.
 COMMON = {"date", "type", "description", "log_id", "$event_schema", "environment_name", "tenant_name"}

@@ -1,0 +1,23 @@
+"""Traffic: realistic Auth0 events, any number of them."""
+
+import json
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from devstack.traffic import DEFAULT_SOURCE, envelope, generate
+
+
+def events(
+    count: Annotated[int, typer.Argument(help="How many events.", min=1)] = 300,
+    users: Annotated[int, typer.Option(help="How many users they are about.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 7,
+    malformed: Annotated[int, typer.Option(help="How many of them cannot be read.", min=0)] = 0,
+    start: Annotated[datetime | None, typer.Option(help="When the first one happened.")] = None,
+    source: Annotated[str, typer.Option(help="The partner event source.")] = DEFAULT_SOURCE,
+) -> None:
+    """Print realistic Auth0 events as EventBridge delivers them, a JSON document a line."""
+    for event in generate(count, users, seed, start=start, malformed=malformed):
+        sys.stdout.write(json.dumps(envelope(event, source), ensure_ascii=False, separators=(",", ":")) + "\n")

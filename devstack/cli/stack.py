@@ -1,0 +1,35 @@
+"""The embedded stack: up, down, status."""
+
+from dataclasses import asdict
+
+import typer
+
+from devstack import stack
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, console, print_json
+from pipeline.cli.progress import Steps
+
+
+def up() -> None:
+    """Start the embedded stack: Postgres and an AWS emulator on loopback, with the real Terraform applied."""
+    with Steps(console) as steps:
+        running = stack.up(steps)
+    console.print(f"\nUp: AWS at {running.endpoint}, Postgres at {running.database_url}", highlight=False)
+    console.print('To use it from this shell: [bold]eval "$(.venv/bin/auth0-sync env)"[/]', highlight=False)
+
+
+def down() -> None:
+    """Stop the embedded stack and delete its data; nothing is left running."""
+    with Steps(console) as steps:
+        stack.down(progress=steps)
+
+
+def status(as_json: AsJson = False) -> None:
+    """Say what of the embedded stack runs. Exit code 3 if it cannot be used."""
+    found = stack.status()
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for name in ("postgres", "emulator", "ready"):
+            console.print(f"{name:<10} {'[green]yes[/]' if getattr(found, name) else '[red]no[/]'}")
+    if not found.ready:
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)

@@ -1,0 +1,351 @@
+"""The main job on the embedded stack: traffic on the bus, then what each store shows of it, compared with the truth."""
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from statistics import quantiles
+from typing import Any, Final
+from urllib.parse import quote
+
+import psycopg
+from psycopg.rows import dict_row
+
+from devstack import StackError
+from devstack.logs import log_events
+from devstack.stack import Stack
+from devstack.traffic import Event, Oracle, Traffic
+from pipeline.archive import athena, questions
+from pipeline.batch import Counts
+from pipeline.sinks.dynamodb import plain
+
+Json = dict[str, Any]
+
+SINKS: Final = ("postgres", "dynamodb")
+FIRST_SEED: Final = 7
+ENTRIES: Final = 20
+"""Entries of one PutPartnerEvents call; the service takes no more."""
+
+METADATA_SQL: Final = """\
+SELECT user_metadata->>'plan' AS plan, count(*) AS users, max(updated_at) AS last_change
+FROM auth0.live_users
+WHERE user_metadata ? 'plan'
+GROUP BY 1
+ORDER BY users DESC, plan"""
+
+
+@dataclass
+class Run:
+    """One run of the demo: what was put, and when."""
+
+    stack: Stack
+    seed: int
+    malformed: int
+    oracle: Oracle
+    started: datetime
+    bad_before: dict[str, int]
+    """Messages in each dead-letter queue before this run."""
+    put_at: dict[str, datetime] = field(default_factory=dict)
+    """log_id to when it was first put."""
+    details: dict[str, Json] = field(default_factory=dict)
+    """The id that EventBridge gave an event to the ``detail`` that was put."""
+    changes: Counter[str] = field(default_factory=Counter)
+    """user_id to number of changes."""
+    objects: dict[str, list[Json]] = field(default_factory=dict)
+    """Key of an archive object to the events in it that are of this run: objects never change."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """Milliseconds from put to stored, of the newest change of each user."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class BadMessage:
+    """A message in a dead-letter queue, with the reason in the log of the function that could not store it."""
+
+    sink: str
+    message_id: str
+    body: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a person wants to see, and ``differences`` between the stores and the truth, which must be none."""
+
+    put: int
+    archived: int
+    counts: dict[str, Counter[str]]
+    lags: dict[str, Lag]
+    bad_messages: list[BadMessage]
+    metadata: list[dict[str, Any]]
+    user_id: str
+    item: dict[str, Any]
+    answer: athena.Result
+    differences: list[str]
+
+
+def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None, update: Callable[[str], None]) -> Run:
+    """Put traffic on the bus as Auth0 does. Without a seed, one that gives users the stack has not seen."""
+    if seed is None:
+        with psycopg.connect(stack.database_url) as connection:
+            known = connection.execute("SELECT count(*) FROM auth0.users").fetchone()
+        seed = FIRST_SEED + (known[0] if known else 0)
+    now = datetime.now(UTC)
+    traffic = Traffic(events=events, users=users, seed=seed, start=now - timedelta(hours=2), malformed=malformed)
+    sqs = stack.client("sqs")
+    bad_before = {sink: _waiting(sqs, stack.outputs["dlq_urls"][sink]) for sink in SINKS}
+    client = stack.client("events")
+    stream = iter(traffic)
+    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), bad_before)
+    while batch := list(islice(stream, ENTRIES)):
+        _put_batch(client, run, batch)
+        update(f"{len(run.details)} of {events}")
+    run.oracle = traffic.oracle  # a new one for each iteration, and complete only now
+    return run
+
+
+def _put_batch(client: Any, run: Run, batch: list[Event]) -> None:
+    entries = [
+        {
+            "Time": event.time,
+            "Source": run.stack.log_stream_source,
+            "DetailType": event.detail_type,
+            "Detail": json.dumps(event.detail, ensure_ascii=False),
+        }
+        for event in batch
+    ]
+    now = datetime.now(UTC)
+    answer = client.put_partner_events(Entries=entries)
+    if answer["FailedEntryCount"]:
+        raise StackError(f"The bus refused {answer['FailedEntryCount']} of {len(entries)} events: {answer['Entries']}")
+    for event, entry in zip(batch, answer["Entries"], strict=True):
+        run.details[entry["EventId"]] = event.detail
+        run.put_at.setdefault(event.log_id, now)
+        if event.change is not None:
+            run.changes[event.change.user_id] += 1
+
+
+def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> None:
+    """Wait until the queues are empty, the bad messages are where they belong and the archive has every event."""
+    sqs = run.stack.client("sqs")
+    deadline = time.monotonic() + seconds
+    while True:
+        waiting = {sink: _waiting(sqs, run.stack.outputs["queue_urls"][sink]) for sink in SINKS}
+        bad = {sink: _waiting(sqs, run.stack.outputs["dlq_urls"][sink]) - run.bad_before[sink] for sink in SINKS}
+        archived = len(_archived(run))
+        shown = ", ".join(f"{sink} {waiting[sink]}" for sink in SINKS)
+        update(f"waiting: {shown}; failed: {sum(bad.values())}; archived: {archived} of {len(run.details)}")
+        quiet = not any(waiting.values()) and all(count >= run.malformed for count in bad.values())
+        if quiet and archived >= len(run.details):
+            return
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"After {seconds:.0f} s the stack is still not quiet. Waiting in the queues: {shown}; "
+                f"archived: {archived} of {len(run.details)}. The functions' logs say why: auth0-sync logs"
+            )
+        time.sleep(0.5)
+
+
+def report(run: Run) -> Report:
+    """Look into every store, and compare."""
+    rows, items, archived = _rows(run), _items(run), _archived(run)
+    shown = max(run.oracle.live, key=lambda user_id: (run.changes[user_id], user_id))
+    outputs = run.stack.outputs
+    logs = {sink: _log(run, sink) for sink in SINKS}
+    with psycopg.connect(run.stack.database_url, row_factory=dict_row) as connection:
+        metadata = connection.execute(METADATA_SQL).fetchall()
+    answer = questions.ask(
+        run.stack.client("athena"),
+        "who_changed_user",
+        {"user_id": shown, "since": run.started},
+        database=outputs["glue_database"],
+        workgroup=outputs["athena_workgroup"],
+    )
+    return Report(
+        put=len(run.details),
+        archived=len(archived),
+        counts={sink: _counts(logs[sink]) for sink in SINKS},
+        lags={
+            "postgres": _lag(run, [(row["event_id"], row["synced_at"]) for row in rows.values()]),
+            "dynamodb": _lag(
+                run, [(item["event_id"], datetime.fromisoformat(item["synced_at"])) for item in items.values()]
+            ),
+        },
+        bad_messages=[
+            BadMessage(sink, message["MessageId"], message["Body"], _reason(logs[sink], message["MessageId"]))
+            for sink in SINKS
+            for message in _peek(run.stack.client("sqs"), outputs["dlq_urls"][sink])
+            if json.loads(message["Body"])["id"] in run.details
+        ],
+        metadata=metadata,
+        user_id=shown,
+        item=items.get(shown, {}),
+        answer=answer,
+        differences=[
+            *_compare_rows(run.oracle, rows),
+            *_compare_items(run.oracle, items),
+            *_compare_archive(run, archived),
+            *_compare_answer(run, shown, answer),
+        ],
+    )
+
+
+# --- what the stores hold -----------------------------------------------------------------------------------------
+
+
+def _rows(run: Run) -> dict[str, Json]:
+    with psycopg.connect(run.stack.database_url, row_factory=dict_row) as connection:
+        rows = connection.execute("SELECT * FROM auth0.users WHERE synced_at >= %s", [run.started]).fetchall()
+    return {row["user_id"]: row for row in rows}
+
+
+def _items(run: Run) -> dict[str, Json]:
+    """The items written since the run began, as Python values."""
+    pages = (
+        run.stack.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=run.stack.outputs["users_table"],
+            ConsistentRead=True,
+            FilterExpression="synced_at >= :started",
+            ExpressionAttributeValues={":started": {"S": run.started.isoformat(timespec="milliseconds")}},
+        )
+    )
+    return {item["user_id"]["S"]: plain(item) for page in pages for item in page["Items"]}
+
+
+def _archived(run: Run) -> list[Json]:
+    """Every line of the archive that is an event of this run."""
+    s3 = run.stack.client("s3")
+    bucket = run.stack.outputs["archive_bucket"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=run.stack.outputs["archive_prefix"])
+    for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+        if key not in run.objects:
+            lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).splitlines()
+            events = [json.loads(line) for line in lines]
+            run.objects[key] = [event for event in events if event["id"] in run.details]
+    return [event for events in run.objects.values() for event in events]
+
+
+# --- compared with the truth --------------------------------------------------------------------------------------
+
+
+def _compare_rows(oracle: Oracle, rows: dict[str, Json]) -> Iterator[str]:
+    yield from _strangers("Postgres", oracle, rows)
+    for user_id, user in oracle.live.items():
+        row = rows.get(user_id)
+        if row is None or row["deleted_at"] is not None:
+            yield f"Postgres: {user_id} is {'missing' if row is None else 'deleted'}, but lives"
+        elif row["profile"] != user:
+            yield f"Postgres: the profile of {user_id} is not its last one"
+        elif any(row[name] != user.get(name, {}) for name in ("user_metadata", "app_metadata")):
+            yield f"Postgres: the metadata of {user_id} is not its last one"
+        elif row["email"] != user.get("email") or row["updated_at"] != datetime.fromisoformat(user["updated_at"]):
+            yield f"Postgres: the columns of {user_id} do not match its profile"
+    for user_id, moment in oracle.deleted.items():
+        row = rows.get(user_id)
+        if row is None or row["deleted_at"] != moment:
+            yield f"Postgres: {user_id} was deleted at {moment}, but there is no such tombstone"
+        elif row["profile"] or row["user_metadata"] or row["app_metadata"] or row["email"]:
+            yield f"Postgres: {user_id} was deleted, but its profile is still there"
+
+
+def _compare_items(oracle: Oracle, items: dict[str, Json]) -> Iterator[str]:
+    yield from _strangers("DynamoDB", oracle, items)
+    for user_id, user in oracle.live.items():
+        item = items.get(user_id)
+        if item is None or "deleted_at" in item:
+            yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
+            continue
+        metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item[name]}
+        if item["profile"] | metadata != json.loads(json.dumps(user)):
+            yield f"DynamoDB: the item of {user_id} is not its last profile"
+    for user_id, moment in oracle.deleted.items():
+        item = items.get(user_id)
+        if item is None or datetime.fromisoformat(item.get("deleted_at", "0001-01-01")) != moment:
+            yield f"DynamoDB: {user_id} was deleted at {moment}, but there is no such tombstone"
+        elif item.keys() & {"profile", "user_metadata", "app_metadata"}:
+            yield f"DynamoDB: {user_id} was deleted, but its profile is still there"
+
+
+def _strangers(store: str, oracle: Oracle, stored: dict[str, Json]) -> Iterator[str]:
+    for user_id in stored.keys() - oracle.live.keys() - oracle.deleted.keys():
+        yield f"{store}: {user_id} is there, but no event created it"
+
+
+def _compare_archive(run: Run, archived: list[Json]) -> Iterator[str]:
+    copies = Counter(event["id"] for event in archived)
+    for event_id, detail in run.details.items():
+        if copies[event_id] != 1:
+            yield f"archive: event {event_id} ({detail['log_id']}) is there {copies[event_id]} times"
+    for event in archived:
+        if event["detail"] != run.details[event["id"]]:
+            yield f"archive: event {event['id']} is not what was put"
+
+
+def _compare_answer(run: Run, user_id: str, answer: athena.Result) -> Iterator[str]:
+    """The Management API calls about the user, by Athena and by what was put."""
+    known = {
+        detail["log_id"]
+        for detail in run.details.values()
+        if detail["data"]["type"] == "sapi" and quote(user_id, safe="") in detail["data"]["details"]["request"]["path"]
+    }
+    found = {row["log_id"] for row in answer.dicts()}
+    if not known <= found:
+        yield f"archive: Athena gives {len(found)} changes of {user_id}, but {len(known)} were put"
+
+
+# --- what the functions say ---------------------------------------------------------------------------------------
+
+
+def _log(run: Run, sink: str) -> list[Json]:
+    """The structured lines of a function's log since the run began."""
+    seconds = (datetime.now(UTC) - run.started).total_seconds()
+    lines = log_events(run.stack, run.stack.outputs["log_group_names"][f"sync-{sink}"], seconds)
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def _counts(log: list[Json]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for line in log:
+        if line.get("message") == "batch":
+            counts.update({name: line[name] for name in Counts.__struct_fields__})
+    return counts
+
+
+def _reason(log: list[Json], message_id: str) -> str:
+    details = [line["detail"] for line in log if line.get("message_id") == message_id]
+    return str(details[-1]) if details else "the function's log says nothing of it"
+
+
+def _lag(run: Run, stored: list[tuple[str, datetime]]) -> Lag:
+    lags = [(at - run.put_at[log_id]).total_seconds() * 1000 for log_id, at in stored if log_id in run.put_at]
+    cuts = quantiles(lags, n=100, method="inclusive")
+    return Lag(cuts[49], cuts[98])
+
+
+# --- the queues ----------------------------------------------------------------------------------------------------
+
+
+def _waiting(sqs: Any, url: str) -> int:
+    """Messages in a queue: waiting, in flight and delayed."""
+    names = ("", "NotVisible", "Delayed")
+    attributes = [f"ApproximateNumberOfMessages{name}" for name in names]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=attributes)["Attributes"]
+    return sum(int(answer[name]) for name in attributes)
+
+
+def _peek(sqs: Any, url: str) -> list[Json]:
+    """Up to ten messages of a dead-letter queue, which stay there."""
+    answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    messages: list[Json] = answer.get("Messages", [])
+    return messages

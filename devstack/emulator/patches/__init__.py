@@ -1,0 +1,71 @@
+"""Every gap of MiniStack that the pipeline would notice, one module each, applied in this order."""
+
+from devstack.emulator.patches import (
+    alarm_states,
+    alarms,
+    athena,
+    aurora,
+    aurora_parameters,
+    aurora_restore,
+    aurora_settings,
+    aurora_versions,
+    bus_policies,
+    data_api,
+    event_delivery,
+    event_metrics,
+    event_patterns,
+    event_source_mapping,
+    filter_patterns,
+    firehose_buffering,
+    firehose_encryption,
+    flow_logs,
+    function_credentials,
+    function_interfaces,
+    idle_functions,
+    invoke_config,
+    partner_events,
+    policy_propagation,
+    query_definitions,
+    recovery_period,
+    rule_tags,
+    service_models,
+    size_limits,
+)
+
+PATCHES = (
+    partner_events,
+    rule_tags,
+    bus_policies,
+    event_delivery,
+    event_metrics,
+    size_limits,  # of partner events too
+    event_patterns,
+    firehose_buffering,
+    firehose_encryption,
+    event_source_mapping,
+    invoke_config,
+    function_credentials,
+    policy_propagation,
+    function_interfaces,
+    idle_functions,
+    athena,
+    aurora_parameters,
+    aurora_settings,
+    aurora,  # describes a new cluster, with the settings
+    aurora_restore,
+    aurora_versions,  # refuses before a setting is kept
+    data_api,
+    recovery_period,
+    flow_logs,
+    alarms,
+    alarm_states,  # describes alarms as the one before, but as they are now
+    query_definitions,
+    filter_patterns,
+    service_models,
+)
+
+
+def apply_all() -> None:
+    """Apply every patch; ``PatchError`` names the first one that no longer fits the installed MiniStack."""
+    for patch in PATCHES:
+        patch.apply()

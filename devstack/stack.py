@@ -1,0 +1,390 @@
+"""The embedded stack as a whole: Postgres, the emulator and what Terraform makes in it, started and stopped together.
+
+Everything it needs to remember is below `.local/` of the clone, so clones do not meet. The emulator keeps its
+resources in memory: once it is gone, Terraform's state and the rows in Postgres describe nothing any more and go too.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+import psutil
+import psycopg
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from devstack import StackError, postgres
+from devstack.emulator import process as emulator
+from devstack.terraform import Terraform, aws_environment, end_leftovers
+from pipeline import packaging
+from pipeline.deploy.shell import names
+from pipeline.terraform import CONFIGURATION, TerraformError
+
+DIRECTORY: Final = packaging.ROOT / ".local"
+PACKAGES: Final = packaging.ROOT / "build" / "packages" / "host"
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "000000000000"
+DATABASE: Final = "auth0"
+LOG_STREAM_SOURCE: Final = "aws.partner/auth0.com/acme-8b47abb4-0c52-4a5f-9a26-demo00000000/auth0.logs"
+MIGRATION_SECONDS: Final = 120
+
+
+class Step(Protocol):
+    """A step that is under way."""
+
+    def update(self, text: str) -> None:
+        """Say how far it is."""
+
+
+class Progress(Protocol):
+    """Who wants to see the steps. Steps run side by side, so both methods are called from several threads."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:
+        """Enter when a step starts, leave when it ends; an exception on leaving means that it failed."""
+
+
+class Quiet:
+    """Shows nothing; both a Progress and its Step."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:  # noqa: ARG002 - the protocol's
+        """Return a step that shows nothing."""
+        return nullcontext(self)
+
+    def update(self, text: str) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack that is up: where its parts answer, and Terraform's outputs by name."""
+
+    endpoint: str
+    region: str
+    database_url: str
+    log_stream_source: str
+    emulator_pid: int
+    postgres_pid: int
+    outputs: dict[str, Any]
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the emulator that the caller's AWS profile, files and proxies have no part in."""
+        nothing = {"profile": (None, None, None, None)}
+        files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+        session = boto3.Session(
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - what the emulator expects
+            region_name=self.region,
+            botocore_session=botocore.session.Session(session_vars=nothing | files),
+        )
+        config = Config(
+            proxies={},
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 2},
+            connect_timeout=5,
+            read_timeout=MIGRATION_SECONDS,
+            max_pool_connections=32,
+        )
+        return session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What runs now; `ready` when the whole stack can be used."""
+
+    postgres: bool
+    emulator: bool
+    ready: bool
+    stack: Stack | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """stack.json. `applying` stays true when an apply is cut short; `applied` is the digest of what was applied."""
+
+    stack: Stack
+    applying: bool = False
+    applied: str = ""
+
+
+def up(
+    progress: Progress | None = None,
+    directory: Path = DIRECTORY,
+    options: Callable[[Stack], dict[str, str]] = lambda _stack: {},
+) -> Stack:
+    """Bring the stack up, or what of it is down, and return it. Raises StackError and leaves what is up as it is.
+
+    `options` gives Terraform variables beside the usual, and may first make in the emulator what they name.
+    """
+    progress = progress or Quiet()
+    with _lock(directory):
+        end_leftovers(directory / "terraform")
+        saved = _load(directory)
+        if saved and not _resumable(saved, directory):
+            saved = None
+        if saved is None and ((directory / "stack.json").exists() or _emulators(directory)):
+            with progress.step("Clearing an interrupted stack"):
+                _forget(directory)
+        elif saved is None:
+            _forget(directory)  # a state file or workers whose emulator is long gone
+        saved = _start(saved, progress, directory)
+        saved = _apply(saved, progress, directory, options)
+        _migrate(saved.stack, progress)
+        return saved.stack
+
+
+def down(directory: Path = DIRECTORY, *, progress: Progress | None = None) -> None:
+    """Stop everything and delete its data; the installed provider stays. Nothing happens when nothing is up."""
+    progress = progress or Quiet()
+    if not directory.exists():
+        return
+    with _lock(directory):
+        end_leftovers(directory / "terraform")
+        with progress.step("AWS emulator"):
+            _forget(directory)
+        with progress.step("Postgres"):
+            postgres.stop(directory / "postgres", delete=True)
+        shutil.rmtree(directory / "emulator", ignore_errors=True)
+
+
+def status(directory: Path = DIRECTORY) -> Status:
+    """Say what runs, from the processes themselves."""
+    saved = _load(directory)
+    server = postgres.running(directory / "postgres") is not None
+    answering = saved is not None and _answers(saved.stack, directory)
+    ready = saved is not None and server and answering and bool(saved.applied) and not saved.applying
+    return Status(server, answering, ready, saved.stack if saved else None)
+
+
+def current(directory: Path = DIRECTORY) -> Stack:
+    """Return the stack that is up. Raises StackError, which says how to start one, when there is none."""
+    found = status(directory)
+    if not found.ready or found.stack is None:
+        raise StackError("The local stack is not up. Start it with: make up")
+    return found.stack
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    """Return the variables with which the `auth0-sync` command, AWS tools and psql use the stack."""
+    # A proxy that is set for the outside world must not be asked for this machine.
+    bypass = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
+    local = {"NO_PROXY": ",".join(dict.fromkeys([*bypass, "127.0.0.1", "localhost"]))}
+    ours = {"DATABASE_URL": stack.database_url, "LOG_STREAM_SOURCE": stack.log_stream_source}
+    return aws_environment(stack.endpoint, stack.region) | ours | local | names(stack.outputs)
+
+
+# --- the steps ----------------------------------------------------------------------------------------------------
+
+
+def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
+    """Start the servers, and meanwhile build the packages and install Terraform's provider."""
+
+    def start_postgres() -> postgres.Server:
+        with progress.step("Postgres") as step:
+            server = postgres.start(directory / "postgres", port=_port_of(saved))
+            if saved is None:
+                postgres.drop_database(server.url, DATABASE)
+            with suppress(psycopg.errors.DuplicateDatabase):
+                postgres.create_database(server.url, DATABASE)
+            step.update(f"127.0.0.1:{server.port}")
+            return server
+
+    def start_emulator() -> tuple[str, int]:
+        with progress.step("AWS emulator") as step:
+            if saved:
+                step.update(f"{saved.stack.endpoint} (already up)")
+                return saved.stack.endpoint, saved.stack.emulator_pid
+            started = emulator.start(directory / "emulator", region=REGION)
+            step.update(started.endpoint)
+            return started.endpoint, started.pid
+
+    def build_packages() -> None:
+        with progress.step("Function packages") as step, ThreadPoolExecutor(len(packaging.FUNCTIONS)) as pool:
+            builds = [pool.submit(packaging.build, name, "host", PACKAGES) for name in packaging.FUNCTIONS]
+            megabytes = [packaging.sizes(build.result())[0] / 1e6 for build in builds]
+            step.update(", ".join(f"{n} {mb:.1f} MB" for n, mb in zip(packaging.FUNCTIONS, megabytes, strict=True)))
+
+    def install_provider() -> None:
+        with progress.step("Terraform provider"):
+            Terraform(directory / "terraform").init()
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            server, served = pool.submit(start_postgres), pool.submit(start_emulator)
+            others = [pool.submit(build_packages), pool.submit(install_provider)]
+        endpoint, pid = served.result()
+        database = postgres.database_url(server.result().url, DATABASE)
+        outputs = saved.stack.outputs if saved else {}
+        stack = Stack(endpoint, REGION, database, LOG_STREAM_SOURCE, pid, server.result().pid, outputs)
+        begun = replace(saved or _Saved(stack), stack=stack)
+        _save(begun, directory)
+        for other in others:
+            other.result()
+    except (emulator.EmulatorError, packaging.PackagingError) as error:
+        raise StackError(str(error)) from error
+    return begun
+
+
+def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable[[Stack], dict[str, str]]) -> _Saved:
+    """Have Terraform make the infrastructure, unless exactly this was applied before."""
+    stack = saved.stack
+    with progress.step("Infrastructure") as step:
+        variables = terraform_variables(stack) | options(stack)
+        if saved.applied == (digest := _digest(variables)):
+            step.update("unchanged")
+            return saved
+        for name in ("log_stream_source_name", "event_stream_source_name"):
+            if name in variables:
+                _offer_event_source(stack, variables[name])
+        _save(replace(saved, applying=True), directory)
+        terraform = Terraform(
+            directory / "terraform",
+            stack.endpoint,
+            stack.region,
+            variables,
+            CONFIGURATION / "environments" / "local.tfvars",
+        )
+        try:
+            terraform.apply(lambda done, total, _what: step.update(f"{done} of {total} resources"))
+        except TerraformError:
+            # Terraform ended by itself, so its state tells what there is, and a next run goes on from there.
+            _save(replace(saved, applied=""), directory)
+            raise
+        finished = _Saved(replace(stack, outputs=terraform.outputs()), applied=digest)
+        _save(finished, directory)
+        return finished
+
+
+def terraform_variables(stack: Stack) -> dict[str, str]:
+    """What Terraform is told beside environments/local.tfvars."""
+    return {
+        "log_stream_source_name": stack.log_stream_source,
+        "database_url": stack.database_url,
+        "package_dir": str(PACKAGES),
+        "lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+    }
+
+
+def _offer_event_source(stack: Stack, source: str) -> None:
+    """Do what Auth0 does when a stream is made: offer the account an event source. There may be one already."""
+    events = stack.client("events")
+    try:
+        events.create_partner_event_source(Name=source, Account=ACCOUNT)
+    except events.exceptions.ResourceAlreadyExistsException:
+        return
+    except (BotoCoreError, ClientError) as error:
+        raise StackError(f"The emulator at {stack.endpoint} did not take the partner event source: {error}") from error
+
+
+def _migrate(stack: Stack, progress: Progress) -> None:
+    """Bring the schema to its newest revision, through the deployed function as on AWS."""
+    with progress.step("Migration") as step:
+        name = stack.outputs["function_names"]["migrate"]
+        try:
+            answer = stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"revision": "head"}))
+        except (BotoCoreError, ClientError) as error:
+            raise StackError(f"The migration's function {name} could not be invoked: {error}") from error
+        said = answer["Payload"].read().decode()
+        migrated = None if "FunctionError" in answer else json.loads(said)
+        if not isinstance(migrated, dict) or not migrated.get("to"):
+            raise StackError(f"The migration by the function {name} failed. It answered:\n{said}")
+        step.update(migrated["to"] if migrated["from"] == migrated["to"] else f"{migrated['from']} → {migrated['to']}")
+
+
+def _digest(variables: dict[str, str]) -> str:
+    """Return a digest of everything that an apply depends on."""
+    digest = hashlib.sha256(json.dumps(variables, sort_keys=True).encode())
+    configuration = [path for path in CONFIGURATION.rglob("*") if path.suffix in (".tf", ".tfvars", ".json")]
+    folder = packaging.ROOT / "pipeline" / "archive"
+    archive = [folder / "catalog.json", *(folder / "views").glob("*.sql")]
+    for path in sorted([*configuration, *PACKAGES.glob("*.zip"), *archive]):
+        digest.update(str(path).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+# --- what was there before ----------------------------------------------------------------------------------------
+
+
+def _resumable(saved: _Saved, directory: Path) -> bool:
+    """Whether the saved stack can be gone on with: its emulator answers, and no apply was cut short in it."""
+    return not saved.applying and _answers(saved.stack, directory)
+
+
+def _answers(stack: Stack, directory: Path) -> bool:
+    return stack.emulator_pid in _emulators(directory) and emulator.healthy(stack.endpoint)
+
+
+def _forget(directory: Path) -> None:
+    """End emulators of this clone, and forget what was in them."""
+    for pid in _emulators(directory):
+        emulator.stop(pid)
+    _end_workers(directory)
+    Terraform(directory / "terraform").discard()
+    (directory / "stack.json").unlink(missing_ok=True)
+
+
+def _emulators(directory: Path) -> list[int]:
+    """Return the pids of this clone's emulators, told by their command line: a saved pid may be another program's."""
+    mine = str((directory / "emulator").resolve())
+    return [
+        process.pid for process, command in _python_processes() if "devstack.emulator" in command and mine in command
+    ]
+
+
+def _end_workers(directory: Path) -> None:
+    """End Lambda workers that outlived an emulator which was killed: Python programs from below its directory."""
+    mine = f"{(directory / 'emulator').resolve()}/"
+    workers = [process for process, command in _python_processes() if any(a.startswith(mine) for a in command)]
+    for process in workers:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(workers, timeout=10)
+
+
+def _python_processes() -> Iterator[tuple[psutil.Process, list[str]]]:
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if (process.info["name"] or "").lower().startswith("python") and process.info["cmdline"]:
+            yield process, process.info["cmdline"]
+
+
+def _port_of(saved: _Saved | None) -> int | None:
+    """Return the port that the functions know Postgres by, to start it there again."""
+    return urlsplit(saved.stack.database_url).port if saved else None
+
+
+def _save(saved: _Saved, directory: Path) -> None:
+    unfinished = directory / "stack.json.new"
+    unfinished.write_text(json.dumps(asdict(saved), indent=2))
+    unfinished.replace(directory / "stack.json")
+
+
+def _load(directory: Path) -> _Saved | None:
+    try:
+        saved = json.loads((directory / "stack.json").read_text())
+        return _Saved(**{**saved, "stack": Stack(**saved["stack"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # never written, cut short, or of another version: then there is nothing to go on with
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"Another command is starting or stopping the stack of this clone ({directory}). Wait until it is done."
+            ) from None
+        yield

@@ -1,0 +1,57 @@
+"""The right answer: what a sync must hold after a stream, worked out from what the generator did."""
+
+from collections import Counter
+from datetime import datetime
+
+from devstack.traffic.events import Change, Event
+from devstack.traffic.profiles import Json
+
+_Order = tuple[datetime, bool, datetime, str]
+
+
+class Oracle:
+    """Keeps the newest change of each user, whatever the order in which events are shown to it.
+
+    It reads only the generator's own account of each event and no code of the pipeline, so that the two can disagree.
+    The order is the documented one: version, then a deletion over an update, then the log's date, then its id.
+
+    :param keep_log_ids: whether to remember the id of every log (56 characters each).
+    """
+
+    def __init__(self, *, keep_log_ids: bool = True) -> None:
+        self.counts: Counter[str] = Counter()  #: deliveries by kind
+        self.types: Counter[str] = Counter()  #: deliveries by Auth0's log type
+        self.late = 0  #: deliveries that were held up
+        self.log_ids: set[str] = set()  #: every log put, once
+        self._keep_log_ids = keep_log_ids
+        self._newest: dict[str, tuple[_Order, Change]] = {}
+
+    def observe(self, event: Event) -> None:
+        """Count one delivery and keep its change if it is the newest of its user."""
+        self.counts[event.kind] += 1
+        self.types[event.detail["data"]["type"]] += 1
+        self.late += event.late
+        if self._keep_log_ids:
+            self.log_ids.add(event.log_id)
+        change = event.change
+        if change is None:
+            return
+        order = (change.version, change.user is None, change.date, event.log_id)
+        known = self._newest.get(change.user_id)
+        if known is None or order > known[0]:
+            self._newest[change.user_id] = (order, change)
+
+    @property
+    def live(self) -> dict[str, Json]:
+        """The users that exist, by id, each as its last change left it."""
+        return {user_id: change.user for user_id, (_, change) in self._newest.items() if change.user is not None}
+
+    @property
+    def deleted(self) -> dict[str, datetime]:
+        """When each user that is gone was deleted."""
+        return {user_id: change.version for user_id, (_, change) in self._newest.items() if change.user is None}
+
+    @property
+    def put(self) -> int:
+        """All deliveries so far."""
+        return self.counts.total()

@@ -1,0 +1,44 @@
+"""The stack on this machine, which `env` and `logs` use where no deployment is named.
+
+The package that has such a stack calls `use` when it registers its commands; this one knows only what it gives.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.errors import BadSettings
+
+
+class Running(Protocol):
+    """A stack that is up."""
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Terraform's outputs by name."""
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """How the stack is found; both raise a CommandError if it is not up."""
+
+    current: Callable[[], Running]
+    environment: Callable[[], dict[str, str]]
+
+
+_used: list[Local] = []
+
+
+def use(found: Local) -> None:
+    """Take this stack from now on."""
+    _used[:] = [found]
+
+
+def stack() -> Local:
+    """Return the stack of this machine. Raises BadSettings if no package has one."""
+    if not _used:
+        raise BadSettings("name a deployment: no stack for this machine is installed")
+    return _used[0]

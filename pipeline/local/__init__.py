@@ -1,5 +1,0 @@
-"""The embedded stack: Postgres, an AWS emulator and the real Terraform, on this machine's loopback."""
-
-
-class StackError(Exception):
-    """A part of the embedded stack could not be started, used or stopped; the message says which and what to do."""
