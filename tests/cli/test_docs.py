@@ -17,7 +17,7 @@ from pipeline.changes import NAMELESS, SIGNALS
 from pipeline.cli import app
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), ROOT / "devstack" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -36,7 +36,7 @@ CUSTOM = {
 }
 """Commands of the AWS CLI that are no operation of a service, with their options."""
 
-GLOBAL = {"--region", "--profile", "--query", "--output", "--cli-input-json", "--no-paginate"}
+GLOBAL = {"--endpoint-url", "--region", "--profile", "--query", "--output", "--cli-input-json", "--no-paginate"}
 
 
 def targets() -> set[str]:
@@ -79,7 +79,7 @@ def options_of_aws(service: str, operation: str) -> set[str]:
     return {*names, *(f"--no-{name[2:]}" for name, shape in names.items() if shape.type_name == "boolean")}
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
 class TestDocsNameWhatExists:
     def test_files(self, path: Path) -> None:
         text = path.read_text()

@@ -1,8 +1,10 @@
+import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pipeline.local.emulator import patching
+from devstack.emulator import patches, patching
 
 
 def module() -> ModuleType:
@@ -41,3 +43,9 @@ def test_operation_is_replaced_in_the_table_of_actions() -> None:
         patching.replace_action(example, "Walk", lambda parameters: None)
     with pytest.raises(patching.PatchError, match=r"takes \(parameters\), not \(\)"):
         patching.replace_action(example, "Run", lambda: None)
+
+
+def test_the_readme_has_every_patch_in_the_order_of_their_application() -> None:
+    page = (Path(__file__).parents[2] / "devstack" / "README.md").read_text("utf-8")
+    applied = [patch.__name__.rpartition(".")[2] for patch in patches.PATCHES]
+    assert re.findall(r"^\| `(\w+)` \|", page, flags=re.M) == applied
