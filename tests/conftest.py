@@ -10,6 +10,7 @@ from uuid import uuid4
 import docker
 import pytest
 from docker.errors import DockerException
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from devstack import postgres
@@ -36,6 +37,10 @@ TOGETHER = {
 
 os.environ.setdefault("GOGC", "400")
 """Terraform and its provider collect garbage less often: a fifth less time for memory that the tests do not miss."""
+
+
+settings.register_profile("unhurried", settings(), deadline=None)  # on a busy machine any example may take long
+settings.load_profile("unhurried")
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]
