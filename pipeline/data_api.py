@@ -46,6 +46,10 @@ class Unavailable(DataApiError):
     """The database does not answer. Try again in a minute; the cluster's events in the RDS console say what it does."""
 
 
+class Unreachable(Unavailable):
+    """The RDS Data API cannot be reached. Check the network and AWS_DEFAULT_REGION."""
+
+
 class NotAllowed(DataApiError):
     """AWS does not allow the call. It takes rds-data on the cluster, and secretsmanager:GetSecretValue on the secret
     (with kms:Decrypt on its key)."""
@@ -119,17 +123,26 @@ class Transaction:
         _call(self._client.rollback_transaction, **self._target, **self._id)
 
 
-def patiently(work: Callable[[], T], deadline: float, *, propagation: float = 0.0) -> T:
+def patiently(
+    work: Callable[[], T],
+    deadline: float,
+    *,
+    propagation: float = 0.0,
+    give_up_on: tuple[type[DataApiError], ...] = (),
+) -> T:
     """The result of ``work``, which is tried again while the database is ``Unavailable``.
 
     An Aurora cluster that has paused itself is resumed by the first call, which fails; 15 to 30 seconds later one
     succeeds. ``deadline`` is by ``time.monotonic``; the last ``Unavailable`` is raised there. For ``propagation``
     seconds, ``NotAllowed`` is tried again as well: IAM takes its time to apply a policy that was just written.
+    Errors in ``give_up_on`` are raised at once.
     """
     allowed = time.monotonic() + propagation
     while True:
         try:
             return work()
+        except give_up_on:
+            raise
         except (Unavailable, NotAllowed) as error:
             last = deadline if isinstance(error, Unavailable) else min(allowed, deadline)
             if time.monotonic() + PAUSE > last:
@@ -163,7 +176,7 @@ def _call(operation: Callable[..., Any], **arguments: Any) -> Any:
     except exceptions.ClientError as error:
         raise _classify(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")) from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+        raise Unreachable(f"{type(error).__name__}: {error}") from error
     except exceptions.BotoCoreError as error:
         raise DataApiError(f"{type(error).__name__}: {error}") from error
 

@@ -8,19 +8,20 @@ import sys
 
 from rich.markup import escape
 
+from pipeline.cli import failures
 from pipeline.cli.app import app, errors
-from pipeline.deploy import DeployError
-from pipeline.errors import CommandError, SyncError
-from pipeline.packaging import PackagingError
-from pipeline.terraform import TerraformError
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
+    failures.wait_for_aws_as_people_do()
     try:
         app()
-    except (SyncError, CommandError, PackagingError, TerraformError, DeployError) as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except Exception as error:
+        said = failures.message(error)
+        if said is None:
+            raise
+        errors.print(f"[bold red]error:[/] {escape(said)}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -15,7 +15,7 @@ from pipeline import settings
 from pipeline.cli.app import AsJson, app, console, print_json
 from pipeline.cli.deploy import deployed
 from pipeline.cli.progress import Steps
-from pipeline.data_api import Answer, Refused, Transaction, patiently
+from pipeline.data_api import Answer, Refused, Transaction, Unreachable, patiently
 from pipeline.deploy import DeployError, invocation
 from pipeline.errors import BadSettings
 
@@ -104,7 +104,8 @@ def through_data_api(query: str) -> Answer:
     retries: Any = {"total_max_attempts": 1}
     # The Data API itself gives up after 45 seconds.
     client: Any = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
-    transaction = patiently(lambda: Transaction(client, cluster), time.monotonic() + RESUME)
+    deadline = time.monotonic() + RESUME
+    transaction = patiently(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,))
     with transaction:
         # The secret is the master user's, which is not needed to read, and could do more than read.
         transaction.execute("SET TRANSACTION READ ONLY")

@@ -1,0 +1,135 @@
+"""What people are told where a command fails: what happened, which setting it is about, and what to do.
+
+An error that is none of these is a mistake in the command, and keeps its traceback.
+"""
+
+from contextlib import suppress
+from typing import Final
+
+import boto3
+import botocore.session
+import psycopg
+from botocore import exceptions
+from botocore.config import Config
+
+from pipeline.data_api import DataApiError, Unreachable
+from pipeline.deploy import DeployError
+from pipeline.errors import CommandError, StoreDown, SyncError
+from pipeline.packaging import PackagingError
+from pipeline.terraform import TerraformError
+
+CONNECT_SECONDS: Final = 3
+ATTEMPTS: Final = 3
+"""Somebody waits: AWS out of reach is told after seconds. The SDK alone waits for minutes."""
+
+_EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN_CREDENTIALS: Final = {
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_NOT_ALLOWED: Final = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+_MISSING: Final = {"ResourceNotFoundException", "NoSuchBucket", "NoSuchKey", "QueueDoesNotExist"}
+_SETTINGS: Final = {
+    "GetItem": "USERS_TABLE",
+    "Query": "USERS_TABLE",
+    "GetObject": "ARCHIVE_BUCKET",
+    "ListObjectsV2": "ARCHIVE_BUCKET",
+    "StartQueryExecution": "ATHENA_WORKGROUP",
+}
+"""Operation to the variable that names what it is about; DEPLOYMENT names the rest."""
+
+_SIGN_IN: Final = "Set AWS_PROFILE to a profile of the AWS CLI, and sign in: aws sso login"
+_REGION: Final = "AWS_DEFAULT_REGION"
+
+
+def wait_for_aws_as_people_do() -> None:
+    """Give the clients that are made from now on short timeouts and few retries, unless they have their own."""
+    session = botocore.session.get_session()
+    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    session.set_default_client_config(Config(connect_timeout=CONNECT_SECONDS, retries=retries))  # type: ignore[arg-type]
+    with suppress(exceptions.ProfileNotFound):  # the first client raises it again; not every command makes one
+        boto3.setup_default_session(botocore_session=session)
+
+
+def message(error: BaseException) -> str | None:
+    """Return what to tell about an error; None where it is not for the reader."""
+    # Their own words are about a function's batch, or about the Data API, which had no part in it.
+    if error.__cause__ and (isinstance(error, (StoreDown, Unreachable)) or type(error) is DataApiError):
+        said = message(error.__cause__)
+        if said is not None:
+            return said
+    match error:
+        case SyncError() | CommandError() | PackagingError() | TerraformError() | DeployError():
+            return str(error)
+        case exceptions.ClientError():
+            return _refused(error)
+        case exceptions.BotoCoreError():
+            return _not_sent(error)
+        case psycopg.Error():
+            return _postgres(error)
+    return None
+
+
+def _refused(error: exceptions.ClientError) -> str:
+    operation, code = error.operation_name, error.response["Error"].get("Code", "")
+    said = f"{operation}: {code}: {_line(error.response['Error'].get('Message', ''))}"
+    if code in _EXPIRED:
+        return f"The AWS credentials have expired. {_SIGN_IN} ({said})"
+    if code in _UNKNOWN_CREDENTIALS:
+        return f"AWS does not know the credentials. {_SIGN_IN} ({said})"
+    if code in _NOT_ALLOWED:
+        return f"AWS does not allow {operation}. Use a role that may, or add the right to this one. ({said})"
+    if code in _MISSING or code.endswith("NonExistentQueue"):
+        setting = _SETTINGS.get(operation, "DEPLOYMENT")
+        return f"What {setting} names is not in this account and region. Check {setting} and {_REGION}. ({said})"
+    return f"AWS refused the request. ({said})"
+
+
+def _not_sent(error: exceptions.BotoCoreError) -> str:
+    said = _line(str(error))
+    match error:
+        case exceptions.NoRegionError():
+            return f"No AWS region is set. Set {_REGION}, such as eu-central-1."
+        case exceptions.InvalidRegionError():
+            return f"The AWS region is not one. Check {_REGION}. ({said})"
+        case exceptions.ProfileNotFound():
+            return f"AWS_PROFILE names a profile that the AWS CLI does not have: aws configure list-profiles ({said})"
+        case (
+            exceptions.NoCredentialsError()
+            | exceptions.PartialCredentialsError()
+            | exceptions.CredentialRetrievalError()
+            | exceptions.SSOError()
+            | exceptions.TokenRetrievalError()
+        ):
+            return f"There are no AWS credentials that can be used. {_SIGN_IN} ({said})"
+        case exceptions.ConnectionError() | exceptions.HTTPClientError():
+            return f"AWS cannot be reached. Check the network, {_REGION}, and AWS_ENDPOINT_URL if it is set. ({said})"
+        case exceptions.ParamValidationError():
+            return f"AWS would refuse the request; a value is not what it takes. ({said})"
+    return f"The AWS SDK could not do it. ({type(error).__name__}: {said})"
+
+
+def _postgres(error: psycopg.Error) -> str:
+    said, state = _line(str(error)), error.sqlstate or ""
+    if isinstance(error, psycopg.ProgrammingError) and not state:
+        return "DATABASE_URL is no connection string of Postgres, such as postgresql://reader@host:5432/database."
+    if state in ("42P01", "3F000"):
+        return f"The database has no such table. Check DATABASE_URL or PGDATABASE, and run the migration. ({said})"
+    if state == "42501":
+        return f"Postgres does not allow it. Sign in as auth0_reader; auth0-sync roles makes the roles. ({said})"
+    if not isinstance(error, psycopg.OperationalError):
+        return f"Postgres refused it. ({said})"
+    if state and not state.startswith(("08", "28", "3D")):
+        return f"Postgres could not do it now. Try again in a minute. ({said})"
+    return (
+        "Postgres cannot be reached. Check that it runs, that this machine may connect to it, and DATABASE_URL, or "
+        f"PGHOST and the other PG… ({said})"
+    )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
