@@ -1,4 +1,4 @@
-"""Parameters for SQL as literals of the SQL itself.
+"""SQL as text: parameters as literals of the SQL itself, and whether a statement only reads.
 
 Athena has execution parameters of its own, but takes them as SQL expressions too, so quoting is the caller's work
 either way; done here it also works where they are not supported.
@@ -13,7 +13,23 @@ from math import isfinite
 Parameter = str | int | float | Decimal | bool | date | None
 
 # Strings, quoted names and comments are skipped whole, as a "?" in them is no parameter.
-_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
+_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\r\n]*|/\*.*?\*/|\?", re.DOTALL)
+
+_READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN")
+# EXPLAIN ANALYZE runs what it explains.
+_EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALYZE\b\s*)?(VERBOSE\b\s*)?(\([^)]*\))?", re.IGNORECASE)
+
+
+def require_reading(sql: str) -> None:
+    """Raise ValueError if the SQL is more than one statement, or its statement does more than read."""
+    bare = _PIECE.sub(lambda found: found[0] if found[0] == "?" else " ", sql).strip()
+    bare = bare.removesuffix(";")
+    if ";" in bare:
+        raise ValueError("it takes one statement at a time; there is a semicolon in this one")
+    explained = _EXPLAIN.match(bare)
+    word = re.match(r"[\s(]*(\w*)", bare[explained.end() :] if explained else bare)
+    if word is None or word[1].upper() not in _READING:
+        raise ValueError(f"it only reads: a statement begins with {', '.join(_READING[:-1])} or {_READING[-1]}")
 
 
 def bind(sql: str, parameters: Sequence[Parameter]) -> str:

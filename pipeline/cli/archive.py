@@ -8,27 +8,30 @@ import typer
 from rich.table import Table
 
 from pipeline.archive import athena, questions
-from pipeline.archive.literals import Parameter
+from pipeline.archive.literals import Parameter, require_reading
 from pipeline.cli.app import AsJson, app, console, print_json
 from pipeline.errors import BadSettings
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: --
 def ask(
     question: Annotated[str, typer.Argument(help="A question of --list, or SQL over the views.")] = "",
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the questions, and what each takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP."""
+    """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.
+
+    Of SQL it takes one statement that only reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN.
+    """
     if list_all or not question:
         _list(as_json)
         return
     given = dict(_parameter(text) for text in parameters or [])
     if question in questions.names():
         sql, values = _named(question, given)
-    elif " " in question:
-        sql, values = question, []
+    elif len(question.split()) > 1:
+        sql, values = _reading(question), []
     else:
         raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
     database, workgroup = _required("ATHENA_DATABASE"), _required("ATHENA_WORKGROUP")
@@ -69,6 +72,14 @@ def _named(name: str, given: dict[str, str]) -> tuple[str, list[Parameter]]:
         return question.sql, question.values(question.parse(given))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _reading(sql: str) -> str:
+    try:
+        require_reading(sql)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return sql
 
 
 def _parameter(text: str) -> tuple[str, str]:
