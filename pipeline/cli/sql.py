@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import RenderableType
@@ -21,6 +21,9 @@ from pipeline.errors import BadSettings
 
 RESUME = 60.0
 """Seconds to wait for a cluster that has paused itself."""
+
+_FIX: Final = "SELECT 1"
+"""After its first query, Postgres refuses to make a read-only transaction writable."""
 
 
 @app.command()
@@ -83,11 +86,14 @@ def _from_server(query: str) -> Answer:
 
     from pipeline.sinks.postgres import connect
 
-    session = "-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout=5min"
-    with connect(settings.Database.from_env(), options=session, application_name="auth0-sync-sql") as connection:
+    with connect(settings.Database.from_env(), application_name="auth0-sync-sql") as connection:
+        # In the transaction, because a pooler drops the settings of a session.
+        connection.execute("BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = '5min'")
+        connection.execute(_FIX)
         try:
-            # Prepared, because then it is one statement, which cannot end the transaction and begin another.
-            cursor = connection.execute(query.encode(), prepare=True)
+            # A pipeline takes one statement at a time, which cannot end the transaction and go on.
+            with connection.pipeline():
+                cursor = connection.execute(query.encode())
         except psycopg.Error as error:
             raise Refused(str(error)) from error
         columns = tuple(column.name for column in cursor.description or ())
@@ -110,6 +116,7 @@ def through_data_api(query: str) -> Answer:
         # The secret is the master user's, which is not needed to read, and could do more than read.
         transaction.execute("SET TRANSACTION READ ONLY")
         transaction.execute(f"SET LOCAL ROLE {database_roles.READERS}")
+        transaction.execute(_FIX)
         return transaction.execute(query)
 
 

@@ -1,6 +1,7 @@
 """`auth0-sync sql` by both ways, to a real Postgres, and `auth0-sync roles`."""
 
 import json
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from pipeline.cli import app
 from pipeline.errors import BadSettings
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
+from pipeline.sinks import postgres
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
 from tests.aurora import Fault
@@ -114,6 +116,44 @@ def test_what_postgres_refuses(way, cluster, statement, reason):
     with pytest.raises(data_api.Refused, match=reason):
         run(statement)
     assert cluster.run("SELECT count(*) FROM users", user="auth0_reader") == [(1,)]
+
+
+BREAK_OUT = [
+    "SET TRANSACTION READ WRITE",
+    "SELECT set_config('transaction_read_only', 'off', true)",
+    "DO $$ BEGIN SET TRANSACTION READ WRITE; RESET ROLE; CREATE TABLE public.mine (); END $$",
+    "DO $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; CREATE TABLE public.mine (); END $$",
+    "DO $$ BEGIN RESET ROLE; CREATE TABLE public.mine (); END $$",
+    "DO $$ BEGIN SET default_transaction_read_only = off; COMMIT; CREATE TABLE public.mine (); END $$",
+    "COMMIT; CREATE TABLE public.mine ()",
+]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+@pytest.mark.parametrize("statement", BREAK_OUT)
+def test_no_statement_leaves_its_read_only_transaction(way, cluster, monkeypatch, statement):
+    monkeypatch.setenv("DATABASE_URL" if way == "server" else "UNUSED", cluster.url_of(aurora.MASTER))
+    with pytest.raises(data_api.Refused):
+        run(statement)
+    assert cluster.run("SELECT to_regclass('public.mine')") == [(None,)]
+
+
+@pytest.mark.parametrize("statement", BREAK_OUT)
+def test_nor_does_one_through_a_pooler(cluster, monkeypatch, statement):
+    """Which drops what a session begins with, and prepares nothing."""
+    monkeypatch.setenv("DATABASE_URL", cluster.url_of(aurora.MASTER))
+    monkeypatch.setattr(postgres, "is_pooled", lambda _: True)
+    connect = postgres.psycopg.connect
+    dropped = lambda conninfo, **rest: connect(conninfo, **rest, options="")  # noqa: E731
+    monkeypatch.setattr(postgres, "psycopg", SimpleNamespace(**vars(psycopg) | {"connect": dropped}))
+    with pytest.raises(data_api.Refused):
+        run(statement)
+    assert cluster.run("SELECT to_regclass('public.mine')") == [(None,)]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_a_statement_without_an_answer(way):
+    assert json.loads(run("--json", "SET search_path = auth0")) == []
 
 
 def test_the_data_api_reads_as_readers_do(api):
