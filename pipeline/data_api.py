@@ -234,7 +234,7 @@ def _items(kind: str, array: dict[str, list[Any]]) -> list[Any]:
 
 
 def _parsed(kind: str, text: str) -> Any:
-    with suppress(ValueError, ArithmeticError):  # such as infinity: a date for Postgres only
+    with suppress(ValueError, ArithmeticError, RecursionError):  # such as infinity: a date for Postgres only
         match kind:
             case "json" | "jsonb":
                 return msgspec.json.decode(text)

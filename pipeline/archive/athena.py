@@ -125,23 +125,23 @@ def _texts(row: RowTypeDef) -> list[str | None]:
 def _value(kind: str, text: str | None) -> Any:
     if text is None:
         return None
-    match kind:
-        case "tinyint" | "smallint" | "integer" | "int" | "bigint":
-            return int(text)
-        case "double" | "float" | "real":
-            return float(text)
-        case "decimal":
-            return Decimal(text)
-        case "boolean":
-            return text == "true"
-        case "date":
-            return date.fromisoformat(text)
-        case "json":
-            return json.loads(text)
-        case "timestamp" | "timestamp with time zone":
-            return _utc(text)
-        case _:
-            return text
+    with suppress(ValueError, ArithmeticError, RecursionError):  # such as the year 20000: a date for Athena only
+        match kind:
+            case "tinyint" | "smallint" | "integer" | "int" | "bigint":
+                return int(text)
+            case "double" | "float" | "real":
+                return float(text)
+            case "decimal":
+                return Decimal(text)
+            case "boolean":
+                return text == "true"
+            case "date":
+                return date.fromisoformat(text)
+            case "json":
+                return json.loads(text)
+            case "timestamp" | "timestamp with time zone":
+                return _utc(text)
+    return text
 
 
 def _utc(text: str) -> datetime | str:

@@ -90,6 +90,7 @@ def _from_server(query: str) -> Answer:
         # In the transaction, because a pooler drops the settings of a session.
         connection.execute("BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = '5min'")
         connection.execute(_FIX)
+        _keep_as_text_what_python_cannot_hold(connection)
         try:
             # A pipeline takes one statement at a time, which cannot end the transaction and go on.
             with connection.pipeline():
@@ -99,6 +100,33 @@ def _from_server(query: str) -> Answer:
         columns = tuple(column.name for column in cursor.description or ())
         rows = cursor.fetchall() if columns else []
     return Answer(columns, [tuple(rf"\x{v.hex()}" if isinstance(v, bytes) else v for v in row) for row in rows])
+
+
+def _keep_as_text_what_python_cannot_hold(connection: Any) -> None:
+    """Have values such as the year 20000, infinity or an integer of 5,000 digits in JSON read as Postgres has them."""
+    from psycopg import DataError
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    def register(kind: str) -> None:
+        oid = connection.adapters.types[kind].oid
+        loader = connection.adapters.get_loader(oid, Format.TEXT)
+
+        class OrText(Loader):
+            def __init__(self, oid: int, context: Any = None) -> None:
+                super().__init__(oid, context)
+                self._loader = loader(oid, context)
+
+            def load(self, data: Any) -> Any:
+                try:
+                    return self._loader.load(data)
+                except (DataError, ValueError, OverflowError, RecursionError):
+                    return bytes(data).decode()
+
+        connection.adapters.register_loader(oid, OrText)
+
+    for kind in ("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb"):
+        register(kind)
 
 
 def through_data_api(query: str) -> Answer:

@@ -94,6 +94,30 @@ def test_json_is_the_same_by_both_ways(way):
     ]
 
 
+@pytest.mark.parametrize("way", ["server"], indirect=True)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("timestamptz '20000-01-15 09:00+00'", "20000-01-15 09:00:00+00"),
+        ("timestamp '20000-01-15 09:00'", "20000-01-15 09:00:00"),
+        ("date '20000-01-15'", "20000-01-15"),
+        ("date '0044-03-15 BC'", "0044-03-15 BC"),
+        ("timestamptz '0044-03-15 09:00+00 BC'", "0044-03-15 09:00:00+00 BC"),
+        ("timestamptz 'infinity'", "infinity"),
+        ("timestamptz '-infinity'", "-infinity"),
+        ("date 'infinity'", "infinity"),
+        ("interval '3000000 years'", "3000000 years"),
+        ("repeat('9', 5000)::jsonb", "9" * 5000),
+        ("repeat('9', 5000)::numeric", "9" * 5000),
+        ("(repeat('[', 3000) || repeat(']', 3000))::json", "[" * 3000 + "]" * 3000),
+        ("time '24:00'", "24:00:00"),
+        ("ARRAY[timestamptz 'infinity']", ["infinity"]),
+    ],
+)
+def test_what_python_cannot_hold_is_shown_as_text(way, value, text):
+    assert json.loads(run("--json", f"SELECT {value} AS it")) == [{"it": text}]
+
+
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_no_rows(way):
     assert json.loads(run("--json", "SELECT * FROM auth0.live_users WHERE false")) == []

@@ -103,6 +103,14 @@ class TestAthena:
         assert result.dicts()[0]["b"] == 12
         assert self.waits[0] < self.waits[1]
 
+    def test_what_python_cannot_hold_stays_text(self, client, stub):
+        columns = [("a", "date"), ("b", "timestamp"), ("c", "json"), ("d", "json")]
+        row = ("20000-01-02", "20000-01-02 03:04:05.678", "9" * 5000, "[" * 5000 + "]" * 5000)
+        self.start(stub)
+        self.state(stub, "SUCCEEDED")
+        self.page(stub, columns, [[name for name, _ in columns], row])
+        assert athena.query(client, "SELECT 1", database="d", workgroup="w").rows == [row]
+
     def test_statements_without_a_header(self, client, stub):
         self.start(stub)
         self.state(stub, "SUCCEEDED")
