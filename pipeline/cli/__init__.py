@@ -6,10 +6,11 @@ Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the comm
 
 import sys
 
-from rich.markup import escape
+from rich.text import Text
 
 from pipeline.cli import failures
 from pipeline.cli.app import app, errors
+from pipeline.cli.foreign import plain
 
 __all__ = ["app", "main"]
 
@@ -23,5 +24,5 @@ def main() -> None:
         said = failures.message(error)
         if said is None:
             raise
-        errors.print(f"[bold red]error:[/] {escape(said)}", highlight=False, soft_wrap=True)
+        errors.print("[bold red]error:[/]", Text(plain(said, keep="\n")), highlight=False, soft_wrap=True)
         sys.exit(1)

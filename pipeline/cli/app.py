@@ -1,12 +1,13 @@
 """The Typer application and the two consoles; the command groups register themselves with it."""
 
-import json
 import sys
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from pipeline.cli.foreign import as_json
 
 app = typer.Typer(
     help="A company's own live copy of its Auth0 tenant on AWS.",
@@ -18,8 +19,9 @@ app = typer.Typer(
 # Into a pipe or a log, lines as wide as the tables need; a terminal has its own width.
 _WIDTH = None if sys.stdout.isatty() else 120
 
-console = Console(width=_WIDTH)
-errors = Console(stderr=True, width=_WIDTH)
+# Without emoji, because :smile: in data is no code for one.
+console = Console(width=_WIDTH, emoji=False)
+errors = Console(stderr=True, width=_WIDTH, emoji=False)
 
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
@@ -35,7 +37,7 @@ DeploymentName = Annotated[
 
 def print_json(value: Any) -> None:
     """Print ``value`` as one JSON document; times as ISO 8601."""
-    typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
+    typer.echo(as_json(value))
 
 
 def load_commands() -> None:

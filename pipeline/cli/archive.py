@@ -10,6 +10,7 @@ from rich.table import Table
 from pipeline.archive import athena, questions
 from pipeline.archive.literals import Parameter, require_reading
 from pipeline.cli.app import AsJson, app, console, print_json
+from pipeline.cli.foreign import cell
 from pipeline.errors import BadSettings
 
 
@@ -60,9 +61,11 @@ def _list(as_json: bool) -> None:
 def table(rows: list[dict[str, Any]]) -> Table:
     """Rows as a table; what is empty in all of them is left out."""
     names = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
-    found = Table(*names, box=None, header_style="bold")
+    found = Table(box=None, header_style="bold")
+    for name in names:
+        found.add_column(cell(name))
     for row in rows:
-        found.add_row(*["" if row[name] is None else str(row[name]) for name in names])
+        found.add_row(*[cell(row[name]) for name in names])
     return found
 
 

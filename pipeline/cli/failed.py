@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pipeline.changes import read
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
+from pipeline.cli.foreign import cell, in_markup
 from pipeline.cli.logs import log_lines
 from pipeline.delivery import Consumer, DeadLetters, Queue, queue_url
 from pipeline.errors import Poison
@@ -94,7 +95,7 @@ def failed(
         if action:
             console.print(f"{action.capitalize()}: {done:,}", highlight=False)
         for why, number in left.most_common():
-            console.print(f"  [red]still there[/], {why}: {number:,}", highlight=False)
+            console.print(f"  [red]still there[/], {in_markup(why)}: {number:,}", highlight=False)
     if left:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
@@ -160,12 +161,12 @@ def _type(body: str) -> str:
 def _print(name: str, found: Sequence[Failed], *, users: bool) -> None:
     console.print(f"{name}: {len(found):,} messages looked at", highlight=False)
     for reason, number in Counter(one.reason for one in found).most_common():
-        console.print(f"  {reason}: {number:,}", highlight=False)
+        console.print(f"  {in_markup(reason)}: {number:,}", highlight=False)
     table = Table("message id", "reason", "type", "bytes", "sent (UTC)", "tries", box=None, header_style="bold")
     if users:
         table.add_column("users")
     for one in found[:SHOWN]:
         row = [one.id, one.reason, one.type, f"{one.bytes:,}", f"{one.sent:%Y-%m-%d %H:%M}", str(one.received)]
-        table.add_row(*row, *([", ".join(one.users)] if users else []))
+        table.add_row(*map(cell, row), *([cell(", ".join(one.users))] if users else []))
     if found:
         console.print(table)

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli import local
 from pipeline.cli.app import app
+from pipeline.cli.foreign import plain
 from pipeline.errors import BadSettings
 
 
@@ -43,7 +44,7 @@ def logs(
         pattern = '{ $.level = "ERROR" }'
     try:
         for message in log_lines(client, group, time.time() - minutes * 60, pattern):
-            typer.echo(message)
+            typer.echo(plain(message, keep="\n\t"))
     except client.exceptions.ResourceNotFoundException:
         raise BadSettings(f"there is no log group {group} in this account and region") from None
 

@@ -17,6 +17,7 @@ import typer
 from pipeline.auth0 import queues
 from pipeline.changes import read
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
+from pipeline.cli.foreign import in_markup
 from pipeline.delivery import Consumer, DeadLetters, queue_url
 from pipeline.errors import BadSettings, Poison
 
@@ -198,10 +199,10 @@ def _print(report: Report, dry_run: bool) -> None:
     console.print(f"{report.queue}: {report.found} events", highlight=False)
     for title, counts in (("given up because of", report.errors), ("by rule", report.rules)):
         for reason, number in counts.most_common():
-            console.print(f"  {title} {reason}: {number}", highlight=False)
+            console.print(f"  {title} {in_markup(reason)}: {number}", highlight=False)
     if dry_run:
         console.print("Nothing was sent: this was only a look.")
         return
     console.print(f"Sent to {report.to}: {report.sent}", highlight=False)
     for reason, number in report.refused.most_common():
-        console.print(f"  [red]not taken[/], {reason}: {number}", highlight=False)
+        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number}", highlight=False)

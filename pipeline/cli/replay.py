@@ -13,6 +13,7 @@ import typer
 from pipeline.archive import replay as archive
 from pipeline.cli import redrive
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.delivery import Consumer, Queue, client_config
 
@@ -80,7 +81,7 @@ def _print(report: archive.Report, straight: dict[str, int], *, dry_run: bool) -
         large = report.too_large[consumer]
         console.print(f"  for {consumer}: {number:,}" + (f", {large:,} over the queue's limit" if large else ""))
     for reason, number in report.unreadable.most_common():
-        console.print(f"  [yellow]unreadable[/], {reason}: {number:,}", highlight=False)
+        console.print(f"  [yellow]unreadable[/], {in_markup(reason)}: {number:,}", highlight=False)
     if dry_run:
         console.print("Nothing was sent: this was only a look.")
         return
@@ -88,7 +89,7 @@ def _print(report: archive.Report, straight: dict[str, int], *, dry_run: bool) -
         direct = straight.get(consumer)
         console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
     for reason, number in report.refused.most_common():
-        console.print(f"  [red]not taken[/], {reason}: {number:,}", highlight=False)
+        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if report.resume:
         console.print(f"It stopped before the end. Go on with: --since {report.resume}", highlight=False)
 
@@ -126,12 +127,12 @@ def rearchive(
     else:
         console.print(f"{objects:,} objects under {prefix}, {events:,} events", highlight=False)
         for code, number in codes.most_common():
-            console.print(f"  failed because of {code}: {number:,}", highlight=False)
+            console.print(f"  failed because of {in_markup(code)}: {number:,}", highlight=False)
         console.print(
             "Nothing was sent: this was only a look." if dry_run else f"Sent to {deployment}-archive: {sent:,}"
         )
         for reason, number in refused.most_common():
-            console.print(f"  [red]not taken[/], {reason}: {number:,}", highlight=False)
+            console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 

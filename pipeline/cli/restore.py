@@ -10,6 +10,7 @@ import boto3
 import typer
 
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.data_api import TooLarge
@@ -54,7 +55,7 @@ def restore(
     if as_json:
         print_json({"users": users, "sent": sent, "refused": refused})
     for reason, number in ({} if as_json else refused).items():
-        console.print(f"  [red]not taken[/], {reason}: {number:,}", highlight=False)
+        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 

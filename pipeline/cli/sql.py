@@ -1,19 +1,17 @@
 """SQL over the users in Postgres, and the roles that may do what there."""
 
-import json
 import os
 import time
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from pipeline import roles as database_roles
 from pipeline import settings
 from pipeline.cli.app import AsJson, app, console, print_json
 from pipeline.cli.deploy import deployed
+from pipeline.cli.foreign import cell
 from pipeline.cli.progress import Steps
 from pipeline.data_api import Answer, Refused, Transaction, Unreachable, patiently
 from pipeline.deploy import DeployError, invocation
@@ -151,16 +149,10 @@ def through_data_api(query: str) -> Answer:
 def _table(answer: Answer) -> Table:
     found = Table(box=None, header_style="bold")
     for name in answer.columns:
-        found.add_column(Text(name))
+        found.add_column(cell(name))
     for row in answer.rows:
-        found.add_row(*map(_cell, row))
+        found.add_row(*map(cell, row))
     return found
-
-
-def _cell(value: Any) -> RenderableType:
-    if isinstance(value, (dict, list)):
-        value = json.dumps(value, default=str, ensure_ascii=False)
-    return Text("" if value is None else str(value))
 
 
 def _commented() -> str:

@@ -6,12 +6,15 @@ from typing import Annotated, Any
 import boto3
 import typer
 from psycopg.rows import dict_row
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.foreign import as_json as as_text
 from pipeline.cli.sql import through_data_api
 from pipeline.sinks.dynamodb import plain
+
+_HIGHLIGHT = JSONHighlighter()
 
 
 @app.command()
@@ -29,7 +32,7 @@ def user(
     else:
         for store, value in found.items():
             console.rule(store)
-            console.print(JSON.from_data(value, default=str) if value else "not there")
+            console.print(_HIGHLIGHT(as_text(value)) if value else "not there")
     versions = {value["version"] if value else None for value in found.values()}
     if len(versions) > 1:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
