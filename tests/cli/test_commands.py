@@ -34,6 +34,12 @@ def test_events_are_repeatable_json_lines_that_the_sync_reads() -> None:
     assert unreadable == 2
 
 
+@pytest.mark.parametrize("start", ["2026-03-01", "2026-03-01T00:00:00", "2026-03-01T00:00:00Z"])
+def test_events_start_on_a_day_or_at_a_time_in_utc(start: str) -> None:
+    first = json.loads(run("events", "20", "--start", start).splitlines()[0])
+    assert first["time"].startswith("2026-03-01T00:00:0")
+
+
 def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["events", "none"]).exit_code == 2
     assert CliRunner().invoke(app, ["ask", "who_knows"]).exit_code == 2
