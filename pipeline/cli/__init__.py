@@ -1,7 +1,8 @@
 """The ``auth0-sync`` command: one file per group of commands.
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line was wrong;
-3 it was done, and the answer is that something is not as it should be.
+3 it was done, and the answer is that something is not as it should be;
+4 there is no such user.
 """
 
 import sys

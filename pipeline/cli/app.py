@@ -26,6 +26,9 @@ errors = Console(stderr=True, width=_WIDTH, emoji=False)
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
 
+NOBODY = 4
+"""Exit code: the command worked, and found that there is no such user."""
+
 COMMANDS = "auth0_sync.commands"
 """Group of the entry points of packages that have commands of their own."""
 

@@ -1,7 +1,7 @@
-"""One user, as both stores have it."""
+"""A user, as both stores have it."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 
 import boto3
 import typer
@@ -9,23 +9,44 @@ from psycopg.rows import dict_row
 from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.app import NOBODY, NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.archive import table
 from pipeline.cli.foreign import as_json as as_text
+from pipeline.cli.foreign import in_markup
 from pipeline.cli.sql import through_data_api
 from pipeline.sinks.dynamodb import plain
 
 _HIGHLIGHT = JSONHighlighter()
+_BY_EMAIL: LiteralString = """
+    SELECT user_id, email, updated_at FROM auth0.live_users WHERE lower(email) = lower(%s) ORDER BY user_id
+"""
 
 
 @app.command()
 def user(
-    user_id: Annotated[str, typer.Argument(help="Auth0's id, such as 'auth0|63d1…'.")], as_json: AsJson = False
+    user: Annotated[str, typer.Argument(help="Auth0's id, such as 'auth0|63d1…', or an e-mail address.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Show a user as Postgres and DynamoDB have it.
+    """Show a user as Postgres and DynamoDB have it, and say whether they agree.
+
+    An e-mail address is looked up in Postgres, in any case. If several users have it, they are listed.
 
     Reads USERS_TABLE; and DATABASE_URL or PG…, or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for the RDS Data
-    API. Exit code 3 if the stores differ in which version they have.
+    API. Exit code 3 if the stores differ in which version they have, 4 if there is no such user.
     """
+    try:
+        user.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("it is not UTF-8") from None
+    if not user:
+        raise typer.BadParameter("it is empty")
+    user_id = user
+    if "@" in user and "|" not in user:  # every id of Auth0 has a bar
+        having = _rows(_BY_EMAIL, user)
+        if len(having) != 1:
+            _list(user, having, as_json)
+            return
+        user_id = having[0]["user_id"]
     found = {"postgres": _from_postgres(user_id), "dynamodb": _from_dynamodb(user_id)}
     if as_json:
         print_json(found)
@@ -33,25 +54,56 @@ def user(
         for store, value in found.items():
             console.rule(store)
             console.print(_HIGHLIGHT(as_text(value)) if value else "not there")
+        console.print(in_markup(_verdict(user_id, **found)), highlight=False, soft_wrap=True)
     versions = {value["version"] if value else None for value in found.values()}
+    if versions == {None}:
+        raise typer.Exit(NOBODY)
     if len(versions) > 1:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
+def _list(address: str, having: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json({"users": having})
+    elif having:
+        console.print(f"{len(having)} users have this address; name one by its id:", highlight=False)
+        console.print(table(having))
+    else:
+        console.print(f"Nobody has the e-mail address {in_markup(address)}.", highlight=False, soft_wrap=True)
+    if not having:
+        raise typer.Exit(NOBODY)
+
+
+def _verdict(user_id: str, postgres: dict[str, Any] | None, dynamodb: dict[str, Any] | None) -> str:
+    if postgres is None and dynamodb is None:
+        return f"Neither Postgres nor DynamoDB has the user {user_id}."
+    differ = "Postgres and DynamoDB differ:"
+    if postgres is None:
+        return f"{differ} Postgres does not have the user."
+    if dynamodb is None:
+        return f"{differ} DynamoDB does not have the user."
+    if postgres["version"] == dynamodb["version"]:
+        return "Postgres and DynamoDB agree: both have the same version."
+    newer = "Postgres" if postgres["version"] > dynamodb["version"] else "DynamoDB"
+    return f"{differ} {newer} has the newer version."
+
+
 def _from_postgres(user_id: str) -> dict[str, Any] | None:
+    rows = _rows("SELECT * FROM auth0.users WHERE user_id = %s", user_id)
+    return rows[0] if rows else None
+
+
+def _rows(query: LiteralString, value: str) -> list[dict[str, Any]]:
+    """Run a query of one parameter on the Postgres that the environment names."""
     if not (os.environ.get("DATABASE_URL") or os.environ.get("PGHOST")) and os.environ.get("CLUSTER_ARN"):
         # In hexadecimal, whatever is in it: the statement is one text, in which the Data API looks for parameters.
-        encoded = user_id.encode("utf-8", "surrogateescape").hex()
-        answer = through_data_api(
-            f"SELECT * FROM auth0.users WHERE user_id = convert_from(decode('{encoded}', 'hex'), 'UTF8')"  # noqa: S608
-        )
-        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+        answer = through_data_api(query.replace("%s", f"convert_from(decode('{value.encode().hex()}', 'hex'), 'UTF8')"))
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
     from pipeline.sinks.postgres import connect
 
-    database = settings.Database.from_env()
-    with connect(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("SELECT * FROM auth0.users WHERE user_id = %s", [user_id]).fetchone()
+    with connect(settings.Database.from_env()) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, [value]).fetchall()
 
 
 def _from_dynamodb(user_id: str) -> dict[str, Any] | None:
