@@ -26,6 +26,7 @@ DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
 
 _FOLDER = files("pipeline.archive") / "queries"
+_DAYS_BACK = re.compile(r"([0-9]{1,9})d")
 _HEADER = re.compile(r"(parameters|finding|looks back): (.+)")
 
 
@@ -61,7 +62,7 @@ class Question:
         return [f"{name}={self.defaults[name]}" if name in self.defaults else name for name in names]
 
     def values(self, given: dict[str, Parameter]) -> list[Parameter]:
-        """Return the parameters in order. `since` (a date or YYYY-MM-DD), `limit` and numbers have defaults.
+        """Return the parameters in order. `since` (a date, YYYY-MM-DD or 7d), `limit` and numbers have defaults.
 
         :raises ValueError: if one is missing, unknown or not a number where it has to be one.
         """
@@ -126,4 +127,11 @@ def ask(
 def _day(value: Parameter) -> str:
     if isinstance(value, datetime):
         value = value.astimezone(UTC).date()
-    return value.isoformat() if isinstance(value, date) else date.fromisoformat(str(value)).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        if back := _DAYS_BACK.fullmatch(str(value)):
+            return (datetime.now(UTC).date() - timedelta(days=int(back[1]))).isoformat()
+        return date.fromisoformat(str(value)).isoformat()
+    except (ValueError, OverflowError):
+        raise ValueError(f"since={value} is no day; it takes one such as 2026-01-15, or days back such as 7d") from None

@@ -5,10 +5,13 @@ from typing import Annotated, Any
 
 import boto3
 import typer
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.archive import athena, questions
 from pipeline.archive.literals import Parameter, require_reading
+from pipeline.archive.questions import DEFAULT_DAYS, DEFAULT_LIMIT
 from pipeline.cli.app import AsJson, app, console, print_json
 from pipeline.cli.foreign import cell
 from pipeline.errors import BadSettings
@@ -18,7 +21,7 @@ from pipeline.errors import BadSettings
 def ask(
     question: Annotated[str, typer.Argument(help="A question of --list, or SQL over the views.")] = "",
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List the questions, and what each takes.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the questions: what each answers and takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.
@@ -52,10 +55,16 @@ def _list(as_json: bool) -> None:
             [{"name": q.name, "title": q.title, "description": q.description, "takes": q.takes()} for q in known]
         )
         return
-    found = Table("question", "answers", "takes", box=None, header_style="bold")
     for question in known:
-        found.add_row(question.name, question.title, ", ".join(question.takes()))
-    console.print(found)
+        console.print(f"[bold]{question.name}[/]: {question.title}", highlight=False)
+        for line in (question.description, f"takes {', '.join(question.takes())}"):
+            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+    console.print(
+        "\nGive them as name=value. since is a day, or days back, such as since=7d; "
+        f"without it, since={DEFAULT_DAYS}d. Without limit, limit={DEFAULT_LIMIT}. "
+        "A name shown with a number has that default.",
+        highlight=False,
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> Table:

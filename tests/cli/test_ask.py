@@ -1,9 +1,11 @@
 """`auth0-sync ask`: what it sends to Athena, and what it refuses to send."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.archive import athena
+from pipeline.archive import athena, questions
 from pipeline.archive.athena import Result
 from pipeline.cli import app
 
@@ -76,3 +78,27 @@ def test_several_statements_are_refused(asked, sql):
     assert result.exit_code == 2
     assert "one statement" in result.output
     assert asked == []
+
+
+def test_since_takes_a_number_of_days(asked):
+    assert ask("failed_logins", "since=7d").exit_code == 0
+    [(_, values)] = asked
+    assert values[0] == (datetime.now(UTC).date() - timedelta(days=7)).isoformat()
+
+
+@pytest.mark.parametrize("since", ["7", "d", "-7d", "7w", "99999999999d", "900000d", "yesterday", ""])
+def test_another_since_is_refused(asked, since):
+    result = ask("failed_logins", f"since={since}")
+    assert result.exit_code == 2
+    assert "7d" in result.output
+    assert asked == []
+
+
+def test_the_list_says_what_each_question_answers_and_takes():
+    said = " ".join(ask("--list").stdout.split())
+    for question in map(questions.load, questions.names()):
+        assert f"{question.name}: {question.title}" in said
+        assert " ".join(question.description.split()) in said
+        assert f"takes {', '.join(question.takes())}" in said
+    assert "since=7d" in said
+    assert "limit=100" in said

@@ -361,7 +361,7 @@ class TestValues:
             ({}, "user_id is missing"),
             ({"user_id": "u", "colour": "red"}, "colour is unknown"),
             ({"user_id": "u", "limit": "all"}, "limit is not a whole number"),
-            ({"user_id": "u", "since": "x' OR 1=1 --"}, "isoformat"),
+            ({"user_id": "u", "since": "x' OR 1=1 --"}, "is no day"),
         ],
     )
     def test_wrong_ones_are_refused(self, given: Json, problem: str) -> None:
