@@ -1,4 +1,4 @@
-"""`auth0-sync user`, where Postgres can only be reached through the RDS Data API."""
+"""`auth0-sync user`, by id and by e-mail, through the RDS Data API and straight from the server."""
 
 import json
 
