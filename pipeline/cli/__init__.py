@@ -9,10 +9,7 @@ import sys
 from rich.markup import escape
 
 from pipeline.cli.app import app, errors
-from pipeline.deploy import DeployError
 from pipeline.errors import CommandError, SyncError
-from pipeline.packaging import PackagingError
-from pipeline.terraform import TerraformError
 
 __all__ = ["app", "main"]
 
@@ -21,6 +18,6 @@ def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
     try:
         app()
-    except (SyncError, CommandError, PackagingError, TerraformError, DeployError) as error:
+    except (SyncError, CommandError) as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

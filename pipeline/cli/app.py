@@ -1,14 +1,35 @@
-"""The Typer application and the two consoles; the command groups register themselves with it."""
+"""The Typer application and the two consoles; a command is loaded when it runs."""
 
 import json
 import sys
-from importlib.metadata import entry_points
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+
+from pipeline.cli import commands
+
+
+class OnDemand(TyperGroup):
+    """A group that knows names and summaries of its commands, and loads the one that runs."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        known = commands.COMMANDS.items()
+        self.commands = {name: TyperCommand(name, help=command.summary) for name, command in known}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Load the command that the arguments name."""
+        if args[0] in commands.COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=OnDemand,
     help="A company's own live copy of its Auth0 tenant on AWS.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,9 +45,6 @@ errors = Console(stderr=True, width=_WIDTH)
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
 
-COMMANDS = "auth0_sync.commands"
-"""Group of the entry points of packages that have commands of their own."""
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DeploymentName = Annotated[
     str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
@@ -38,16 +56,18 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
 
 
-def load_commands() -> None:
-    """Import every command group, which adds its commands to ``app``, and load those of other packages.
-
-    An entry point of the group COMMANDS is a function that takes ``app``. The order is that of ``--help``.
-    """
-    from pipeline.cli import archive, deploy  # noqa: F401
-
-    for entry in entry_points(group=COMMANDS):
-        entry.load()(app)
-    from pipeline.cli import env, failed, logs, package, redrive, replay, restore, sql, users  # noqa: F401
+def load(name: str) -> Any:
+    """Import the module of a command, which adds it to ``app``, and return the command."""
+    import_module(commands.COMMANDS[name].module)
+    [info] = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == name]
+    return get_command_from_info(
+        info, pretty_exceptions_short=app.pretty_exceptions_short, rich_markup_mode=app.rich_markup_mode
+    )
 
 
-load_commands()
+@app.callback()
+def _main() -> None:
+    """Take what stands before the name of a command."""
+
+
+commands.add_installed()
