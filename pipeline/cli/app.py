@@ -3,6 +3,7 @@
 import json
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -65,9 +66,19 @@ def load(name: str) -> Any:
     )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"auth0-sync {version('auth0-sync')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main() -> None:
-    """Take what stands before the name of a command."""
+def _main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the name of a command."""
 
 
 commands.add_installed()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -32,6 +34,11 @@ def test_events_are_repeatable_json_lines_that_the_sync_reads() -> None:
             unreadable += 1
     assert {Snapshot, Tombstone} <= kinds
     assert unreadable == 2
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert run("--version") == f"auth0-sync {project['version']}\n"
 
 
 def test_a_wrong_command_line_is_exit_code_2() -> None:
