@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test matrix soak check bench lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -64,6 +64,21 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	@echo "Setting up .venv-awscli (once) ..."
 	@$(PYTHON) -m venv .venv-awscli
 	@.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/awscli.txt
+	@touch $@
+
+lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
+	cd requirements && for name in lock dev awscli checkov; do $(COMPILE) -o $$name.txt $$name.in || exit; done
+	cd requirements && $(COMPILE) --no-deps -o matrix.txt matrix.in
+	cd requirements && for name in postgres dynamodb migrate refresh roles; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
+
+# What is pinned stays as it is, as long as it suits the .in files. The file names no index, so that any mirror will do.
+COMPILE = ../.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+UPGRADE ?=
+
+.venv-lock/.ready: requirements/lock.txt
+	@echo "Setting up .venv-lock (once) ..."
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
 	@touch $@
 
 bench: setup ## Measure the sync; figures to build/bench.json
