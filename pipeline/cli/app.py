@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 
 from pipeline.cli import commands
+from pipeline.errors import CommandError
 
 
 class OnDemand(TyperGroup):
@@ -46,6 +47,9 @@ errors = Console(stderr=True, width=_WIDTH)
 NOT_AS_IT_SHOULD_BE = 3
 """Exit code: the command worked, and found that something is wrong."""
 
+_DEPLOY = ("psutil", "elftools")
+"""What the extra `deploy` of pyproject.toml brings."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DeploymentName = Annotated[
     str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
@@ -59,7 +63,12 @@ def print_json(value: Any) -> None:
 
 def load(name: str) -> Any:
     """Import the module of a command, which adds it to ``app``, and return the command."""
-    import_module(commands.COMMANDS[name].module)
+    try:
+        import_module(commands.COMMANDS[name].module)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).partition(".")[0] in _DEPLOY:
+            raise CommandError(f"`{name}` needs the extra `deploy`: pip install 'auth0-sync[deploy]'") from None
+        raise
     [info] = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == name]
     return get_command_from_info(
         info, pretty_exceptions_short=app.pretty_exceptions_short, rich_markup_mode=app.rich_markup_mode

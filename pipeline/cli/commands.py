@@ -4,6 +4,7 @@ Those modules import boto3 and psycopg, which takes longer than ``auth0-sync --h
 """
 
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 GROUP: Final = "auth0_sync.commands"
@@ -29,9 +30,13 @@ def add(name: str, module: str, summary: str) -> None:
 
 
 def add_installed() -> None:
-    """Make the commands of other packages known."""
+    """Make the commands of other packages known.
+
+    A wheel of this project names the local stack's entry point and does not hold the local stack.
+    """
     for entry in entry_points(group=GROUP):
-        entry.load()()
+        if find_spec(entry.module.partition(".")[0]):
+            entry.load()()
 
 
 add(

@@ -32,6 +32,14 @@ def test_requirements_name_no_index() -> None:
         assert "://" not in file.read_text(), file
 
 
+@pytest.mark.parametrize("missing", ["psutil", "elftools"])
+def test_without_the_extra_a_command_that_deploys_says_so(missing: str) -> None:
+    code = f"sys.modules[{missing!r}] = None\n"
+    code += "from pipeline.cli.app import load; from pipeline.errors import CommandError\n"
+    code += "try: load('plan')\nexcept CommandError as error: print(error)"
+    assert "'auth0-sync[deploy]'" in loaded(code, "typer")
+
+
 @pytest.mark.parametrize("command", ["user", "sql", "roles", "ask"])
 def test_without_extras_the_commands_that_read_are_there(command: str) -> None:
     others = {"psutil", "elftools", "sqlalchemy", "alembic", "aws_lambda_powertools", "cryptography", "duckdb"}
