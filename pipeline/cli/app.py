@@ -34,7 +34,6 @@ app = typer.Typer(
     cls=OnDemand,
     help="A company's own live copy of its Auth0 tenant on AWS.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -41,6 +41,24 @@ def test_the_version_is_that_of_the_project() -> None:
     assert run("--version") == f"auth0-sync {project['version']}\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("auth0-sync redr", ["redrive"]),
+        ("auth0-sync failed --put", ["--put-back"]),
+        ("auth0-sync failed post", ["postgres"]),
+    ],
+)
+def test_the_shell_completes_commands_and_what_they_take(typed: str, completed: list[str]) -> None:
+    request = {
+        "_AUTH0_SYNC_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    result = CliRunner().invoke(app, prog_name="auth0-sync", env=request)
+    assert result.stdout.split() == completed
+
+
 def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["events", "none"]).exit_code == 2
     assert CliRunner().invoke(app, ["ask", "who_knows"]).exit_code == 2
