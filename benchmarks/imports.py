@@ -1,10 +1,10 @@
-"""Import time of each function in a fresh interpreter, beside what it cannot do without."""
+"""Import time of each function and of the command in a fresh interpreter, beside what it cannot do without."""
 
 import statistics
 import subprocess
 import sys
 
-_TIMED = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+_TIMED = "import time; t = time.perf_counter(); {}; print(); print(time.perf_counter() - t)"
 
 _SIGNER = "import botocore.auth, botocore.awsrequest, botocore.credentials"
 STATEMENTS = {
@@ -13,6 +13,8 @@ STATEMENTS = {
     "dynamodb": "import pipeline.functions.sync, pipeline.sinks.dynamodb, boto3; boto3.client('dynamodb', 'eu-west-1')",
     "dynamodb_floor": "import msgspec, boto3; boto3.client('dynamodb', 'eu-west-1')",
     "migrate": "import pipeline.functions.migrate",
+    "command": "import pipeline.cli",
+    "command_help": "from pipeline.cli import app; app(['--help'], standalone_mode=False)",
 }
 
 
@@ -24,7 +26,7 @@ def run(rounds: int) -> dict[str, float]:
             command = [sys.executable, "-c", _TIMED.format(statement)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             if turn:
-                taken[name].append(float(output) * 1000)
+                taken[name].append(float(output.split()[-1]) * 1000)
     medians = {name: statistics.median(times) for name, times in taken.items()}
     result = {f"{name}_ms": round(value, 1) for name, value in medians.items()}
     for name in ("postgres", "dynamodb"):

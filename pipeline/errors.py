@@ -68,4 +68,4 @@ class BadSettings(SyncError):
 
 
 class CommandError(Exception):
-    """A package that adds commands could not do what was asked; the command prints the message, without a traceback."""
+    """A command could not do what was asked; ``auth0-sync`` prints the message, without a traceback."""

@@ -18,6 +18,8 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
+from pipeline.errors import CommandError
+
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "infra" / "terraform"
 PROVIDER: Final = "hashicorp/aws"
 PARALLELISM: Final = 30
@@ -41,7 +43,7 @@ Message: TypeAlias = dict[str, Any]
 """One line of Terraform's JSON output; see "Machine-readable UI" in Terraform's documentation."""
 
 
-class TerraformError(Exception):
+class TerraformError(CommandError):
     """Terraform is missing or failed; the message holds its own diagnostics, and `problems` has them as they came."""
 
     def __init__(self, message: str, problems: Sequence[Message] = ()) -> None:

@@ -1,17 +1,44 @@
-"""The commands of the local stack; the entry point group ``auth0_sync.commands`` adds them to ``auth0-sync``.
+"""The commands of the local stack; the entry point group ``auth0_sync.commands`` adds them to ``auth0-sync``."""
 
-``pipeline.cli`` loads this package. Import that one first: the commands use its consoles.
-"""
+from typing import TYPE_CHECKING
 
-import typer
+from pipeline.cli import commands, local
 
-from devstack import stack as embedded
-from devstack.cli import demo, events, stack
-from pipeline.cli import local
+if TYPE_CHECKING:
+    from devstack.stack import Stack
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``, and give the stack to the commands that use it where no deployment is named."""
-    for command in (demo.demo, events.events, stack.up, stack.down, stack.status):
-        app.command()(command)
-    local.use(local.Local(embedded.current, lambda: embedded.environment(embedded.current())))
+def register() -> None:
+    """Add the commands, and give the stack to the commands that use it where no deployment is named."""
+    commands.add(
+        "demo",
+        "devstack.cli.demo",
+        "Start the embedded stack, put Auth0 traffic on its bus, and show what every store has of it.",
+    )
+    commands.add(
+        "events",
+        "devstack.cli.events",
+        "Print realistic Auth0 events as EventBridge delivers them, a JSON document a line.",
+    )
+    commands.add(
+        "up",
+        "devstack.cli.stack",
+        "Start the embedded stack: Postgres and an AWS emulator on loopback, with the real Terraform applied.",
+    )
+    commands.add("down", "devstack.cli.stack", "Stop the embedded stack and delete its data; nothing is left running.")
+    commands.add(
+        "status", "devstack.cli.stack", "Say what of the embedded stack runs. Exit code 3 if it cannot be used."
+    )
+    local.use(local.Local(_current, _environment))
+
+
+def _current() -> "Stack":
+    from devstack import stack
+
+    return stack.current()
+
+
+def _environment() -> dict[str, str]:
+    from devstack import stack
+
+    return stack.environment(stack.current())

@@ -11,7 +11,7 @@ from rich.table import Table
 from devstack import demo as job
 from devstack import stack
 from pipeline.batch import Counts
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, console
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, app, console
 from pipeline.cli.archive import table
 from pipeline.cli.progress import Steps
 
@@ -27,6 +27,7 @@ SHOWN = 6
 """Rows of an answer that are printed."""
 
 
+@app.command()
 def demo(
     events: Annotated[int, typer.Option(help="How many events to put on the bus.", min=20)] = 300,
     users: Annotated[int, typer.Option(help="How many users they are about.", min=2)] = 40,

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from devstack.traffic import DEFAULT_SOURCE, envelope, generate
+from pipeline.cli.app import app
 
 
+@app.command()
 def events(
     count: Annotated[int, typer.Argument(help="How many events.", min=1)] = 300,
     users: Annotated[int, typer.Option(help="How many users they are about.", min=1)] = 40,

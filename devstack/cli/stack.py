@@ -5,10 +5,11 @@ from dataclasses import asdict
 import typer
 
 from devstack import stack
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, console, print_json
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
 from pipeline.cli.progress import Steps
 
 
+@app.command()
 def up() -> None:
     """Start the embedded stack: Postgres and an AWS emulator on loopback, with the real Terraform applied."""
     with Steps(console) as steps:
@@ -17,12 +18,14 @@ def up() -> None:
     console.print('To use it from this shell: [bold]eval "$(.venv/bin/auth0-sync env)"[/]', highlight=False)
 
 
+@app.command()
 def down() -> None:
     """Stop the embedded stack and delete its data; nothing is left running."""
     with Steps(console) as steps:
         stack.down(progress=steps)
 
 
+@app.command()
 def status(as_json: AsJson = False) -> None:
     """Say what of the embedded stack runs. Exit code 3 if it cannot be used."""
     found = stack.status()

@@ -9,7 +9,7 @@ import sys
 
 from rich.text import Text
 
-from pipeline.cli import failures
+from pipeline.cli import commands
 from pipeline.cli.app import app, errors
 from pipeline.cli.foreign import plain
 
@@ -18,12 +18,20 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
-    failures.wait_for_aws_as_people_do()
+    commands.prepare = _prepare
     try:
         app()
     except Exception as error:
+        from pipeline.cli import failures
+
         said = failures.message(error)
         if said is None:
             raise
         errors.print("[bold red]error:[/]", Text(plain(said, keep="\n")), highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _prepare() -> None:
+    from pipeline.cli import failures
+
+    failures.wait_for_aws_as_people_do()

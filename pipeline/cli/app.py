@@ -1,18 +1,41 @@
-"""The Typer application and the two consoles; the command groups register themselves with it."""
+"""The Typer application and the two consoles; a command is loaded when it runs."""
 
 import sys
-from importlib.metadata import entry_points
+from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
 
+from pipeline.cli import commands
 from pipeline.cli.foreign import as_json
+from pipeline.errors import CommandError
+
+
+class OnDemand(TyperGroup):
+    """A group that knows names and summaries of its commands, and loads the one that runs."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        known = commands.COMMANDS.items()
+        self.commands = {name: TyperCommand(name, help=command.summary) for name, command in known}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Load the command that the arguments name."""
+        if args[0] in commands.COMMANDS:
+            if commands.prepare:
+                commands.prepare()
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=OnDemand,
     help="A company's own live copy of its Auth0 tenant on AWS.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -29,8 +52,8 @@ NOT_AS_IT_SHOULD_BE = 3
 NOBODY = 4
 """Exit code: the command worked, and found that there is no such user."""
 
-COMMANDS = "auth0_sync.commands"
-"""Group of the entry points of packages that have commands of their own."""
+_DEPLOY = ("psutil", "elftools")
+"""What the extra `deploy` of pyproject.toml brings."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DeploymentName = Annotated[
@@ -43,16 +66,33 @@ def print_json(value: Any) -> None:
     typer.echo(as_json(value))
 
 
-def load_commands() -> None:
-    """Import every command group, which adds its commands to ``app``, and load those of other packages.
+def load(name: str) -> Any:
+    """Import the module of a command, which adds it to ``app``, and return the command."""
+    try:
+        import_module(commands.COMMANDS[name].module)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).partition(".")[0] in _DEPLOY:
+            raise CommandError(f"`{name}` needs the extra `deploy`: pip install 'auth0-sync[deploy]'") from None
+        raise
+    [info] = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == name]
+    return get_command_from_info(
+        info, pretty_exceptions_short=app.pretty_exceptions_short, rich_markup_mode=app.rich_markup_mode
+    )
 
-    An entry point of the group COMMANDS is a function that takes ``app``. The order is that of ``--help``.
-    """
-    from pipeline.cli import archive, deploy  # noqa: F401
 
-    for entry in entry_points(group=COMMANDS):
-        entry.load()(app)
-    from pipeline.cli import env, failed, logs, package, redrive, replay, restore, sql, users  # noqa: F401
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"auth0-sync {version('auth0-sync')}")
+        raise typer.Exit
 
 
-load_commands()
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the name of a command."""
+
+
+commands.add_installed()

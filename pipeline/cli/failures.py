@@ -13,10 +13,7 @@ from botocore import exceptions
 from botocore.config import Config
 
 from pipeline.data_api import DataApiError, Unreachable
-from pipeline.deploy import DeployError
 from pipeline.errors import CommandError, StoreDown, SyncError
-from pipeline.packaging import PackagingError
-from pipeline.terraform import TerraformError
 
 CONNECT_SECONDS: Final = 3
 ATTEMPTS: Final = 3
@@ -63,7 +60,7 @@ def message(error: BaseException) -> str | None:
         if said is not None:
             return said
     match error:
-        case SyncError() | CommandError() | PackagingError() | TerraformError() | DeployError():
+        case SyncError() | CommandError():
             return str(error)
         case exceptions.ClientError():
             return _refused(error)

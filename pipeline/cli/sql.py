@@ -10,11 +10,10 @@ from rich.table import Table
 from pipeline import roles as database_roles
 from pipeline import settings
 from pipeline.cli.app import AsJson, app, console, print_json
-from pipeline.cli.deploy import deployed
 from pipeline.cli.foreign import cell
 from pipeline.cli.progress import Steps
 from pipeline.data_api import Answer, Refused, Transaction, Unreachable, patiently
-from pipeline.deploy import DeployError, invocation
+from pipeline.deploy import DeployError
 from pipeline.errors import BadSettings
 
 RESUME = 60.0
@@ -67,6 +66,9 @@ def roles(
     if env is None:
         typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
         return
+    from pipeline.cli.deploy import deployed
+    from pipeline.deploy import invocation
+
     outputs = deployed(env)
     function = outputs["function_names"].get("roles")
     if function is None:

@@ -4,6 +4,8 @@ The account and the credentials are the caller's: whatever the AWS SDKs find in 
 single sign-on or an endpoint of an emulator.
 """
 
+from pipeline.errors import CommandError
 
-class DeployError(Exception):
+
+class DeployError(CommandError):
     """A deployment could not be made, used or removed; the message says why and what to do."""

@@ -68,6 +68,11 @@ class Deployment:
         found = cls(name, root, interrupted)
         if _NAME.fullmatch(name) and found.variables_file.is_file():
             return found
+        if not found.configuration.is_dir():
+            raise DeployError(
+                "A deployment needs a clone of the repository, with infra/terraform; run `make setup` in the clone, "
+                "and this command from the clone's .venv"
+            )
         there = sorted(path.stem for path in found.environments.glob("*.tfvars"))
         example = found.environments / "production.tfvars"
         copy = found.environments / f"{name if _NAME.fullmatch(name) else 'NAME'}.tfvars"

@@ -92,7 +92,9 @@ def _read(requirements: Path) -> bytes:
     try:
         return requirements.read_bytes()
     except FileNotFoundError:
-        raise PackagingError(f"There is no requirements/{requirements.name}, which a package needs") from None
+        raise PackagingError(
+            f"There is no requirements/{requirements.name}, which a package needs; packages are built in a clone"
+        ) from None
 
 
 def _kept(name: str, spec: Function) -> bool:

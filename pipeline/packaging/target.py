@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from pipeline.errors import CommandError
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 Platform = Literal["host", "lambda"]
@@ -15,7 +17,7 @@ Architecture = Literal["arm64", "x86_64"]
 """Of a Lambda function, in AWS's words."""
 
 
-class PackagingError(Exception):
+class PackagingError(CommandError):
     """A package could not be built; the message says which one and why."""
 
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -38,6 +40,29 @@ def test_events_are_repeatable_json_lines_that_the_sync_reads() -> None:
 def test_events_start_on_a_day_or_at_a_time_in_utc(start: str) -> None:
     first = json.loads(run("events", "20", "--start", start).splitlines()[0])
     assert first["time"].startswith("2026-03-01T00:00:0")
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert run("--version") == f"auth0-sync {project['version']}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("auth0-sync redr", ["redrive"]),
+        ("auth0-sync failed --put", ["--put-back"]),
+        ("auth0-sync failed post", ["postgres"]),
+    ],
+)
+def test_the_shell_completes_commands_and_what_they_take(typed: str, completed: list[str]) -> None:
+    request = {
+        "_AUTH0_SYNC_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    result = CliRunner().invoke(app, prog_name="auth0-sync", env=request)
+    assert result.stdout.split() == completed
 
 
 def test_a_wrong_command_line_is_exit_code_2() -> None:

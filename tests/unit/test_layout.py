@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import commands
+from pipeline.cli.app import load
+
 ROOT = Path(__file__).parents[2]
 SHARED = {"errors", "settings", "telemetry"}
 MAY_IMPORT = {
@@ -26,7 +29,7 @@ MAY_IMPORT = {
     "delivery": {"errors", "events", "changes", "log_types", "auth0"},
     "archive": SHARED | {"events", "changes", "auth0", "delivery"},
     "auth0": SHARED | {"events", "changes", "batch"},
-    "terraform": set(),
+    "terraform": {"errors"},
     "deploy": {"errors", "settings", "changes", "roles", "data_api", "archive", "packaging", "terraform"},
 }
 """The rooms that run in the cloud, or must not depend on what does. The command may use all."""
@@ -77,8 +80,10 @@ def test_the_product_never_imports_the_local_stack(product):
 
 
 def test_the_command_loads_the_local_stack_by_its_entry_point_only():
-    code = "import importlib.metadata as m; m.entry_points = lambda **_: (); import pipeline.cli"
-    code += "; assert [name for name in sys.modules if name.split('.')[0] == 'devstack'] == []"
+    code = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
+    code += "from pipeline.cli import commands; from pipeline.cli.app import load\n"
+    code += "all(load(name) for name in commands.COMMANDS)\n"
+    code += "assert [name for name in sys.modules if name.split('.')[0] == 'devstack'] == []"
     assert loaded(code, "pipeline.cli.logs") == {"pipeline.cli.logs"}
 
 
@@ -122,6 +127,19 @@ def test_the_roles_function_loads_nothing_that_it_does_not_use():
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks"}
     env = {"AWS_LAMBDA_FUNCTION_NAME": "roles", "AWS_DEFAULT_REGION": "us-east-1"}
     assert loaded("import pipeline.functions.roles", "boto3", *heavy, **env) == {"boto3"}
+
+
+def test_the_command_starts_without_what_only_its_commands_use():
+    heavy = {"boto3", "botocore", "psycopg", "sqlalchemy", "duckdb", "elftools", "psutil", "devstack.stack"}
+    code = "from pipeline.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: print()"
+    assert loaded("import pipeline.cli", "typer", *heavy) == {"typer"}
+    assert not heavy & loaded(code, *heavy)
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_the_summary_of_a_command_is_that_of_its_docstring(name):
+    first, _, _ = load(name).help.partition("\n\n")
+    assert " ".join(first.split()) == commands.COMMANDS[name].summary
 
 
 def test_in_lambda_the_store_is_loaded_while_the_function_starts():

@@ -1,0 +1,120 @@
+"""The names of the commands, and where each is: a command's module is imported when the command runs.
+
+Those modules import boto3 and psycopg, which takes longer than ``auth0-sync --help`` may take.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+GROUP: Final = "auth0_sync.commands"
+"""Group of the entry points of packages that have commands of their own: a function that calls `add` for each."""
+
+
+class Command(NamedTuple):
+    """What is known of a command before it is loaded."""
+
+    module: str
+    """It adds the command to ``app`` when it is imported."""
+    summary: str
+    """The first paragraph of the command's docstring."""
+
+
+prepare: Callable[[], None] | None = None
+"""Called before a command runs."""
+
+COMMANDS: dict[str, Command] = {}
+"""By name, in the order of ``--help``."""
+
+
+def add(name: str, module: str, summary: str) -> None:
+    """Make a command known."""
+    COMMANDS[name] = Command(module, summary)
+
+
+def add_installed() -> None:
+    """Make the commands of other packages known.
+
+    A wheel of this project names the local stack's entry point and does not hold the local stack.
+    """
+    for entry in entry_points(group=GROUP):
+        if find_spec(entry.module.partition(".")[0]):
+            entry.load()()
+
+
+add(
+    "ask",
+    "pipeline.cli.archive",
+    "Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.",
+)
+add("plan", "pipeline.cli.deploy", "Show what `deploy` would change in the AWS account, and change nothing.")
+add(
+    "deploy",
+    "pipeline.cli.deploy",
+    "Deploy to the AWS account that the environment's credentials are of, migrate, and try it out.",
+)
+add(
+    "migrate",
+    "pipeline.cli.deploy",
+    "Bring the schema of a deployment's Postgres to a revision, by its deployed migration function.",
+)
+add(
+    "smoke",
+    "pipeline.cli.deploy",
+    "Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be.",
+)
+add("outputs", "pipeline.cli.deploy", "Print what Terraform says of a deployment, as JSON: names, addresses, ARNs.")
+add(
+    "destroy",
+    "pipeline.cli.deploy",
+    "Remove a deployment from the AWS account. What holds data stays, unless --with-data.",
+)
+add(
+    "cost",
+    "pipeline.cli.deploy",
+    "Estimate what a deployment costs a month, at list prices of us-east-1; docs/cost.md has the assumptions.",
+)
+add(
+    "env",
+    "pipeline.cli.env",
+    "Print the variables that point this command, the AWS CLI and psql at the embedded stack, or at a deployment.",
+)
+add("logs", "pipeline.cli.logs", "Print a function's log, a line each.")
+add(
+    "failed",
+    "pipeline.cli.failed",
+    "List the messages that a function gave up, with the reason; put them back, or delete them.",
+)
+add(
+    "package",
+    "pipeline.cli.package",
+    "Build the zip of each Lambda function; the same inputs give the same contents, and the same SHA-256 of them.",
+)
+add(
+    "redrive",
+    "pipeline.cli.redrive",
+    "Send again what EventBridge could not deliver to a queue or to the archive, and delete it once it is taken.",
+)
+add(
+    "replay",
+    "pipeline.cli.replay",
+    "Send the user changes of the archive to the sinks' queues again; an event too large for a queue, to its function.",
+)
+add(
+    "rearchive",
+    "pipeline.cli.replay",
+    "Send what Firehose could not archive to the delivery stream again, and delete each object that was taken.",
+)
+add("sql", "pipeline.cli.sql", "Ask Postgres in SQL; nothing can be written.")
+add(
+    "roles",
+    "pipeline.cli.sql",
+    "Print the SQL that makes the roles on a server of your own, or, with --env, repair those of a deployment.",
+)
+add(
+    "restore",
+    "pipeline.cli.restore",
+    "Send every user of a Postgres, such as a restored cluster, to the queue of a sink.",
+)
+add("user", "pipeline.cli.users", "Show a user as Postgres and DynamoDB have it.")

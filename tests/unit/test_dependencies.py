@@ -1,0 +1,46 @@
+"""The dependencies that pyproject.toml names are those that requirements/ pins, and that the command needs."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_layout import ROOT, loaded
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def named(file: Path) -> set[str]:
+    """What a file of requirements names, with the files that it includes."""
+    found: set[str] = set()
+    for line in file.read_text().splitlines():
+        if line.startswith("-r "):
+            found |= named(file.parent / line.removeprefix("-r "))
+        elif line and not line.startswith("#"):
+            found.add(line)
+    return found
+
+
+def test_the_project_names_what_the_requirements_name() -> None:
+    extras = [name for extra in PROJECT["optional-dependencies"].values() for name in extra]
+    every = [*PROJECT["dependencies"], *extras]
+    assert sorted(every) == sorted(named(ROOT / "requirements" / "dev.in"))
+
+
+def test_requirements_name_no_index() -> None:
+    for file in (ROOT / "requirements").iterdir():
+        assert "://" not in file.read_text(), file
+
+
+@pytest.mark.parametrize("missing", ["psutil", "elftools"])
+def test_without_the_extra_a_command_that_deploys_says_so(missing: str) -> None:
+    code = f"sys.modules[{missing!r}] = None\n"
+    code += "from pipeline.cli.app import load; from pipeline.errors import CommandError\n"
+    code += "try: load('plan')\nexcept CommandError as error: print(error)"
+    assert "'auth0-sync[deploy]'" in loaded(code, "typer")
+
+
+@pytest.mark.parametrize("command", ["user", "sql", "roles", "ask"])
+def test_without_extras_the_commands_that_read_are_there(command: str) -> None:
+    others = {"psutil", "elftools", "sqlalchemy", "alembic", "aws_lambda_powertools", "cryptography", "duckdb"}
+    assert loaded(f"from pipeline.cli.app import load; load({command!r})", "typer", *others) == {"typer"}
