@@ -33,7 +33,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-test: setup .venv-awscli/.ready ## Run every test (10 to 20 minutes on two cores)
+test: setup .venv-awscli/.ready ## Run every test (about 10 minutes on two cores)
 	$(BIN)/python -m pytest -n 4
 
 unit: setup ## Run the tests that need no server and no emulator

@@ -117,4 +117,4 @@ add(
     "pipeline.cli.restore",
     "Send every user of a Postgres, such as a restored cluster, to the queue of a sink.",
 )
-add("user", "pipeline.cli.users", "Show a user as Postgres and DynamoDB have it.")
+add("user", "pipeline.cli.users", "Show a user as Postgres and DynamoDB have it, and say whether they agree.")
