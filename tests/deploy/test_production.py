@@ -141,6 +141,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     patches = pytest.MonkeyPatch()
     # So long that the roles function is refused at first on a slow machine, too.
     patches.setenv("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "40")
+    patches.setenv("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "15")
     emulator = process.start(directory)
     try:
         on = Deployed(emulator, root)
