@@ -32,7 +32,8 @@ def failures(number: int, kind: str = "fp", user: str = ADA, ip: str = "203.0.11
 
 
 def days_ago(days: int) -> str:
-    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT10:00:00.000Z")
+    # An hour more, so that the question counts these days at whatever time of the day it is asked.
+    return (datetime.now(UTC) - timedelta(days=days, hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 # By question: the events, the parameters, and the rows that must come, in order, by some of their columns.
