@@ -19,7 +19,7 @@ def run(url: str, rounds: int) -> dict[str, Any]:
     """Events per second by the number of refused rows in a batch, and the time of each beside a clean batch."""
     os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
     migrate(Database(url=url))
-    sync.sink.cache_clear()  # of another database
+    sync.sync.cache_clear()  # of another database
     users = Users(20_000)
     for records in users.everyone():
         _handle((records, 0))

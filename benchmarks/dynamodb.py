@@ -33,11 +33,11 @@ def run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
         emulator = process.start(Path(directory))
         before = dict(os.environ)
         os.environ |= _ENVIRONMENT | {"AWS_ENDPOINT_URL": emulator.endpoint}
-        sync.sink.cache_clear()
+        sync.sync.cache_clear()
         try:
             return _run(sizes, rounds)
         finally:
-            sync.sink.cache_clear()
+            sync.sync.cache_clear()
             os.environ.clear()
             os.environ.update(before)
             process.stop(emulator.pid)

@@ -16,7 +16,7 @@ def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
     database = Database(url=url)
     migrate(database)
-    sync.sink.cache_clear()  # of another database
+    sync.sync.cache_clear()  # of another database
     users = Users(20_000)
     for records in users.everyone():
         _handle({"Records": records})

@@ -130,7 +130,7 @@ def _add(batch: Batch, message_id: str, meaning: Meaning) -> None:
         batch.ignored[meaning.reason] = batch.ignored.get(meaning.reason, 0) + 1
 
 
-def settle(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
+def summarize(batch: Batch, outcome: Outcome) -> tuple[list[Failure], Counts]:
     """Return every message that must be delivered again, and the counts.
 
     Each message counts once. A user's newest change, and those merged into it, count as the sink reports them; its

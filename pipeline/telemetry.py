@@ -32,7 +32,7 @@ SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
 def count(
     sink: str, counts: Counts, masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
 ) -> None:
-    """Put a batch's counts and its lag (milliseconds, see ``behind``) into metrics, by sink.
+    """Put a batch's counts and its lag (milliseconds, see ``lag``) into metrics, by sink.
 
     ``special`` has those of ``SPECIAL`` to send: a metric costs money once it was sent. Without it, all are sent as 0.
     """
@@ -56,8 +56,8 @@ def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Ma
     metrics.flush_metrics()
 
 
-def behind(instants: Sequence[str], now: datetime) -> float | None:
-    """How far a batch is behind Auth0: milliseconds from the median of ``instants`` to ``now``, 0 where clocks differ.
+def lag(instants: Sequence[str], now: datetime) -> float | None:
+    """Return how late a batch is: milliseconds from the median of ``instants`` to ``now``, 0 where clocks differ.
 
     The median, as one old event that was delivered again says nothing about the others. ``None`` for no instants.
     """

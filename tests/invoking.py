@@ -2,21 +2,23 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import pytest
 
 from pipeline.functions import sync
+from pipeline.sinks import Sink
 from pipeline.telemetry import logger
 from tests.strategies import Json, records
 
 
 class Function:
-    """The handler, and the lines that it has written so far."""
+    """The function, and the lines that it has written so far."""
 
-    def __init__(self, output: io.StringIO) -> None:
+    def __init__(self, function: Callable[[list[Json]], sync.Answer], output: io.StringIO) -> None:
+        self._function = function
         self._output = output
 
     def __call__(self, *bodies: str | Json) -> list[str]:
@@ -25,7 +27,7 @@ class Function:
 
     def invoke(self, batch: list[Json]) -> list[str]:
         with redirect_stdout(self._output):
-            answer = sync.handler({"Records": batch}, None)
+            answer = self._function(batch)
         assert set(answer) == {"batchItemFailures"}
         assert all(set(failure) == {"itemIdentifier"} for failure in answer["batchItemFailures"])
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -43,20 +45,35 @@ class Function:
 
 
 @contextmanager
+def sync_with(sink: Sink, **parts: Any) -> Iterator[Function]:
+    """The function with a sink of the test's own; ``parts``: see ``Sync``."""
+    with _logged() as output:
+        yield Function(sync.Sync(sink, "dynamodb", **parts), output)
+
+
+@contextmanager
+def _logged() -> Iterator[io.StringIO]:
+    output = io.StringIO()
+    [handler] = logger.handlers
+    before = handler.setStream(output)
+    try:
+        yield output
+    finally:
+        handler.setStream(before)
+
+
+@contextmanager
 def sync_function(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[Function]:
     """A fresh execution environment with the variables ``env``."""
     for name in ("DATABASE_URL", "PGHOST", "USERS_TABLE", "SINK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    output = io.StringIO()
-    [handler] = logger.handlers
-    before = handler.setStream(output)
-    sync.sink.cache_clear()
+    sync.sync.cache_clear()
     try:
-        yield Function(output)
+        with _logged() as output:
+            yield Function(lambda batch: sync.handler({"Records": batch}, None), output)
     finally:
-        handler.setStream(before)
-        if sync.sink.cache_info().currsize and hasattr(sync.sink(), "close"):
-            sync.sink().close()
-        sync.sink.cache_clear()
+        if sync.sync.cache_info().currsize:
+            sync.sync().sink.close()
+        sync.sync.cache_clear()

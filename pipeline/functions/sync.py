@@ -2,30 +2,111 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
+from aws_lambda_powertools import Logger
 from msgspec.structs import asdict
 
 from pipeline import settings
-from pipeline.batch import Batch, Counts, Failure, collect, event_times, settle
-from pipeline.changes import MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK, Outcome
+from pipeline.batch import Counts, Failure, collect, event_times, summarize
+from pipeline.changes import DAY, MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK
 from pipeline.errors import Retry, SyncError
 from pipeline.sinks import Sink
-from pipeline.telemetry import behind, count, logger, pseudonym
+from pipeline.telemetry import count, lag, logger, pseudonym
 
-PART = 100
-"""Messages that are read, and stored, at first; each further part of a batch has so many more than the one before."""
+CHUNK = 100
+"""Messages in the first chunk of a batch; each further one has so many more than the one before."""
+
+Answer = dict[str, list[dict[str, str]]]
+"""A partial batch response: the messages that SQS must deliver again."""
+
+
+class Sync:
+    """Store the batches of one queue in one store."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        *,
+        history: bool = False,
+        tolerance: timedelta = DAY,
+        chunk: int = CHUNK,
+        log: Logger = logger,
+        measure: Callable[..., None] = count,
+    ) -> None:
+        """``tolerance``: see ``pipeline.batch.collect``. ``measure`` takes what ``pipeline.telemetry.count`` does."""
+        self.sink = sink
+        self._name = name
+        self._history = history
+        self._tolerance = tolerance
+        self._chunk = chunk
+        self._log = log
+        self._measure = measure
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> Answer:
+        """Store a batch of SQS records.
+
+        Raises ``pipeline.errors.Retry`` where the store takes nothing, so that Lambda backs off and counts an error.
+        """
+        started = perf_counter()
+        total, failed = Counts(), dict[str, None]()
+        ignored, signals, notes, happened = Counter[str](), Counter[str](), Counter[str](), list[str]()
+        # A chunk is a batch of its own: the store orders a user who is in two of them.
+        read = partial(collect, history=self._history, tolerance=self._tolerance)
+        try:
+            for batch, outcome in self.sink.write(chunks(records, self._chunk), read):
+                failures, counts = summarize(batch, outcome)
+                for log_id in batch.masked:
+                    self._log.warning("masked log", extra={"log_id": log_id})
+                for failure in failures:
+                    self._log.error("message not stored", extra=_message(failure))
+                    failed[failure.message_id] = None
+                total += counts
+                ignored.update(batch.ignored)
+                signals.update(batch.signals)
+                notes.update(batch.notes)
+                happened += event_times(batch, outcome)
+        except Retry as error:
+            self._log.error("batch not stored", extra={"sink": self._name, "messages": len(records), **_why(error)})
+            raise
+        took = {"milliseconds": round((perf_counter() - started) * 1000)}
+        by = {"ignored_by": ignored, "signals_by": signals, "notes": notes}
+        self._log.info("batch", extra={"sink": self._name, **asdict(total), **by, **took})
+        special = {
+            "UnknownPaths": ignored[UNKNOWN_PATH],
+            "UnnamedDeletions": ignored[UNNAMED_DELETION],
+            "OddFields": sum(number for note, number in notes.items() if note.startswith(ODD)),
+            "WrongClocks": notes[WRONG_CLOCK],
+        }
+        special = {metric: number for metric, number in special.items() if number}
+        self._measure(self._name, total, signals[MASKED], lag(happened, datetime.now(UTC)), special)
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def chunks(records: Sequence[Mapping[str, Any]], first: int = CHUNK) -> list[Sequence[Mapping[str, Any]]]:
+    """Split a batch into growing chunks. The first is small because the store is idle while it is read."""
+    found, start, size = [], 0, first
+    while len(records) - start - size >= first:
+        found.append(records[start : start + size])
+        start, size = start + size, size + first
+    return [*found, records[start:]]
 
 
 @cache
-def sink() -> Sink:
-    """The store of this function, made once per execution environment; it keeps its connections."""
-    if settings.sink() == "postgres":
+def sync() -> Sync:
+    """Return the function of this execution environment, by its settings; its sink keeps its connections."""
+    name = settings.sink()
+    history = name == "postgres" and settings.history()
+    return Sync(_sink(name), name, history=history, tolerance=settings.clock_tolerance())
+
+
+def _sink(name: str) -> Sink:
+    if name == "postgres":
         from pipeline.sinks.postgres import PostgresSink, connect
 
         database = settings.Database.from_env()
@@ -41,64 +122,9 @@ def sink() -> Sink:
     return DynamoDBSink(boto3.client("dynamodb", config=config), settings.users_table())
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001 - Lambda's form
-    """Store a batch; the answer names the messages that SQS must deliver again (a partial batch response).
-
-    Raises ``pipeline.errors.Retry`` where the store takes nothing, so that Lambda backs off and counts an error.
-    """
-    started = perf_counter()
-    name, records = settings.sink(), event["Records"]
-    total, failed = Counts(), dict[str, None]()
-    ignored, signals, notes, happened = Counter[str](), Counter[str](), Counter[str](), list[str]()
-    try:
-        for batch, outcome in _stored(records, history=name == "postgres" and settings.history()):
-            failures, counts = settle(batch, outcome)
-            for log_id in batch.masked:
-                logger.warning("masked log", extra={"log_id": log_id})
-            for failure in failures:
-                logger.error("message not stored", extra=_message(failure))
-                failed[failure.message_id] = None
-            total += counts
-            ignored.update(batch.ignored)
-            signals.update(batch.signals)
-            notes.update(batch.notes)
-            happened += event_times(batch, outcome)
-    except Retry as error:
-        logger.error("batch not stored", extra={"sink": name, "messages": len(records), **_why(error)})
-        raise
-    took = {"milliseconds": round((perf_counter() - started) * 1000)}
-    by = {"ignored_by": ignored, "signals_by": signals, "notes": notes}
-    logger.info("batch", extra={"sink": name, **asdict(total), **by, **took})
-    special = {
-        "UnknownPaths": ignored[UNKNOWN_PATH],
-        "UnnamedDeletions": ignored[UNNAMED_DELETION],
-        "OddFields": sum(number for note, number in notes.items() if note.startswith(ODD)),
-        "WrongClocks": notes[WRONG_CLOCK],
-    }
-    special = {metric: number for metric, number in special.items() if number}
-    count(name, total, signals[MASKED], behind(happened, datetime.now(UTC)), special)
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-
-
-def _stored(records: Sequence[Mapping[str, Any]], *, history: bool) -> Iterator[tuple[Batch, Outcome]]:
-    """Store a large batch in parts, and read the next one while the store works: then it costs only the first.
-
-    A part is a batch of its own: a user who is in two of them is ordered by the store.
-    """
-    tolerance = settings.clock_tolerance()
-    reading = [cache(partial(collect, part, history=history, tolerance=tolerance)) for part in parts(records)]
-    for read, following in zip_longest(reading, reading[1:]):
-        batch = read()
-        yield batch, sink().apply(batch.changes, batch.history, following)
-
-
-def parts(records: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
-    """A batch in parts: a small one first, as nothing is stored while it is read, then larger and thus fewer ones."""
-    found, start, size = [], 0, PART
-    while len(records) - start - size >= PART:
-        found.append(records[start : start + size])
-        start, size = start + size, size + PART
-    return [*found, records[start:]]
+def handler(event: dict[str, Any], context: object) -> Answer:  # noqa: ARG001 - Lambda's form
+    """Store a batch; see ``Sync``."""
+    return sync()(event["Records"])
 
 
 def _why(error: SyncError) -> dict[str, str]:
@@ -111,4 +137,4 @@ def _message(failure: Failure) -> dict[str, str]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    sink()  # load the store's libraries while the function starts, where Lambda lends a whole CPU
+    sync()  # load the store's libraries while the function starts, where Lambda lends a whole CPU

@@ -1,27 +1,67 @@
-"""Where changes go. A sink applies changes, each only if it is newer than what is stored, and says what failed."""
+"""Write changes into stores. A sink applies a change only if it is newer than what is stored, and reports failures."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from pipeline.changes import Change, HistoryEntry, Outcome
+from pipeline.errors import Refused
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Sink(Protocol):
-    """A store of users."""
+class Batch(Protocol):
+    """What a sink writes of a batch."""
 
-    def apply(
-        self,
-        changes: Sequence[Change],
-        history: Sequence[HistoryEntry] = (),
-        meanwhile: Callable[[], object] | None = None,
-    ) -> Outcome:
-        """Apply ``changes``: at most one per user, sorted by user id.
+    @property
+    def changes(self) -> Sequence[Change]:
+        """At most one per user, sorted by user id."""
+        ...
 
-        ``history`` has an entry of each change and of those that they supersede, sorted by user id and version; a
-        store without a history passes it over. ``meanwhile`` is called while the store works, by a sink that would
-        only wait then; not at all, or more than once, is as good.
+    @property
+    def history(self) -> Sequence[HistoryEntry]:
+        """An entry of each change and of those that they supersede, sorted by user id and version."""
+        ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
+class Sink(ABC):
+    """A writer into one store of users."""
+
+    @abstractmethod
+    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
+        """Apply the changes of a batch; a store without a history ignores ``history``.
 
         Raises ``pipeline.errors.Retry`` where the store as a whole cannot take them; what fails for single users is
         in the outcome.
         """
-        ...
+
+    def write(self, chunks: Sequence[T], read: Callable[[T], B]) -> Iterator[tuple[B, Outcome]]:
+        """Read chunks of messages and apply each; a sink may read the next one while its store works on this one."""
+        for batch in map(read, chunks):
+            yield batch, self.apply(batch.changes, batch.history)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what the sink has opened: connections, threads."""
+
+
+def bisect(write: Callable[[Sequence[T]], R], rows: Sequence[T]) -> Iterator[tuple[Sequence[T], R | Refused]]:
+    """Write rows as a whole; where the store refuses them, by halves, down to the single rows that it refuses.
+
+    Yields each part with what ``write`` returned, or one row with the error.
+    """
+    try:
+        written = write(rows)
+    except Refused as error:
+        if len(rows) == 1:
+            yield rows, error
+            return
+        middle = len(rows) // 2
+        yield from bisect(write, rows[:middle])
+        yield from bisect(write, rows[middle:])
+    else:
+        yield rows, written

@@ -11,7 +11,7 @@ stored as a string of its JSON text; an item over 400 KB is stored without ``pro
 then without ``user_metadata`` until it fits, and ``omitted`` names what is missing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import errors
 from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
+from pipeline.sinks import Sink
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -233,7 +234,7 @@ def _plain(value: Any) -> Any:
             return value
 
 
-class DynamoDBSink:
+class DynamoDBSink(Sink):
     """Puts in parallel: DynamoDB has no conditional batch write."""
 
     def __init__(self, client: "DynamoDBClient", table: str, threads: int = THREADS) -> None:
@@ -245,9 +246,8 @@ class DynamoDBSink:
         self,
         changes: Sequence[Change],
         history: Sequence[HistoryEntry] = (),  # noqa: ARG002 - kept in Postgres only
-        meanwhile: Callable[[], object] | None = None,  # noqa: ARG002 - the threads leave no time that is not used
     ) -> Outcome:
-        """See ``pipeline.sinks.Sink``. Raises the error of the store if it took none of the changes."""
+        """See ``Sink``. Raises the error of the store if it took none of the changes."""
         outcome = Outcome()
         for change, result in zip(changes, self._pool.map(self._put, changes), strict=True):
             match result:
@@ -261,6 +261,10 @@ class DynamoDBSink:
         if retries and len(retries) == len(changes):
             raise retries[0]
         return outcome
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
     def _put(self, change: Change) -> errors.SyncError | str:
         try:

@@ -6,7 +6,7 @@ two statements per batch.
 
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from itertools import groupby
@@ -35,6 +35,7 @@ from pipeline.changes import (
     newest_with,
 )
 from pipeline.settings import Database
+from pipeline.sinks import B, Sink, T, bisect
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
 RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
@@ -154,25 +155,52 @@ _Entries = Mapping[str, Sequence[HistoryEntry]]
 """By user id, sorted by version; empty where no history is kept."""
 
 
-class PostgresSink:
+class _ReadAhead(Iterator[B]):
+    """Iterate over what ``read`` makes of ``chunks``; ``fetch`` reads the next one before it is asked for."""
+
+    def __init__(self, chunks: Sequence[T], read: Callable[[T], B]) -> None:
+        self._batches = map(read, chunks)
+        self._left = len(chunks)
+        self._fetched: list[B] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything for ``fetch`` to do."""
+        return self._left > 0 and not self._fetched
+
+    def fetch(self) -> None:
+        self._fetched.append(next(self._batches))
+        self._left -= 1
+
+    def __next__(self) -> B:
+        if not self._fetched:
+            self.fetch()
+        return self._fetched.pop()
+
+
+class PostgresSink(Sink):
     """Keeps one connection over invocations and replaces it when it breaks."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._connection: Connection | None = None
+        self._upcoming: _ReadAhead[Any] = _ReadAhead((), list)
+        self._pipelined = False
 
-    def apply(
-        self,
-        changes: Sequence[Change],
-        history: Sequence[HistoryEntry] = (),
-        meanwhile: Callable[[], object] | None = None,
-    ) -> Outcome:
-        """See ``pipeline.sinks.Sink``. A row that Postgres refuses is found by bisection and fails alone."""
+    def write(self, chunks: Sequence[T], read: Callable[[T], B]) -> Iterator[tuple[B, Outcome]]:
+        """See ``Sink``. Reads the next chunk while Postgres works on a statement."""
+        self._upcoming = _ReadAhead(chunks, read)
+        for batch in self._upcoming:
+            yield batch, self.apply(batch.changes, batch.history)
+        self._restart_idle_timeout()
+
+    def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
+        """See ``Sink``. A row that Postgres refuses is found by bisection and fails alone."""
         outcome = Outcome()
         entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
         whole = [change for change in changes if change.carried is None]
         others: list[Change] = [change for change in changes if change.carried is not None]
-        written = self._write(whole, entries, outcome, meanwhile)
+        written = self._write(whole, entries, outcome)
         rest = [change for change in whole if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
             others += self._compare(rest, outcome)
@@ -191,7 +219,6 @@ class PostgresSink:
         changes: Sequence[Change],
         entries: _Entries,
         outcome: Outcome,
-        meanwhile: Callable[[], object] | None = None,
         seen: Mapping[str, Change] | None = None,
     ) -> set[str]:
         """Write the changes with the entries of their users; return the ids of the users that were written.
@@ -200,16 +227,18 @@ class PostgresSink:
         """
         if not changes:
             return set()
-        try:
-            history = [entry for change in changes for entry in entries[change.user_id]] if entries else []
-            rows = self._execute(*_statement(changes, history, seen), meanwhile=meanwhile)
-        except errors.Refused as error:
-            if len(changes) > 1:
-                middle = len(changes) // 2
-                halves = (changes[:middle], changes[middle:])
-                return set().union(*(self._write(half, entries, outcome, seen=seen) for half in halves))
-            return self._write_newest(changes[0], entries, outcome, error, seen)
-        return {user_id for (user_id,) in rows}
+
+        def upsert(some: Sequence[Change]) -> list[Any]:
+            history = [entry for change in some for entry in entries[change.user_id]] if entries else []
+            return self._execute(*_statement(some, history, seen))
+
+        written: set[str] = set()
+        for some, result in bisect(upsert, changes):
+            if isinstance(result, errors.Refused):
+                written |= self._write_newest(some[0], entries, outcome, result, seen)
+            else:
+                written.update(user_id for (user_id,) in result)
+        return written
 
     def _write_newest(
         self,
@@ -231,15 +260,9 @@ class PostgresSink:
         return written
 
     def _record(self, entries: Sequence[HistoryEntry], outcome: Outcome) -> None:
-        try:
-            self._execute(RECORD, _json(entries))
-        except errors.Refused as error:
-            if len(entries) == 1:
-                outcome.unrecorded[entries[0].user_id, entries[0].version] = error
-                return
-            middle = len(entries) // 2
-            self._record(entries[:middle], outcome)
-            self._record(entries[middle:], outcome)
+        for some, result in bisect(lambda some: self._execute(RECORD, _json(some)), entries):
+            if isinstance(result, errors.Refused):
+                outcome.unrecorded[some[0].user_id, some[0].version] = result
 
     def _compare(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
         """Tell the duplicates from the stale among the changes that were not written.
@@ -286,42 +309,52 @@ class PostgresSink:
         for user_id in left:
             outcome.failed[user_id] = errors.StoreBusy(f"other writers changed the row {MERGES} times in a row")
 
-    def _execute(
-        self, statement: LiteralString, *parameters: object, meanwhile: Callable[[], object] | None = None
-    ) -> list[Any]:
+    def _execute(self, statement: LiteralString, *parameters: object) -> list[Any]:
         """Run one statement, on a new connection if the kept one turns out to be dead.
 
         Trying again is safe: what a lost commit had written is a duplicate then.
         """
         kept = self._connection is not None
         try:
-            return self._run(statement, parameters, meanwhile)
+            return self._run(statement, parameters)
         except errors.StoreDown:
             if not kept:
                 raise
-        return self._run(statement, parameters, meanwhile)
+        return self._run(statement, parameters)
 
-    def _run(
-        self, statement: LiteralString, parameters: tuple[object, ...], meanwhile: Callable[[], object] | None
-    ) -> list[Any]:
+    def _run(self, statement: LiteralString, parameters: tuple[object, ...]) -> list[Any]:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            if meanwhile is None:
+            self._pipelined = self._upcoming.waits
+            if not self._pipelined:
                 return self._connection.execute(statement, parameters, prepare=True).fetchall()
             with self._connection.pipeline():  # which sends without waiting for the answer
                 cursor = self._connection.execute(statement, parameters, prepare=True)
                 _flush(self._connection)
-                meanwhile()
+                self._upcoming.fetch()
             return cursor.fetchall()
         except psycopg.Error as error:
             if error.sqlstate in _PREPARED_ELSEWHERE and self._connection.prepare_threshold is not None:
                 self._connection.prepare_threshold = None
-                return self._run(statement, parameters, meanwhile)
+                return self._run(statement, parameters)
             failure = _classify(error, broken=self._connection.broken)
             if isinstance(failure, errors.StoreDown):
                 self.close()
             raise failure from error
+
+    def _restart_idle_timeout(self) -> None:
+        """Let ``idle_session_timeout`` end the session, without which Aurora would not pause.
+
+        psycopg ends a pipeline by a Flush message after the Sync, and Postgres stops the timeout at any message, to
+        start it again only after the next statement (psycopg 3.3, ``Pipeline._exit_gen``; ``PostgresMain``).
+        """
+        if self._pipelined and self._connection is not None:
+            try:
+                self._connection.execute("", prepare=False)
+            except psycopg.Error:
+                self.close()
+            self._pipelined = False
 
 
 def _flush(connection: Connection) -> None:

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from pipeline.errors import StoreBusy, StoreDown
-from pipeline.functions.sync import parts
+from pipeline.functions.sync import chunks
 from pipeline.sinks import postgres
 from pipeline.sinks.postgres import PostgresSink
 from tests.emulator.support import wait_for
 from tests.faults.support import NEW, OLD, names, running, updates
-from tests.soak.stores import PostgresWriter, handlers
+from tests.soak.stores import PostgresWriter
 from tests.strategies import records
 
 pytestmark = pytest.mark.postgres
@@ -40,7 +40,7 @@ def test_a_server_killed_in_the_middle_of_a_batch(server, function):
     server.start()
     # What was committed before the kill is still there, and of the statement that was killed nothing is.
     stored_names = [name for _, name in sorted(server.names.items())]
-    committed = sum(len(part) for part in parts(range(BIG)) if part[-1] < 500)  # type: ignore[arg-type, operator]
+    committed = sum(len(part) for part in chunks(range(BIG)) if part[-1] < 500)  # type: ignore[arg-type, operator]
     assert 0 < committed < 500
     assert set(stored_names[:committed]) == {NEW}
     assert set(stored_names[committed:]) == {OLD}
@@ -190,22 +190,21 @@ def test_a_batch_that_comes_again_while_its_first_attempt_runs(server):
     """Both wait for the same rows; one writes them, and the other finds duplicates. Both may acknowledge."""
     batch = records(*updates(NEW))
     writers = [PostgresWriter(server.url, PostgresSink) for _ in range(2)]
-    with handlers():
-        assert writers[0].invoke(records(*updates(OLD)), None) == {f"m{number}" for number in range(20)}
-        start = threading.Barrier(2)
+    assert writers[0].invoke(records(*updates(OLD)), None) == {f"m{number}" for number in range(20)}
+    start = threading.Barrier(2)
 
-        def attempt(writer):
-            start.wait(10)
-            return writer.invoke(batch, None)
+    def attempt(writer):
+        start.wait(10)
+        return writer.invoke(batch, None)
 
-        with (
-            server.locked("a|0003") as other,
-            running(lambda: attempt(writers[0])) as first,
-            running(lambda: attempt(writers[1])) as second,
-        ):
-            server.wait_for_blocked(2)
-            other.execute("COMMIT")
-            assert first.result(10) == second.result(10) == {record["messageId"] for record in batch}
+    with (
+        server.locked("a|0003") as other,
+        running(lambda: attempt(writers[0])) as first,
+        running(lambda: attempt(writers[1])) as second,
+    ):
+        server.wait_for_blocked(2)
+        other.execute("COMMIT")
+        assert first.result(10) == second.result(10) == {record["messageId"] for record in batch}
     assert server.names == names(NEW)
     for writer in writers:
         writer.close()
@@ -215,14 +214,13 @@ def test_an_older_batch_that_ends_last_changes_nothing(server):
     writers = [PostgresWriter(server.url, PostgresSink) for _ in range(2)]
     middle = "2026-01-15T09:00:03.000Z"
     everyone = {f"m{number}" for number in range(20)}
-    with handlers():
-        writers[0].invoke(records(*updates(OLD)), None)
-        with server.locked("a|0000") as other, running(lambda: writers[0].invoke(records(*updates(NEW)), None)) as new:
-            server.wait_for_blocked()
-            with running(lambda: writers[1].invoke(records(*updates(middle)), None)) as old:
-                server.wait_for_blocked(2)
-                other.execute("COMMIT")
-                assert new.result(10) == old.result(10) == everyone
+    writers[0].invoke(records(*updates(OLD)), None)
+    with server.locked("a|0000") as other, running(lambda: writers[0].invoke(records(*updates(NEW)), None)) as new:
+        server.wait_for_blocked()
+        with running(lambda: writers[1].invoke(records(*updates(middle)), None)) as old:
+            server.wait_for_blocked(2)
+            other.execute("COMMIT")
+            assert new.result(10) == old.result(10) == everyone
     assert server.names == names(NEW)
     for writer in writers:
         writer.close()

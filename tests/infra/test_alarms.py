@@ -22,9 +22,10 @@ from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts
 from pipeline.changes import Outcome
 from pipeline.errors import Refused
-from pipeline.functions import refresh, sync
+from pipeline.functions import refresh
 from pipeline.functions.refresh import Deferred, Run
-from tests.invoking import sync_function
+from pipeline.sinks import Sink
+from tests.invoking import sync_with
 from tests.strategies import updated, user
 
 Json = dict[str, Any]
@@ -362,15 +363,16 @@ KEYWORDS = {"fields", "filter", "sort", "limit", "stats", "by", "as", "or", "and
             "count", "count_distinct", "avg", "max", "pct"}  # fmt: skip
 
 
-def test_saved_queries_ask_for_what_is_logged(made: dict[str, Made], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Store:
-        def apply(self, changes: Any, *_: Any) -> Outcome:
+def test_saved_queries_ask_for_what_is_logged(made: dict[str, Made]) -> None:
+    class Store(Sink):
+        def apply(self, changes: Any, history: Any = ()) -> Outcome:
             return Outcome(failed={changes[0].user_id: Refused("in a test")})
 
-    with sync_function(monkeypatch, SINK="dynamodb") as function:
-        with monkeypatch.context() as patch:
-            patch.setattr(sync, "sink", Store)
-            assert function(updated(user("auth0|ada"))) == ["m0"]
+        def close(self) -> None:
+            pass
+
+    with sync_with(Store()) as function:
+        assert function(updated(user("auth0|ada"))) == ["m0"]
         logged = {key for line in function.lines if "_aws" not in line for key in line}
     for name, query in made["everything"].queries.items():
         text = re.sub(r"^#.*$|'[^']*'|/(?:\\.|[^/\n ])[^\n]*/", " ", query, flags=re.M)

@@ -8,7 +8,7 @@ from hypothesis import given
 from psycopg.rows import dict_row
 
 from devstack.traffic import Traffic, envelope, sqs_record
-from pipeline.batch import collect, settle
+from pipeline.batch import collect, summarize
 from pipeline.errors import BadSettings, StoreNotReady
 from pipeline.settings import Database, history
 from pipeline.sinks.postgres import PostgresSink, connect
@@ -291,7 +291,7 @@ def test_a_thousand_with_one_bad_row_take_few_statements(postgres_url, database)
         outcome = sink.apply(batch.changes, batch.history)
     finally:
         sink.close()
-    failures, counts = settle(batch, outcome)
+    failures, counts = summarize(batch, outcome)
     assert [failure.user_id for failure in failures] == ["auth0|0617"]
     assert (counts.applied, counts.poison) == (999, 1)
     assert len(statements) <= 2 * 10 + 1

@@ -147,8 +147,8 @@ def test_a_statement_that_has_vanished_is_run_at_once(sink):
     assert sink._connection is session
 
 
-@pytest.mark.parametrize("meanwhile", [None, lambda: None])
-def test_a_statement_that_exists_already_is_run_at_once(make_sink, postgres_url, meanwhile):
+@pytest.mark.parametrize("others", [[], [[]]])
+def test_a_statement_that_exists_already_is_run_at_once(make_sink, postgres_url, others):
     def taken():
         session = connect(Database(url=postgres_url))
         for number in range(9):
@@ -156,7 +156,7 @@ def test_a_statement_that_exists_already_is_run_at_once(make_sink, postgres_url,
         return session
 
     sink = PostgresSink(taken)
-    first = sink.apply(changes(updated(user("known"))), (), meanwhile)
+    [(_, first), *_] = sink.write([records(updated(user("known"))), *others], collect)
     assert (first.failed, first.duplicate, first.stale) == ({}, set(), set())
     outcome = batch_of(sink, "a|1")
     assert (outcome.failed, outcome.duplicate) == ({}, {"known"})

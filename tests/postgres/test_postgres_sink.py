@@ -2,6 +2,7 @@ import math
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from datetime import UTC, datetime
 
 import psycopg
@@ -11,10 +12,22 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from pipeline import errors
+from pipeline.batch import Batch, collect
 from pipeline.changes import Outcome
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
-from tests.strategies import against_a_server, changes, created, deleted, delivered, newest, text, updated, user
+from tests.strategies import (
+    against_a_server,
+    changes,
+    created,
+    deleted,
+    delivered,
+    newest,
+    records,
+    text,
+    updated,
+    user,
+)
 
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 
@@ -461,12 +474,32 @@ def test_sessions_are_marked_and_limited(sink):
     assert "0" not in limits
 
 
-# What is done meanwhile
+# The next batch, which is taken while the server works
+
+
+def write(sink, bodies, take_next):
+    """Write a batch and an empty one; ``take_next`` is called when that is read."""
+
+    def read(bodies):
+        if not bodies:
+            take_next()
+        return collect(records(*bodies))
+
+    (_, outcome), last = sink.write([bodies, []], read)
+    assert last == (Batch(), Outcome())
+    return outcome
+
+
+def test_batches_are_written_in_turn(sink, database):
+    batches = [collect(records(updated(user(f"a|{number}")))) for number in range(5)]
+    assert list(sink.write(batches, copy)) == [(batch, Outcome()) for batch in batches]
+    assert list(sink.write([], copy)) == []
+    assert len(rows(database)) == 5
 
 
 @pytest.mark.parametrize("padding", [0, 20_000_000])
-def test_the_server_works_meanwhile(sink, postgres_url, padding):
-    """The statement waits for a row that is only let go of by what is done meanwhile, however much there is to send."""
+def test_the_server_works_while_the_next_batch_is_taken(sink, postgres_url, padding):
+    """The statement waits for a row that only the taking of the next batch releases, however much there is to send."""
     sink.apply(changes(created(user("a|1", MOMENTS[0]))))
     with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as watcher:
         other.execute("SELECT FROM auth0.users WHERE user_id = 'a|1' FOR UPDATE")
@@ -480,27 +513,26 @@ def test_the_server_works_meanwhile(sink, postgres_url, padding):
             other.commit()
 
         metadata = {"padding": "x" * padding}
-        assert sink.apply(changes(updated(user("a|1", MOMENTS[1], user_metadata=metadata))), (), let_go) == Outcome()
+        assert write(sink, [updated(user("a|1", MOMENTS[1], user_metadata=metadata))], let_go) == Outcome()
 
 
-def test_what_is_refused_is_found_though_something_is_done_meanwhile(sink, database):
+def test_what_is_refused_is_found_though_the_next_batch_is_taken(sink, database):
     done = []
     bad = text(updated(user("a|2", user_metadata={"n": "@@"}))).replace('"@@"', "9" * 140_000)
-    outcome = sink.apply(changes(updated(user("a|1")), bad, updated(user("a|3"))), (), lambda: done.append(1))
+    outcome = write(sink, [updated(user("a|1")), bad, updated(user("a|3"))], lambda: done.append(1))
     assert outcome.failed.keys() == {"a|2"}
     assert {row["user_id"] for row in rows(database)} == {"a|1", "a|3"}
-    assert done
+    assert done == [1]
 
 
-def test_a_session_that_ends_meanwhile_is_replaced(sink, database):
+def test_a_session_that_ends_while_the_next_batch_is_taken_is_replaced(sink, database):
     sink.apply(changes(created(user("a|1", MOMENTS[0]))))
     done = []
 
     def end_it():
-        if not done:
-            done.append(sink._connection.info.backend_pid)
-            database.execute("SELECT pg_terminate_backend(%s)", [done[0]])
+        done.append(sink._connection.info.backend_pid)
+        database.execute("SELECT pg_terminate_backend(%s)", [done[0]])
 
-    assert sink.apply(changes(updated(user("a|1", MOMENTS[1]))), (), end_it).failed == {}
+    assert write(sink, [updated(user("a|1", MOMENTS[1]))], end_it).failed == {}
     assert sink._connection.info.backend_pid not in done
     assert one(database)["updated_at"] == datetime.fromisoformat(MOMENTS[1])

@@ -8,12 +8,13 @@ import pytest
 from psycopg import errors as refusals
 
 from pipeline import roles
+from pipeline.batch import collect
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
 from tests.emulator.support import wait_for
-from tests.strategies import changes, updated, user
+from tests.strategies import changes, log, records, updated, user
 
 MIGRATOR, WRITER, READER = roles.NAMES
 
@@ -182,8 +183,12 @@ def test_an_idle_writer_is_signed_out_and_comes_back(cluster):
     for user_id in ("a|1", "a|2"):
         assert sink.apply(changes(updated(user(user_id)))).failed == {}
         wait_for(lambda: cluster.run(sessions) == [(0,)])
+    # The first chunk is written while the next one is read, which has nothing to write.
+    for batch, outcome in sink.write([records(updated(user("a|3"))), records(log("fp"))], collect):
+        assert (batch.unread, outcome.failed) == ([], {})
+    wait_for(lambda: cluster.run(sessions) == [(0,)])
     sink.close()
-    assert cluster.run("SELECT count(*) FROM auth0.users", user=READER) == [(2,)]
+    assert cluster.run("SELECT count(*) FROM auth0.users", user=READER) == [(3,)]
 
 
 def test_the_master_user_may_read_as_readers_do(cluster):

@@ -13,11 +13,10 @@ from pathlib import Path
 from random import Random
 
 from devstack import postgres
-from pipeline.functions import sync
 from pipeline.functions.migrate import migrate
+from pipeline.functions.sync import CHUNK
 from pipeline.settings import Database
 from tests.soak.soak import Soak, WrongError, soak
-from tests.soak.stores import handlers
 
 PROGRESS_SECONDS = 15
 
@@ -35,7 +34,7 @@ def main() -> int:
         try:
             url = postgres.create_database(server.url, "soak")
             migrate(Database(url=url))
-            with handlers(), soak(url) as running:
+            with soak(url) as running:
                 failed = _run(running, seed, arguments.histories)
         finally:
             postgres.stop(Path(directory) / "postgres", delete=True)
@@ -47,8 +46,8 @@ def _run(running: Soak, seed: int, histories: int) -> int:
     failed = 0
     for number in range(histories):
         try:
-            part = 1 if (seed + number) % 2 else sync.PART
-            running.check(Random(seed + number), f"{seed + number}.", part)
+            chunk = 1 if (seed + number) % 2 else CHUNK
+            running.check(Random(seed + number), f"{seed + number}.", chunk)
         except WrongError as error:
             failed += 1
             _print(f"WRONG: python -m tests.soak --histories 1 --seed {seed + number}\n  {error}")

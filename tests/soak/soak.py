@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 import psycopg
 
 from devstack.traffic import sqs_record
-from pipeline.functions import sync
+from pipeline.functions.sync import CHUNK
 from pipeline.sinks.postgres import PostgresSink
 from tests.soak.fake_dynamodb import FakeDynamoDB
 from tests.soak.histories import Message, history, model, told
@@ -48,11 +47,11 @@ class Soak:
         self.attempts = 0
         self.users = 0
 
-    def check(self, rng: Random, prefix: str, part: int = sync.PART) -> None:
+    def check(self, rng: Random, prefix: str, chunk: int = CHUNK) -> None:
         """Deliver a random history to both stores. Raises ``WrongError`` unless they end as the model does.
 
-        With a small ``part``, batches of a few messages too are stored in parts, each read while others are written.
-        What is drawn then depends on who comes first, as each part of a batch meets faults of its own.
+        With a small ``chunk``, batches of a few messages too are stored in chunks, each read while others are written.
+        What is drawn then depends on who comes first, as each chunk of a batch meets faults of its own.
         """
         messages = history(rng, prefix)
         messages += rng.choices(messages, k=rng.randint(0, 3))  # EventBridge delivers at least once
@@ -60,9 +59,8 @@ class Soak:
         with_history = rng.random() < 0.3
         for name, writers in self._writers.items():
             for writer in writers:
-                writer.history = with_history
-            with patch.object(sync, "PART", part):
-                dead = self._deliver(messages, name, rng)
+                writer.history, writer.chunk = with_history, chunk
+            dead = self._deliver(messages, name, rng)
             refused = [message for message in messages if name in message.refused_by]
             _compare(f"the dead letters of {name}", _bodies(dead), _bodies(refused))
         stored = rows(self._connection, user_ids)

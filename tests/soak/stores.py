@@ -1,18 +1,17 @@
 """The stores behind the real handler: writers with sinks of their own, faults between the steps, and what is stored."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from unittest.mock import MagicMock, patch
+from unittest.mock import MagicMock
 
 import psycopg
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pipeline.errors import Retry
-from pipeline.functions import sync
+from pipeline.functions.sync import CHUNK, Sync
 from pipeline.settings import Database
 from pipeline.sinks import Sink
 from pipeline.sinks.dynamodb import DynamoDBSink
@@ -24,24 +23,6 @@ STATEMENT_FAULTS = ("", "", "broken before", "broken after", "busy")
 """What may happen to a statement: nothing, the connection breaks before or after it is done, a lock times out."""
 PUT_FAULTS = ("throttled", "error", "timed out after")
 
-_environment = threading.local()
-
-
-@contextmanager
-def handlers() -> Iterator[None]:
-    """Within it the real handler runs in many threads at once, each as the environment of its ``Writer``.
-
-    Its logger and metrics are silent: they are made for one invocation at a time, as Lambda has it.
-    """
-    with (
-        patch.object(sync, "sink", lambda: _environment.writer.sink),
-        patch.object(sync.settings, "sink", lambda: _environment.writer.name),
-        patch.object(sync.settings, "history", lambda: _environment.writer.history),
-        patch.object(sync, "logger", MagicMock()),
-        patch.object(sync, "count", lambda *_: None),
-    ):
-        yield
-
 
 class Writer:
     """An execution environment of the function: a sink of its own, and the faults that its next invocation meets."""
@@ -49,16 +30,22 @@ class Writer:
     name: str
     sink: Sink
     history = False
+    chunk = CHUNK
 
     def __init__(self) -> None:
         self.faults: Any = None
 
     def invoke(self, records: Sequence[Json], faults: Any) -> set[str]:
-        """Invoke the handler; the ids of the messages that it acknowledges."""
-        _environment.writer = self
+        """Invoke the function; the ids of the messages that it acknowledges.
+
+        Its logger and metrics are silent: the real ones are made for one invocation at a time, as Lambda has it.
+        """
+        function = Sync(
+            self.sink, self.name, history=self.history, chunk=self.chunk, log=MagicMock(), measure=lambda *_: None
+        )
         self.faults = faults
         try:
-            answer = sync.handler({"Records": records}, None)
+            answer = function(records)
         except Retry:
             return set()
         finally:
@@ -77,7 +64,7 @@ class PostgresWriter(Writer):
         self.sink = sink(lambda: _Connection(connect(Database(url=url)), self))
 
     def close(self) -> None:
-        self.sink.close()  # type: ignore[attr-defined]
+        self.sink.close()
 
 
 class _Connection:
@@ -148,7 +135,7 @@ class DynamoDBWriter(Writer):
         return self._client.get_item(**request)
 
     def close(self) -> None:
-        self.sink._pool.shutdown()  # type: ignore[attr-defined]
+        self.sink.close()
 
 
 _ROWS = """

@@ -83,8 +83,8 @@ def the_last_of_a_batch(monkeypatch):
 
 
 def failures_are_acknowledged(monkeypatch):
-    settle = sync.settle
-    monkeypatch.setattr(sync, "settle", lambda *given: ([], settle(*given)[1]))
+    summarize = sync.summarize
+    monkeypatch.setattr(sync, "summarize", lambda *given: ([], summarize(*given)[1]))
 
 
 def a_dead_store_is_acknowledged(monkeypatch):
@@ -179,7 +179,7 @@ class Racing(postgres.PostgresSink):
     It leaves others a little time for that.
     """
 
-    def apply(self, changes, history=(), meanwhile=None):
+    def apply(self, changes, history=()):
         outcome = Outcome()
         if history:
             self._record(history, outcome)
@@ -188,7 +188,7 @@ class Racing(postgres.PostgresSink):
         stored = {user_id: version for user_id, version, _ in rows}
         newer = [change for change in whole if stored.get(change.user_id, "") < change.version]
         sleep(0.002)
-        outcome.failed |= super().apply(newer, meanwhile=meanwhile).failed
+        outcome.failed |= super().apply(newer).failed
         rest = [change for change in changes if change.carried is not None]
         rest += self._compare([change for change in whole if change not in newer], outcome)
         self._merge(rest, {}, outcome)

@@ -24,10 +24,10 @@ def test_any_history_ends_as_the_model_in_both_stores(postgres_url):
         property_holds()
 
 
-def test_histories_in_small_parts_end_as_the_model_does(postgres_url):
+def test_histories_in_small_chunks_end_as_the_model_does(postgres_url):
     with soak(postgres_url) as running:
         for seed in range(100):
-            running.check(Random(seed), f"{seed}.", part=1)
+            running.check(Random(seed), f"{seed}.", chunk=1)
         running.check_total()
 
 

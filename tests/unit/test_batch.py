@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import errors
-from pipeline.batch import collect, settle
+from pipeline.batch import collect, summarize
 from pipeline.changes import Outcome, Tombstone
 from tests.strategies import Log, call, deliveries, histories, log, newest, records, text, updated, user
 
@@ -59,7 +59,7 @@ def test_every_message_has_exactly_one_outcome(run):
     store, seen = Store(failing), {}
     for messages in batches:
         batch = collect(records(*(item.body if isinstance(item, Log) else item for _, item in messages)))
-        failed, counts = settle(batch, store.apply(batch.changes))
+        failed, counts = summarize(batch, store.apply(batch.changes))
 
         mine, expected = Counter(kind for kind, _ in messages), Counter(received=len(messages))
         expected += Counter(ignored=mine["ignored"], signals=mine["signal"], poison=mine["unread"])
@@ -98,7 +98,7 @@ def test_messages_of_a_user_share_its_fate(error):
     logs = [Log(number, "a|1", number, 0, False, 0) for number in range(3)]
     bodies = [entry.body for entry in (*logs, logs[0], replace(logs[0], user_id="a|2"))]
     batch = collect(records(*bodies))
-    failed, counts = settle(batch, Outcome(failed={"a|1": error}))
+    failed, counts = summarize(batch, Outcome(failed={"a|1": error}))
     assert [(failure.message_id, failure.user_id) for failure in failed] == [(f"m{n}", "a|1") for n in range(4)]
     assert all(failure.error is error for failure in failed)
     assert (counts.applied, counts.poison + counts.retried) == (1, 4)
@@ -114,14 +114,14 @@ def test_a_message_that_means_several_things_fails_with_any_of_them():
     batch = collect(records(call("post", "/api/v2/users/a%7C1/identities", identities, status=201)))
     assert [change.user_id for change in batch.changes] == ["b|2", "c|3"]
     assert batch.signals == {"linked": 1}
-    failed, _ = settle(batch, Outcome(failed={"c|3": errors.StoreBusy("x")}))
+    failed, _ = summarize(batch, Outcome(failed={"c|3": errors.StoreBusy("x")}))
     assert [failure.message_id for failure in failed] == ["m0"]
 
 
 def test_nothing_in_is_nothing_out():
     batch = collect([])
     assert batch.changes == []
-    failed, counts = settle(batch, Outcome())
+    failed, counts = summarize(batch, Outcome())
     assert failed == []
     assert not any(getattr(counts, field) for field in counts.__struct_fields__)
 

@@ -119,7 +119,7 @@ def test_the_postgres_function_loads_nothing_that_it_does_not_use():
 def test_the_dynamodb_function_loads_nothing_that_it_does_not_use():
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres"}
     env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
-    code = "import pipeline.functions.sync; pipeline.functions.sync.sink()"
+    code = "import pipeline.functions.sync; pipeline.functions.sync.sync()"
     assert loaded(code, "boto3", *heavy, **env) == {"boto3"}
 
 

@@ -14,9 +14,10 @@ from pipeline.auth0.envelope import Deferred
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts, collect, event_times
 from pipeline.changes import Outcome, instant
-from pipeline.functions import refresh, sync, watch
+from pipeline.functions import refresh, watch
 from pipeline.functions.refresh import Run
-from tests.invoking import sync_function
+from pipeline.sinks import Sink
+from tests.invoking import sync_with
 from tests.strategies import LOG_ID, call, deleted, log, records, updated, user
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -63,19 +64,19 @@ def ago(seconds):
 
 
 def test_nothing_applied_is_no_lag():
-    assert telemetry.behind([], NOW) is None
+    assert telemetry.lag([], NOW) is None
 
 
 @given(st.lists(st.floats(-60, 10**8), min_size=1))
 def test_the_lag_is_the_median_and_never_negative(seconds):
-    lag = telemetry.behind([ago(one) for one in seconds], NOW)
+    lag = telemetry.lag([ago(one) for one in seconds], NOW)
     middle = sorted(seconds, reverse=True)[len(seconds) // 2]
     assert lag == pytest.approx(max(0, middle * 1000), abs=0.01)
 
 
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=40), st.floats(86_400, 10**7))
 def test_one_old_event_among_others_is_no_lag(fresh, old):
-    assert telemetry.behind([ago(one) for one in [*fresh, old]], NOW) <= 5000
+    assert telemetry.lag([ago(one) for one in [*fresh, old]], NOW) <= 5000
 
 
 def test_the_lag_is_of_the_event_and_not_of_the_users_last_update():
@@ -94,18 +95,20 @@ def test_what_was_overtaken_or_failed_has_no_lag():
     assert event_times(batch, outcome) == ["2026-11-22T08:00:00.000000Z"]
 
 
-class Store:
+class Store(Sink):
     """Takes everything."""
 
-    def apply(self, changes, *_):
+    def apply(self, changes, history=()):
         return Outcome()
 
+    def close(self):
+        pass
 
-def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took(monkeypatch, capsys):
+
+def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took():
     now = datetime.now(UTC)
     masked = updated(user("auth0|bob", email="b***@acme.example", name="***"))
-    with sync_function(monkeypatch, SINK="dynamodb") as function, monkeypatch.context() as patch:
-        patch.setattr(sync, "sink", Store)
+    with sync_with(Store()) as function:
         function(updated(user("auth0|ada"), date=(now - timedelta(seconds=90)).isoformat()), masked, log("fp"))
         [line] = [line for line in function.lines if "_aws" in line]
         [logged] = function.logged("batch")
@@ -116,7 +119,7 @@ def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took(monkey
     assert 0 <= logged["milliseconds"] < 60_000
 
 
-def test_what_somebody_should_know_of_is_counted(monkeypatch):
+def test_what_somebody_should_know_of_is_counted():
     ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     events = (
         call("patch", "/api/v2/users/a%7C1/next-year"),
@@ -124,11 +127,7 @@ def test_what_somebody_should_know_of_is_counted(monkeypatch):
         updated(user("a|1"), description=["x"], user_id=5),
         updated(user("a|2", ahead)),
     )
-    with (
-        sync_function(monkeypatch, SINK="dynamodb", CLOCK_TOLERANCE="86400") as function,
-        monkeypatch.context() as patch,
-    ):
-        patch.setattr(sync, "sink", Store)
+    with sync_with(Store(), tolerance=timedelta(days=1)) as function:
         assert function(*events) == []
         [line] = [line for line in function.lines if "_aws" in line]
         [logged] = function.logged("batch")
