@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from pipeline import errors
@@ -107,23 +106,6 @@ def test_what_is_absent_is_empty(sink, database):
     }
     assert {name for name, value in row.items() if value is not None} == kept
     assert (row["user_metadata"], row["app_metadata"], row["profile"]) == ({}, {}, bare)
-
-
-def test_new_newer_stale_and_duplicate(sink, database):
-    first = changes(updated(user("a|1", MOMENTS[1], name="first")), updated(user("a|2", MOMENTS[1])))
-    assert sink.apply(first) == type(sink.apply([]))()
-    again = sink.apply(first)
-    assert (again.duplicate, again.stale, again.failed) == ({"a|1", "a|2"}, set(), {})
-    mixed = changes(
-        updated(user("a|1", MOMENTS[0], name="stale")),
-        updated(user("a|2", MOMENTS[2], name="newer")),
-        updated(user("a|3", MOMENTS[0], name="new")),
-    )
-    outcome = sink.apply(mixed)
-    assert (outcome.duplicate, outcome.stale, outcome.failed) == (set(), {"a|1"}, {})
-    assert [(row["user_id"], row["name"]) for row in rows(database)] == [
-        ("a|1", "first"), ("a|2", "newer"), ("a|3", "new"),
-    ]  # fmt: skip
 
 
 def test_nothing_to_apply_needs_no_server():
@@ -349,23 +331,6 @@ def expected(logs):
         )
         for user_id, entry in newest(logs).items()
     }
-
-
-@against_a_server
-@given(delivered(), st.randoms(use_true_random=False))
-def test_what_is_applied_again_changes_nothing(sink, database, case, rng):
-    _logs, batches = case
-    database.execute("TRUNCATE auth0.users")
-    for batch in batches:
-        sink.apply(changes(*(entry.body for entry in batch)))
-    before = rows(database)
-    rng.shuffle(batches)
-    for batch in batches:
-        users = {entry.user_id for entry in batch}
-        outcome = sink.apply(changes(*(entry.body for entry in batch)))
-        assert outcome.duplicate | outcome.stale == users
-        assert not outcome.duplicate & outcome.stale
-    assert rows(database) == before
 
 
 def test_concurrent_writers_do_not_deadlock(make_sink, database):

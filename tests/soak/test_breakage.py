@@ -142,7 +142,7 @@ def rows_are_merged_whoever_wrote_meanwhile(monkeypatch):
         merging = getattr(postgres, name)
         assert merging.count(postgres._AS_SEEN) == 1
         monkeypatch.setattr(postgres, name, merging.replace(postgres._AS_SEEN, ""))
-    # Others get time between what is read and what is written; tests/dynamodb/test_carried.py takes turns by itself.
+    # Others get time between what is read and what is written; tests/sinks/test_carried.py takes turns by itself.
     merge = postgres.merge
     monkeypatch.setattr(postgres, "merge", lambda one, other: (sleep(0.005), merge(one, other))[1])
 
