@@ -4,7 +4,6 @@ Everything it needs to remember is below `.local/` of the clone, so clones do no
 resources in memory: once it is gone, Terraform's state and the rows in Postgres describe nothing any more and go too.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,10 +11,10 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
@@ -30,6 +29,8 @@ from devstack.emulator import process as emulator
 from devstack.terraform import Terraform, aws_environment, end_leftovers
 from pipeline import packaging
 from pipeline.deploy.shell import names
+from pipeline.locks import exclusive
+from pipeline.progress import Progress, Quiet
 from pipeline.terraform import CONFIGURATION, TerraformError
 
 DIRECTORY: Final = packaging.ROOT / ".local"
@@ -39,31 +40,6 @@ ACCOUNT: Final = "000000000000"
 DATABASE: Final = "auth0"
 LOG_STREAM_SOURCE: Final = "aws.partner/auth0.com/acme-8b47abb4-0c52-4a5f-9a26-demo00000000/auth0.logs"
 MIGRATION_SECONDS: Final = 120
-
-
-class Step(Protocol):
-    """A step that is under way."""
-
-    def update(self, text: str) -> None:
-        """Say how far it is."""
-
-
-class Progress(Protocol):
-    """Who wants to see the steps. Steps run side by side, so both methods are called from several threads."""
-
-    def step(self, title: str) -> AbstractContextManager[Step]:
-        """Enter when a step starts, leave when it ends; an exception on leaving means that it failed."""
-
-
-class Quiet:
-    """Shows nothing; both a Progress and its Step."""
-
-    def step(self, title: str) -> AbstractContextManager[Step]:  # noqa: ARG002 - the protocol's
-        """Return a step that shows nothing."""
-        return nullcontext(self)
-
-    def update(self, text: str) -> None:
-        """Show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,14 +353,6 @@ def _load(directory: Path) -> _Saved | None:
         return None  # never written, cut short, or of another version: then there is nothing to go on with
 
 
-@contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError(
-                f"Another command is starting or stopping the stack of this clone ({directory}). Wait until it is done."
-            ) from None
-        yield
+def _lock(directory: Path) -> AbstractContextManager[None]:
+    busy = f"Another command is starting or stopping the stack of this clone ({directory}). Wait until it is done."
+    return exclusive(directory / "lock", StackError(busy))

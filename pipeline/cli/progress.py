@@ -29,7 +29,7 @@ class _Step:
 
 
 class Steps:
-    """A ``pipeline.deploy.applying.Progress`` that a person can follow. Use it as a context manager."""
+    """A ``pipeline.progress.Progress`` that a person can follow. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -48,7 +48,7 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[_Step]:
-        """See ``pipeline.deploy.applying.Progress``."""
+        """See ``pipeline.progress.Progress``."""
         step = _Step(title)
         with self._lock:
             self._running.append(step)

@@ -4,10 +4,11 @@ import re
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final
 
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import Change, Plan
+from pipeline.progress import Progress, Step
 from pipeline.terraform import PARALLELISM, Message
 
 STAGES: Final = (
@@ -31,20 +32,6 @@ STAGES: Final = (
 
 LONG: Final = 20.0
 """Seconds after which a resource that is still being made is named."""
-
-
-class Step(Protocol):
-    """A stage that is under way."""
-
-    def update(self, text: str) -> None:
-        """Say how far it is."""
-
-
-class Progress(Protocol):
-    """Who wants to see the stages."""
-
-    def step(self, title: str) -> AbstractContextManager[Step]:
-        """Enter when a stage starts, leave when it ends; an exception on leaving means that it failed."""
 
 
 class _Stage:

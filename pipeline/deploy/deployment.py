@@ -5,18 +5,18 @@ its relative paths hold. There a backend can be added without touching the confi
 providers, plans and (without a remote backend) state of its own.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.deploy import DeployError
+from pipeline.locks import exclusive
 from pipeline.packaging import ROOT
 from pipeline.terraform import (
     LOCK,
@@ -213,18 +213,10 @@ class Deployment:
             raise TerraformError(f"terraform state list failed:\n{done.stderr.strip()}")
         return [line for line in done.stdout.splitlines() if not re.match(r"(module\.[^.]+\.)*data\.", line)]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other commands on this machine away from the staged files. Raises DeployError when one is at work."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DeployError(
-                    f"Another command on this machine is at work on {self.name}. Wait until it is done."
-                ) from None
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other commands on this machine away from the staged files. Entering raises DeployError if one runs."""
+        busy = f"Another command on this machine is at work on {self.name}. Wait until it is done."
+        return exclusive(self.directory / "lock", DeployError(busy))
 
     # --- the staged directory ---
 

@@ -21,8 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline import data_api
 from pipeline.archive import athena
 from pipeline.deploy import DeployError, stores, synthetic
-from pipeline.deploy.applying import Progress, Step
 from pipeline.errors import SyncError
+from pipeline.progress import Progress, Step
 from pipeline.settings import Cluster
 
 Verdict = Literal["ok", "bad", "unknown"]

@@ -8,9 +8,10 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.applying import Progress, Step, apply
+from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import Plan, held, kind, make, top
+from pipeline.progress import Progress, Step
 
 KEY: Final = "module.key"
 KEPT: Final = (KEY, "module.network", "module.database", "module.mirror", "module.archive")

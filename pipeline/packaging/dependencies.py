@@ -1,6 +1,5 @@
 """The dependencies of a package: installed by pip for the target, without what no function runs, and kept."""
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -11,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
+from pipeline.locks import exclusive
 from pipeline.packaging import binaries
 from pipeline.packaging.functions import Function
 from pipeline.packaging.target import LAMBDA_PYTHON, ROOT, PackagingError, Target
@@ -53,9 +53,8 @@ def layer(function: str, spec: Function, target: Target) -> Path:
     """Return a zip of the function's dependencies, from the cache when it was made before. Raises PackagingError."""
     requirements = ROOT / "requirements" / spec.requirements
     cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with (cached.parent / f".{function}-{target.label}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time would each run pip for the same
+    # Builds at the same time would each run pip for the same.
+    with exclusive(cached.parent / f".{function}-{target.label}.lock"):
         if not cached.exists():
             _make(cached, function, requirements, spec, target)
     return cached

@@ -1,0 +1,29 @@
+"""Report the steps of long work to whoever shows them."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+
+class Step(Protocol):
+    """A step under way."""
+
+    def update(self, text: str) -> None:
+        """Report how far the step is."""
+
+
+class Progress(Protocol):
+    """Shows steps. Steps run side by side, so several threads call both methods."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:
+        """Enter when a step starts, leave when it ends; an exception on leaving means that it failed."""
+
+
+class Quiet:
+    """A ``Progress``, and its ``Step``, that show nothing."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:  # noqa: ARG002 - the protocol's
+        """Return a step that shows nothing."""
+        return nullcontext(self)
+
+    def update(self, text: str) -> None:
+        """Show nothing."""
