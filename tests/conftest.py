@@ -40,7 +40,8 @@ os.environ.setdefault("GOGC", "400")
 
 
 settings.register_profile("unhurried", settings(), deadline=None)  # on a busy machine any example may take long
-settings.load_profile("unhurried")
+settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=20)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]
