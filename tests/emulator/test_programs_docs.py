@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from tests.strategies import changes, deleted, updated, user
 from .support import REGION, Aws, name
 from .test_aurora import Cluster, create, delete
 
-PAGE = (Path(__file__).parents[2] / "docs" / "programs.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
 
 
-def program(tag: str) -> dict[str, Any]:
-    """Run a block of the page; what it defines."""
-    [code] = re.findall(rf"^```python {tag}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+def program(tag: str, page: str = "docs/programs.md") -> dict[str, Any]:
+    """Run a block of a page; what it defines."""
+    text = (ROOT / page).read_text("utf-8")
+    [code] = re.findall(rf"^```{tag}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     defined: dict[str, Any] = {}
-    exec(compile(code, "docs/programs.md", "exec"), defined)
+    exec(compile(code, page, "exec"), defined)
     return defined
 
 
@@ -68,7 +70,7 @@ def test_a_program_reads_postgres(cluster: Cluster, settings: pytest.MonkeyPatch
     settings.setenv("PGPORT", str(cluster.port))
     settings.setenv("PGDATABASE", "app")
     settings.setenv("PGSSLROOTCERT", str(cluster.aws.emulator.ca))
-    code = program("postgres")
+    code = program("python postgres")
     with code["connect"]() as connection:
         assert connection.pgconn.ssl_in_use
         assert code["plan_of"](connection, "auth0|ada") == "pro"
@@ -95,7 +97,11 @@ def test_a_program_reads_dynamodb(aws: Aws, settings: pytest.MonkeyPatch) -> Non
     large = updated(user("a|large", user_metadata=notes))
     assert sink.apply(changes(updated(user("a|1", user_metadata=kept)), deleted("a|2"), large)).failed == {}
     settings.setenv("USERS_TABLE", table)
-    metadata_of = program("dynamodb")["metadata_of"]
+    settings.setenv("AWS_DEFAULT_REGION", REGION)
+    short = program("python", "README.md")["metadata_of"]
+    assert short("a|1") == kept | {"seats": Decimal(3), "rate": Decimal("0.5"), "deep": [{"n": Decimal(1)}]}
+    assert short("a|2") is short("a|3") is None
+    metadata_of = program("python dynamodb")["metadata_of"]
     assert metadata_of("a|1") == metadata_of("a|1", consistent=True) == kept
     assert isinstance(metadata_of("a|1")["seats"], int)
     assert metadata_of("a|2") is None
