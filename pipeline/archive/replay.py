@@ -1,10 +1,10 @@
-"""Send events of the archive to the queues of the sinks again. Old ones change nothing, so too many do no harm."""
+"""Send events of the archive to the queues of the sinks again. The sinks ignore old events, so repeats do no harm."""
 
 import gzip
 import io
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError
 
-from pipeline.auth0.errors import QueueDown
 from pipeline.changes import read
-from pipeline.delivery import BATCH, Queue
+from pipeline.delivery import Sent
+from pipeline.delivery.errors import QueueDown, cause
+from pipeline.delivery.queue import BATCH_MESSAGES, Queue
+from pipeline.delivery.targets import Consumer
 from pipeline.errors import Poison
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Report:
     """Consumer to number of those that are over its queue's limit, and go to its function."""
     sent: Counter[str] = field(default_factory=Counter)
     """Consumer to number of events that were taken."""
+    invoked: Counter[str] = field(default_factory=Counter)
+    """Consumer to number of those that its function took in place of the queue."""
     refused: Counter[str] = field(default_factory=Counter)
     """Consumer and why, to number of events."""
     unreadable: Counter[str] = field(default_factory=Counter)
@@ -109,7 +113,7 @@ def replay(
     s3: "S3Client",
     bucket: str,
     objects: Iterable[tuple[str, str]],
-    targets: Sequence[Queue],
+    targets: Mapping[Consumer, Queue],
     report: Report,
     *,
     user_id: str | None = None,
@@ -121,33 +125,43 @@ def replay(
     Stops after the hour in which a queue was down. ``report`` is right at every moment, even where an error ends it.
     """
     began = time.monotonic()
-    pending: deque[tuple[str, int, Future[dict[int, str]]]] = deque()
+    pending: deque[tuple[Consumer, int, Future[Sent]]] = deque()
 
-    def await_answers(left: int) -> None:
+    def await_answers(left: int) -> bool:
+        """Wait until so many batches are in flight; return whether every queue took what it was sent."""
+        up = True
         while len(pending) > left:
             consumer, count, future = pending.popleft()
-            refused = future.result()
-            report.sent[consumer] += count - len(refused)
-            report.refused.update(f"{consumer}: {reason}" for reason in refused.values())
+            failed, invoked = future.result()
+            report.sent[consumer] += count - len(failed)
+            report.invoked += Counter({consumer: len(invoked - failed.keys())})
+            report.refused.update(f"{consumer}: {cause(error)}" for error in failed.values())
+            up = up and not any(isinstance(error, QueueDown) for error in failed.values())
         report.seconds = time.monotonic() - began
         update(report)
+        return up
 
     with ThreadPoolExecutor(THREADS) as pool:
         for report.resume, in_hour in groupby(objects, itemgetter(0)):
-            for target, bodies in _batches(s3, bucket, (key for _, key in in_hour), targets, user_id, report):
+            up = True
+            for consumer, bodies in _batches(s3, bucket, (key for _, key in in_hour), targets, user_id, report):
                 if not dry_run:
-                    pending.append((target.consumer.value, len(bodies), pool.submit(target.send, bodies)))
-                await_answers(IN_FLIGHT)
-            await_answers(0)
-            if any(reason.endswith(QueueDown.__name__) for reason in report.refused):
+                    pending.append((consumer, len(bodies), pool.submit(targets[consumer].send, bodies)))
+                up = await_answers(IN_FLIGHT) and up
+            if not (await_answers(0) and up):
                 return
     report.resume = None
 
 
 def _batches(
-    s3: "S3Client", bucket: str, keys: Iterable[str], targets: Sequence[Queue], user_id: str | None, report: Report
-) -> Iterator[tuple[Queue, list[str]]]:
-    waiting: dict[Queue, list[str]] = {target: [] for target in targets}
+    s3: "S3Client",
+    bucket: str,
+    keys: Iterable[str],
+    targets: Mapping[Consumer, Queue],
+    user_id: str | None,
+    report: Report,
+) -> Iterator[tuple[Consumer, list[str]]]:
+    waiting: dict[Consumer, list[str]] = {consumer: [] for consumer in targets}
     for key in keys:
         report.objects += 1
         for body in lines(s3, bucket, key):
@@ -157,13 +171,13 @@ def _batches(
             except Poison as error:
                 report.unreadable[error.reason] += 1
                 continue
-            for target in targets:
-                if not target.consumer.wants(meanings, user_id):
+            for consumer, queue in targets.items():
+                if not consumer.wants(meanings, user_id):
                     continue
-                report.wanted[target.consumer.value] += 1
-                report.too_large[target.consumer.value] += not target.fits(body)
-                waiting[target].append(body)
-                if len(waiting[target]) == BATCH:
-                    yield target, waiting[target]
-                    waiting[target] = []
-    yield from ((target, bodies) for target, bodies in waiting.items() if bodies)
+                report.wanted[consumer] += 1
+                report.too_large[consumer] += not queue.fits(body)
+                waiting[consumer].append(body)
+                if len(waiting[consumer]) == BATCH_MESSAGES:
+                    yield consumer, waiting[consumer]
+                    waiting[consumer] = []
+    yield from ((consumer, bodies) for consumer, bodies in waiting.items() if bodies)

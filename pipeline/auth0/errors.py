@@ -1,4 +1,4 @@
-"""What can go wrong between a signal and the user's profile in the sink queues."""
+"""What can go wrong between a signal and the user's profile."""
 
 from pipeline.errors import Poison, Retry
 
@@ -39,15 +39,3 @@ class GivenUp(Retry):
 
 class UserIdRefused(Poison):
     """Auth0 says that no user can have this id."""
-
-
-class QueueDown(Retry):
-    """A queue did not take the message."""
-
-
-class QueueRefused(Poison):
-    """A queue can never take the message as it is: it is too large."""
-
-
-class NotStored(Retry):
-    """A sink's function did not store a user that it got directly, as the user was too large for its queue."""

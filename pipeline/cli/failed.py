@@ -1,46 +1,25 @@
 """List the messages that a function gave up, put them back into their queue, or delete them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import boto3
 import typer
 from rich.table import Table
 
-from pipeline.changes import read
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
 from pipeline.cli.foreign import cell, in_markup
 from pipeline.cli.logs import log_lines
-from pipeline.delivery import Consumer, DeadLetters, Queue, queue_url
-from pipeline.errors import Poison
-from pipeline.events import event_type
+from pipeline.delivery.dead_letters import DeadLetters
+from pipeline.delivery.failed import Choice, Failed, find
+from pipeline.delivery.targets import Consumer, client_config, queue_url, with_function
 
 SHOWN = 100
 """Messages that are listed, if nobody says how many."""
-ROUND = 500
-"""Messages whose reasons are looked up in the log at once."""
-BATCH_FAILED = "BatchFailed"
-"""The reason of a message that can be read and that the log does not name: its whole batch failed, each time."""
-LOGGED = '{ $.message = "message not stored" || $.message = "message not refreshed" }'
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A message that was given up. ``users`` is empty unless asked for: it is personal data."""
-
-    id: str
-    reason: str
-    type: str
-    bytes: int
-    sent: datetime
-    received: int
-    """How often the function got it."""
-    users: list[str]
 
 
 @app.command()
@@ -65,97 +44,36 @@ def failed(
         raise typer.BadParameter("--delete wants --reason or --id: say which messages nobody needs")
     sqs: Any = boto3.client("sqs")
     name = f"{deployment}-{consumer}-failed"
-    found: list[Failed] = []
-    done, left = 0, Counter[str]()
     with DeadLetters(sqs, queue_url(sqs, name)) as letters:
-        target = Queue(sqs, boto3.client("lambda"), deployment, consumer)
-        for messages in _rounds(letters, limit or (None if put_back or delete else SHOWN)):
-            described = _describe(messages, f"/aws/lambda/{deployment}-{consumer.function}", users=users)
-            chosen = {
-                one.id: one
-                for one in described
-                if one.reason in (reason or [one.reason]) and one.id in (message_id or [one.id])
-            }
-            found += chosen.values()
-            if not (put_back or delete):
-                continue
-            taken = [message for message in messages if message["MessageId"] in chosen]
-            if put_back:
-                refused = target.send([message["Body"] for message in taken])
-                left.update(refused.values())
-                taken = [message for place, message in enumerate(taken) if place not in refused]
-            gone = letters.delete(taken)
-            done += gone
-            left.update({"NotDeleted": len(taken) - gone} if gone < len(taken) else {})
+        target = with_function(sqs, boto3.client("lambda", config=client_config()), deployment, consumer)
+        report = find(
+            letters,
+            partial(_log, f"/aws/lambda/{deployment}-{consumer.function}"),
+            Choice(reason or (), message_id or ()),
+            limit=limit or (None if put_back or delete else SHOWN),
+            users=users,
+            put_back=target if put_back else None,
+            delete=delete,
+        )
     action = "put back" if put_back else "deleted" if delete else None
     if as_json:
-        print_json({"messages": [asdict(one) for one in found], "action": action, "done": done, "refused": left})
+        messages = [asdict(one) for one in report.messages]
+        print_json({"messages": messages, "action": action, "done": report.done, "refused": report.refused})
     else:
-        _print(name, found, users=users)
+        _print(name, report.messages, users=users)
         if action:
-            console.print(f"{action.capitalize()}: {done:,}", highlight=False)
-        for why, number in left.most_common():
+            console.print(f"{action.capitalize()}: {report.done:,}", highlight=False)
+        for why, number in report.refused.most_common():
             console.print(f"  [red]still there[/], {in_markup(why)}: {number:,}", highlight=False)
-    if left:
+    if report.refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
-def _rounds(letters: DeadLetters, limit: int | None) -> Iterator[list[Any]]:
-    gathered: list[Any] = []
-    for messages in letters.batches(limit):
-        gathered += messages
-        if len(gathered) >= ROUND:
-            yield gathered
-            gathered = []
-    if gathered:
-        yield gathered
-
-
-def _describe(messages: Sequence[Any], group: str, *, users: bool) -> list[Failed]:
-    unreadable, named = {}, {}
-    for message in messages:
-        try:
-            named[message["MessageId"]] = read(message["Body"])
-        except Poison as error:
-            unreadable[message["MessageId"]] = error.reason
-    logged = _logged(group, [message for message in messages if message["MessageId"] in named])
-    return [
-        Failed(
-            name := message["MessageId"],
-            unreadable.get(name) or logged.get(name, BATCH_FAILED),
-            _type(message["Body"]),
-            len(message["Body"].encode()),
-            datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-            int(message["Attributes"]["ApproximateReceiveCount"]) - 1,
-            sorted({one.user_id for one in named.get(name, ()) if hasattr(one, "user_id")}) if users else [],
-        )
-        for message in messages
-    ]
-
-
-def _logged(group: str, messages: Sequence[Any]) -> dict[str, str]:
-    """Return the reasons that the function's log gives for messages, by message id."""
-    wanted = {message["MessageId"] for message in messages}
-    found: dict[str, str] = {}
-    if not wanted:
-        return found
-    client: Any = boto3.client("logs")
-    since = min(int(message["Attributes"]["SentTimestamp"]) for message in messages) / 1000
-    with suppress(client.exceptions.ResourceNotFoundException):
-        for line in log_lines(client, group, since, LOGGED):
-            entry = json.loads(line)
-            if entry["message_id"] in wanted:
-                found[entry["message_id"]] = entry["reason"]
-            if len(found) == len(wanted):
-                break
-    return found
-
-
-def _type(body: str) -> str:
-    try:
-        return event_type(body) or "unknown"
-    except Poison:
-        return "unknown"
+def _log(group: str, since: float, pattern: str) -> Iterator[str]:
+    """Return the lines of a log group, of which there are none before its function ran."""
+    logs: Any = boto3.client("logs")
+    with suppress(logs.exceptions.ResourceNotFoundException):
+        yield from log_lines(logs, group, since, pattern)
 
 
 def _print(name: str, found: Sequence[Failed], *, users: bool) -> None:

@@ -1,21 +1,18 @@
 """Send events of the archive again, and events that Firehose could not archive."""
 
-import base64
-import json
-from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import boto3
 import typer
 
+from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
-from pipeline.cli import redrive
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
-from pipeline.delivery import Consumer, Queue, client_config
+from pipeline.delivery.stream import Stream
+from pipeline.delivery.targets import Consumer, client_config, with_function
 
 BUCKET = typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")
 
@@ -45,7 +42,8 @@ def replay(
     config = client_config(archive.THREADS)
     s3 = boto3.client("s3", config=config)
     sqs, lambda_ = boto3.client("sqs", config=config), boto3.client("lambda", config=config)
-    targets = [Queue(sqs, lambda_, deployment, one) for one in sink or (Consumer.POSTGRES, Consumer.DYNAMODB)]
+    consumers = sink or (Consumer.POSTGRES, Consumer.DYNAMODB)
+    targets = {consumer: with_function(sqs, lambda_, deployment, consumer) for consumer in consumers}
     report = archive.Report()
     try:
         with Steps(errors if as_json else console) as steps, steps.step("Replay") as step:
@@ -60,11 +58,10 @@ def replay(
                 update=lambda now: step.update(_progress(now)),
             )
     finally:
-        straight = {target.consumer.value: target.invoked for target in targets if target.invoked}
         if as_json:
-            print_json(vars(report) | {"invoked": straight})
+            print_json(vars(report))
         else:
-            _print(report, straight, dry_run=dry_run)
+            _print(report, dry_run=dry_run)
     if report.refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
@@ -75,7 +72,7 @@ def _progress(report: archive.Report) -> str:
     return f"{report.resume or ''} {report.events:,} events read, {sent:,} sent{rate}".strip()
 
 
-def _print(report: archive.Report, straight: dict[str, int], *, dry_run: bool) -> None:
+def _print(report: archive.Report, *, dry_run: bool) -> None:
     console.print(f"{report.objects:,} objects, {report.events:,} events", highlight=False)
     for consumer, number in report.wanted.items():
         large = report.too_large[consumer]
@@ -86,7 +83,7 @@ def _print(report: archive.Report, straight: dict[str, int], *, dry_run: bool) -
         console.print("Nothing was sent: this was only a look.")
         return
     for consumer, number in report.sent.items():
-        direct = straight.get(consumer)
+        direct = report.invoked[consumer]
         console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
     for reason, number in report.refused.most_common():
         console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
@@ -106,38 +103,17 @@ def rearchive(
 
     Exit code 3 if something was not taken; its object stays.
     """
-    s3: Any = boto3.client("s3")
-    send = redrive.to_firehose(boto3.client("firehose"), f"{deployment}-archive")
-    objects, events, sent, codes, refused = 0, 0, 0, Counter[str](), Counter[str]()
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for key in [one["Key"] for one in page.get("Contents", [])]:
-            failed = [json.loads(line) for line in archive.lines(s3, bucket, key)]
-            objects += 1
-            events += len(failed)
-            codes.update(str(one.get("errorCode", "unknown")) for one in failed)
-            if dry_run:
-                continue
-            reasons = [reason for batch in _batches(failed) for reason in send(batch).values()]
-            sent += len(failed) - len(reasons)
-            refused.update(reasons)
-            if not reasons:
-                s3.delete_object(Bucket=bucket, Key=key)
+    name = f"{deployment}-archive"
+    stream = Stream(boto3.client("firehose"), name)
+    report = error_objects.rearchive(boto3.client("s3"), bucket, prefix, stream, dry_run=dry_run)
     if as_json:
-        print_json({"objects": objects, "events": events, "sent": sent, "codes": codes, "refused": refused})
+        print_json(vars(report))
     else:
-        console.print(f"{objects:,} objects under {prefix}, {events:,} events", highlight=False)
-        for code, number in codes.most_common():
+        console.print(f"{report.objects:,} objects under {prefix}, {report.events:,} events", highlight=False)
+        for code, number in report.codes.most_common():
             console.print(f"  failed because of {in_markup(code)}: {number:,}", highlight=False)
-        console.print(
-            "Nothing was sent: this was only a look." if dry_run else f"Sent to {deployment}-archive: {sent:,}"
-        )
-        for reason, number in refused.most_common():
+        console.print("Nothing was sent: this was only a look." if dry_run else f"Sent to {name}: {report.sent:,}")
+        for reason, number in report.refused.most_common():
             console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
-    if refused:
+    if report.refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
-
-
-def _batches(failed: list[dict[str, Any]]) -> Iterator[list[str]]:
-    """Return the events of Firehose's error records, three at a time: a request takes 4 MiB, a record 1,000 KiB."""
-    bodies = [base64.b64decode(one["rawData"]).decode(errors="replace").rstrip("\n") for one in failed]
-    return (bodies[start : start + 3] for start in range(0, len(bodies), 3))

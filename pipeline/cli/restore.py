@@ -1,6 +1,7 @@
 """Send the users of a Postgres to the queue of a sink whose store lacks them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -14,7 +15,10 @@ from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.data_api import TooLarge
-from pipeline.delivery import BATCH, Consumer, Queue, client_config
+from pipeline.delivery.envelope import own_source, user_event
+from pipeline.delivery.errors import cause
+from pipeline.delivery.queue import BATCH_MESSAGES
+from pipeline.delivery.targets import Consumer, client_config, with_function
 
 INSTANT: Final = 27
 """Characters of a time in a version; see ``pipeline.changes.version``."""
@@ -39,18 +43,17 @@ def restore(
     """
     if sink is Consumer.REFRESH:
         raise typer.BadParameter("postgres or dynamodb")
-    config = client_config(1)
-    target = Queue(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
+    config = client_config()
+    target = with_function(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
     users = sent = 0
-    refused: dict[str, int] = {}
+    refused = Counter[str]()
     with Steps(errors if as_json else console) as steps, steps.step("Users") as step:
         for bodies in _batches(overwrite=overwrite):
             users += len(bodies)
             if not dry_run:
-                reasons = target.send(bodies)
-                sent += len(bodies) - len(reasons)
-                for reason in reasons.values():
-                    refused[reason] = refused.get(reason, 0) + 1
+                failed = target.send(bodies).failed
+                sent += len(bodies) - len(failed)
+                refused.update(cause(error) for error in failed.values())
             step.update(f"{users:,} read, {sent:,} sent")
     if as_json:
         print_json({"users": users, "sent": sent, "refused": refused})
@@ -65,7 +68,7 @@ def _batches(*, overwrite: bool) -> Iterator[list[str]]:
     after = ""
     while rows := _page(after):
         bodies = [message(*row, overwrite=overwrite) for row in rows]
-        yield from (bodies[start : start + BATCH] for start in range(0, len(bodies), BATCH))
+        yield from (bodies[start : start + BATCH_MESSAGES] for start in range(0, len(bodies), BATCH_MESSAGES))
         after = rows[-1][0]
 
 
@@ -96,15 +99,11 @@ def message(
     if overwrite:
         event_time, event_id = datetime.now(UTC).isoformat(), str(uuid4())
     user = json.dumps({"user_id": user_id, "deleted_at": changed_at}) if deleted else profile
-    detail = {"id": event_id, "type": "user.deleted" if deleted else "user.updated", "time": event_time}
-    envelope = {
-        "version": "0",
-        "id": str(uuid4()),
-        "detail-type": "auth0-sync restore",
-        "source": f"auth0-sync/{source}",
-        "time": event_time,
-        "detail": detail | {"data": {"object": None}},
-    }
-    # The user as it is: numbers and escapes of its JSON are not Python's to change.
-    head, _, tail = json.dumps(envelope).rpartition("null")
-    return f"{head}{user}{tail}"
+    return user_event(
+        "restore",
+        "user.deleted" if deleted else "user.updated",
+        user.encode(),
+        event_time,
+        event_id=event_id,
+        source=own_source(source),
+    )

@@ -15,14 +15,16 @@ from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.auth0 import direct, envelope, queues, settings
+from pipeline.auth0 import envelope, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import credentials
 from pipeline.auth0.envelope import Deferred
-from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later, NotStored, QueueRefused
+from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later
 from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.signals import Signals, collect, failures
 from pipeline.batch import Failure
+from pipeline.delivery.function import Function
+from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
 from pipeline.errors import Poison, Retry, SyncError
 from pipeline.telemetry import emit, logger, pseudonym
 
@@ -34,12 +36,11 @@ RESERVE = 5.0
 """Seconds at the end of the function's time that are kept for sending what was fetched and what was not."""
 DOWN_AFTER = 2
 """Users in a row for whom Auth0 has no answer before the rest of the batch is not asked for."""
-
-
-LEAST = 2.0
-"""Seconds that must be left to hand a user to a function."""
 LARGE = 200_000
 """A message of this many characters is sent at once: if a queue refuses it, invoking the function takes time."""
+FUNCTION_SECONDS = 20
+"""How long to wait for a sink's function: a database that has paused itself takes 15 seconds. A slower function goes on
+by itself, and a later try finds the user stored."""
 
 
 class Context(Protocol):
@@ -106,7 +107,7 @@ class Run:
         self._settings = refresh
         self._sqs = client
         self._unsent: list[tuple[str, str]] = []  # user id and message
-        self._end = math.inf  # of the function's time
+        self._sinks: list[Queue] = []
         self.oversized: set[str] = set()
         """Users that are too large for a queue, whatever became of them."""
         self.refreshed: set[str] = set()
@@ -117,7 +118,7 @@ class Run:
     def fetch_all(self, users: Fetcher, deadline: float) -> None:
         """Fetch the users in turn, and send them on as soon as there is a batch of messages."""
         down = 0
-        self._end = deadline + RESERVE
+        self._sinks = self._open_sinks(deadline + RESERVE)
         stopped: Later | None = None
         for user_id in self.signals.users:
             if stopped is not None:
@@ -149,41 +150,36 @@ class Run:
             if user_id in answer.linked:
                 self._unsent.append((user_id, envelope.deleted(user_id, answer.asked_at)))
         # A message that a queue may refuse is sent while there is time to invoke a function instead.
-        if len(self._unsent) >= queues.BATCH_MESSAGES or len(self._unsent[-1][1]) >= LARGE:
+        if len(self._unsent) >= BATCH_MESSAGES or len(self._unsent[-1][1]) >= LARGE:
             self._send()
 
-    def _send(self) -> None:
-        messages = [queues.Message(body) for _, body in self._unsent]
-        for url, function in zip_longest(self._settings.sink_queue_urls, self._settings.sink_functions):
-            for position, refusal in queues.send(self._sqs, url, messages).items():
-                user_id, body = self._unsent[position]
-                error: SyncError | None = refusal
-                if isinstance(refusal, QueueRefused) and function is not None:
-                    error = self._hand(user_id, function, body)
-                if error is not None:
-                    self._fail(user_id, error)
-        self._unsent.clear()
+    def _open_sinks(self, deadline: float) -> list[Queue]:
+        """Return the queues of the sinks with their functions, which have to answer before ``deadline``."""
 
-    def _hand(self, user_id: str, function: str, body: str) -> SyncError | None:
-        """Hand a user to the function of a sink; return why it was not stored, or None."""
-        self.oversized.add(user_id)
-        seconds = min(self._end - time.monotonic() - 1, direct.SECONDS)
-        if seconds < LEAST:
-            error: SyncError | None = NotStored("too little time was left")
-        else:
-            error = direct.hand(functions(seconds), function, body)
-        why = {} if error is None else _why(error)
-        logger.warning(
-            "user too large for the queue",
-            extra={"user": pseudonym(user_id), "bytes": len(body.encode()), "function": function, **why},
-        )
-        return error
+        def function(name: str | None) -> Function | None:
+            return Function(name, functions, seconds=FUNCTION_SECONDS, deadline=deadline) if name else None
+
+        urls, names = self._settings.sink_queue_urls, self._settings.sink_functions
+        return [Queue(self._sqs, url, function(name)) for url, name in zip_longest(urls, names)]
+
+    def _send(self) -> None:
+        bodies = [body for _, body in self._unsent]
+        for queue, function in zip_longest(self._sinks, self._settings.sink_functions):
+            failed, invoked = queue.send(bodies)
+            for position in invoked:
+                user_id, body = self._unsent[position]
+                self.oversized.add(user_id)
+                _log_invocation(user_id, body, function, failed.get(position))
+            for position, error in failed.items():
+                self._fail(self._unsent[position][0], error)
+        self._unsent.clear()
 
     def defer(self) -> None:
         """Send the signals of the users in ``later`` back to the queue, or fail those that are too old for that."""
         now = time.time()
         waiting: list[str] = []
-        messages: list[queues.Message] = []
+        bodies: list[str] = []
+        delays: list[int] = []
         for user_id, error in self.later.items():
             deferred = self.signals.users[user_id].deferred
             if now - deferred.first_seen / 1000 > self._settings.max_age:
@@ -191,11 +187,10 @@ class Run:
                 continue
             # Their turns are spread, as they would only meet the rate again if all came back at once.
             wait = max(error.wait, error.patience * 2 ** min(deferred.times, 10)) + len(waiting) / self._settings.rate
-            delay = min(math.ceil(wait), queues.LONGEST_DELAY)
-            body = envelope.signal(user_id, Deferred(deferred.first_seen, deferred.times + 1))
             waiting.append(user_id)
-            messages.append(queues.Message(body, delay))
-        for position, refusal in queues.send(self._sqs, self._settings.queue_url, messages).items():
+            bodies.append(envelope.signal(user_id, Deferred(deferred.first_seen, deferred.times + 1)))
+            delays.append(min(math.ceil(wait), LONGEST_DELAY))
+        for position, refusal in Queue(self._sqs, self._settings.queue_url).send(bodies, delays).failed.items():
             self._fail(waiting[position], refusal)
         for user_id in self.failed:
             self.later.pop(user_id, None)
@@ -205,6 +200,14 @@ class Run:
         self.gone.discard(user_id)
         if not isinstance(self.failed.get(user_id), Retry):  # what may pass decides over what will not
             self.failed[user_id] = error
+
+
+def _log_invocation(user_id: str, body: str, function: str, error: SyncError | None) -> None:
+    why = {} if error is None else _why(error)
+    logger.warning(
+        "user too large for the queue",
+        extra={"user": pseudonym(user_id), "bytes": len(body.encode()), "function": function, **why},
+    )
 
 
 def _count(run: Run, given_back: int) -> None:

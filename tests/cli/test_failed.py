@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import delivery
 from pipeline.cli import app
 from tests.cli.test_redrive import Deployment, deployment
 from tests.strategies import text, updated, user
@@ -52,8 +51,7 @@ class Given:
 
 
 @pytest.fixture
-def given(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Given:
-    monkeypatch.setattr(delivery, "WAIT", 0)
+def given(deployment: Deployment) -> Given:
     return Given(deployment)
 
 
@@ -89,11 +87,14 @@ def test_nothing_is_deleted_without_saying_which(given: Given) -> None:
     assert given.left == 3
 
 
-def test_what_is_not_taken_stays(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery.Queue, "send", lambda _self, bodies: dict.fromkeys(range(len(bodies)), "QueueDown"))
+def test_what_is_not_taken_stays_and_is_exit_code_3(given: Given) -> None:
+    # A queue that takes less than the dead-letter queue holds, whose function does not exist.
+    url = given.on.aws.sqs.get_queue_url(QueueName=f"{given.on.name}-postgres")["QueueUrl"]
+    given.on.aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
+    assert len(given.bodies["Refused"]) > 1024
     report = given.run("--put-back", code=3)
-    assert (report["done"], report["refused"]) == (0, {"QueueDown": 3})
-    assert given.left == 3
+    assert (report["done"], report["refused"]) == (1, {"ResourceNotFoundException": 2})
+    assert (given.left, given.on.waiting(given.queue)) == (2, 1)
 
 
 def test_people_see_a_line_for_each(given: Given) -> None:

@@ -17,6 +17,7 @@ from pipeline.cli import app, failures, foreign, main
 from pipeline.cli import archive as archive_commands
 from pipeline.cli import failed as failed_commands
 from pipeline.cli import users as users_commands
+from pipeline.delivery.failed import Failed
 from tests.cli.test_ask import asked
 
 __all__ = ["asked"]
@@ -79,7 +80,7 @@ def test_an_error(monkeypatch, capsys):
 
 
 def test_failed_messages(monkeypatch, shown):
-    one = failed_commands.Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, [MARKUP])
+    one = Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, [MARKUP])
     failed_commands._print("q", [one], users=True)
     assert shown().count(MARKUP) == 3
     assert controls(shown()) == []

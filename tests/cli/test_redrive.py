@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
@@ -9,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from pipeline import delivery
-from pipeline.cli import app, redrive
+from pipeline.cli import app
+from pipeline.delivery import Sent, dead_letters, redrive
+from pipeline.delivery.errors import QueueDown
 from pipeline.errors import BadSettings
 from tests.emulator.support import REGION, Aws, name, wait_for
 from tests.strategies import log, text, updated, user
@@ -50,7 +52,7 @@ class Deployment:
 
 @pytest.fixture
 def deployment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    monkeypatch.setattr(delivery, "WAIT", 0)
+    monkeypatch.setattr(dead_letters, "WAIT", 0)
     environment = {"AWS_ENDPOINT_URL": aws.emulator.endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
     for variable, value in (environment | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}).items():
         monkeypatch.setenv(variable, value)
@@ -117,7 +119,12 @@ def test_what_is_not_taken_stays(deployment: Deployment) -> None:
     dead = deployment.queue("postgres-undelivered")
     deployment.give_up(dead, *EVENTS)
     report = redrive.Report("dead", "nowhere")
-    redrive.move(deployment.aws.sqs, dead, lambda bodies: {0: "QueueDown"} if len(bodies) > 1 else {}, report)
+
+    class OfEachBatchOneLess:
+        def send(self, bodies: Sequence[str]) -> Sent:
+            return Sent({0: QueueDown()} if len(bodies) > 1 else {})
+
+    redrive.move(deployment.aws.sqs, dead, OfEachBatchOneLess(), report)
     assert report.refused["QueueDown"] == report.found - report.sent == deployment.waiting(dead) == 3
 
 
@@ -126,11 +133,12 @@ def test_a_target_that_takes_nothing_is_left_alone(deployment: Deployment) -> No
     deployment.give_up(dead, *EVENTS)
     tried: list[str] = []
 
-    def refuse(bodies: Any) -> dict[int, str]:
-        tried.extend(bodies)
-        return dict.fromkeys(range(len(bodies)), "QueueDown")
+    class Down:
+        def send(self, bodies: Sequence[str]) -> Sent:
+            tried.extend(bodies)
+            return Sent(dict.fromkeys(range(len(bodies)), QueueDown()))
 
-    redrive.move(deployment.aws.sqs, dead, refuse, redrive.Report("dead", "nowhere"))
+    redrive.move(deployment.aws.sqs, dead, Down(), redrive.Report("dead", "nowhere"))
     assert len(tried) == 10
     assert deployment.waiting(dead) == 23
 
@@ -206,13 +214,6 @@ def test_without_refresh_nothing_is_sent_there(deployment: Deployment) -> None:
 def test_the_region_of_a_stream_must_be_named(deployment: Deployment) -> None:
     result = CliRunner().invoke(app, ["redrive", "log-stream", "--deployment", deployment.name])
     assert result.exit_code == 2
-
-
-def test_what_one_of_several_does_not_take_is_not_taken() -> None:
-    send = redrive._all([lambda bodies: {1: "QueueDown"}, lambda bodies: {}, lambda bodies: {2: "QueueRefused"}])
-    assert send(["a", "b", "c"]) == {1: "QueueDown", 2: "QueueRefused"}
-    refused = redrive._if(lambda body: body != "a", lambda bodies: {len(bodies) - 1: "QueueDown"})(["a", "b", "c"])
-    assert refused == {2: "QueueDown"}
 
 
 def test_an_empty_queue_is_no_trouble(deployment: Deployment) -> None:

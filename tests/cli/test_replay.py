@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.archive import replay
-from pipeline.auth0.errors import QueueDown
 from pipeline.cli import app
+from pipeline.delivery import Sent
+from pipeline.delivery.errors import QueueDown
+from pipeline.delivery.queue import Queue
+from pipeline.delivery.targets import Consumer
 from tests.cli.test_redrive import Deployment, archived, deployment, make_stream
 from tests.emulator.support import wait_for
 from tests.strategies import deleted, log, text, updated, user
@@ -96,25 +100,31 @@ def test_the_refresh_gets_the_events_that_only_name_a_user(archive: Archive) -> 
     assert archive.bodies("refresh", 1) == [HOURS[f"{DAY}T09"][2]]
 
 
-def test_a_queue_that_is_down_stops_it_and_it_says_where_to_go_on(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    down = {"2026-11-22T08": True}
-    send = replay.Queue.send
+class DownForFullBatches(Queue):
+    def send(self, bodies: Sequence[str], delays: Sequence[int] = ()) -> Sent:
+        down = Sent(dict.fromkeys(range(len(bodies)), QueueDown()))
+        return down if len(bodies) == 10 else super().send(bodies, delays)
 
-    def sometimes(self: Any, bodies: Any) -> Any:
-        if down and len(bodies) == 10:
-            return dict.fromkeys(range(10), QueueDown.__name__)
-        return send(self, bodies)
 
-    monkeypatch.setattr(replay.Queue, "send", sometimes)
-    report = archive.run("--since", DAY, "--sink", "postgres", code=3)
-    assert (report["refused"], report["resume"]) == ({"postgres: QueueDown": 20}, f"{DAY}T08")
-    assert report["sent"] == {"postgres": 6}
-    down.clear()
-    assert archive.run("--since", report["resume"], "--sink", "postgres")["resume"] is None
+def test_a_queue_that_is_down_stops_it_and_it_says_where_to_go_on(archive: Archive) -> None:
+    aws, report = archive.on.aws, replay.Report()
+    objects = list(replay.keys(aws.s3, archive.bucket, "logs/", *replay.period(DAY, "2026-11-23", datetime.now(UTC))))
+    down = DownForFullBatches(aws.sqs, archive.urls["postgres"])
+    replay.replay(aws.s3, archive.bucket, objects, {Consumer.POSTGRES: down}, report)
+    assert (report.refused, report.resume) == ({"postgres: QueueDown": 20}, f"{DAY}T08")
+    assert report.sent == {"postgres": 6}
+    assert report.resume is not None
+    assert archive.run("--since", report.resume, "--sink", "postgres")["resume"] is None
     found = {json.loads(body)["id"] for body in archive.bodies("postgres", 33)}
     assert found >= {json.loads(event)["id"] for event in HOURS[f"{DAY}T08"]}
+
+
+def test_what_a_queue_does_not_take_is_exit_code_3(archive: Archive) -> None:
+    limit = {"MaximumMessageSize": "1024"}
+    archive.on.aws.sqs.set_queue_attributes(QueueUrl=archive.urls["postgres"], Attributes=limit)
+    report = archive.run("--since", DAY, "--user", "auth0|3", code=3)
+    assert report["sent"] == {"postgres": 0, "dynamodb": 1}
+    assert report["refused"] == {"postgres: ResourceNotFoundException": 1}  # it has no function
 
 
 def test_what_is_too_large_is_counted_before_it_is_sent(archive: Archive) -> None:

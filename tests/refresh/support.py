@@ -56,13 +56,14 @@ class Functions:
         self.bodies: dict[str, list[str]] = {}
         self.answer: Json | Exception = {}
 
-    def invoke(self, FunctionName: str, Payload: bytes) -> Json:  # noqa: N803 - boto3's names
+    def invoke(self, FunctionName: str, Payload: bytes, LogType: str) -> Json:  # noqa: N803 - boto3's names
+        assert LogType == "Tail"
         [record] = json.loads(Payload)["Records"]
         assert record["messageId"]
         self.bodies.setdefault(FunctionName, []).append(record["body"])
         if isinstance(self.answer, Exception):
             raise self.answer
-        return {"Payload": io.BytesIO(b'{"batchItemFailures": []}')} | self.answer
+        return {"Payload": io.BytesIO(b'{"batchItemFailures": []}'), "LogResult": ""} | self.answer
 
 
 class Sqs:

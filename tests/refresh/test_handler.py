@@ -38,7 +38,7 @@ def sqs(auth0: ManagementApi, monkeypatch: pytest.MonkeyPatch) -> Sqs:
     queue = Sqs()
     monkeypatch.setattr(refresh, "sqs", lambda: queue)
     monkeypatch.setattr("pipeline.auth0.fetcher.PAUSE", 0.05)
-    monkeypatch.setattr("pipeline.auth0.queues.PAUSE", 0.01)
+    monkeypatch.setattr("pipeline.delivery.batching.PAUSE", 0.01)
     refresh.fetcher.cache_clear()
     return queue
 
@@ -332,7 +332,7 @@ def test_a_user_is_not_handed_over_at_the_end_of_the_functions_time(
 ) -> None:
     large = auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
     auth0.always["auth0|large"] = Answer(200, large, seconds=0.5)
-    monkeypatch.setattr(refresh, "LEAST", refresh.RESERVE + 1)
+    monkeypatch.setattr("pipeline.delivery.function.LEAST", refresh.RESERVE + 1)
     assert handle(records([login("auth0|large")]), seconds=refresh.RESERVE + 2) == ["m-0"]
     assert functions.bodies == {}
 

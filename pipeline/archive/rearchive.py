@@ -1,0 +1,56 @@
+"""Send the events that Firehose could not archive to the delivery stream again."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.archive.replay import lines
+from pipeline.delivery import Delivery
+from pipeline.delivery.errors import cause
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BATCH: Final = 3
+"""Events that are decoded at a time: each is up to 1,000 KiB."""
+
+
+@dataclass
+class Report:
+    """The objects of errors that were found, and how many of their events were sent."""
+
+    objects: int = 0
+    events: int = 0
+    sent: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    """Why Firehose could not archive events, to number."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Why events could not be sent now, to number."""
+
+
+def rearchive(s3: "S3Client", bucket: str, prefix: str, stream: Delivery, *, dry_run: bool = False) -> Report:
+    """Send the events of the objects under a prefix, and delete each object of which the stream took all."""
+    report = Report()
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for key in [one["Key"] for one in page.get("Contents", [])]:
+            records = [json.loads(line) for line in lines(s3, bucket, key)]
+            report.objects += 1
+            report.events += len(records)
+            report.codes.update(str(record.get("errorCode", "unknown")) for record in records)
+            if dry_run:
+                continue
+            errors = [error for batch in _batches(records) for error in stream.send(batch).failed.values()]
+            report.sent += len(records) - len(errors)
+            report.refused.update(cause(error) for error in errors)
+            if not errors:
+                s3.delete_object(Bucket=bucket, Key=key)
+    return report
+
+
+def _batches(records: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    for start in range(0, len(records), BATCH):
+        raw = [base64.b64decode(record["rawData"]) for record in records[start : start + BATCH]]
+        yield [data.decode(errors="replace").rstrip("\n") for data in raw]

@@ -1,0 +1,68 @@
+"""Receive the messages of a dead-letter queue, and delete those that are done with."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+HIDDEN: Final = 300
+"""Seconds for which nobody else receives a message that was received here."""
+WAIT: Final = 2
+"""Seconds of a long poll: a short one does not ask all servers of SQS, and may find a full queue empty."""
+BATCH: Final = 10
+"""The most messages that SQS receives, deletes or shows again in one request."""
+
+
+class DeadLetters:
+    """The messages of a queue, received once each; those that are not deleted are visible again at the end."""
+
+    def __init__(self, sqs: "SQSClient", url: str) -> None:
+        self._sqs, self._url = sqs, url
+        self._kept: dict[str, str] = {}  # message id to receipt handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        handles = list(self._kept.values())
+        for start in range(0, len(handles), BATCH):
+            entries: Any = [
+                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for place, handle in enumerate(handles[start : start + BATCH])
+            ]
+            self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+    def batches(self, limit: int | None = None) -> Iterator[list[Any]]:
+        """Receive until the queue is empty, ``limit`` is reached, or messages come round again."""
+        received = 0
+        while limit is None or received < limit:
+            wanted = BATCH if limit is None else min(BATCH, limit - received)
+            answer = self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=wanted,
+                AttributeNames=["All"],
+                MessageAttributeNames=["All"],
+                VisibilityTimeout=HIDDEN,
+                WaitTimeSeconds=WAIT,
+            )
+            found = answer.get("Messages", [])
+            new = [message for message in found if message["MessageId"] not in self._kept]
+            self._kept |= {message["MessageId"]: message["ReceiptHandle"] for message in found}
+            if not new:
+                return
+            received += len(new)
+            yield new
+
+    def delete(self, messages: Sequence[Any]) -> int:
+        """Delete messages; return how many are gone."""
+        gone = 0
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            entries: Any = [
+                {"Id": str(place), "ReceiptHandle": message["ReceiptHandle"]} for place, message in enumerate(batch)
+            ]
+            for done in self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries).get("Successful", []):
+                del self._kept[batch[int(done["Id"])]["MessageId"]]
+                gone += 1
+        return gone

@@ -1,0 +1,62 @@
+"""Build the project's own events, in EventBridge's envelope, so that ``pipeline.changes`` reads them as any other.
+
+Their source is ``auth0-sync/`` and who sends them, such as ``auth0-sync/refresh``; Auth0's begin with ``aws.partner/``.
+"""
+
+import re
+from datetime import datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+from msgspec import Raw
+
+# Legal in JSON, and in no SQS message; JSON has them in strings only, where an escape means the same.
+_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
+
+
+def own_source(sender: str) -> str:
+    """Return the source of the events of a sender: a function or a command, such as ``refresh``."""
+    return f"auth0-sync/{sender}"
+
+
+def envelope(source: str, detail_type: str, detail: object, time: str, **more: object) -> str:
+    """Return an event as a message: ``time`` is ISO 8601 in UTC, of which EventBridge has the whole seconds."""
+    fields = {
+        "version": "0",
+        "id": str(uuid4()),
+        "detail-type": detail_type,
+        "source": source,
+        "time": f"{time[:19]}Z",
+        "detail": detail,
+    }
+    text = msgspec.json.encode(fields | more).decode()
+    return _NOT_FOR_SQS.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
+
+
+def own_event(sender: str, detail: object, time: str, *, source: str = "") -> str:
+    """Return an event of ours; ``source`` stands in place of the sender's where the row in the store has another."""
+    return envelope(source or own_source(sender), f"auth0-sync {sender}", detail, time)
+
+
+def user_event(
+    sender: str,
+    kind: Literal["user.updated", "user.deleted"],
+    user: bytes,
+    time: str,
+    *,
+    event_id: str = "",
+    source: str = "",
+    **more: Any,
+) -> str:
+    """Return an event of the form of Event Streams. The user's JSON is copied byte for byte.
+
+    ``more`` are further fields of the detail.
+    """
+    detail = {"id": event_id or str(uuid4()), "type": kind, "time": time, "data": {"object": Raw(user)}}
+    return own_event(sender, detail | more, time, source=source)
+
+
+def iso(moment: datetime) -> str:
+    """Return a UTC moment as Auth0 writes it: ``2023-07-11T16:30:53.231Z``."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -1,0 +1,36 @@
+"""Why a target did not take a message."""
+
+from pipeline.errors import Poison, Retry, SyncError
+
+
+class QueueDown(Retry):
+    """A queue did not take the message."""
+
+
+class QueueRefused(Poison):
+    """A queue can never take the message as it is: it is too large."""
+
+
+class NotStored(Retry):
+    """A sink's function did not store a user that it was invoked with, as the user was too large for its queue."""
+
+    def __init__(self, answer: str = "") -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class StreamDown(Retry):
+    """A delivery stream did not take the record."""
+
+    def __init__(self, answer: str = "") -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class RecordTooLarge(Poison):
+    """A delivery stream can never take the record: it is over 1,000 KiB."""
+
+
+def cause(error: SyncError) -> str:
+    """Return what to count a failure as: the answer of the function or the stream, else the name of the error."""
+    return (error.answer if isinstance(error, NotStored | StreamDown) else "") or error.reason

@@ -1,0 +1,109 @@
+"""The targets that a deployment has: its queues by name, each with its function, and the archive's stream."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
+from pipeline.delivery import Delivery, Sent
+from pipeline.delivery.function import Function
+from pipeline.delivery.queue import Queue
+from pipeline.errors import BadSettings, SyncError
+from pipeline.log_types import LOGINS
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+ANSWER_SECONDS: Final = 120
+"""How long a command waits for the answer of a function, or of any other request."""
+
+
+class Consumer(StrEnum):
+    """A queue of the deployment, and the function that reads it."""
+
+    POSTGRES = "postgres"
+    DYNAMODB = "dynamodb"
+    REFRESH = "refresh"
+
+    @property
+    def function(self) -> str:
+        """The function's name after the deployment's."""
+        return self.value if self is Consumer.REFRESH else f"sync-{self.value}"
+
+    def wants(self, meanings: Sequence[Meaning], user_id: str | None = None) -> bool:
+        """Return whether an event is for this consumer, and concerns a user, or the user of that id.
+
+        Sinks store changes. The refresh fetches the users that events only name, except after logins: too many.
+        """
+        return any(
+            (isinstance(meaning, Signal) and meaning.cause not in LOGINS)
+            if self is Consumer.REFRESH
+            else isinstance(meaning, Snapshot | Tombstone)
+            for meaning in meanings
+            if user_id is None or getattr(meaning, "user_id", None) == user_id
+        )
+
+
+def client_config(threads: int = 1) -> Config:
+    """Return the settings of the clients of a target that so many threads send to."""
+    return Config(
+        max_pool_connections=threads, read_timeout=ANSWER_SECONDS, retries={"mode": "standard", "max_attempts": 4}
+    )
+
+
+def with_function(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consumer: Consumer) -> Queue:
+    """Return the queue of a consumer, whose function is invoked with what the queue cannot take."""
+    url = queue_url(sqs, f"{deployment}-{consumer}")
+    names: Any = ["MaximumMessageSize"]
+    limit = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]["MaximumMessageSize"]
+    function = Function(f"{deployment}-{consumer.function}", lambda _: lambda_, seconds=ANSWER_SECONDS)
+    return Queue(sqs, url, function, max_bytes=int(limit))
+
+
+def queue_url(sqs: "SQSClient", name: str) -> str:
+    """Return the URL of a queue. Raises BadSettings where there is none of this name."""
+    try:
+        return sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    except ClientError as error:
+        if not error.response["Error"]["Code"].endswith(("NonExistentQueue", "QueueDoesNotExist")):
+            raise
+    raise BadSettings(
+        f"there is no queue {name} in this account and region; --deployment is the prefix of the names, such as "
+        'auth0-sync-prod: eval "$(auth0-sync env --env acme)" sets it'
+    )
+
+
+class Each:
+    """Several targets as one: what one of them does not take is not taken."""
+
+    def __init__(self, targets: Sequence[Delivery]) -> None:
+        self._targets = targets
+
+    def send(self, bodies: Sequence[str]) -> Sent:
+        """Send every body to every target."""
+        failed: dict[int, SyncError] = {}
+        invoked: frozenset[int] = frozenset()
+        for target in self._targets:
+            sent = target.send(bodies)
+            failed |= sent.failed
+            invoked |= sent.invoked
+        return Sent(failed, invoked)
+
+
+class Only:
+    """A target that gets some of the bodies; the others count as taken."""
+
+    def __init__(self, wanted: Callable[[str], bool], target: Delivery) -> None:
+        self._wanted, self._target = wanted, target
+
+    def send(self, bodies: Sequence[str]) -> Sent:
+        """Send the bodies that are wanted."""
+        chosen = [position for position, body in enumerate(bodies) if self._wanted(body)]
+        failed, invoked = self._target.send([bodies[position] for position in chosen])
+        return Sent(
+            {chosen[place]: error for place, error in failed.items()}, frozenset(chosen[place] for place in invoked)
+        )
