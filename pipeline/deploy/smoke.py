@@ -246,7 +246,7 @@ def _functions(deployed: Deployed) -> Checks:
 
 def _sync(deployed: Deployed, step: Step, seconds: float) -> Checks:
     """Create the test's user by way of each queue, see it in the store, delete it, see that."""
-    source = deployed.sources["log-stream"]
+    source = synthetic.SOURCE
     now = datetime.now(UTC)
     older, new, gone = (
         synthetic.created(source, now - timedelta(seconds=1)),

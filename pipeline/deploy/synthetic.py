@@ -1,6 +1,9 @@
-"""The user of the smoke test: events in Auth0's own form, of a user id that Auth0 never gives."""
+"""The test user of the smoke test, and its events: of a user id that Auth0 never gives.
 
-import json
+Events that are sent have our own source. Samples for the patterns of EventBridge's rules, which nothing receives, have
+one of Auth0's.
+"""
+
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,26 +11,31 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from pipeline import changes
+from pipeline.delivery.envelope import envelope, iso, own_event, own_source
 
 Json = dict[str, Any]
 
 USER: Final = "smoke|auth0-sync"
-"""No identity provider of Auth0 is called smoke. The same id each time, so that one tombstone is left, not many."""
+"""Auth0 has no identity provider named smoke. The id is the same each time, so that one tombstone is left, not many."""
 
 CLIENT: Final = "auth0-sync-smoke-test"
+
+SENDER: Final = "doctor"
+SOURCE: Final = own_source(SENDER)
+"""The source of events that are sent."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event as EventBridge delivers it, and the version that it gives the user."""
+    """An event as a message, and the version that it gives the user."""
 
     body: str
     version: str
 
 
 def created(source: str, at: datetime) -> Event:
-    """The user is created at `at`, or created again."""
-    moment = _timestamp(at)
+    """Return an event that creates the user, or creates it again."""
+    moment = iso(at)
     user = {
         "user_id": USER,
         "created_at": moment,
@@ -41,20 +49,20 @@ def created(source: str, at: datetime) -> Event:
 
 
 def deleted(source: str, at: datetime) -> Event:
-    """The user is deleted at `at`."""
+    """Return an event that deletes the user."""
     return _call(source, "delete", f"/api/v2/users/{quote(USER, safe='')}", "Delete a User", at, 204, {})
 
 
 def login(source: str, at: datetime) -> str:
-    """The user logs in: an event of no concern to the sync."""
-    return _wrapped(source, _log("s", "", at, user_id=USER))
+    """Return an event of a login of the user, which the sync ignores."""
+    return _event(source, _log("s", "", at, user_id=USER))
 
 
 def _call(source: str, method: str, path: str, description: str, at: datetime, status: int, answer: Json) -> Event:
-    """The log of a call of the Management API by a machine."""
+    """Return the log of a call of the Management API by a machine."""
     request = {"method": method, "path": path, "query": {}, "body": {}, "channel": "api", "ip": "203.0.113.1"}
     details = {"request": request, "response": {"statusCode": status, "body": answer}}
-    body = _wrapped(source, _log("sapi", description, at, details=details))
+    body = _event(source, _log("sapi", description, at, details=details))
     [change] = changes.read(body)
     if not isinstance(change, changes.Snapshot | changes.Tombstone):
         raise AssertionError(f"the sync takes the smoke test's event for {change}")
@@ -62,9 +70,10 @@ def _call(source: str, method: str, path: str, description: str, at: datetime, s
 
 
 def _log(kind: str, description: str, at: datetime, **data: Any) -> Json:
+    """Return a tenant log in Auth0's form."""
     log_id = f"smoke-{uuid4().hex}"
     detail = {
-        "date": _timestamp(at),
+        "date": iso(at),
         "type": kind,
         "description": description,
         "client_id": CLIENT,
@@ -76,21 +85,9 @@ def _log(kind: str, description: str, at: datetime, **data: Any) -> Json:
     return {"log_id": log_id, "data": detail | data}
 
 
-def _wrapped(source: str, detail: Json) -> str:
-    now = datetime.now(UTC)
-    envelope = {
-        "version": "0",
-        "id": str(uuid4()),
-        "detail-type": "Auth0 log",
-        "source": source,
-        "account": "000000000000",
-        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": "us-east-1",
-        "resources": [],
-        "detail": detail,
-    }
-    return json.dumps(envelope)
-
-
-def _timestamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _event(source: str, detail: Json) -> str:
+    now = iso(datetime.now(UTC))
+    if source == SOURCE:
+        return own_event(SENDER, detail, now)
+    # TestEventPattern requires all the fields of an envelope.
+    return envelope(source, "Auth0 log", detail, now, account="000000000000", region="us-east-1", resources=[])

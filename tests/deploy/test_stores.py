@@ -23,15 +23,27 @@ from tests.emulator.support import Aws, name
 from tests.invoking import Function, sync_function
 
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
-OLDER = synthetic.created(DEFAULT_SOURCE, NOW - timedelta(seconds=1))
-NEW = synthetic.created(DEFAULT_SOURCE, NOW)
+OLDER = synthetic.created(synthetic.SOURCE, NOW - timedelta(seconds=1))
+NEW = synthetic.created(synthetic.SOURCE, NOW)
 ADVICE = "set it to 1 in the cluster's parameter group"
-GONE = synthetic.deleted(DEFAULT_SOURCE, NOW + timedelta(milliseconds=1))
+GONE = synthetic.deleted(synthetic.SOURCE, NOW + timedelta(milliseconds=1))
 
 
 def test_the_events_are_ordered_and_of_one_user() -> None:
     assert OLDER.version < NEW.version < GONE.version
     assert {change.user_id for event in (OLDER, NEW, GONE) for change in read(event.body)} == {synthetic.USER}
+
+
+def test_events_that_are_sent_say_who_sent_them() -> None:
+    sent = [json.loads(event.body) for event in (OLDER, NEW, GONE)]
+    assert {(event["source"], event["detail-type"]) for event in sent} == {("auth0-sync/doctor", "auth0-sync doctor")}
+    assert {change.source for event in (OLDER, NEW, GONE) for change in read(event.body)} == {"doctor"}  # type: ignore[union-attr]
+
+
+def test_sample_for_a_rules_pattern_is_auth0s_in_all_fields() -> None:
+    sample = json.loads(synthetic.created(DEFAULT_SOURCE, NOW).body)
+    assert (sample["source"], sample["detail-type"]) == (DEFAULT_SOURCE, "Auth0 log")
+    assert {"id", "account", "time", "region", "resources"} <= sample.keys()
 
 
 def test_a_login_is_a_signal_only() -> None:

@@ -124,7 +124,7 @@ def test_from_nothing_to_nothing(
     assert "✔ Idle functions" in result.output
     assert "Connection refused" in said
     assert "the version that was deployed before is running" in said
-    assert f"aws logs tail /aws/lambda/{PREFIX}-migrate" in said
+    assert f"auth0-sync logs migrate --env {ENVIRONMENT}" in said
     after = functions(aws)
     changed = {function for function in after if after[function] != before[function]}
     assert changed == {f"{PREFIX}-migrate"}

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "packaging": {"errors", "locks"},
     "deploy": {
         *("errors", "settings", "changes", "roles", "data_api", "archive", "packaging", "terraform"),
-        *("progress", "locks"),
+        *("progress", "locks", "delivery"),
     },
 }
 """The rooms that run in the cloud, or must not depend on what does. The command may use all."""
