@@ -3,6 +3,8 @@
 from itertools import count
 from typing import Any
 
+from devstack.traffic import eventbridge
+
 Json = dict[str, Any]
 
 _ids = count(1)
@@ -13,17 +15,8 @@ def log(kind: str, date: str, **data: Any) -> Json:
     number = next(_ids)
     moment = date if "T" in date else f"2026-01-15T{date}Z"
     log_id = f"9002026{number:048d}"
-    return {
-        "version": "0",
-        "id": f"e{number}",
-        "detail-type": "Auth0 log",
-        "source": "aws.partner/auth0.com/acme/auth0.logs",
-        "account": "123456789012",
-        "time": moment,
-        "region": "us-east-1",
-        "resources": [],
-        "detail": {"log_id": log_id, "data": {"date": moment, "type": kind, "log_id": log_id, **data}},
-    }
+    detail = {"log_id": log_id, "data": {"date": moment, "type": kind, "log_id": log_id, **data}}
+    return eventbridge(detail, event_id=f"e{number}", time=moment)
 
 
 def call(method: str, path: str, body: Any = None, *, at: str = "09:00:00", answer: Any = None, **data: Any) -> Json:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from devstack.traffic import DEFAULT_SOURCE, sqs_record
+from devstack.traffic import DEFAULT_SOURCE, eventbridge, sqs_record
 from pipeline.batch import collect
 from pipeline.changes import Change
 
@@ -21,6 +21,7 @@ Json = dict[str, Any]
 DATE = "2023-07-11T16:30:53.250Z"
 UPDATED_AT = "2023-07-11T16:30:53.231Z"
 LOG_ID = "90020230711163053300000000000000000001223372050000000002"
+EVENT_ID, TIME = "c2efdc54-030d-e6c7-ef97-7189dbc7fc14", "2023-07-11T16:30:54Z"
 EVENTS_SOURCE = DEFAULT_SOURCE.replace("auth0.logs", "auth0.events")
 ABSENT: Any = object()
 
@@ -54,17 +55,7 @@ def log(kind: str = "sapi", *, log_id: str = LOG_ID, date: Any = DATE, **data: A
     """The EventBridge event of a tenant log of any type."""
     fields = {"date": date, "type": kind, "description": "", "log_id": log_id} | data
     detail = {"log_id": log_id, "data": {key: value for key, value in fields.items() if value is not ABSENT}}
-    return {
-        "version": "0",
-        "id": "c2efdc54-030d-e6c7-ef97-7189dbc7fc14",
-        "detail-type": "Auth0 log",
-        "source": DEFAULT_SOURCE,
-        "account": "000000000000",
-        "time": "2023-07-11T16:30:54Z",
-        "region": "us-east-1",
-        "resources": [],
-        "detail": detail,
-    }
+    return eventbridge(detail, event_id=EVENT_ID, time=TIME)
 
 
 def call(method: str, path: str, answer: Any = ABSENT, *, status: Any = 200, request: Any = None, **data: Any) -> Json:
@@ -98,7 +89,7 @@ def streamed(kind: str, item: Any = ABSENT, *, event_id: str = "evt_1", time: An
     """The EventBridge event of an Event Stream."""
     data = {} if item is ABSENT else {"object": item}
     cloud_event = {"id": event_id, "type": kind, "time": time, "data": data} | detail
-    return log() | {"source": EVENTS_SOURCE, "detail-type": kind, "detail": cloud_event}
+    return eventbridge(cloud_event, event_id=EVENT_ID, time=TIME, source=EVENTS_SOURCE, detail_type=kind)
 
 
 def text(event: Any) -> str:

@@ -10,7 +10,7 @@ print(len(traffic.oracle.live), 'users are left,', len(traffic.oracle.deleted), 
 from devstack.traffic.events import Change, Event
 from devstack.traffic.generator import DEFAULT_START, Traffic, generate
 from devstack.traffic.oracle import Oracle
-from devstack.traffic.wire import DEFAULT_SOURCE, envelope, sqs_record
+from devstack.traffic.wire import DEFAULT_SOURCE, envelope, eventbridge, sqs_record
 
 __all__ = [
     "DEFAULT_SOURCE",
@@ -20,6 +20,7 @@ __all__ = [
     "Oracle",
     "Traffic",
     "envelope",
+    "eventbridge",
     "generate",
     "sqs_record",
 ]

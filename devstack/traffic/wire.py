@@ -1,4 +1,8 @@
-"""Traffic as the services hand it over: EventBridge's envelope, and SQS records as Lambda receives them."""
+"""Traffic as the services deliver it: EventBridge's envelope, and SQS records as Lambda receives them.
+
+Auth0 and AWS are the other side of the product, so this imitates them and shares no code with it. Tests build events of
+Auth0 here too.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,22 +18,44 @@ DEFAULT_SOURCE = "aws.partner/auth0.com/acme-8b47abb4-0c52-4a5f-9a26-demo0000000
 DEFAULT_QUEUE = "arn:aws:sqs:us-east-1:000000000000:auth0-sync-postgres"
 
 
+def eventbridge(
+    detail: Json,
+    *,
+    event_id: str,
+    time: str,
+    source: str = DEFAULT_SOURCE,
+    detail_type: str = "Auth0 log",
+    account: str = "000000000000",
+    region: str = "us-east-1",
+) -> Json:
+    """Return ``detail`` in EventBridge's envelope; ``time`` has whole seconds there."""
+    return {
+        "version": "0",
+        "id": event_id,
+        "detail-type": detail_type,
+        "source": source,
+        "account": account,
+        "time": time,
+        "region": region,
+        "resources": [],
+        "detail": detail,
+    }
+
+
 def envelope(
     event: Event, source: str = DEFAULT_SOURCE, *, account: str = "000000000000", region: str = "us-east-1"
 ) -> Json:
-    """The complete EventBridge event. Each delivery has an id of its own; a duplicate shares only the `log_id`."""
+    """Return the complete EventBridge event. Each delivery has its own id; a duplicate shares only the `log_id`."""
     digest = sha256(f"{event.log_id}/{event.attempt}".encode()).hexdigest()
-    return {
-        "version": "0",
-        "id": f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}",
-        "detail-type": event.detail_type,
-        "source": source,
-        "account": account,
-        "time": event.time.strftime("%Y-%m-%dT%H:%M:%SZ"),  # EventBridge has whole seconds
-        "region": region,
-        "resources": [],
-        "detail": event.detail,
-    }
+    return eventbridge(
+        event.detail,
+        event_id=f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}",
+        time=event.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        source=source,
+        detail_type=event.detail_type,
+        account=account,
+        region=region,
+    )
 
 
 def sqs_record(
@@ -40,7 +66,7 @@ def sqs_record(
     sent: datetime | None = None,
     queue_arn: str = DEFAULT_QUEUE,
 ) -> Json:
-    """One record of the event that Lambda gets from SQS.
+    """Return one record of the event that Lambda gets from SQS.
 
     :param body: an envelope, or any text that is to stand in its place.
     :param sent: when the queue took it; by default the envelope's own time.

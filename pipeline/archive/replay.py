@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 THREADS: Final = 16
-"""Batches that are sent at a time."""
+"""Batches that are sent side by side."""
 IN_FLIGHT: Final = 4 * THREADS
 BUFFER: Final = timedelta(minutes=15)
-"""An object has the hour of its first event, and Firehose gathers events for so long at most."""
+"""Firehose names an object by the hour of its first event, and buffers events for 15 minutes at most."""
 READS: Final = 3
 HOUR: Final = "%Y-%m-%dT%H"
 
 
 @dataclass
 class Report:
-    """What a replay found, and what became of it."""
+    """The events that a replay found, and how many of them it sent."""
 
     objects: int = 0
     events: int = 0
     wanted: Counter[str] = field(default_factory=Counter)
     """Consumer to number of events for it."""
     too_large: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of those that are over its queue's limit, and go to its function."""
+    """Consumer to number of those over its queue's limit, which go to its function."""
     sent: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of events that were taken."""
+    """Consumer to number of events that it took."""
     invoked: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of those that its function took in place of the queue."""
+    """Consumer to number of those that its function took in place of its queue."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Consumer and why, to number of events."""
+    """Consumer and reason, to number of events that it did not take."""
     unreadable: Counter[str] = field(default_factory=Counter)
-    """Why the sync could not read an event, to number. These are not sent."""
+    """Why the sync cannot read an event, to number. Replay does not send these."""
     resume: str | None = None
-    """The hour from which to go on, if the replay stopped before the end."""
+    """The hour to start again from, if the replay stopped before the end."""
     seconds: float = 0.0
 
 
 def period(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
-    """Return beginning and end. The last hour counts to its end; a date as ``until`` is the whole day.
+    """Return beginning and end. ``until`` includes its whole hour or, if it is a date, its whole day.
 
     Raises ValueError.
     """
@@ -89,7 +89,7 @@ def keys(s3: "S3Client", bucket: str, prefix: str, start: datetime, end: datetim
 
 
 def lines(s3: "S3Client", bucket: str, key: str) -> Iterator[str]:
-    """Return the lines of an object, which is compressed if its first bytes say so."""
+    """Return the lines of an object; decompress it if it begins as gzip does."""
     content = _content(s3, bucket, key)
     stream: io.IOBase = io.BytesIO(content)
     if content.startswith(b"\x1f\x8b"):

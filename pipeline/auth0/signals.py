@@ -1,4 +1,4 @@
-"""Pure: an SQS batch becomes the users to fetch, each once, and every outcome finds its way back to message ids."""
+"""Turn an SQS batch into the users to fetch, each once, and their errors back into message ids. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class Wanted(Struct):
 
     message_ids: list[str]
     deferred: Deferred
-    """The oldest of its messages decides for how long the user has been waited for."""
+    """Of its messages, the earliest ``first_seen`` and the most ``times``."""
 
 
 class Signals(Struct):
@@ -26,16 +26,16 @@ class Signals(Struct):
     users: dict[str, Wanted] = {}
     """By user id, in the order in which they were first named."""
     coalesced: int = 0
-    """Signals of a user that another signal of the batch names already."""
+    """Signals of a user that an earlier signal of the batch names."""
     ignored: int = 0
-    """Messages that ask for no user."""
+    """Messages that name no user to fetch."""
     unread: list[Failure] = []
     causes: dict[str, int] = {}
     """Type of the event to number of signals."""
 
 
 def collect(records: Sequence[Mapping[str, Any]]) -> Signals:
-    """Read SQS records: of each ``messageId``, ``body`` and ``attributes.SentTimestamp`` are used."""
+    """Read SQS records, of which it uses ``messageId``, ``body`` and ``attributes.SentTimestamp``."""
     signals = Signals(received=len(records))
     for record in records:
         try:
@@ -66,7 +66,7 @@ def _add(signals: Signals, user_id: str, message_id: str, deferred: Deferred) ->
 
 
 def failures(signals: Signals, failed: Mapping[str, SyncError]) -> list[Failure]:
-    """The messages to give back, each once: those that cannot be read, and those of the users that ``failed``."""
+    """Return the messages that SQS must deliver again: unreadable ones, and those of users that ``failed``."""
     found = {failure.message_id: failure for failure in signals.unread}
     for user_id, error in failed.items():
         for message_id in signals.users[user_id].message_ids:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from devstack.traffic import eventbridge
+
 from .support import Aws, name, wait_for
 
 pytestmark = pytest.mark.emulator
@@ -36,15 +38,8 @@ DETAILS = {"response": {"body": {"user_id": "auth0|1", "n": 12345678901234567890
 
 
 def event(log_id: str, date: str, kind: str = "sapi", **data: Any) -> dict[str, Any]:
-    return {
-        "version": "0",
-        "id": f"event-{log_id}",
-        "detail-type": "Auth0 log",
-        "source": "aws.partner/auth0.com/acme",
-        "time": date,
-        "resources": [],
-        "detail": {"log_id": log_id, "data": {"log_id": log_id, "date": date, "type": kind, **data}},
-    }
+    detail = {"log_id": log_id, "data": {"log_id": log_id, "date": date, "type": kind, **data}}
+    return eventbridge(detail, event_id=f"event-{log_id}", time=date)
 
 
 EVENTS = {

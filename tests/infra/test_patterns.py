@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ministack.services import eventbridge
 
+from devstack import traffic
+
 PATTERNS = Path(__file__).parents[2] / "infra/terraform/patterns"
 TENANT = "aws.partner/auth0.com/acme-1a2b3c4d-0000-4000-8000-000000000000"
 
@@ -36,18 +38,8 @@ def answer(pattern: str, event: dict[str, Any]) -> bool:
 
 
 def event(source: str, detail: dict[str, Any], **envelope: Any) -> dict[str, Any]:
-    return {
-        "version": "0",
-        "id": "7bf73129-1428-4cd3-a780-95db273d1602",
-        "detail-type": "Auth0 log",
-        "source": source,
-        "account": "123456789012",
-        "time": "2026-11-22T08:00:00Z",
-        "region": "us-east-1",
-        "resources": [],
-        "detail": detail,
-        **envelope,
-    }
+    event_id, time = "7bf73129-1428-4cd3-a780-95db273d1602", "2026-11-22T08:00:00Z"
+    return traffic.eventbridge(detail, event_id=event_id, time=time, source=source) | envelope
 
 
 def log(type_: str, method: str = "", path: str = "", body: Any = None, **envelope: Any) -> dict[str, Any]:

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from devstack.traffic import DEFAULT_SOURCE
+from devstack.traffic import eventbridge
 
 Json = dict[str, Any]
 REFRESH, POSTGRES, DYNAMODB = "https://sqs/refresh", "https://sqs/postgres", "https://sqs/dynamodb"
 
 
 def log(data: Json, event_id: str = "e-1") -> str:
-    envelope = {"version": "0", "id": event_id, "detail-type": "Auth0 log", "source": DEFAULT_SOURCE}
-    return json.dumps(envelope | {"detail": {"log_id": event_id, "data": data}})
+    return json.dumps(eventbridge({"log_id": event_id, "data": data}, event_id=event_id, time="2023-07-11T16:30:54Z"))
 
 
 def login(user_id: str = "auth0|ada") -> str:

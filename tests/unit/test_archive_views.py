@@ -10,7 +10,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from devstack.traffic import Traffic, envelope
+from devstack.traffic import Traffic, envelope, eventbridge
 from tests.archive import CATALOG, DAY, VIEWS, Archive, Row
 from tests.logs import call, log
 
@@ -20,15 +20,17 @@ TRINO_TO_DUCKDB = {
     "array(varchar)": "VARCHAR[]",
 }  # fmt: skip
 USER = "auth0|63d1 ü"
-STREAM_EVENT = {
-    "version": "0", "id": "e-1", "detail-type": "user.updated", "source": "aws.partner/auth0.com/x/auth0.events",
-    "account": "1", "time": "2026-01-15T09:00:00Z", "region": "us-east-1", "resources": [],
-    "detail": {
+STREAM_EVENT = eventbridge(
+    {
         "specversion": "1.0", "type": "user.updated", "source": "urn:auth0:acme", "id": "evt_1234567890123456789012",
         "time": "2026-01-15T08:59:59.123Z", "a0tenant": "acme", "a0stream": "est_1",
         "data": {"object": {"user_id": "auth0|1", "email": "A@acme.example", "updated_at": "2026-01-15T08:59:59.116Z"}},
     },
-}  # fmt: skip
+    event_id="e-1",
+    time="2026-01-15T09:00:00Z",
+    source="aws.partner/auth0.com/x/auth0.events",
+    detail_type="user.updated",
+)  # fmt: skip
 
 
 def case(name: str) -> list[dict[str, Any]]:
