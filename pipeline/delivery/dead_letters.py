@@ -1,4 +1,4 @@
-"""Receive the messages of a dead-letter queue, and delete those that are done with."""
+"""Receive the messages of a dead-letter queue, and delete those that were sent elsewhere or that nobody needs."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -15,7 +15,7 @@ BATCH: Final = 10
 
 
 class DeadLetters:
-    """The messages of a queue, received once each; those that are not deleted are visible again at the end."""
+    """The messages of a queue, each received once. At the end, those that were not deleted are visible again."""
 
     def __init__(self, sqs: "SQSClient", url: str) -> None:
         self._sqs, self._url = sqs, url
@@ -55,7 +55,7 @@ class DeadLetters:
             yield new
 
     def delete(self, messages: Sequence[Any]) -> int:
-        """Delete messages; return how many are gone."""
+        """Delete messages; return how many SQS deleted."""
         gone = 0
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]

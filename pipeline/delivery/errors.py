@@ -8,11 +8,11 @@ class QueueDown(Retry):
 
 
 class QueueRefused(Poison):
-    """A queue can never take the message as it is: it is too large."""
+    """A queue can never take the message as it is: it is too large, or has a character that SQS does not allow."""
 
 
 class NotStored(Retry):
-    """A sink's function did not store a user that it was invoked with, as the user was too large for its queue."""
+    """A function did not store the message that it was invoked with, as its queue cannot take it; its log says why."""
 
     def __init__(self, answer: str = "") -> None:
         super().__init__(answer)
