@@ -16,7 +16,7 @@ from pipeline.cli.foreign import cell, in_markup
 from pipeline.cli.logs import log_lines
 from pipeline.delivery.dead_letters import DeadLetters
 from pipeline.delivery.failed import Choice, Failed, find
-from pipeline.delivery.targets import Consumer, client_config, queue_url, with_function
+from pipeline.delivery.targets import Consumer, client_config, open_queue, queue_url
 
 SHOWN = 100
 """Messages that are listed, if nobody says how many."""
@@ -45,7 +45,7 @@ def failed(
     sqs: Any = boto3.client("sqs")
     name = f"{deployment}-{consumer}-failed"
     with DeadLetters(sqs, queue_url(sqs, name)) as letters:
-        target = with_function(sqs, boto3.client("lambda", config=client_config()), deployment, consumer)
+        target = open_queue(sqs, boto3.client("lambda", config=client_config()), deployment, consumer)
         report = find(
             letters,
             partial(_log, f"/aws/lambda/{deployment}-{consumer.function}"),

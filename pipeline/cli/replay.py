@@ -12,7 +12,7 @@ from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, c
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.delivery.stream import Stream
-from pipeline.delivery.targets import Consumer, client_config, with_function
+from pipeline.delivery.targets import Consumer, client_config, open_queue
 
 BUCKET = typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")
 
@@ -43,7 +43,7 @@ def replay(
     s3 = boto3.client("s3", config=config)
     sqs, lambda_ = boto3.client("sqs", config=config), boto3.client("lambda", config=config)
     consumers = sink or (Consumer.POSTGRES, Consumer.DYNAMODB)
-    targets = {consumer: with_function(sqs, lambda_, deployment, consumer) for consumer in consumers}
+    targets = {consumer: open_queue(sqs, lambda_, deployment, consumer) for consumer in consumers}
     report = archive.Report()
     try:
         with Steps(errors if as_json else console) as steps, steps.step("Replay") as step:

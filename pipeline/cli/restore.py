@@ -18,7 +18,7 @@ from pipeline.data_api import TooLarge
 from pipeline.delivery.envelope import own_source, user_event
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
-from pipeline.delivery.targets import Consumer, client_config, with_function
+from pipeline.delivery.targets import Consumer, client_config, open_queue
 
 INSTANT: Final = 27
 """Characters of a time in a version; see ``pipeline.changes.version``."""
@@ -44,7 +44,7 @@ def restore(
     if sink is Consumer.REFRESH:
         raise typer.BadParameter("postgres or dynamodb")
     config = client_config()
-    target = with_function(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
+    target = open_queue(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
     users = sent = 0
     refused = Counter[str]()
     with Steps(errors if as_json else console) as steps, steps.step("Users") as step:

@@ -55,7 +55,7 @@ def client_config(threads: int = 1) -> Config:
     )
 
 
-def with_function(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consumer: Consumer) -> Queue:
+def open_queue(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consumer: Consumer) -> Queue:
     """Return the queue of a consumer, whose function is invoked with what the queue cannot take."""
     url = queue_url(sqs, f"{deployment}-{consumer}")
     names: Any = ["MaximumMessageSize"]

@@ -171,3 +171,18 @@ def test_what_firehose_could_not_archive_goes_into_the_stream_again(deployment: 
     assert (done["events"], done["sent"], done["refused"]) == (7, 7, {})
     assert not [key for key in deployment.aws.keys(bucket) if key.startswith("errors/")]
     assert wait_for(lambda: archived(deployment, bucket) == sorted(events))
+
+
+def test_object_of_which_the_stream_does_not_take_all_stays(deployment: Deployment) -> None:
+    bucket = deployment.aws.bucket()
+    make_stream(deployment, bucket)
+    for name, events in (("1", ["small", "x" * (1000 * 1024 + 1)]), ("2", ["another"])):
+        records = [{"errorCode": "x", "rawData": base64.b64encode(event.encode()).decode()} for event in events]
+        content = "\n".join(json.dumps(record) for record in records).encode()
+        deployment.aws.s3.put_object(Bucket=bucket, Key=f"errors/{name}", Body=content)
+    where = ["rearchive", "--deployment", deployment.name, "--bucket", bucket, "--prefix", "errors/", "--json"]
+    result = CliRunner().invoke(app, where)
+    assert result.exit_code == 3
+    report = json.loads(result.stdout)
+    assert (report["events"], report["sent"], report["refused"]) == (3, 2, {"RecordTooLarge": 1})
+    assert [key for key in deployment.aws.keys(bucket) if key.startswith("errors/")] == ["errors/1"]

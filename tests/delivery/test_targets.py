@@ -8,7 +8,7 @@ import pytest
 from pipeline.changes import read
 from pipeline.delivery import Sent
 from pipeline.delivery.errors import QueueDown, QueueRefused
-from pipeline.delivery.targets import Consumer, Each, Only, with_function
+from pipeline.delivery.targets import Consumer, Each, Only, open_queue
 from tests.refresh.support import Functions, Sqs
 from tests.strategies import deleted, log, text, updated, user
 
@@ -46,7 +46,7 @@ class Deployed(Sqs):
 def test_queue_is_opened_with_its_limit_and_its_function() -> None:
     sqs: Any = Deployed()
     functions: Any = Functions()
-    target = with_function(sqs, functions, "auth0-sync-prod", Consumer.POSTGRES)
+    target = open_queue(sqs, functions, "auth0-sync-prod", Consumer.POSTGRES)
     assert target.send(["small", "x" * 1001]) == Sent({}, frozenset({1}))
     assert sqs.bodies("queue") == ["small"]
     assert functions.bodies == {"auth0-sync-prod-sync-postgres": ["x" * 1001]}
