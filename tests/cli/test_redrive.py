@@ -115,7 +115,7 @@ def test_no_more_than_the_limit(deployment: Deployment) -> None:
     assert (deployment.waiting(dead), deployment.waiting(queue)) == (11, 12)
 
 
-def test_what_is_not_taken_stays(deployment: Deployment) -> None:
+def test_event_that_is_not_taken_stays(deployment: Deployment) -> None:
     dead = deployment.queue("postgres-undelivered")
     deployment.give_up(dead, *EVENTS)
     report = redrive.Report("dead", "nowhere")
@@ -143,7 +143,7 @@ def test_a_target_that_takes_nothing_is_left_alone(deployment: Deployment) -> No
     assert deployment.waiting(dead) == 23
 
 
-def test_what_a_queue_can_never_take_is_exit_code_3(deployment: Deployment) -> None:
+def test_refused_event_is_exit_code_3(deployment: Deployment) -> None:
     queue, dead = deployment.queue("postgres"), deployment.queue("postgres-undelivered")
     deployment.aws.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"MaximumMessageSize": "1024"})
     deployment.give_up(dead, json.dumps({"detail": "x" * 2000}), EVENTS[0])
@@ -174,7 +174,7 @@ def archived(deployment: Deployment, bucket: str) -> list[str]:
     return sorted(line for one in objects for line in gzip.decompress(one["Body"].read()).decode().splitlines())
 
 
-def test_what_did_not_get_into_the_datas_region_goes_everywhere(deployment: Deployment) -> None:
+def test_event_that_was_not_forwarded_goes_everywhere(deployment: Deployment) -> None:
     events = {
         "change": text(updated(user("auth0|ada"))),
         "signal": text(log("scp", user_id="auth0|ada")),
@@ -216,7 +216,7 @@ def test_the_region_of_a_stream_must_be_named(deployment: Deployment) -> None:
     assert result.exit_code == 2
 
 
-def test_an_empty_queue_is_no_trouble(deployment: Deployment) -> None:
+def test_empty_queue_is_no_error(deployment: Deployment) -> None:
     deployment.queue("postgres")
     deployment.queue("postgres-undelivered")
     assert deployment.redrive("postgres")["found"] == 0

@@ -127,7 +127,7 @@ def test_what_a_queue_does_not_take_is_exit_code_3(archive: Archive) -> None:
     assert report["refused"] == {"postgres: ResourceNotFoundException": 1}  # it has no function
 
 
-def test_what_is_too_large_is_counted_before_it_is_sent(archive: Archive) -> None:
+def test_dry_run_counts_events_over_the_queues_limit(archive: Archive) -> None:
     [event] = [event for event in HOURS[f"{DAY}T08"] if '"auth0|3"' in event]
     assert len(event.encode()) > 1024
     limit = {"MaximumMessageSize": "1024"}
@@ -136,7 +136,7 @@ def test_what_is_too_large_is_counted_before_it_is_sent(archive: Archive) -> Non
     assert report["too_large"] == {"postgres": 1, "dynamodb": 0}
 
 
-def test_a_period_that_cannot_be_is_a_wrong_command_line(archive: Archive) -> None:
+def test_impossible_period_is_a_usage_error(archive: Archive) -> None:
     where = ["--deployment", archive.on.name, "--bucket", archive.bucket, "--prefix", "logs/"]
     for period in (["--since", "yesterday"], ["--since", DAY, "--until", "2026-11-21"]):
         assert CliRunner().invoke(app, ["replay", *where, *period]).exit_code == 2
@@ -154,7 +154,7 @@ def test_people_see_what_was_done(archive: Archive) -> None:
     assert "Sent to dynamodb: 28" in done
 
 
-def test_what_firehose_could_not_archive_goes_into_the_stream_again(deployment: Deployment) -> None:
+def test_error_records_go_to_the_stream_again(deployment: Deployment) -> None:
     bucket = deployment.aws.bucket()
     make_stream(deployment, bucket)
     events = [json.dumps({"number": number}) for number in range(7)]

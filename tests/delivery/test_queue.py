@@ -47,7 +47,7 @@ def answer(*taken: int, failed: dict[int, tuple[str, bool]] | None = None) -> di
     }
 
 
-def test_what_a_queue_did_not_take_is_sent_again_and_nothing_else(sqs: tuple[Any, Stubber]) -> None:
+def test_entry_that_failed_is_sent_again_and_nothing_else(sqs: tuple[Any, Stubber]) -> None:
     client, stubber = sqs
     busy = {1: ("InternalError", False)}
     stubber.add_response("send_message_batch", answer(0, failed=busy), request((0, "a", 0), (1, "b", 30)))
@@ -66,7 +66,7 @@ def test_a_queue_that_keeps_failing_is_down_after_three_attempts(sqs: tuple[Any,
     assert "InternalError" in str(failure)
 
 
-def test_what_a_queue_refuses_is_not_sent_again(sqs: tuple[Any, Stubber]) -> None:
+def test_refused_entry_is_not_sent_again(sqs: tuple[Any, Stubber]) -> None:
     client, stubber = sqs
     large = {0: ("InvalidParameterValue", True)}
     stubber.add_response("send_message_batch", answer(1, failed=large), request((0, "a", 0), (1, "b", 0)))
@@ -74,7 +74,7 @@ def test_what_a_queue_refuses_is_not_sent_again(sqs: tuple[Any, Stubber]) -> Non
     assert [(position, type(error)) for position, error in failed.items()] == [(0, QueueRefused)]
 
 
-def test_a_batch_that_is_refused_whole_costs_only_the_message_that_is_to_blame(sqs: tuple[Any, Stubber]) -> None:
+def test_refused_batch_fails_only_the_message_to_blame(sqs: tuple[Any, Stubber]) -> None:
     client, stubber = sqs
     code = "AWS.SimpleQueueService.BatchRequestTooLong"
     stubber.add_client_error("send_message_batch", code, expected_params=request((0, "a", 0), (1, "b", 0)))
@@ -84,7 +84,7 @@ def test_a_batch_that_is_refused_whole_costs_only_the_message_that_is_to_blame(s
     assert [(position, type(error)) for position, error in failed.items()] == [(0, QueueRefused)]
 
 
-def test_a_missing_right_is_to_be_retried(sqs: tuple[Any, Stubber]) -> None:
+def test_missing_right_is_a_retry(sqs: tuple[Any, Stubber]) -> None:
     client, stubber = sqs
     for _ in range(3):
         stubber.add_client_error("send_message_batch", "AccessDenied")
@@ -93,7 +93,7 @@ def test_a_missing_right_is_to_be_retried(sqs: tuple[Any, Stubber]) -> None:
     assert "AccessDenied" in str(failure)
 
 
-def test_an_endpoint_that_does_not_answer_is_to_be_retried() -> None:
+def test_unreachable_endpoint_is_a_retry() -> None:
     class Unreachable:
         def send_message_batch(self, **request: Any) -> None:
             raise EndpointConnectionError(endpoint_url=URL)

@@ -25,7 +25,7 @@ LOGINS = [text(log(kind, user_id="auth0|ada")) for kind in ("s", "sepft")]
         (Consumer.REFRESH, [SIGNAL]),
     ],
 )
-def test_each_consumer_gets_what_it_is_for(consumer: Consumer, wanted: list[str]) -> None:
+def test_consumer_wants_its_own_events(consumer: Consumer, wanted: list[str]) -> None:
     events = [CHANGE, DELETION, SIGNAL, *LOGINS, OTHER]
     assert [event for event in events if consumer.wants(read(event))] == wanted
     assert [event for event in events if consumer.wants(read(event), "auth0|ada")] == wanted
