@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -21,7 +22,11 @@ from devstack.stack import Stack
 from devstack.traffic import Event, Oracle, Traffic
 from pipeline.archive import athena, questions
 from pipeline.batch import Counts
-from pipeline.sinks.dynamodb import plain
+from pipeline.settings import Database
+from pipeline.stores import Store, User
+from pipeline.stores.dynamodb import DynamoDBStore
+from pipeline.stores.postgres import PostgresStore
+from pipeline.stores.server import Server
 
 Json = dict[str, Any]
 
@@ -47,6 +52,8 @@ class Run:
     malformed: int
     oracle: Oracle
     started: datetime
+    versions_before: dict[str, dict[str, str]]
+    """Versions of the users in each store before this run."""
     bad_before: dict[str, int]
     """Messages in each dead-letter queue before this run."""
     put_at: dict[str, datetime] = field(default_factory=dict)
@@ -95,17 +102,17 @@ class Report:
 
 def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None, update: Callable[[str], None]) -> Run:
     """Put traffic on the bus as Auth0 does. Without a seed, one that gives users the stack has not seen."""
+    with _stores(stack) as stores:
+        versions_before = {sink: dict(store.versions()) for sink, store in stores.items()}
     if seed is None:
-        with psycopg.connect(stack.database_url) as connection:
-            known = connection.execute("SELECT count(*) FROM auth0.users").fetchone()
-        seed = FIRST_SEED + (known[0] if known else 0)
+        seed = FIRST_SEED + len(versions_before["postgres"])
     now = datetime.now(UTC)
     traffic = Traffic(events=events, users=users, seed=seed, start=now - timedelta(hours=2), malformed=malformed)
     sqs = stack.client("sqs")
     bad_before = {sink: _waiting(sqs, stack.outputs["dlq_urls"][sink]) for sink in SINKS}
     client = stack.client("events")
     stream = iter(traffic)
-    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), bad_before)
+    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), versions_before, bad_before)
     while batch := list(islice(stream, ENTRIES)):
         _put_batch(client, run, batch)
         update(f"{len(run.details)} of {events}")
@@ -157,7 +164,9 @@ def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> Non
 
 def report(run: Run) -> Report:
     """Look into every store, and compare."""
-    rows, items, archived = _rows(run), _items(run), _archived(run)
+    with _stores(run.stack) as stores:
+        rows, items = (_changed(run, sink, stores[sink]) for sink in SINKS)
+    archived = _archived(run)
     shown = max(run.oracle.live, key=lambda user_id: (run.changes[user_id], user_id))
     outputs = run.stack.outputs
     logs = {sink: _log(run, sink) for sink in SINKS}
@@ -202,25 +211,19 @@ def report(run: Run) -> Report:
 # --- what the stores hold -----------------------------------------------------------------------------------------
 
 
-def _rows(run: Run) -> dict[str, Json]:
-    with psycopg.connect(run.stack.database_url, row_factory=dict_row) as connection:
-        rows = connection.execute("SELECT * FROM auth0.users WHERE synced_at >= %s", [run.started]).fetchall()
-    return {row["user_id"]: row for row in rows}
+@contextmanager
+def _stores(stack: Stack) -> Iterator[dict[str, Store]]:
+    """Open the stores, by sink."""
+    table = DynamoDBStore(stack.client("dynamodb"), stack.outputs["users_table"])
+    with Server(Database(url=stack.database_url)) as server:
+        yield {"postgres": PostgresStore(server), "dynamodb": table}
 
 
-def _items(run: Run) -> dict[str, Json]:
-    """The items written since the run began, as Python values."""
-    pages = (
-        run.stack.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            TableName=run.stack.outputs["users_table"],
-            ConsistentRead=True,
-            FilterExpression="synced_at >= :started",
-            ExpressionAttributeValues={":started": {"S": run.started.isoformat(timespec="milliseconds")}},
-        )
-    )
-    return {item["user_id"]["S"]: plain(item) for page in pages for item in page["Items"]}
+def _changed(run: Run, sink: str, store: Store) -> dict[str, User]:
+    """Read the users that have another version than before the run, tombstones included."""
+    before = run.versions_before[sink]
+    changed = [user_id for user_id, version in store.versions() if before.get(user_id) != version]
+    return {user_id: user for user_id in changed if (user := store.read(user_id))}
 
 
 def _archived(run: Run) -> list[Json]:

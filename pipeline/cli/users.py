@@ -1,11 +1,9 @@
 """A user, as both stores have it."""
 
-import os
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any
 
 import boto3
 import typer
-from psycopg.rows import dict_row
 from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
@@ -13,13 +11,11 @@ from pipeline.cli.app import NOBODY, NOT_AS_IT_SHOULD_BE, AsJson, app, console, 
 from pipeline.cli.archive import table
 from pipeline.cli.foreign import as_json as as_text
 from pipeline.cli.foreign import in_markup
-from pipeline.cli.sql import through_data_api
-from pipeline.sinks.dynamodb import plain
+from pipeline.stores import postgres
+from pipeline.stores.dynamodb import DynamoDBStore
 
 _HIGHLIGHT = JSONHighlighter()
-_BY_EMAIL: LiteralString = """
-    SELECT user_id, email, updated_at FROM auth0.live_users WHERE lower(email) = lower(%s) ORDER BY user_id
-"""
+_LISTED = ("user_id", "email", "updated_at")
 
 
 @app.command()
@@ -40,14 +36,17 @@ def user(
         raise typer.BadParameter("it is not UTF-8") from None
     if not user:
         raise typer.BadParameter("it is empty")
-    user_id = user
-    if "@" in user and "|" not in user:  # every id of Auth0 has a bar
-        having = _rows(_BY_EMAIL, user)
-        if len(having) != 1:
-            _list(user, having, as_json)
-            return
-        user_id = having[0]["user_id"]
-    found = {"postgres": _from_postgres(user_id), "dynamodb": _from_dynamodb(user_id)}
+    with postgres.from_env() as users:
+        user_id = user
+        if "@" in user and "|" not in user:  # every id of Auth0 has a bar
+            ids = users.find(user)
+            if len(ids) != 1:
+                having = [{name: row[name] for name in _LISTED} for row in map(users.read, ids) if row]
+                _list(user, having, as_json)
+                return
+            [user_id] = ids
+        items = DynamoDBStore(boto3.client("dynamodb"), settings.users_table())
+        found = {"postgres": users.read(user_id), "dynamodb": items.read(user_id)}
     if as_json:
         print_json(found)
     else:
@@ -86,27 +85,3 @@ def _verdict(user_id: str, postgres: dict[str, Any] | None, dynamodb: dict[str, 
         return "Postgres and DynamoDB agree: both have the same version."
     newer = "Postgres" if postgres["version"] > dynamodb["version"] else "DynamoDB"
     return f"{differ} {newer} has the newer version."
-
-
-def _from_postgres(user_id: str) -> dict[str, Any] | None:
-    rows = _rows("SELECT * FROM auth0.users WHERE user_id = %s", user_id)
-    return rows[0] if rows else None
-
-
-def _rows(query: LiteralString, value: str) -> list[dict[str, Any]]:
-    """Run a query of one parameter on the Postgres that the environment names."""
-    if not (os.environ.get("DATABASE_URL") or os.environ.get("PGHOST")) and os.environ.get("CLUSTER_ARN"):
-        # In hexadecimal, whatever is in it: the statement is one text, in which the Data API looks for parameters.
-        answer = through_data_api(query.replace("%s", f"convert_from(decode('{value.encode().hex()}', 'hex'), 'UTF8')"))
-        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-
-    from pipeline.sinks.postgres import connect
-
-    with connect(settings.Database.from_env()) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, [value]).fetchall()
-
-
-def _from_dynamodb(user_id: str) -> dict[str, Any] | None:
-    key = {"user_id": {"S": user_id}}
-    answer = boto3.client("dynamodb").get_item(TableName=settings.users_table(), Key=key, ConsistentRead=True)
-    return plain(answer["Item"]) if "Item" in answer else None

@@ -216,24 +216,6 @@ def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: C
     return _fitting({**order, **documents, "carried": {"S": parts}}, missing)
 
 
-def plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as plain JSON values: numbers as ``int`` where they are whole, else ``float``."""
-    deserialize: Any = TypeDeserializer().deserialize
-    return {name: _plain(deserialize(value)) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case list():
-            return [_plain(item) for item in value]
-        case _:
-            return value
-
-
 class DynamoDBSink(Sink):
     """Puts in parallel: DynamoDB has no conditional batch write."""
 

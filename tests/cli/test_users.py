@@ -7,45 +7,63 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import roles
-from pipeline.cli import app, users
+from pipeline.cli import app
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
+from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
+from tests.emulator.support import name
 from tests.strategies import changes, updated, user
 
 AWKWARD = "samlp|o'brien|:id ÄŒ \\x41@acme.example"
+PEOPLE = [
+    user(AWKWARD, user_metadata={"plan": "pro"}, email="o'brien%s:x@acme.example"),
+    user("auth0|1", email="Ada@acme.example"),
+    user("google-oauth2|1", email="ada@ACME.example"),
+]
 
 
 @pytest.fixture(params=["data_api", "server"])
-def _aurora(postgres_server, monkeypatch, request):
+def sinks(postgres_server, aws, monkeypatch, request):
+    """The sinks of the two stores that the environment names; Postgres is read in one way and in the other."""
+    dynamodb, table = aws.client("dynamodb"), name("users")
+    dynamodb.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+    )
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
             for statement in roles.statements():
                 master.execute(statement)
         migrate(Database(url=cluster.url_of("auth0_migrator")))
         sink = PostgresSink(lambda: connect(Database(url=cluster.url_of("auth0_writer"))))
-        people = [
-            user(AWKWARD, user_metadata={"plan": "pro"}, email="o'brien%s:x@acme.example"),
-            user("auth0|1", email="Ada@acme.example"),
-            user("google-oauth2|1", email="ada@ACME.example"),
-        ]
-        for one in people:
-            sink.apply(changes(updated(one)))
-        sink.close()
         with aurora.data_api(cluster) as api:
-            for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": api.endpoint}).items():
-                monkeypatch.setenv(name, value)
-            for name in ("DATABASE_URL", "PGHOST"):
-                monkeypatch.delenv(name, raising=False)
+            addresses = {
+                "AWS_ENDPOINT_URL_RDS_DATA": api.endpoint,
+                "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.meta.endpoint_url,
+                "USERS_TABLE": table,
+            }
+            region = dynamodb.meta.region_name
+            for variable, value in (aurora.ENVIRONMENT | addresses | {"AWS_DEFAULT_REGION": region}).items():
+                monkeypatch.setenv(variable, value)
+            for variable in ("DATABASE_URL", "PGHOST"):
+                monkeypatch.delenv(variable, raising=False)
             if request.param == "server":
                 monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_reader"))
-            yield
+            yield {"postgres": sink, "dynamodb": DynamoDBSink(dynamodb, table)}
+        sink.close()
 
 
-@pytest.mark.usefixtures("_aurora")
-def test_a_user_with_whatever_id_is_found(monkeypatch):
-    monkeypatch.setattr(users, "_from_dynamodb", lambda _user_id: None)
+def apply(sink, *users, **data):
+    for one in users:
+        sink.apply(changes(updated(one, **data)))
+
+
+def test_a_user_with_whatever_id_is_found(sinks):
+    apply(sinks["postgres"], *PEOPLE)
     result = CliRunner().invoke(app, ["user", AWKWARD, "--json"])
     assert result.exit_code == 3, result.output
     found = json.loads(result.stdout)
@@ -62,9 +80,9 @@ def told(*arguments):
     return result.exit_code, result.stdout
 
 
-@pytest.mark.usefixtures("_aurora")
-def test_an_address_finds_its_users_whatever_its_case(monkeypatch):
-    monkeypatch.setattr(users, "_from_dynamodb", users._from_postgres)
+def test_an_address_finds_its_users_whatever_its_case(sinks):
+    for sink in sinks.values():
+        apply(sink, *PEOPLE)
     code, said = told("O'Brien%s:X@acme.example")
     assert code == 0
     assert "Postgres and DynamoDB agree" in said
@@ -82,7 +100,7 @@ def test_an_address_finds_its_users_whatever_its_case(monkeypatch):
     assert told("nobody@acme.example", "--json") == (4, '{\n  "users": []\n}\n')
 
 
-A, B = {"version": "a"}, {"version": "b"}
+A, B = "2026-11-01T10:00:00.000Z", "2026-11-02T10:00:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -96,9 +114,11 @@ A, B = {"version": "a"}, {"version": "b"}
         (None, None, 4, "Neither Postgres nor DynamoDB has the user a|[1]."),
     ],
 )
-def test_one_line_says_whether_the_stores_agree(monkeypatch, postgres, dynamodb, code, line):
-    monkeypatch.setattr(users, "_from_postgres", lambda _: postgres)
-    monkeypatch.setattr(users, "_from_dynamodb", lambda _: dynamodb)
+@pytest.mark.parametrize("sinks", ["server"], indirect=True)
+def test_one_line_says_whether_the_stores_agree(sinks, postgres, dynamodb, code, line):
+    for sink, updated_at in (("postgres", postgres), ("dynamodb", dynamodb)):
+        if updated_at:
+            apply(sinks[sink], user("a|[1]", updated_at))
     answered, said = told("a|[1]")
     assert (answered, said.splitlines()[-1]) == (code, line)
 

@@ -16,7 +16,7 @@ from devstack.stack import Stack
 from pipeline import packaging
 from pipeline.archive import athena
 from pipeline.changes import SIGNALS
-from pipeline.sinks.dynamodb import plain
+from pipeline.stores.dynamodb import plain
 from tests.refresh import management_api
 from tests.refresh.management_api import ManagementApi
 from tests.strategies import call, created, deleted, log, streamed, updated, user

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "telemetry": {"errors", "batch"},
     "sinks": {"errors", "settings", "changes"},
+    "stores": {"settings", "sinks", "data_api", "roles"},
     "roles": set(),
     "data_api": {"errors", "settings"},
     "functions": SHARED

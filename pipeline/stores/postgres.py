@@ -1,0 +1,63 @@
+"""The users in Postgres. A `Reader` runs the queries: on a connection, or through the RDS Data API."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, LiteralString, Protocol
+
+from pipeline import settings
+from pipeline.stores import User, Version
+
+_USER: Final = "SELECT * FROM auth0.users WHERE user_id = %s"
+_BY_EMAIL: Final = """
+    SELECT user_id FROM auth0.users WHERE lower(email) = lower(%s) AND deleted_at IS NULL ORDER BY user_id
+"""
+_VERSIONS: Final = "SELECT user_id, version FROM auth0.users WHERE user_id > %s ORDER BY user_id LIMIT %s"
+
+
+class Reader(Protocol):
+    """Runs queries that cannot write."""
+
+    page: int
+    """How many ids and versions one answer may hold."""
+
+    def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
+        """Run a query, in which each `%s` is a parameter, in a read-only transaction."""
+
+
+class PostgresStore:
+    """Table `auth0.users`, whose column `user_id` has the collation "C"."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def read(self, user_id: str) -> User | None:
+        """See `Store`."""
+        rows = self._reader.rows(_USER, user_id)
+        return rows[0] if rows else None
+
+    def find(self, email: str) -> list[str]:
+        """See `Store`."""
+        return [row["user_id"] for row in self._reader.rows(_BY_EMAIL, email)]
+
+    def versions(self) -> Iterator[Version]:
+        """See `Store`. Reads a page at a time, each in its own transaction."""
+        after = ""
+        while rows := self._reader.rows(_VERSIONS, after, self._reader.page):
+            yield from (Version(row["user_id"], row["version"]) for row in rows)
+            after = rows[-1]["user_id"]
+
+
+@contextmanager
+def from_env(env: Mapping[str, str] = os.environ) -> Iterator[PostgresStore]:
+    """Open the store that DATABASE_URL or PG… name; without them, the cluster of CLUSTER_ARN by the Data API."""
+    if not (env.get("DATABASE_URL") or env.get("PGHOST")) and env.get("CLUSTER_ARN"):
+        from pipeline.stores.aurora import DataApi, client
+
+        yield PostgresStore(DataApi(client(), settings.Cluster.from_env(env)))
+        return
+
+    from pipeline.stores.server import Server
+
+    with Server(settings.Database.from_env(env)) as server:
+        yield PostgresStore(server)

@@ -1,0 +1,33 @@
+"""Queries on a connection to Postgres, which is made when the first query runs."""
+
+from typing import Any, LiteralString, Self
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from pipeline.settings import Database
+from pipeline.sinks.postgres import connect
+
+
+class Server:
+    """A `Reader` with a connection of its own, which the `with` block closes."""
+
+    def __init__(self, database: Database, page: int = 1000) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+        self.page = page
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
+        """See `Reader`. Raises StoreDown and psycopg.Error."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._database)
+            self._connection.read_only = True
+        with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()

@@ -1,0 +1,94 @@
+"""One store of each kind, each with the sink that writes to it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+import psycopg
+import pytest
+
+from pipeline import roles, settings
+from pipeline.functions.migrate import migrate
+from pipeline.settings import Database
+from pipeline.sinks import Sink
+from pipeline.sinks.dynamodb import DynamoDBSink
+from pipeline.sinks.postgres import PostgresSink, connect
+from pipeline.stores import Store
+from pipeline.stores.aurora import DataApi
+from pipeline.stores.dynamodb import DynamoDBStore
+from pipeline.stores.postgres import PostgresStore
+from pipeline.stores.server import Server
+from tests import aurora
+from tests.emulator.support import Aws, name
+from tests.strategies import Json, changes
+
+KINDS = ("server", "data api", "dynamodb")
+
+
+@dataclass
+class Stored:
+    """A store, and what fills it."""
+
+    store: Store
+    sink: Sink
+
+    def apply(self, *events: Json) -> None:
+        """Write what the events change."""
+        for start in range(0, len(events), 500):
+            assert self.sink.apply(changes(*events[start : start + 500])).failed == {}
+
+
+@pytest.fixture
+def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
+    """A cluster with roles and schema."""
+    with aurora.cluster(postgres_server) as cluster:
+        with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
+            for statement in roles.statements():
+                master.execute(statement)
+        migrate(Database(url=cluster.url_of("auth0_migrator")))
+        yield cluster
+
+
+@pytest.fixture
+def api(cluster: aurora.Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[aurora.DataApi]:
+    """The Data API of the cluster, and the environment that leads to it."""
+    with aurora.data_api(cluster) as api:
+        for variable, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL_RDS_DATA": api.endpoint}).items():
+            monkeypatch.setenv(variable, value)
+        yield api
+
+
+@pytest.fixture
+def on_server(postgres_url: str) -> Iterator[Stored]:
+    database = Database(url=postgres_url)
+    sink = PostgresSink(lambda: connect(database))
+    with Server(database) as server:
+        yield Stored(PostgresStore(server), sink)
+    sink.close()
+
+
+@pytest.fixture
+def in_aurora(cluster: aurora.Cluster, api: aurora.DataApi) -> Iterator[Stored]:
+    sink = PostgresSink(lambda: connect(Database(url=cluster.url_of("auth0_writer"))))
+    yield Stored(PostgresStore(DataApi(boto3.client("rds-data"), settings.Cluster.from_env())), sink)
+    sink.close()
+
+
+@pytest.fixture
+def in_dynamodb(aws: Aws) -> Stored:
+    client, table = aws.client("dynamodb"), name("users")
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+    )
+    return Stored(DynamoDBStore(client, table, page=300), DynamoDBSink(client, table))
+
+
+@pytest.fixture(params=KINDS)
+def stored(request: pytest.FixtureRequest) -> Stored:
+    """Each kind of store in turn."""
+    fixture = {"server": "on_server", "data api": "in_aurora", "dynamodb": "in_dynamodb"}[request.param]
+    found: Stored = request.getfixturevalue(fixture)
+    return found
