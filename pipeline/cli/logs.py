@@ -24,22 +24,26 @@ def logs(
     pattern: Annotated[
         str, typer.Option("--filter", help="Only lines of this filter pattern of CloudWatch Logs.")
     ] = "",
+    env: Annotated[str | None, typer.Option("--env", help="A deployment in AWS, by its environment.")] = None,
     deployment: Annotated[
-        str | None, typer.Option(envvar="DEPLOYMENT", help="A deployment in AWS; without it, the embedded stack.")
+        str | None,
+        typer.Option(
+            envvar="DEPLOYMENT", help="A deployment in AWS, by the prefix of its names; else the local stack."
+        ),
     ] = None,
 ) -> None:
     """Print a function's log, a line each."""
-    if deployment:
-        client: Any = boto3.client("logs")
+    client: Any
+    if deployment and not env:
+        client = boto3.client("logs")
         group = f"/aws/kinesisfirehose/{deployment}-archive"
         if function != "firehose":
             group = f"/aws/lambda/{deployment}-{function}"
     else:
-        running = local.stack().current()
-        groups = running.outputs["log_group_names"]
+        client, groups = _deployed(env) if env else _local()
         if function not in groups:
             raise typer.BadParameter(f"there are {', '.join(groups)}", param_hint="function")
-        client, group = running.client("logs"), groups[function]
+        group = groups[function]
     if only_errors:
         pattern = '{ $.level = "ERROR" }'
     try:
@@ -47,6 +51,20 @@ def logs(
             typer.echo(plain(message, keep="\n\t"))
     except client.exceptions.ResourceNotFoundException:
         raise BadSettings(f"there is no log group {group} in this account and region") from None
+
+
+def _deployed(env: str) -> tuple[Any, dict[str, str]]:
+    """Return a client in the region of a deployment, and its log groups."""
+    from pipeline.cli.deploy import deployed
+
+    outputs = deployed(env)
+    return boto3.client("logs", region_name=outputs["region"]), outputs["log_group_names"]
+
+
+def _local() -> tuple[Any, dict[str, str]]:
+    """Return a client of the embedded stack, and its log groups."""
+    running = local.stack().current()
+    return running.client("logs"), running.outputs["log_group_names"]
 
 
 def log_lines(client: Any, group: str, since: float, pattern: str = "") -> Iterator[str]:

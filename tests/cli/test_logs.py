@@ -1,13 +1,16 @@
 """The log of a deployed function, a line each."""
 
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.errors import BadSettings
+from tests.cli.test_deploy import OUTPUTS, Account
 from tests.cli.test_redrive import Deployment, deployment
+from tests.emulator.support import REGION
 
 __all__ = ["deployment"]
 
@@ -46,6 +49,21 @@ def filled(deployment: Deployment) -> Deployment:
 def test_lines_of_the_log(filled: Deployment, arguments: list[str], lines: list[str]) -> None:
     result = CliRunner().invoke(app, ["logs", *arguments, "--deployment", filled.name])
     assert result.stdout.splitlines() == lines
+
+
+def test_environment_names_the_log_groups_and_their_region(
+    filled: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = f"/aws/lambda/{filled.name}-sync-postgres"
+    account = Account(tmp_path, monkeypatch)
+    account.set(outputs=OUTPUTS | {"region": REGION, "log_group_names": {"sync-postgres": group}})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    monkeypatch.setenv("DEPLOYMENT", "another")
+    result = CliRunner().invoke(app, ["logs", "sync-postgres", "--env", "prod"])
+    assert result.stdout.splitlines() == ["START", ERROR, INFO]
+    result = CliRunner().invoke(app, ["logs", "nothing", "--env", "prod"])
+    assert result.exit_code == 2
+    assert "there are sync-postgres" in result.output
 
 
 def test_a_log_that_is_not_there_is_named(deployment: Deployment) -> None:
