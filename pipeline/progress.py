@@ -10,12 +10,15 @@ class Step(Protocol):
     def update(self, text: str) -> None:
         """Report how far the step is."""
 
+    def fail(self, text: str) -> None:
+        """Report that the step has failed, and why. An exception that leaves the step has the same effect."""
+
 
 class Progress(Protocol):
     """Shows steps. Steps run side by side, so several threads call both methods."""
 
     def step(self, title: str) -> AbstractContextManager[Step]:
-        """Enter when a step starts, leave when it ends; an exception on leaving means that it failed."""
+        """Enter when a step starts, leave when it ends."""
 
 
 class Quiet:
@@ -26,4 +29,7 @@ class Quiet:
         return nullcontext(self)
 
     def update(self, text: str) -> None:
+        """Show nothing."""
+
+    def fail(self, text: str) -> None:
         """Show nothing."""

@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import packaging, terraform
-from pipeline.cli import plans
+from pipeline import doctor, invocation, packaging, terraform
+from pipeline.cli import checks, plans
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
 from pipeline.cli.progress import Steps
-from pipeline.deploy import DeployError, invocation, migration, planning, preflight, smoke, teardown
+from pipeline.deploy import DeployError, migration, planning, preflight, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
@@ -29,8 +29,6 @@ Env = Annotated[str, typer.Option("--env", help="The environment: infra/terrafor
 Yes = Annotated[
     bool, typer.Option("--yes", envvar="AUTO_APPROVE", help="Do not ask; for CI. AUTO_APPROVE=1 does the same.")
 ]
-
-_MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yellow]–[/]"}  # noqa: RUF001 - a dash
 
 
 @app.command()
@@ -53,7 +51,7 @@ def deploy(
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="With --yes: apply a plan that loses data, too.")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="How long the smoke test waits for a store.")] = smoke.SECONDS,
+    seconds: Annotated[float, typer.Option(help="How long the smoke test waits for a store.")] = doctor.SECONDS,
 ) -> None:
     """Deploy to the AWS account that the environment's credentials are of, migrate, and try it out.
 
@@ -74,7 +72,7 @@ def deploy(
                 apply(deployment, planned, steps)
         outputs = deployment.deployed()
     _show_schema(before, outputs)
-    good = _smoke(outputs, seconds)
+    good = checks.run(env, outputs, seconds)
     _show_next(deployment, outputs)
     if not good:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
@@ -89,18 +87,18 @@ def migrate(
     outputs = deployed(env)
     with Steps(console) as steps, steps.step("Migration") as step:
         client = invocation.client(outputs["region"])
-        done = migration.migrate(client, outputs["function_names"]["migrate"], revision)
+        done = migration.migrate(client, outputs["function_names"]["migrate"], env, revision)
         step.update(f"{done.after}, unchanged" if done.before == done.after else f"{done.before} → {done.after}")
 
 
 @app.command(name="smoke")
 def smoke_test(
     env: Env,
-    seconds: Annotated[float, typer.Option(help="How long to wait for a store.")] = smoke.SECONDS,
+    seconds: Annotated[float, typer.Option(help="How long to wait for a store.")] = doctor.SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be."""
-    if not _smoke(deployed(env), seconds, as_json=as_json):
+    if not checks.run(env, deployed(env), seconds, as_json=as_json):
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
@@ -315,23 +313,6 @@ def _destroy(
 
 
 # --- what is shown, and asked -------------------------------------------------------------------------------------
-
-
-def _smoke(outputs: Mapping[str, Any], seconds: float, *, as_json: bool = False) -> bool:
-    """Run the smoke test and show it; whether all is as it should be."""
-    console.print("" if as_json else "\n[bold]Smoke test[/]", end="" if as_json else "\n")
-    with Steps(errors if as_json else console) as steps:
-        checks = smoke.run(smoke.Deployed.of(outputs), steps, seconds)
-    good = all(check.verdict != "bad" for check in checks)
-    if as_json:
-        print_json({"ok": good, "checks": [asdict(check) for check in checks], "not_seen": smoke.BLIND})
-        return good
-    console.print()
-    for check in checks:
-        detail = f"  [dim]{escape(check.detail)}[/]" if check.detail else ""
-        console.print(f"{_MARKS[check.verdict]} {escape(check.title)}{detail}", highlight=False, soft_wrap=True)
-    console.print(f"{_MARKS['unknown']} {smoke.BLIND}", highlight=False)
-    return good
 
 
 def _show_snapshot(deployment: Deployment, snapshot: str) -> None:

@@ -17,11 +17,16 @@ class _Step:
     def __init__(self, title: str) -> None:
         self.title = title
         self.text = ""
+        self.failed = False
         self.began = time.monotonic()
         self.spinner = Spinner("dots")
 
     def update(self, text: str) -> None:
         self.text = text
+
+    def fail(self, text: str) -> None:
+        self.text = text
+        self.failed = True
 
     @property
     def seconds(self) -> float:
@@ -52,13 +57,13 @@ class Steps:
         step = _Step(title)
         with self._lock:
             self._running.append(step)
-        mark = "[green]✔[/]"
         try:
             yield step
         except BaseException:
-            mark = "[red]✘[/]"
+            step.failed = True
             raise
         finally:
+            mark = "[red]✘[/]" if step.failed else "[green]✔[/]"
             with self._lock:
                 self._running.remove(step)
             self._console.print(f"{mark} {step.title:<20} [dim]{step.seconds:6.1f} s[/]  {step.text}", highlight=False)

@@ -66,8 +66,8 @@ def roles(
     if env is None:
         typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
         return
+    from pipeline import invocation
     from pipeline.cli.deploy import deployed
-    from pipeline.deploy import invocation
 
     outputs = deployed(env)
     function = outputs["function_names"].get("roles")
@@ -77,7 +77,13 @@ def roles(
         )
     with Steps(console) as steps, steps.step("Database roles") as step:
         client = invocation.client(outputs["region"])
-        done = invocation.call(client, function, {}, "The database roles could not be repaired.")
+        done = invocation.call(
+            client,
+            function,
+            {},
+            failed="The database roles could not be repaired.",
+            logs=invocation.logs_command("roles", env),
+        )
         step.update(", ".join(done["roles"]))
 
 

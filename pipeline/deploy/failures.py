@@ -1,10 +1,10 @@
 """What a failed plan or apply means, and what to do: the cases that a deployment is known to run into."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.invocation import function_error
 from pipeline.terraform import Message, TerraformError, describe, program_name
 
 _INVOCATION: Final = re.compile(r"aws_lambda_invocation\.(?P<name>\w+)")
@@ -63,18 +63,6 @@ def explain(name: str, error: TerraformError, before: Mapping[str, Any]) -> str:
 
 def _advice(problem: str) -> str | None:
     return next((said for pattern, said in _ADVICE if re.search(pattern, problem, re.DOTALL)), None)
-
-
-def function_error(payload: str) -> str:
-    """Write what a function answered in place of a result: its error, in a line or more."""
-    try:
-        answer = json.loads(payload)
-    except ValueError:
-        return payload
-    if not isinstance(answer, dict) or "errorMessage" not in answer:
-        return payload
-    kind = answer.get("errorType")
-    return f"{kind}: {answer['errorMessage']}" if kind else str(answer["errorMessage"])
 
 
 def _failed_invocation(name: str, what: str, problem: Message, before: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.deploy import invocation
+from pipeline import invocation
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,10 @@ class Migrated:
     after: str | None
 
 
-def migrate(client: Any, function: str, revision: str = "head") -> Migrated:
-    """Bring the schema to a revision. Raises DeployError with the function's error and the end of its log."""
+def migrate(client: Any, function: str, env: str, revision: str = "head") -> Migrated:
+    """Bring the schema to a revision. Raises CommandError with the function's error and the end of its log."""
     failed = f"The migration to {revision} failed. What failed was rolled back; revisions before it stay."
-    result = invocation.call(client, function, {"revision": revision}, failed)
+    result = invocation.call(
+        client, function, {"revision": revision}, failed=failed, logs=invocation.logs_command("migrate", env)
+    )
     return Migrated(result["from"], result["to"])

@@ -8,9 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pipeline import doctor, invocation
 from pipeline.cli import app, plans
-from pipeline.deploy import DeployError, deployment, invocation, migration, preflight, smoke, teardown
-from pipeline.deploy.smoke import Check
+from pipeline.deploy import DeployError, deployment, migration, preflight, teardown
+from pipeline.doctor import Finding
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.deploy.test_shell import OUTPUTS as NAMES
 
@@ -19,7 +20,7 @@ TABLE = "module.mirror.aws_dynamodb_table.users"
 RULE = 'aws_cloudwatch_event_rule.this["user-changes-log-stream"]'
 FUNCTION = "module.postgres_sink.module.function.aws_lambda_function.this"
 OUTPUTS = NAMES | {"function_names": {"migrate": "f"}, "schema_revision": "0003", "dashboard_name": "board"}
-GOOD = [Check("Rules", "ok"), Check("Archived logs", "unknown", "no data yet [1]")]
+GOOD = [Finding("Rules", "ok"), Finding("Archived logs", "unknown", "no data yet [1]")]
 
 
 class Account:
@@ -29,7 +30,7 @@ class Account:
         self.root = tiny(tmp_path)
         self._monkeypatch = monkeypatch
         self.questions: list[str] = []
-        self.checks = GOOD
+        self.findings = GOOD
         self.warning = ""
         self.terraform = FakeTerraform(tmp_path / "bin", monkeypatch)
         self.set()
@@ -43,7 +44,7 @@ class Account:
         monkeypatch.setattr(preflight, "check_sources", lambda *_: None)
         monkeypatch.setattr(preflight, "check_names", lambda *_: None)
         monkeypatch.setattr(preflight, "concurrency_warning", lambda *_: self.warning)
-        monkeypatch.setattr(smoke, "run", lambda *_: self.checks)
+        monkeypatch.setattr(doctor, "run", lambda *_: self.findings)
         monkeypatch.setattr(invocation, "idle", lambda *_: [])
         monkeypatch.delenv("AUTO_APPROVE", raising=False)
 
@@ -177,10 +178,10 @@ class TestDeploy:
         assert account.applied == applied
 
     def test_nothing_to_change_is_still_tried_out(self, account: Account) -> None:
-        account.checks = [Check("Rules", "bad", "it is DISABLED")]
+        account.findings = [Finding("Rules", "bad", "it is DISABLED", "Deploy again")]
         result = run("deploy", "--env", "prod")
         assert "Nothing to change" in result.output
-        assert "✘ Rules  it is DISABLED" in result.output
+        assert "✘ Rules  it is DISABLED. Deploy again\n" in result.output
         assert account.applied == 0
         assert result.exit_code == 3
 
@@ -291,7 +292,7 @@ class TestTheRest:
     def test_migrate_says_from_where_to_where(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []
 
-        def migrate(_client: object, function: str, revision: str) -> migration.Migrated:
+        def migrate(_client: object, function: str, _env: str, revision: str) -> migration.Migrated:
             asked.append((function, revision))
             return migration.Migrated("0002", "0003")
 
@@ -304,7 +305,7 @@ class TestTheRest:
     ) -> None:
         asked = []
 
-        def call(_client: object, function: str, event: object, _failed: str) -> object:
+        def call(_client: object, function: str, event: object, **_: str) -> object:
             asked.append((function, event))
             return {"roles": ["auth0_writer", "auth0_reader"]}
 
@@ -317,12 +318,12 @@ class TestTheRest:
         assert "whose administrator makes the roles" in str(run("roles", "--env", "prod").exception)
 
     def test_smoke_can_be_read_by_scripts(self, account: Account) -> None:
-        account.checks = [*GOOD, Check("Rules", "bad", "why")]
+        account.findings = [*GOOD, Finding("Rules", "bad", "why", "do")]
         result = run("smoke", "--env", "prod", "--json")
         assert result.exit_code == 3
         found = json.loads(result.stdout)
         assert found["ok"] is False
-        assert found["checks"][-1] == {"title": "Rules", "verdict": "bad", "detail": "why"}
+        assert found["checks"][-1] == {"title": "Rules", "verdict": "bad", "detail": "why", "advice": "do"}
         assert "whether Auth0 delivers" in found["not_seen"]
 
     def test_outputs_and_environment(self, account: Account) -> None:

@@ -42,6 +42,9 @@ class Step:
     def update(self, text: str) -> None:
         self.text = text
 
+    def fail(self, text: str) -> None:
+        raise AssertionError(text)
+
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.deploy import DeployError
 from pipeline.deploy.migration import Migrated, migrate
+from pipeline.errors import CommandError
 
 
 class Lambda:
@@ -23,7 +23,7 @@ class Lambda:
 
 def test_says_from_where_to_where() -> None:
     function = Lambda({"from": None, "to": "0003"})
-    assert migrate(function, "f", "0003") == Migrated(None, "0003")
+    assert migrate(function, "f", "prod", "0003") == Migrated(None, "0003")
     assert function.asked == {"FunctionName": "f", "Payload": '{"revision": "0003"}', "LogType": "Tail"}
 
 
@@ -31,11 +31,11 @@ def test_a_failure_shows_the_error_and_the_end_of_the_log() -> None:
     log = "\n".join(f"line {number}" for number in range(30))
     answer = {"errorMessage": "no such revision", "errorType": "CommandError"}
     function = Lambda(answer, FunctionError="Unhandled", LogResult=base64.b64encode(log.encode()).decode())
-    with pytest.raises(DeployError) as raised:
-        migrate(function, "auth0-sync-prod-migrate", "nope")
+    with pytest.raises(CommandError) as raised:
+        migrate(function, "f", "prod", "nope")
     said = str(raised.value)
     assert said.startswith("The migration to nope failed")
     assert "CommandError: no such revision" in said
-    assert "aws logs tail /aws/lambda/auth0-sync-prod-migrate" in said
+    assert "Look:  auth0-sync logs migrate --env prod\n" in said
     assert said.endswith("line 29")
     assert "line 19" not in said

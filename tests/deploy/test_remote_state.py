@@ -10,7 +10,7 @@ from pipeline.deploy import DeployError, planning
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.failures import explain
-from pipeline.deploy.smoke import Quiet
+from pipeline.progress import Quiet
 from pipeline.terraform import TerraformError, version
 from tests.deploy.support import tiny
 from tests.emulator.support import REGION, Aws

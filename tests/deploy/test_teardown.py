@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import HOLDS_DATA, NO_DATA
-from pipeline.deploy.smoke import Quiet
+from pipeline.progress import Quiet
 from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import FakeTerraform, planned, says, tiny
 

@@ -32,7 +32,7 @@ class Stored:
     store: Store
     sink: Sink
 
-    def apply(self, *events: Json) -> None:
+    def apply(self, *events: Json | str) -> None:
         """Write what the events change."""
         for start in range(0, len(events), 500):
             assert self.sink.apply(changes(*events[start : start + 500])).failed == {}

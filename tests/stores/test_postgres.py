@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from pipeline import data_api, roles, settings
+from pipeline.errors import BadSettings
 from pipeline.stores import postgres
 from pipeline.stores.aurora import DataApi
 from pipeline.stores.server import Server
@@ -57,5 +58,5 @@ def test_the_environment_names_the_way_in(cluster: aurora.Cluster) -> None:
     for env in (through, through | {"DATABASE_URL": cluster.url_of("auth0_reader")}):
         with postgres.from_env(env) as store:
             assert list(store.versions()) == []
-    with pytest.raises(settings.BadSettings, match="neither DATABASE_URL nor PGHOST"), postgres.from_env({}):
+    with pytest.raises(BadSettings, match="neither DATABASE_URL nor PGHOST"), postgres.from_env({}):
         pass

@@ -35,10 +35,9 @@ MAY_IMPORT = {
     "locks": set(),
     "terraform": {"errors"},
     "packaging": {"errors", "locks"},
-    "deploy": {
-        *("errors", "settings", "changes", "roles", "data_api", "archive", "packaging", "terraform"),
-        *("progress", "locks", "delivery"),
-    },
+    "invocation": {"errors"},
+    "doctor": {"errors", "settings", "changes", "data_api", "stores", "delivery", "archive", "invocation", "progress"},
+    "deploy": {"errors", "packaging", "terraform", "invocation", "progress", "locks", "doctor"},
 }
 """The rooms that run in the cloud, or must not depend on what does. The command may use all."""
 

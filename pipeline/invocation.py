@@ -15,8 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.deploy import DeployError
-from pipeline.deploy.failures import function_error
+from pipeline.errors import CommandError
 
 LONGEST: Final = 900
 """Seconds that Lambda lets a function run."""
@@ -56,23 +55,43 @@ def invoke(client: Any, function: str, event: Mapping[str, Any]) -> Any:
         _wait(client, function)
 
 
-def call(client: Any, function: str, event: Mapping[str, Any], failed: str) -> Any:
+def call(client: Any, function: str, event: Mapping[str, Any], *, failed: str, logs: str) -> Any:
     """Invoke a function and return its result.
 
-    Raises DeployError: `failed`, then the function's error and the end of its log.
+    Raises CommandError: `failed`, the function's error, `logs` (the command that prints its log) and the log's end.
     """
     try:
         answer = invoke(client, function, event)
     except (BotoCoreError, ClientError) as error:
-        raise DeployError(f"The function {function} could not be invoked: {error}") from error
+        raise CommandError(f"The function {function} could not be invoked: {error}") from error
     said = answer["Payload"].read().decode()
     if "FunctionError" in answer:
-        log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace").strip().splitlines()
+        log = tail(answer).strip().splitlines()
         shown = "\nThe end of its log:\n" + "\n".join(log[-LOG_LINES:]) if log else ""
-        raise DeployError(
-            f"{failed}\n  {function_error(said)}\nLook:  aws logs tail /aws/lambda/{function} --since 15m{shown}"
-        )
+        raise CommandError(f"{failed}\n  {function_error(said)}\nLook:  {logs}{shown}")
     return json.loads(said)
+
+
+def tail(answer: Mapping[str, Any]) -> str:
+    """Return the end of the log from an answer of Lambda."""
+    return base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+
+
+def logs_command(function: str, env: str) -> str:
+    """Return the command that prints a function's log; `function` is its name in the outputs, such as migrate."""
+    return f"auth0-sync logs {function} --env {env}"
+
+
+def function_error(payload: str) -> str:
+    """Return the error that a function answered in place of a result, in a line or more."""
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        return payload
+    if not isinstance(answer, dict) or "errorMessage" not in answer:
+        return payload
+    kind = answer.get("errorType")
+    return f"{kind}: {answer['errorMessage']}" if kind else str(answer["errorMessage"])
 
 
 def idle(client: Any, functions: Iterable[str]) -> list[str]:

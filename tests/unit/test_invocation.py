@@ -7,8 +7,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from pipeline.deploy import DeployError, invocation
-from pipeline.deploy.invocation import LONGEST, call, client, idle, invoke, wake
+from pipeline import invocation
+from pipeline.errors import CommandError
+from pipeline.invocation import LONGEST, call, client, idle, invoke, wake
 
 INACTIVE = ("ResourceNotReadyException", "The function is inactive and its VPC connection is no longer available.")
 PENDING = ("ResourceConflictException", "The function is currently in the following state: Pending")
@@ -54,14 +55,14 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_is_ready_is_invoked_once() -> None:
     function = Lambda()
-    assert call(function, "f", {"a": 1}, "") == 1
+    assert call(function, "f", {"a": 1}, failed="", logs="") == 1
     assert function.done == ['invoke f {"a": 1}']
 
 
 @pytest.mark.parametrize("problems", [[INACTIVE], [PENDING], [DOWNLOADING], [INACTIVE, PENDING]])
 def test_one_that_is_not_ready_is_waited_for(problems: list[tuple[str, str]]) -> None:
     function = Lambda(*problems)
-    assert call(function, "f", {}, "") == 1
+    assert call(function, "f", {}, failed="", logs="") == 1
     assert function.done == [*["invoke f {}", "function_active_v2 f"] * len(problems), "invoke f {}"]
 
 
@@ -75,8 +76,8 @@ def test_it_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_error_is_said_at_once() -> None:
     function = Lambda(("ResourceNotFoundException", "Function not found: f"))
-    with pytest.raises(DeployError, match=r"The function f could not be invoked.*Function not found"):
-        call(function, "f", {}, "")
+    with pytest.raises(CommandError, match=r"The function f could not be invoked.*Function not found"):
+        call(function, "f", {}, failed="", logs="")
     assert len(function.done) == 1
 
 
@@ -85,8 +86,8 @@ def test_one_that_never_wakes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise WaiterError("FunctionActiveV2", "Max attempts exceeded", {})
 
     monkeypatch.setattr(invocation, "_wait", fail)
-    with pytest.raises(DeployError, match="Max attempts exceeded"):
-        call(Lambda(INACTIVE), "f", {}, "")
+    with pytest.raises(CommandError, match="Max attempts exceeded"):
+        call(Lambda(INACTIVE), "f", {}, failed="", logs="")
 
 
 def test_idle_ones_are_found_and_woken() -> None:

@@ -1,0 +1,32 @@
+"""The checks of a deployment, shown."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from rich.markup import escape
+
+from pipeline import doctor
+from pipeline.cli.app import console, errors, print_json
+from pipeline.cli.progress import Steps
+
+_MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yellow]–[/]"}  # noqa: RUF001 - a dash
+
+
+def run(env: str, outputs: Mapping[str, Any], seconds: float, *, as_json: bool = False) -> bool:
+    """Run every check, show what they find, and return whether nothing is wrong."""
+    if not as_json:
+        console.print("\n[bold]Smoke test[/]")
+    with Steps(errors if as_json else console) as steps:
+        findings = doctor.run(doctor.CHECKS, doctor.Deployed.of(env, outputs, seconds), steps)
+    good = all(finding.verdict != "bad" for finding in findings)
+    if as_json:
+        print_json({"ok": good, "checks": [asdict(finding) for finding in findings], "not_seen": doctor.NOT_SEEN})
+        return good
+    console.print()
+    for finding in findings:
+        said = ". ".join(filter(None, (finding.detail, finding.advice)))
+        detail = f"  [dim]{escape(said)}[/]" if said else ""
+        console.print(f"{_MARKS[finding.verdict]} {escape(finding.title)}{detail}", highlight=False, soft_wrap=True)
+    console.print(f"{_MARKS['unknown']} {doctor.NOT_SEEN}", highlight=False)
+    return good

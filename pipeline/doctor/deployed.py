@@ -1,0 +1,88 @@
+"""What the checks are given: the outputs of a deployment, clients of its account, and a clock."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from pipeline.settings import Cluster
+
+SECONDS: Final = 180.0
+"""How long a store may take: a cluster that has paused itself resumes in half a minute."""
+
+_STREAMS: Final = {"log-stream": "Log Stream", "event-stream": "Event Stream"}
+
+
+class Clock:
+    """The time, and a way to let it pass."""
+
+    def now(self) -> datetime:
+        """Return the date and time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment that is checked."""
+
+    env: str
+    """The name by which the commands know it."""
+    outputs: Mapping[str, Any]
+    """Terraform's outputs."""
+    new_client: Callable[[str, str], Any]
+    """Makes a client of a service in a region."""
+    seconds: float = SECONDS
+    """How long a store may take to have an event."""
+    clock: Clock = field(default_factory=Clock)
+
+    @classmethod
+    def of(cls, env: str, outputs: Mapping[str, Any], seconds: float = SECONDS) -> "Deployed":
+        """Use the credentials in the environment."""
+        config = Config(connect_timeout=10, read_timeout=120)
+
+        def new_client(service: str, region: str) -> Any:
+            return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+
+        return cls(env, outputs, new_client, seconds)
+
+    def client(self, service: str) -> Any:
+        """Return a client in the region of the data."""
+        return self.new_client(service, self.outputs["region"])
+
+    def source_client(self, service: str) -> Any:
+        """Return a client in the region of Auth0's event sources, which may be another."""
+        return self.new_client(service, self.outputs["source_region"])
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The partner event sources by stream."""
+        found: Mapping[str, str] = self.outputs["event_sources"]
+        return found
+
+    @property
+    def forwards(self) -> bool:
+        """Whether events are forwarded from another region."""
+        return bool(self.outputs["region"] != self.outputs["source_region"])
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The Aurora cluster of the deployment, if it has one."""
+        found = self.outputs.get("database")
+        return Cluster(found["cluster_arn"], found["master_secret_arn"], found["name"]) if found else None
+
+
+def stream_title(stream: str) -> str:
+    """Return what Auth0 calls a stream, from its key in the outputs."""
+    return _STREAMS.get(stream, stream)

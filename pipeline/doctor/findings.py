@@ -1,0 +1,67 @@
+"""What a check finds, and what becomes of its errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.errors import CommandError, SyncError
+
+Verdict = Literal["ok", "bad", "unknown"]
+
+_DENIED: Final = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized")
+_MISSING: Final = "ResourceNotFoundException"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of one thing; `unknown` if the check cannot tell."""
+
+    title: str
+    """The thing that was looked at."""
+    verdict: Verdict
+    detail: str = ""
+    """What is wrong, or what was seen."""
+    advice: str = ""
+    """What to do."""
+
+
+def ok(title: str, detail: str = "") -> Finding:
+    """Return a finding of a thing that works."""
+    return Finding(title, "ok", detail)
+
+
+def bad(title: str, detail: str, advice: str = "") -> Finding:
+    """Return a finding of a thing that is broken."""
+    return Finding(title, "bad", detail, advice)
+
+
+def unknown(title: str, detail: str, advice: str = "") -> Finding:
+    """Return a finding of a thing that the check cannot judge."""
+    return Finding(title, "unknown", detail, advice)
+
+
+def guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return what a check finds; its error as a finding, which is `unknown` if AWS denies the request."""
+    try:
+        return check()
+    except (BotoCoreError, ClientError) as error:
+        denied = _code(error) in _DENIED
+        return [unknown(title, str(error)) if denied else bad(title, str(error))]
+    except (SyncError, CommandError) as error:
+        return [bad(title, str(error))]
+
+
+def existing(title: str, check: Callable[[], Finding]) -> Finding:
+    """Return what a check finds of a resource, or that AWS does not know the resource."""
+    try:
+        return check()
+    except ClientError as error:
+        if _code(error) != _MISSING:
+            raise
+        return bad(title, str(error), "Deploy again: that makes what is missing")
+
+
+def _code(error: Exception) -> str:
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
