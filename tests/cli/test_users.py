@@ -1,6 +1,7 @@
 """`auth0-sync user`, by id and by e-mail, through the RDS Data API and straight from the server."""
 
 import json
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -53,7 +54,8 @@ def sinks(postgres_server, aws, monkeypatch, request):
                 monkeypatch.delenv(variable, raising=False)
             if request.param == "server":
                 monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_reader"))
-            yield {"postgres": sink, "dynamodb": DynamoDBSink(dynamodb, table)}
+            with closing(DynamoDBSink(dynamodb, table)) as other:
+                yield {"postgres": sink, "dynamodb": other}
         sink.close()
 
 

@@ -1,6 +1,7 @@
 """One store of each kind, each with the sink that writes to it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import boto3
@@ -61,21 +62,19 @@ def api(cluster: aurora.Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[au
 @pytest.fixture
 def on_server(postgres_url: str) -> Iterator[Stored]:
     database = Database(url=postgres_url)
-    sink = PostgresSink(lambda: connect(database))
-    with Server(database) as server:
+    with Server(database) as server, closing(PostgresSink(lambda: connect(database))) as sink:
         yield Stored(PostgresStore(server), sink)
-    sink.close()
 
 
 @pytest.fixture
 def in_aurora(cluster: aurora.Cluster, api: aurora.DataApi) -> Iterator[Stored]:
-    sink = PostgresSink(lambda: connect(Database(url=cluster.url_of("auth0_writer"))))
-    yield Stored(PostgresStore(DataApi(boto3.client("rds-data"), settings.Cluster.from_env())), sink)
-    sink.close()
+    store = PostgresStore(DataApi(boto3.client("rds-data"), settings.Cluster.from_env()))
+    with closing(PostgresSink(lambda: connect(Database(url=cluster.url_of("auth0_writer"))))) as sink:
+        yield Stored(store, sink)
 
 
 @pytest.fixture
-def in_dynamodb(aws: Aws) -> Stored:
+def in_dynamodb(aws: Aws) -> Iterator[Stored]:
     client, table = aws.client("dynamodb"), name("users")
     client.create_table(
         TableName=table,
@@ -83,7 +82,8 @@ def in_dynamodb(aws: Aws) -> Stored:
         KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
     )
-    return Stored(DynamoDBStore(client, table, page=300), DynamoDBSink(client, table))
+    with closing(DynamoDBSink(client, table)) as sink:
+        yield Stored(DynamoDBStore(client, table, page=300), sink)
 
 
 @pytest.fixture(params=KINDS)
