@@ -6,9 +6,10 @@ their own. A tombstone of the user is left.
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pipeline.doctor import synthetic
 from pipeline.doctor.deployed import Deployed
@@ -29,6 +30,43 @@ Phase = tuple[str, synthetic.Event, synthetic.Event]
 """What happens to the user, the event that says so, and the event before it."""
 
 
+@dataclass(frozen=True)
+class _Sink:
+    """A sink, the clients that lead through it, and what looks into its store."""
+
+    name: str
+    probe: Probe
+    sqs: Any
+    lambda_: Any
+    deployed: Deployed
+
+    def check(self, phases: Iterable[Phase]) -> list[Finding]:
+        """Send each event once the store has the one before."""
+        return guarded(self._title, partial(self._check, phases))
+
+    @property
+    def _title(self) -> str:
+        return f"Sync to {_STORES[self.name]}"
+
+    def _check(self, phases: Iterable[Phase]) -> list[Finding]:
+        outputs, seconds = self.deployed.outputs, self.deployed.seconds
+        mapping = self.lambda_.get_event_source_mapping(UUID=outputs["event_source_mapping_ids"][self.name])
+        if mapping["State"] not in _ON:
+            return [unknown(self._title, f"it is paused ({mapping['State']}): events wait in the queue")]
+        found: list[Finding] = []
+        for what, event, before in phases:
+            title = f"{self._title}: {what}"
+            self.sqs.send_message(QueueUrl=outputs["queue_urls"][self.name], MessageBody=event.body)
+            took = wait(self.probe, event, before, seconds, self.deployed.clock)
+            if took is None:
+                why = f"not stored {seconds:.0f} s after it was put into the queue"
+                why += f"; {self.probe.problem}" if self.probe.problem else ""
+                logs = logs_command(f"sync-{self.name}", self.deployed.env)
+                return [*found, bad(title, why, f"Look: {logs}")]
+            found.append(ok(title, f"stored after {took:.0f} s ({self.probe.how})"))
+        return found
+
+
 def check(deployed: Deployed) -> list[Finding]:
     """Send a creation and a deletion to both queues, and wait for each in the stores."""
     source, now = synthetic.SOURCE, deployed.clock.now()
@@ -37,34 +75,10 @@ def check(deployed: Deployed) -> list[Finding]:
     deleted = synthetic.deleted(source, now + timedelta(milliseconds=1))
     phases = (("creation", created, older), ("deletion", deleted, created))
     probes = {"postgres": _postgres(deployed), "dynamodb": _dynamodb(deployed)}
-    with ThreadPoolExecutor(len(probes)) as pool:
-        work = [pool.submit(_sink, deployed, sink, probe, phases) for sink, probe in probes.items()]
-    return [finding for done in work for finding in done.result()]
-
-
-def _sink(deployed: Deployed, sink: str, probe: Probe, phases: Iterable[Phase]) -> list[Finding]:
-    title = f"Sync to {_STORES[sink]}"
-    return guarded(title, partial(_through, deployed, sink, title, probe, phases))
-
-
-def _through(deployed: Deployed, sink: str, title: str, probe: Probe, phases: Iterable[Phase]) -> list[Finding]:
-    """Send each event once the store has the one before."""
-    mapping = deployed.client("lambda").get_event_source_mapping(
-        UUID=deployed.outputs["event_source_mapping_ids"][sink]
-    )
-    if mapping["State"] not in _ON:
-        return [unknown(title, f"it is paused ({mapping['State']}): events wait in the queue")]
-    found: list[Finding] = []
-    for what, event, before in phases:
-        deployed.client("sqs").send_message(QueueUrl=deployed.outputs["queue_urls"][sink], MessageBody=event.body)
-        took = wait(probe, event, before, deployed.seconds, deployed.clock)
-        if took is None:
-            why = f"not stored {deployed.seconds:.0f} s after it was put into the queue"
-            why += f"; {probe.problem}" if probe.problem else ""
-            logs = logs_command(f"sync-{sink}", deployed.env)
-            return [*found, bad(f"{title}: {what}", why, f"Look: {logs}")]
-        found.append(ok(f"{title}: {what}", f"stored after {took:.0f} s ({probe.how})"))
-    return found
+    sqs, lambda_ = deployed.client("sqs"), deployed.client("lambda")
+    sinks = [_Sink(name, probe, sqs, lambda_, deployed) for name, probe in probes.items()]
+    with ThreadPoolExecutor(len(sinks)) as pool:
+        return [finding for found in pool.map(lambda sink: sink.check(phases), sinks) for finding in found]
 
 
 def _postgres(deployed: Deployed) -> Probe:
