@@ -23,7 +23,11 @@ from tests import aurora
 from tests.emulator.support import Aws, name
 from tests.strategies import Json, changes
 
-KINDS = ("server", "data api", "dynamodb")
+KINDS = (
+    pytest.param("on_server", id="server", marks=pytest.mark.postgres),
+    pytest.param("in_aurora", id="data api", marks=pytest.mark.postgres),
+    pytest.param("in_dynamodb", id="dynamodb", marks=pytest.mark.emulator),
+)
 
 
 @dataclass
@@ -89,6 +93,5 @@ def in_dynamodb(aws: Aws) -> Iterator[Stored]:
 @pytest.fixture(params=KINDS)
 def stored(request: pytest.FixtureRequest) -> Stored:
     """Each kind of store in turn."""
-    fixture = {"server": "on_server", "data api": "in_aurora", "dynamodb": "in_dynamodb"}[request.param]
-    found: Stored = request.getfixturevalue(fixture)
+    found: Stored = request.getfixturevalue(request.param)
     return found
