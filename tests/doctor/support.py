@@ -9,10 +9,8 @@ from pipeline.doctor import Clock, Deployed
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 
 
-class TestClock(Clock):
-    """A clock that stands still, but for who sleeps."""
-
-    __test__ = False
+class FakeClock(Clock):
+    """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -30,4 +28,4 @@ class TestClock(Clock):
 def deployed(outputs: Mapping[str, Any], **clients: Any) -> Deployed:
     """Return a deployment with these outputs, and a client for each service."""
     outputs = {"region": "eu-central-1", "source_region": "eu-central-1"} | dict(outputs)
-    return Deployed("prod", outputs, lambda service, _region: clients[service], 10, TestClock())
+    return Deployed("prod", outputs, lambda service, _region: clients[service], 10, FakeClock())

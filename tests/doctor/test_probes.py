@@ -18,7 +18,7 @@ from pipeline.doctor.probes import Invoking, Reading, metrics, wait
 from pipeline.stores.aurora import DataApi
 from pipeline.stores.postgres import PostgresStore
 from tests import aurora
-from tests.doctor.support import NOW, TestClock
+from tests.doctor.support import NOW, FakeClock
 from tests.invoking import Function, sync_function
 from tests.stores.conftest import Stored
 from tests.strategies import changes
@@ -135,9 +135,9 @@ class Slow:
 
 
 def test_a_probe_looks_until_the_event_is_there_or_time_is_up() -> None:
-    assert wait(Slow(3), NEW, OLDER, 10, TestClock()) == 6
-    assert wait(Slow(0), NEW, OLDER, 0, TestClock()) == 0
-    clock = TestClock()
+    assert wait(Slow(3), NEW, OLDER, 10, FakeClock()) == 6
+    assert wait(Slow(0), NEW, OLDER, 0, FakeClock()) == 0
+    clock = FakeClock()
     assert wait(Slow(1 << 30), NEW, OLDER, 10, clock) is None
     assert clock.slept == 12
 

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.doctor import Deployed, alarms, functions, queues, sources
 from pipeline.doctor.findings import existing
-from tests.doctor.support import NOW, TestClock, deployed
+from tests.doctor.support import NOW, FakeClock, deployed
 
 SOURCE = "aws.partner/auth0.com/acme/auth0.logs"
 FAILED = "https://sqs/f"
@@ -97,7 +97,7 @@ def test_other_errors_of_aws_are_of_the_whole_check() -> None:
 def two_regions(service: str, here: Aws, there: Aws, **outputs: Any) -> Deployed:
     regions = {"region": "eu-central-1", "source_region": "eu-west-1"}
     clients = {(service, "eu-central-1"): here, (service, "eu-west-1"): there}
-    return Deployed("prod", regions | outputs, lambda name, region: clients[name, region], clock=TestClock())
+    return Deployed("prod", regions | outputs, lambda name, region: clients[name, region], clock=FakeClock())
 
 
 def test_dead_letter_queues_of_both_regions_are_counted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.doctor import sync
 from pipeline.doctor.deployed import Deployed
-from tests.doctor.support import TestClock
+from tests.doctor.support import FakeClock
 
 OUTPUTS = {
     "region": "eu-central-1",
@@ -51,7 +51,7 @@ def deployed(account: Account) -> Deployed:
         assert threading.current_thread() is threading.main_thread()
         return account
 
-    return Deployed("prod", OUTPUTS, new_client, 10, TestClock())
+    return Deployed("prod", OUTPUTS, new_client, 10, FakeClock())
 
 
 def test_an_event_that_does_not_arrive_is_bad(account: Account) -> None:
