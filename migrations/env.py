@@ -1,26 +1,19 @@
 """Runs migrations: one at a time in a database, each in its own transaction, none waiting long for a lock."""
 
-import time
+import math
 
 from alembic import context
 from sqlalchemy import Connection, text
 
 from pipeline.functions.migrate import engine
+from pipeline.migration import lock
 from pipeline.schema import SCHEMA, metadata
 from pipeline.settings import Database
-
-LOCK = f"hashtext('{SCHEMA}-sync migrations')"
 
 
 def run(connection: Connection) -> None:
     """Migrate on ``connection``, which holds no transaction."""
-    # A session lock: it outlives the transactions of single migrations, and two deploys at once take turns. Asked for
-    # again and again, because who waits inside a statement holds a snapshot, which an index that is being created
-    # concurrently by the other deploy would wait for in turn.
-    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({LOCK})")):
-        connection.rollback()
-        time.sleep(0.5)
-    try:
+    with lock.hold(connection, context.config.attributes.get("deadline", math.inf)):
         # After the lock is taken, so that waiting for another deploy is not cut short. A migration that cannot have
         # its table lock soon gives up rather than queue every reader and writer up behind it.
         connection.execute(text("SET lock_timeout = '5s'"))
@@ -39,14 +32,13 @@ def run(connection: Connection) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-    finally:
-        connection.rollback()
-        connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
-        connection.commit()
 
 
 if context.is_offline_mode():
     raise SystemExit("auth0-sync migrates a live database only: give DATABASE_URL, without --sql")
+if context.config.cmd_opts and context.config.cmd_opts.cmd[0].__name__ in ("upgrade", "downgrade", "stamp"):
+    # Where a branch depends on the other, Alembic keeps one row of alembic_version for both.
+    raise SystemExit("alembic upgrade, downgrade and stamp mix up the two branches: use auth0-sync migrate")
 
 bind = context.config.attributes.get("engine") or engine(Database.from_env())
 with bind.connect() as session:

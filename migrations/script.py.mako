@@ -1,32 +1,47 @@
-"""${message}
+"""${message[0].upper()}${message[1:]}.
 
-A safe migration works while the previous version of the functions still runs against it, and holds no lock for long:
+% if own:
+One of our own migrations: migrations/own/README.md. Each runs as soon as what it depends on has run.
+% else:
+A migration of the product. pipeline/schema.py has the result, and a test compares the two.
+% endif
 
-- add columns nullable or with a constant default; drop a column one release after the last reader is gone;
-- create an index on a table with rows by `with op.get_context().autocommit_block():` and
-  `postgresql_concurrently=True`; if it fails, an INVALID index remains: drop it and run again;
-- add a constraint NOT VALID first, validate it in a migration of its own;
-- backfill rows outside of migrations: the function has 15 minutes, and a long transaction stops vacuum;
-- a view that names columns (live_users) is dropped before and created again after they change;
-- env.py gives up after 5 s waiting for a lock: that is safe, run it again at a quieter time.
+A safe migration suits the version of the functions before it, and holds no lock for long:
+
+- Add columns nullable or with a constant default. Drop a column one release after the last reader is gone.
+- Create an index on a table with rows by `with op.get_context().autocommit_block():` and
+  `postgresql_concurrently=True`. Before it, drop the INVALID index that a failed attempt leaves.
+- Add a constraint NOT VALID; validate it in a migration of its own.
+- Backfill rows outside of migrations: the function has 15 minutes, and a long transaction stops vacuum.
+% if own:
+- Put new tables and views into a schema of their own. To the product's tables and views only add.
+- The product may make the view live_users anew: it stops, changing nothing, if other views select from it.
+% else:
+- Users have columns, indexes and grants of their own. Make a view anew as 0005 does, so that it keeps them.
+- Never change a migration that is released.
+% endif
+- Migrations wait 5 s for a table's lock, then give up, changing nothing. Run them again at a quieter time.
+
+Delete this list when the migration is written.
 
 Revision: ${up_revision}
-Follows: ${down_revision | comma,n}
+Follows: ${comma(down_revision) or "none"}
+% if depends_on:
+Depends on: ${depends_on | comma,n}
+% endif
 """
 
-import sqlalchemy as sa
 from alembic import op
-${imports if imports else ""}
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = ${repr(up_revision).replace("'", '"')}
+down_revision = ${repr(down_revision).replace("'", '"')}
+branch_labels = ${repr(branch_labels).replace("'", '"')}
+depends_on = ${repr(depends_on).replace("'", '"')}
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    op.execute("the statements of the migration")
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    op.execute("the statements that take it back")

@@ -1,23 +1,23 @@
 """The migration function: brings the schema in Postgres to a revision, with Alembic."""
 
+import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from psycopg import Connection
 from sqlalchemy import Engine, NullPool, create_engine
 
 from pipeline.errors import BadSettings
-from pipeline.schema import SCHEMA
+from pipeline.migration.files import DIRECTORY, Migrations
+from pipeline.migration.plan import Revisions, left_alone, plan
 from pipeline.settings import Database
 from pipeline.sinks.postgres import connect, is_pooled
 from pipeline.telemetry import logger
-
-_ROOT = Path(__file__).parents[2]
-"""Where ``pyproject.toml`` and ``migrations/`` are: the repository, or the root of the function's package."""
 
 
 def engine(database: Database) -> Engine:
@@ -45,50 +45,53 @@ def engine(database: Database) -> Engine:
     )
 
 
-def current(bind: Engine) -> str | None:
-    """The revision the database is at; ``None`` before the first migration."""
-    with bind.connect() as connection:
-        return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+def migrate(
+    database: Database,
+    revision: str = "head",
+    *,
+    directory: Path = DIRECTORY,
+    deadline: float = math.inf,
+) -> dict[str, Any]:
+    """Bring the schema to ``revision``, which ``pipeline.migration.plan`` describes; ``{"from": …, "to": …}``.
 
-
-def migrate(database: Database, revision: str = "head") -> dict[str, str | None]:
-    """Upgrade or downgrade to ``revision`` (``head``, ``base`` or an id); ``{"from": …, "to": …}``.
-
-    A schema that is newer than this package's ``head`` is left as it is: an earlier version is deployed again, and its
-    code can live with what migrations add.
+    These are the product's revisions. ``own`` has the same of the user's own migrations, if there are any.
+    Raises ``BadMigrations``, and ``Locked`` if another migration goes on until ``deadline``, by ``time.monotonic``.
     """
-    bind = engine(database)
-    config = Config(toml_file=_ROOT / "pyproject.toml", attributes={"engine": bind})
-    scripts = ScriptDirectory.from_config(config)
-    before = current(bind)
-    if revision == "head" and _is_newer(scripts, before):
-        return {"from": before, "to": before}
-    if revision == "base" or _is_behind(scripts, before, revision):
-        command.downgrade(config, revision)
-    else:
-        command.upgrade(config, revision)
-    return {"from": before, "to": current(bind)}
+    migrations = Migrations(directory)
+    passed: list[Revisions] = []
+
+    def steps(rows: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
+        at = Revisions.of(rows)
+        for newer in left_alone(migrations, at):
+            logger.warning("left alone: the database has a revision that this package lacks", extra={"revision": newer})
+        for step in plan(migrations, at, revision):
+            yield RevisionStep(migrations.revision_map, step.script, step.up)
+        passed[:] = at, Revisions.of(context.get_current_heads())
+
+    config = Config(attributes={"engine": engine(database), "deadline": deadline})
+    with EnvironmentContext(config, migrations, fn=steps):
+        migrations.run_env()
+    before, after = passed
+    own = {"own": {"from": before.own, "to": after.own}} if before.own or after.own else {}
+    return {"from": before.product, "to": after.product} | own
 
 
-def _is_newer(scripts: ScriptDirectory, before: str | None) -> bool:
-    """Whether the schema is at a revision that this package does not have."""
-    return before is not None and before not in {entry.revision for entry in scripts.walk_revisions()}
+class Context(Protocol):
+    """What is used of Lambda's context."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until Lambda ends the invocation."""
 
 
-def _is_behind(scripts: ScriptDirectory, before: str | None, revision: str) -> bool:
-    """Whether ``revision`` is an ancestor of ``before``."""
-    if before is None or revision == "head":
-        return False
-    target = scripts.get_revision(revision)
-    ancestors = {entry.revision for entry in scripts.iterate_revisions(before, "base")} - {before}
-    return target is not None and target.revision in ancestors
+def handler(event: dict[str, Any], context: Context | None) -> dict[str, Any]:
+    """``{"revision": "head"}`` in, ``{"from": …, "to": …}`` out. A migration that fails raises and changes nothing.
 
-
-def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:  # noqa: ARG001 - Lambda's form
-    """``{"revision": "head"}`` in, ``{"from": …, "to": …}`` out. A migration that fails raises and changes nothing."""
+    Half of the function's time is for waiting until another migration is done.
+    """
     revision = event.get("revision", "head")
     if not isinstance(revision, str):
         raise BadSettings(f"revision is {revision!r}, not a string")
-    done = migrate(Database.from_env(), revision)
-    logger.info("migrated", extra={"from_revision": done["from"], "to_revision": done["to"]})
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 2000 if context else math.inf
+    done = migrate(Database.from_env(), revision, deadline=deadline)
+    logger.info("migrated", extra={"revisions": done})
     return done

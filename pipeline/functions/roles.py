@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pipeline import roles
 from pipeline.data_api import Client, Transaction, Unavailable, patiently
+from pipeline.migration import lock
 from pipeline.settings import Cluster
 from pipeline.telemetry import logger
 
@@ -53,7 +54,7 @@ def create(client: Client, cluster: Cluster, deadline: float) -> None:
 
     def once() -> None:
         with Transaction(client, cluster) as transaction:
-            if transaction.execute(roles.LOCK).rows != [(True,)]:
+            if transaction.execute(lock.TRY_IN_TRANSACTION).rows != [(True,)]:
                 raise Locked
             for statement in roles.statements():
                 transaction.execute(statement)

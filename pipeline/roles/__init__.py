@@ -13,10 +13,6 @@ NAMES: Final = ("auth0_migrator", "auth0_writer", "auth0_reader")
 READERS: Final = "auth0_readers"
 """The role without a login that holds what readers may do."""
 
-LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtext('auth0-sync migrations'))"
-"""True where nobody else makes roles or migrates in this database until the transaction ends; migrations/env.py takes
-the same lock. Asked for, not waited for: whoever waits holds a snapshot, and so up an index that is being created."""
-
 ROLES: Final = files(__name__).joinpath("roles.sql").read_text("utf-8")
 DEDICATED: Final = files(__name__).joinpath("dedicated.sql").read_text("utf-8")
 

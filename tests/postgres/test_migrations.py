@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -10,20 +11,19 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
 from psycopg.rows import dict_row
 
 from pipeline import errors, schema
-from pipeline.functions import migrate as function
-from pipeline.functions.migrate import current, engine, handler, migrate
+from pipeline.functions.migrate import engine, handler, migrate
+from pipeline.migration import lock
+from pipeline.migration.files import DIRECTORY, BadMigrations, Migrations
 from pipeline.settings import Database
+from tests.releases import Release
 from tests.strategies import changes, deleted, updated, user
 
-HEAD = ScriptDirectory.from_config(Config(toml_file=function._ROOT / "pyproject.toml")).get_current_head()
+HEAD = Migrations().product[-1].revision
+ROOT = DIRECTORY.parent
 MIGRATED = {table.name for table in schema.metadata.tables.values()} | {"alembic_version", "live_users"}
-LOCK = "hashtext('auth0-sync migrations')"
-
 MIGRATING = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'auth0-sync-migrate'"
 
 RELATIONS = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'auth0' ORDER BY 1"
@@ -40,9 +40,21 @@ def relations(url):
 
 @pytest.fixture
 def handled(monkeypatch, empty_postgres_url):
-    """The handler as Lambda runs it, on an empty database."""
+    """The handler as Lambda runs it, on an empty database; its answer about the product."""
     monkeypatch.setenv("DATABASE_URL", empty_postgres_url)
-    return lambda **event: handler(event, None)
+
+    def handled(**event):
+        done = handler(event, None)
+        return {key: done[key] for key in ("from", "to")}
+
+    return handled
+
+
+@pytest.fixture
+def product_url(empty_postgres_url):
+    """A database with the product's migrations alone: in a fork the repository has migrations of the user's own too."""
+    migrate(Database(url=empty_postgres_url), HEAD)
+    return empty_postgres_url
 
 
 def test_up_and_down_again(handled, empty_postgres_url):
@@ -60,12 +72,16 @@ def test_up_and_down_again(handled, empty_postgres_url):
 def test_a_schema_of_a_newer_version_is_left_as_it_is(handled, empty_postgres_url):
     """An earlier version that is deployed again must not fail for it, and must not take anything back."""
     handled()
-    query(empty_postgres_url, "UPDATE auth0.alembic_version SET version_num = '9999' RETURNING 1")
+    newer = f"UPDATE auth0.alembic_version SET version_num = '9999' WHERE version_num = '{HEAD}' RETURNING 1"
+    assert query(empty_postgres_url, newer)
     before = relations(empty_postgres_url)
     assert handled(revision="head") == {"from": "9999", "to": "9999"}
     assert relations(empty_postgres_url) == before
-    with pytest.raises(ResolutionError):  # what is asked for by name has to be known
-        handled(revision=HEAD)
+    for revision in (HEAD, "base"):  # nothing is taken back that this version does not know
+        with pytest.raises(BadMigrations, match="9999, which this package lacks"):
+            handled(revision=revision)
+    assert handled(revision="9999") == {"from": "9999", "to": "9999"}
+    assert relations(empty_postgres_url) == before
 
 
 @pytest.mark.parametrize("revision", [None, 5, ["head"]])
@@ -76,7 +92,7 @@ def test_a_revision_that_is_no_text_is_refused(handled, revision, empty_postgres
 
 
 def test_an_unknown_revision_changes_nothing(handled, empty_postgres_url):
-    with pytest.raises(Exception, match="no-such"):
+    with pytest.raises(BadMigrations, match=rf"no revision 'no-such' in this package. It has 0001 to {HEAD}"):
         handled(revision="no-such")
     assert "users" not in relations(empty_postgres_url)
 
@@ -87,10 +103,10 @@ def test_a_database_that_does_not_answer_is_named_down(monkeypatch):
         handler({}, None)
 
 
-def test_the_migrations_make_the_schema(postgres_url):
+def test_the_migrations_make_the_schema(product_url):
     """What ``alembic check`` asks, and what it cannot see: the comments, collations and the view."""
-    bind = engine(Database(url=postgres_url))
-    toml = function._ROOT / "pyproject.toml"
+    bind = engine(Database(url=product_url))
+    toml = ROOT / "pyproject.toml"
     command.check(Config(toml_file=toml, attributes={"engine": bind}))
     with bind.connect() as connection:
         options = {"include_schemas": True, "version_table_schema": schema.SCHEMA, "compare_server_default": True}
@@ -98,15 +114,15 @@ def test_the_migrations_make_the_schema(postgres_url):
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
     collated = query(
-        postgres_url,
+        product_url,
         "SELECT column_name, collation_name FROM information_schema.columns "
         "WHERE table_schema = 'auth0' AND table_name = 'users' AND collation_name IS NOT NULL",
     )
     assert {(row["column_name"], row["collation_name"]) for row in collated} == {("user_id", "C"), ("version", "C")}
 
 
-def test_live_users_is_the_schemas_view(postgres_url):
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def test_live_users_is_the_schemas_view(product_url):
+    with psycopg.connect(product_url, autocommit=True) as connection:
         definition = "SELECT pg_get_viewdef('auth0.live_users'::regclass)"
         [migrated] = connection.execute(definition).fetchone()
         connection.execute("DROP VIEW auth0.live_users")
@@ -125,7 +141,7 @@ def test_live_users_hides_the_deleted(sink, postgres_url):
 def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
     """An index that is created concurrently waits for every snapshot that is older: a waiting deploy must have none."""
     with psycopg.connect(postgres_url, autocommit=True) as first:
-        first.execute(f"SELECT pg_advisory_lock({LOCK})")
+        first.execute(lock.TRY)
         command = [sys.executable, "-c", "from pipeline.functions.migrate import handler; handler({}, None)"]
         waiting = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": postgres_url}, stdout=subprocess.DEVNULL)
         try:
@@ -135,7 +151,7 @@ def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
             time.sleep(1)  # long enough to ask for the lock, and to be refused
             first.execute("SET statement_timeout = '5s'")
             first.execute("CREATE INDEX CONCURRENTLY ON auth0.users (connection)")
-            first.execute(f"SELECT pg_advisory_unlock({LOCK})")
+            first.execute(lock.RELEASE)
             assert waiting.wait(timeout=30) == 0
         finally:
             waiting.kill()
@@ -145,13 +161,14 @@ def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
 def test_two_at_once_take_turns(empty_postgres_url):
     """Two deploys, held up at the lock until both wait for it."""
     code = "from pipeline.functions.migrate import handler; print(handler({}, None)['to'])"
-    with psycopg.connect(empty_postgres_url, autocommit=True) as deploy:
-        deploy.execute(f"SELECT pg_advisory_lock({LOCK})")
+    with psycopg.connect(empty_postgres_url, autocommit=True, application_name="nightly") as deploy:
+        deploy.execute(lock.TRY)
+        holder = deploy.info.backend_pid
         deploys = [
             subprocess.Popen(
                 [sys.executable, "-c", code],
                 env=os.environ | {"DATABASE_URL": empty_postgres_url},
-                cwd=function._ROOT,
+                cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -167,24 +184,58 @@ def test_two_at_once_take_turns(empty_postgres_url):
     for done in deploys:
         out, log = done.communicate(timeout=30)
         assert out.splitlines()[-1:] == [HEAD], log
+        assert f"process {holder}, nightly, as " in out
+        assert out.count("waiting for another migration") == 1
     assert set(relations(empty_postgres_url)) >= MIGRATED
-    assert query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version") == [{"version_num": HEAD}]
+    assert {"version_num": HEAD} in query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version")
 
 
-def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(postgres_url):
+def test_who_waits_too_long_says_for_what(postgres_url, monkeypatch):
+    """Lambda would end the function without a word."""
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 2000)
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(lock.TRY)
+        began = time.monotonic()
+        with pytest.raises(lock.Locked, match=rf"Try again when it is done. \(process {other.info.backend_pid}, "):
+            handler({}, context)
+        assert 0.9 < time.monotonic() - began < 10
+    assert handler({}, context)["to"] == HEAD
+
+
+def test_an_index_is_created_concurrently_while_another_migration_waits(empty_postgres_url, tmp_path):
+    """Both are whole migrations here, and the first one's index takes as long as the second one's wait."""
+    release = Release(tmp_path)
+    migrate(Database(url=empty_postgres_url), directory=release.directory)
+    new = release.product(
+        "index_source",
+        """with op.get_context().autocommit_block():
+        op.execute("SELECT pg_sleep(2)")
+        op.execute("CREATE INDEX CONCURRENTLY ix_users_source ON auth0.users (source)")""",
+    )
+    code = "import sys, pathlib; from pipeline.functions.migrate import *\n"
+    code += "done = migrate(Database(url=sys.argv[1]), directory=pathlib.Path(sys.argv[2]))\n"
+    code += "print(done['from'], done['to'])"
+    command = [sys.executable, "-c", code, empty_postgres_url, str(release.directory)]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(each.communicate(timeout=60)[0].splitlines()[-1] for each in both)
+    assert said == [f"{HEAD} {new}", f"{new} {new}"]
+
+
+def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(empty_postgres_url):
     """The view is dropped first, which needs no lock that is held; then the table, which does."""
-    database = Database(url=postgres_url)
+    database = Database(url=empty_postgres_url)
     migrate(database, "0001")
-    before = relations(postgres_url)
+    before = relations(empty_postgres_url)
     began = time.monotonic()
-    with psycopg.connect(postgres_url) as reader:
+    with psycopg.connect(empty_postgres_url) as reader:
         reader.execute("SELECT count(*) FROM auth0.users")
         with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
             migrate(database, "base")
     assert 4 < time.monotonic() - began < 20
-    assert relations(postgres_url) == before
-    assert current(engine(database)) == "0001"
-    assert query(postgres_url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+    assert relations(empty_postgres_url) == before
+    assert query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version") == [{"version_num": "0001"}]
+    assert query(empty_postgres_url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
     assert migrate(database, "base") == {"from": "0001", "to": None}
 
 

@@ -10,6 +10,7 @@ from psycopg import errors as refusals
 from pipeline import roles
 from pipeline.batch import collect
 from pipeline.functions.migrate import migrate
+from pipeline.migration import lock
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
@@ -295,12 +296,12 @@ def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
     first, second = cluster.connect(), cluster.connect()
     with first, second:
         first.execute("BEGIN")
-        assert first.execute(roles.LOCK).fetchone() == (True,)
-        assert second.execute(roles.LOCK).fetchone() == (False,)
+        assert first.execute(lock.TRY_IN_TRANSACTION).fetchone() == (True,)
+        assert second.execute(lock.TRY_IN_TRANSACTION).fetchone() == (False,)
         first.execute("COMMIT")
-        second.execute("SELECT pg_advisory_lock(hashtext('auth0-sync migrations'))")  # as migrations/env.py takes it
+        assert second.execute(lock.TRY).fetchone() == (True,)  # as migrations take it
         first.execute("BEGIN")
-        assert first.execute(roles.LOCK).fetchone() == (False,)
+        assert first.execute(lock.TRY_IN_TRANSACTION).fetchone() == (False,)
 
 
 def test_many_at_once(cluster):
@@ -311,7 +312,7 @@ def test_many_at_once(cluster):
         start.wait(10)
         while True:
             with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
-                if connection.execute(roles.LOCK).fetchone() == (True,):
+                if connection.execute(lock.TRY_IN_TRANSACTION).fetchone() == (True,):
                     for statement in roles.statements():
                         connection.execute(statement)
                     return

@@ -8,6 +8,7 @@ from pipeline import data_api, roles
 from pipeline.errors import BadSettings
 from pipeline.functions import roles as function
 from pipeline.functions.migrate import migrate
+from pipeline.migration import lock
 from pipeline.settings import Database
 from tests import aurora
 from tests.aurora import Fault
@@ -99,7 +100,7 @@ def test_it_gives_up_before_the_functions_time_ends(api):
 
 def test_another_deployment_is_waited_for_and_named(api):
     with api.cluster.connect() as other:
-        other.execute("SELECT pg_advisory_lock(hashtext('auth0-sync migrations'))")
+        other.execute(lock.TRY)
         with pytest.raises(function.Locked, match="Another deployment"):
             function.handler({}, Context(function.RESERVE + 0.5))
         assert api.open_transactions == 0

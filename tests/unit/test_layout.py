@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "sinks": {"errors", "settings", "changes"},
     "stores": {"settings", "sinks", "data_api", "roles"},
     "roles": set(),
+    "migration": {"errors", "telemetry"},
     "data_api": {"errors", "settings"},
     "functions": SHARED
-    | {"events", "changes", "batch", "sinks", "schema", "auth0", "delivery", "roles", "data_api", "archive"},
+    | {"events", "changes", "batch", "sinks", "schema", "auth0", "delivery", "roles", "migration", "data_api", "archive"},
     "delivery": {"errors", "events", "changes", "log_types"},
     "archive": {"errors", "changes", "delivery"},
     "auth0": {"errors", "events", "changes", "batch", "delivery"},

@@ -1,0 +1,116 @@
+"""The migrations of a package: the product's and the user's own, each a chain whose numbers grow."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionMap
+
+from pipeline.errors import SyncError
+
+DIRECTORY: Final = Path(__file__).parents[2] / "migrations"
+"""In the repository, and in the package of the migration function."""
+
+
+class BadMigrations(SyncError):
+    """The database cannot be migrated."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A chain of migrations: its folder in ``migrations/``, and what its revisions look like."""
+
+    name: str
+    folder: str
+    pattern: str
+    example: str
+
+    def has(self, revision: object) -> bool:
+        """Whether ``revision`` looks like one of this branch."""
+        return isinstance(revision, str) and re.fullmatch(self.pattern, revision, re.ASCII) is not None
+
+
+PRODUCT: Final = Branch("product", "versions", r"\d{4}", "0006")
+OWN: Final = Branch("own", "own", r"u\d{12}", "u202611260930")
+"""Numbered by the minute at which a migration was made, so that two clones never give two of them one number."""
+
+
+class Migrations(ScriptDirectory):
+    """Alembic's directory of migrations, with both branches checked. Raises ``BadMigrations``.
+
+    ``needs`` has what ``depends_on`` names. Alembic itself does not see it: it would drop the product's row from
+    ``alembic_version`` as soon as a migration depends on that revision.
+    """
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        folders = [directory / branch.folder for branch in (PRODUCT, OWN)]
+        super().__init__(
+            directory, version_locations=folders, file_template="%(rev)s_%(slug)s", messaging_opts={"quiet": True}
+        )
+        found = list(self._load_revisions())
+        self.product = _chain(PRODUCT, found)
+        self.own = _chain(OWN, found)
+        self.needs = {script.revision: _need(script) for script in found}
+        for script in found:
+            script.dependencies = None
+        self.revision_map = RevisionMap(lambda: found)
+        self.get_heads()  # Alembic links the revisions when they are first asked for
+
+
+def _chain(branch: Branch, found: Sequence[Script]) -> tuple[Script, ...]:
+    """Return the branch's migrations in the order of their numbers, which must be the order that they follow in."""
+    scripts = [script for script in found if Path(script.path).parent.name == branch.folder]
+    for script in scripts:
+        if not branch.has(script.revision):
+            raise BadMigrations(f"{_file(script)} has the revision {script.revision!r}. {_ADVICE[branch.name]}")
+    scripts.sort(key=lambda script: script.revision)
+    for before, script in zip([None, *scripts], scripts, strict=False):
+        if before is not None and before.revision == script.revision:
+            raise BadMigrations(
+                f"{_file(before)} and {_file(script)} are both revision {script.revision}. {_TWICE[branch.name]}"
+            )
+        expected = before and before.revision
+        if script.down_revision != expected:
+            raise BadMigrations(
+                f"{_file(script)} follows {script.down_revision}, and must follow {expected}, which is before it by "
+                f"number. If no database has run it, set its down_revision to {expected!r}; if one has, give "
+                f"{expected} a later number and let it follow {script.revision}"
+            )
+    return tuple(scripts)
+
+
+_MAKE: Final = "make own-migration NAME=…"
+_ADVICE: Final = {
+    PRODUCT.name: f"The product's are numbered like {PRODUCT.example}; one of your own goes to migrations/own: {_MAKE}",
+    OWN.name: f"Your own are numbered like {OWN.example}: {_MAKE}",
+}
+_TWICE: Final = {
+    PRODUCT.name: "Is one of them yours? If a database has run it, take it back first, with the package that has it "
+    f"(make migrate REVISION=…, the revision before it). Then make it one of your own: {_MAKE}",
+    OWN.name: "Give the one that no database has run a later number, and let it follow the other",
+}
+
+
+def _need(script: Script) -> str | None:
+    """Return the newest product revision that the migration depends on."""
+    match script.dependencies:
+        case None:
+            return None
+        case str(one):
+            names: tuple[str, ...] = (one,)
+        case several:
+            names = tuple(several)
+    if not all(map(PRODUCT.has, names)):
+        raise BadMigrations(
+            f"{_file(script)} depends on {', '.join(names)}: depends_on is for revisions of the product, such as "
+            f"{PRODUCT.example}"
+        )
+    return max(names)
+
+
+def _file(script: Script) -> str:
+    path = Path(script.path)
+    return f"migrations/{path.parent.name}/{path.name}"
