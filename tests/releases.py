@@ -34,7 +34,7 @@ class Release:
         [path] = self.directory.glob(f"*/{revision}_*.py")
         return path
 
-    def edit(self, revision: str, **values: object) -> None:
+    def edit(self, revision: str, /, **values: object) -> None:
         """Give variables of a migration other values, such as ``down_revision``."""
         path = self.file(revision)
         text = path.read_text("utf-8")

@@ -81,14 +81,15 @@ def deploy(
 @app.command()
 def migrate(
     env: Env,
-    revision: Annotated[str, typer.Option(help="head, base, or the id of a revision.")] = "head",
+    revision: Annotated[
+        str, typer.Option(help="head, base, own@head, own@base, or the number of a migration.")
+    ] = "head",
 ) -> None:
     """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function."""
     outputs = deployed(env)
     with Steps(console) as steps, steps.step("Migration") as step:
         client = invocation.client(outputs["region"])
-        done = migration.migrate(client, outputs["function_names"]["migrate"], env, revision)
-        step.update(f"{done.after}, unchanged" if done.before == done.after else f"{done.before} → {done.after}")
+        step.update(str(migration.migrate(client, outputs["function_names"]["migrate"], env, revision)))
 
 
 @app.command(name="smoke")

@@ -8,10 +8,19 @@ from pipeline import invocation
 
 @dataclass(frozen=True)
 class Migrated:
-    """The revisions before and after; None is before the first migration."""
+    """The revisions before and after, of the product and of the user's own; None is before the first migration."""
 
     before: str | None
     after: str | None
+    own_before: str | None = None
+    own_after: str | None = None
+
+    def __str__(self) -> str:
+        """Return `0005 → 0006`, or `0005, unchanged`; then the same of the user's own, if there are any."""
+        parts = [_move(self.before, self.after)]
+        if self.own_before or self.own_after:
+            parts.append(f"your own {_move(self.own_before, self.own_after)}")
+        return "; ".join(parts)
 
 
 def migrate(client: Any, function: str, env: str, revision: str = "head") -> Migrated:
@@ -20,4 +29,9 @@ def migrate(client: Any, function: str, env: str, revision: str = "head") -> Mig
     result = invocation.call(
         client, function, {"revision": revision}, failed=failed, logs=invocation.logs_command("migrate", env)
     )
-    return Migrated(result["from"], result["to"])
+    own = result.get("own", {})
+    return Migrated(result["from"], result["to"], own.get("from"), own.get("to"))
+
+
+def _move(before: str | None, after: str | None) -> str:
+    return f"{after or 'none'}, unchanged" if before == after else f"{before or 'none'} → {after or 'none'}"

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,12 +41,12 @@ def create(name: str, *, product: bool = False, directory: Path = DIRECTORY, now
     return Path(made.path)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the path of the new file."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.migration", description=__doc__)
     parser.add_argument("name", type=_name, help="what it does, such as promote_plan")
     parser.add_argument("--product", action="store_true", help="for those who work on auth0-sync itself")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     try:
         print(create(given.name, product=given.product))  # noqa: T201 - its one result
     except SyncError as error:

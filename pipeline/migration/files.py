@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionMap
+from alembic.script.revision import RevisionError, RevisionMap
+from alembic.util import CommandError
 
 from pipeline.errors import SyncError
 
@@ -50,7 +51,10 @@ class Migrations(ScriptDirectory):
         super().__init__(
             directory, version_locations=folders, file_template="%(rev)s_%(slug)s", messaging_opts={"quiet": True}
         )
-        found = list(self._load_revisions())
+        try:
+            found = list(self._load_revisions())
+        except (CommandError, RevisionError) as error:
+            raise BadMigrations(f"Alembic cannot read the files in migrations: {error}") from error
         self.product = _chain(PRODUCT, found)
         self.own = _chain(OWN, found)
         self.needs = {script.revision: _need(script) for script in found}

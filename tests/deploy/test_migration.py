@@ -27,6 +27,13 @@ def test_says_from_where_to_where() -> None:
     assert function.asked == {"FunctionName": "f", "Payload": '{"revision": "0003"}', "LogType": "Tail"}
 
 
+def test_says_the_same_of_the_users_own() -> None:
+    own = {"from": None, "to": "u202611260930"}
+    done = migrate(Lambda({"from": "0005", "to": "0005", "own": own}), "f")
+    assert str(done) == "0005, unchanged; your own none → u202611260930"
+    assert str(Migrated("0005", "0006")) == "0005 → 0006"
+
+
 def test_a_failure_shows_the_error_and_the_end_of_the_log() -> None:
     log = "\n".join(f"line {number}" for number in range(30))
     answer = {"errorMessage": "no such revision", "errorType": "CommandError"}

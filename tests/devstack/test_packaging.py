@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import packaging
+from pipeline.migration.__main__ import create
 from pipeline.packaging import dependencies, sources
 from pipeline.packaging.functions import Budget, Function
 from pipeline.packaging.target import Target
@@ -155,6 +156,24 @@ def test_the_migrations_run_from_their_package_and_the_sync_from_its_own(
         (1, 0),
         (0, 1),
     ]
+
+
+def test_the_users_own_migrations_are_in_the_package_and_run_from_it(
+    tmp_path: Path, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    for part in ("pipeline", "migrations"):
+        shutil.copytree(packaging.ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    own = create("plan", directory=checkout / "migrations")
+    own.write_text(own.read_text().replace("the statements of the migration", "CREATE TABLE auth0.plans ()"))
+    monkeypatch.setattr(sources, "ROOT", checkout)
+    package = packaging.build("migrate", "host", tmp_path)
+    migrate = """
+        from pipeline.functions.migrate import handler
+        print(handler({}, None)["own"]["to"])
+        """
+    *_, revision, _modules = run_alone(package, tmp_path / "migrate", migrate, DATABASE_URL=empty_postgres_url)
+    assert revision == own.name.partition("_")[0]
 
 
 @pytest.mark.parametrize("function", packaging.FUNCTIONS)
