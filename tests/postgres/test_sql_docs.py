@@ -5,28 +5,24 @@ Roles are those of a deployment, made by a master user such as that of RDS: none
 
 import os
 import re
-import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from uuid import uuid4
 
 import psycopg
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg import errors as refusals
 
 from devstack import postgres
 from devstack.traffic import Traffic, envelope, sqs_record
 from pipeline import roles, schema
-from pipeline.functions.migrate import engine, migrate
+from pipeline.functions.migrate import migrate
+from pipeline.migration.__main__ import create
 from pipeline.settings import Database
 from tests import aurora
 from tests.invoking import sync_function
+from tests.releases import Release
 from tests.strategies import updated, user
 
 MIGRATOR, WRITER, READER = roles.NAMES
@@ -239,20 +235,16 @@ def test_a_role_of_your_own_reads_the_live_users_only(tenant):
 # A promoted key
 
 
-def promoted(url, tmp_path):
-    """The migration of the page, run after all others; its alembic configuration."""
-    migrations = tmp_path / "migrations"
-    shutil.copytree(ROOT / "migrations", migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    bind = engine(Database(url=url))
-    config = Config(attributes={"engine": bind})
-    config.set_main_option("script_location", str(migrations))
-    head = ScriptDirectory.from_config(config).get_current_head()
+def promoted(tmp_path):
+    """The product's migrations, and that of the page in the file that `make own-migration` makes."""
+    release = Release(tmp_path)
     [migration] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "revision =" in code]
-    migration = re.sub(r'^revision = "\w+"', 'revision = "9999"', migration, flags=re.MULTILINE)
-    migration = re.sub(r'^down_revision = "\w+"', f'down_revision = "{head}"', migration, flags=re.MULTILINE)
-    (migrations / "versions" / "9999_promote_plan.py").write_text(migration)
-    command.upgrade(config, "head")
-    return config, bind, head
+    made = create("promote_plan", directory=release.directory, now=datetime(2026, 11, 26, 9, 30, tzinfo=UTC))
+    variables = re.compile(r"^(?:revision|down_revision|branch_labels) = .*$", re.MULTILINE)
+    assert variables.findall(migration) == variables.findall(made.read_text())
+    assert made.name == "u202611260930_promote_plan.py"
+    made.write_text(migration)
+    return release.directory
 
 
 def test_a_key_becomes_a_column(monkeypatch, empty, tmp_path):
@@ -261,34 +253,20 @@ def test_a_key_becomes_a_column(monkeypatch, empty, tmp_path):
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=empty.url_of(WRITER)) as function:
         assert function(*map(updated, before)) == []
         empty.run(*filter(str.strip, block("sql grant").replace("reader", aurora.MASTER).split(";")), user=MIGRATOR)
-        config, bind, head = promoted(empty.url_of(MIGRATOR), tmp_path)
+        database, directory = Database(url=empty.url_of(MIGRATOR)), promoted(tmp_path)
+        migrate(database, "own@base")  # a fork has migrations of its own
+        assert migrate(database, directory=directory)["own"] == {"from": None, "to": "u202611260930"}
         assert function(*map(updated, after), updated(user("auth0|none"))) == []
     rows = dict(empty.run("SELECT user_id, plan FROM auth0.live_users", user=READER))
     expected = {f"{who}|{n:02}": column for who in ("auth0", "later") for n, (_, column) in enumerate(PROMOTION)}
     assert rows == expected | {"auth0|none": None}
     assert empty.run("SELECT count(*) FROM auth0.live_users") == [(len(expected) + 1,)]  # what was granted stays
-    assert same_as_the_schema(bind) == []
     plan = empty.run("SET enable_seqscan = off", "EXPLAIN SELECT * FROM live_users WHERE plan = 'pro'", user=READER)
     assert "ix_users_plan" in str(plan)
-    command.downgrade(config, head)
+    migrate(database, "own@base", directory=directory)
     with empty.connect(READER) as reader:
         columns = [column.name for column in reader.execute("SELECT * FROM auth0.live_users LIMIT 0").description]
     assert columns == schema.live_columns
-
-
-def same_as_the_schema(bind):
-    """The difference between the database and the schema with the column that the page adds to it."""
-    [line] = re.findall(r"```python\n(Column\(.*\)),\n```", PAGE)
-    metadata = sa.MetaData(schema=schema.SCHEMA)
-    for table in schema.metadata.sorted_tables:
-        table.to_metadata(metadata)
-    users = metadata.tables["auth0.users"]
-    users.append_column(eval(line, {"Column": sa.Column, "Text": sa.Text, "Computed": sa.Computed}))
-    sa.Index("ix_users_plan", users.c.plan)
-    with bind.connect() as connection:
-        options = {"include_schemas": True, "version_table_schema": schema.SCHEMA}
-        options["include_name"] = lambda name, kind, _: kind != "schema" or name == schema.SCHEMA
-        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
 
 def test_a_key_gets_an_index_without_a_column(monkeypatch, empty):
