@@ -104,11 +104,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _template(postgres_server: str) -> str:
-    """Name of a database with the newest schema: copying it takes a twentieth of migrating another one."""
+    """Name of a database with the product's newest schema: copying it takes a twentieth of migrating another one."""
     from pipeline.functions.migrate import migrate
     from pipeline.settings import Database
+    from tests.releases import HEAD
 
-    migrate(Database(url=postgres.create_database(postgres_server, TEMPLATE)))
+    migrate(Database(url=postgres.create_database(postgres_server, TEMPLATE)), HEAD)
     return TEMPLATE
 
 

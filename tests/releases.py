@@ -8,6 +8,9 @@ from pathlib import Path
 from pipeline.migration.__main__ import create
 from pipeline.migration.files import DIRECTORY, Migrations
 
+HEAD = Migrations().product[-1].revision
+"""The product's newest revision. Tests of the product stop there: a fork has migrations of its own beyond it."""
+
 
 class Release:
     """A directory of migrations with the product's of today, and without what a fork has in ``migrations/own``."""

@@ -208,6 +208,7 @@ NOT_RUN = {
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
+    "make own-migration": "test_packaging.py has one in the package",
     "make lock-providers": "it asks the registry; test_providers.py has it answer from a mirror",
     "aws lakeformation": "MiniStack has no Lake Formation",
     "export PGHOST=… ": "the embedded psql has no TLS; test_aurora.py signs in with tokens",

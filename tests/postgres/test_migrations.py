@@ -16,12 +16,11 @@ from psycopg.rows import dict_row
 from pipeline import errors, schema
 from pipeline.functions.migrate import engine, handler, migrate
 from pipeline.migration import lock
-from pipeline.migration.files import DIRECTORY, BadMigrations, Migrations
+from pipeline.migration.files import DIRECTORY, BadMigrations
 from pipeline.settings import Database
-from tests.releases import Release
+from tests.releases import HEAD, Release
 from tests.strategies import changes, deleted, updated, user
 
-HEAD = Migrations().product[-1].revision
 ROOT = DIRECTORY.parent
 MIGRATED = {table.name for table in schema.metadata.tables.values()} | {"alembic_version", "live_users"}
 MIGRATING = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'auth0-sync-migrate'"
@@ -48,13 +47,6 @@ def handled(monkeypatch, empty_postgres_url):
         return {key: done[key] for key in ("from", "to")}
 
     return handled
-
-
-@pytest.fixture
-def product_url(empty_postgres_url):
-    """A database with the product's migrations alone: in a fork the repository has migrations of the user's own too."""
-    migrate(Database(url=empty_postgres_url), HEAD)
-    return empty_postgres_url
 
 
 def test_up_and_down_again(handled, empty_postgres_url):
@@ -103,26 +95,27 @@ def test_a_database_that_does_not_answer_is_named_down(monkeypatch):
         handler({}, None)
 
 
-def test_the_migrations_make_the_schema(product_url):
+def test_the_migrations_make_the_schema(postgres_url, tmp_path):
     """What ``alembic check`` asks, and what it cannot see: the comments, collations and the view."""
-    bind = engine(Database(url=product_url))
-    toml = ROOT / "pyproject.toml"
-    command.check(Config(toml_file=toml, attributes={"engine": bind}))
+    bind = engine(Database(url=postgres_url))
+    config = Config(attributes={"engine": bind})
+    config.set_main_option("script_location", str(Release(tmp_path).directory))
+    command.check(config)
     with bind.connect() as connection:
         options = {"include_schemas": True, "version_table_schema": schema.SCHEMA, "compare_server_default": True}
         options["include_name"] = lambda name, kind, _: kind != "schema" or name == schema.SCHEMA
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
     collated = query(
-        product_url,
+        postgres_url,
         "SELECT column_name, collation_name FROM information_schema.columns "
         "WHERE table_schema = 'auth0' AND table_name = 'users' AND collation_name IS NOT NULL",
     )
     assert {(row["column_name"], row["collation_name"]) for row in collated} == {("user_id", "C"), ("version", "C")}
 
 
-def test_live_users_is_the_schemas_view(product_url):
-    with psycopg.connect(product_url, autocommit=True) as connection:
+def test_live_users_is_the_schemas_view(postgres_url):
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
         definition = "SELECT pg_get_viewdef('auth0.live_users'::regclass)"
         [migrated] = connection.execute(definition).fetchone()
         connection.execute("DROP VIEW auth0.live_users")

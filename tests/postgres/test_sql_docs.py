@@ -5,6 +5,8 @@ Roles are those of a deployment, made by a master user such as that of RDS: none
 
 import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -22,7 +24,7 @@ from pipeline.migration.__main__ import create
 from pipeline.settings import Database
 from tests import aurora
 from tests.invoking import sync_function
-from tests.releases import Release
+from tests.releases import HEAD, Release
 from tests.strategies import updated, user
 
 MIGRATOR, WRITER, READER = roles.NAMES
@@ -70,7 +72,7 @@ def deploy(cluster):
     with cluster.connect() as master:
         for statement in roles.statements():
             master.execute(statement)
-    migrate(Database(url=cluster.url_of(MIGRATOR)))
+    migrate(Database(url=cluster.url_of(MIGRATOR)), HEAD)
     return cluster
 
 
@@ -235,15 +237,32 @@ def test_a_role_of_your_own_reads_the_live_users_only(tenant):
 # A promoted key
 
 
+MIGRATION = "\n".join(code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "revision =" in code)
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_the_migration_passes_the_checks(command):
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        *command,
+        "--stdin-filename",
+        "migrations/own/u202611260930_promote_plan.py",
+        "-",
+    ]
+    done = subprocess.run(ruff, input=MIGRATION, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def promoted(tmp_path):
     """The product's migrations, and that of the page in the file that `make own-migration` makes."""
     release = Release(tmp_path)
-    [migration] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "revision =" in code]
     made = create("promote_plan", directory=release.directory, now=datetime(2026, 11, 26, 9, 30, tzinfo=UTC))
     variables = re.compile(r"^(?:revision|down_revision|branch_labels) = .*$", re.MULTILINE)
-    assert variables.findall(migration) == variables.findall(made.read_text())
+    assert variables.findall(MIGRATION) == variables.findall(made.read_text())
     assert made.name == "u202611260930_promote_plan.py"
-    made.write_text(migration)
+    made.write_text(MIGRATION)
     return release.directory
 
 
@@ -254,7 +273,6 @@ def test_a_key_becomes_a_column(monkeypatch, empty, tmp_path):
         assert function(*map(updated, before)) == []
         empty.run(*filter(str.strip, block("sql grant").replace("reader", aurora.MASTER).split(";")), user=MIGRATOR)
         database, directory = Database(url=empty.url_of(MIGRATOR)), promoted(tmp_path)
-        migrate(database, "own@base")  # a fork has migrations of its own
         assert migrate(database, directory=directory)["own"] == {"from": None, "to": "u202611260930"}
         assert function(*map(updated, after), updated(user("auth0|none"))) == []
     rows = dict(empty.run("SELECT user_id, plan FROM auth0.live_users", user=READER))
