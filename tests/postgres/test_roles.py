@@ -293,6 +293,7 @@ def test_a_superuser_of_an_own_server_can_run_it(postgres_server):
 
 
 def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
+    make_roles(cluster)
     first, second = cluster.connect(), cluster.connect()
     with first, second:
         first.execute("BEGIN")
@@ -302,6 +303,8 @@ def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
         assert second.execute(lock.TRY).fetchone() == (True,)  # as migrations take it
         first.execute("BEGIN")
         assert first.execute(lock.TRY_IN_TRANSACTION).fetchone() == (False,)
+        [(holder,)] = cluster.run(lock.HOLDER, user="auth0_migrator")  # who may not read all of other roles' sessions
+        assert holder.startswith(f"process {second.info.backend_pid}, ")
 
 
 def test_many_at_once(cluster):
