@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import boto3
 import botocore.session
@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack import StackError, postgres
 from devstack.emulator import process as emulator
 from devstack.terraform import Terraform, aws_environment, end_leftovers
-from pipeline import packaging
+from pipeline import packaging, roles
 from pipeline.deploy.shell import names
 from pipeline.locks import exclusive
 from pipeline.progress import Progress, Quiet
@@ -44,7 +44,7 @@ MIGRATION_SECONDS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that is up: where its parts answer, and Terraform's outputs by name."""
+    """A stack that is up: where its parts answer, and Terraform's outputs by name. The URL is the superuser's."""
 
     endpoint: str
     region: str
@@ -53,6 +53,11 @@ class Stack:
     emulator_pid: int
     postgres_pid: int
     outputs: dict[str, Any]
+
+    def url_of(self, role: str) -> str:
+        """Return the URL of the database for a role. The server asks nobody for a password."""
+        parts = urlsplit(self.database_url)
+        return urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulator that the caller's AWS profile, files and proxies have no part in."""
@@ -115,6 +120,7 @@ def up(
         elif saved is None:
             _forget(directory)  # a state file or workers whose emulator is long gone
         saved = _start(saved, progress, directory)
+        _make_roles(saved.stack)
         saved = _apply(saved, progress, directory, options)
         _migrate(saved.stack, progress)
         return saved.stack
@@ -156,7 +162,7 @@ def environment(stack: Stack) -> dict[str, str]:
     # A proxy that is set for the outside world must not be asked for this machine.
     bypass = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     local = {"NO_PROXY": ",".join(dict.fromkeys([*bypass, "127.0.0.1", "localhost"]))}
-    ours = {"DATABASE_URL": stack.database_url, "LOG_STREAM_SOURCE": stack.log_stream_source}
+    ours = {"DATABASE_URL": stack.url_of("auth0_reader"), "LOG_STREAM_SOURCE": stack.log_stream_source}
     return aws_environment(stack.endpoint, stack.region) | ours | local | names(stack.outputs)
 
 
@@ -212,6 +218,15 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
     return begun
 
 
+def _make_roles(stack: Stack) -> None:
+    """Make the roles that functions and people sign in as, or repair them."""
+    try:
+        with psycopg.connect(stack.database_url) as connection:
+            connection.execute(roles.ROLES.encode())
+    except psycopg.Error as error:
+        raise StackError(f"The roles could not be made in the stack's Postgres: {error}") from error
+
+
 def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable[[Stack], dict[str, str]]) -> _Saved:
     """Have Terraform make the infrastructure, unless exactly this was applied before."""
     stack = saved.stack
@@ -246,7 +261,8 @@ def terraform_variables(stack: Stack) -> dict[str, str]:
     """What Terraform is told beside environments/local.tfvars."""
     return {
         "log_stream_source_name": stack.log_stream_source,
-        "database_url": stack.database_url,
+        "database_url": stack.url_of("auth0_writer"),
+        "migration_database_url": stack.url_of("auth0_migrator"),
         "package_dir": str(PACKAGES),
         "lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
     }

@@ -128,6 +128,7 @@ def test_environment_names_the_stack_and_no_profile(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("NO_PROXY", "intranet")
     environment = stack.environment(saved(1).stack)
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
+    assert environment["DATABASE_URL"].startswith("postgresql://auth0_reader@")
     assert environment["DATABASE_URL"].endswith("/auth0")
     assert environment["POSTGRES_DLQ_URL"] == "d1"
     assert environment["DYNAMODB_QUEUE_URL"] == "q2"
