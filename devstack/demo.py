@@ -14,14 +14,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import psycopg
-from psycopg.rows import dict_row
 
 from devstack import StackError
 from devstack.logs import log_events
 from devstack.stack import Stack
 from devstack.traffic import Event, Oracle, Traffic
-from pipeline.archive import athena, questions
+from pipeline.archive import questions
 from pipeline.batch import Counts
+from pipeline.query import Result
 from pipeline.settings import Database
 from pipeline.stores import Store, User
 from pipeline.stores.dynamodb import DynamoDBStore
@@ -93,10 +93,10 @@ class Report:
     counts: dict[str, Counter[str]]
     lags: dict[str, Lag]
     bad_messages: list[BadMessage]
-    metadata: list[dict[str, Any]]
+    metadata: Result
     user_id: str
     item: dict[str, Any]
-    answer: athena.Result
+    answer: Result
     differences: list[str]
 
 
@@ -170,15 +170,10 @@ def report(run: Run) -> Report:
     shown = max(run.oracle.live, key=lambda user_id: (run.changes[user_id], user_id))
     outputs = run.stack.outputs
     logs = {sink: _log(run, sink) for sink in SINKS}
-    with psycopg.connect(run.stack.database_url, row_factory=dict_row) as connection:
-        metadata = connection.execute(METADATA_SQL).fetchall()
-    answer = questions.ask(
-        run.stack.client("athena"),
-        "who_changed_user",
-        {"user_id": shown, "since": run.started},
-        database=outputs["glue_database"],
-        workgroup=outputs["athena_workgroup"],
-    )
+    with psycopg.connect(run.stack.database_url) as connection:
+        cursor = connection.execute(METADATA_SQL)
+        metadata = Result(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+    answer = who_changed(run, shown)
     return Report(
         put=len(run.details),
         archived=len(archived),
@@ -203,7 +198,7 @@ def report(run: Run) -> Report:
             *_compare_rows(run.oracle, rows),
             *_compare_items(run.oracle, items),
             *_compare_archive(run, archived),
-            *_compare_answer(run, shown, answer),
+            *compare_answer(run, shown, answer),
         ],
     )
 
@@ -295,7 +290,18 @@ def _compare_archive(run: Run, archived: list[Json]) -> Iterator[str]:
             yield f"archive: event {event['id']} is not what was put"
 
 
-def _compare_answer(run: Run, user_id: str, answer: athena.Result) -> Iterator[str]:
+def who_changed(run: Run, user_id: str) -> Result:
+    """Ask Athena who changed a user: as many rows as events were put, so that none is left out."""
+    return questions.ask(
+        run.stack.client("athena"),
+        "who_changed_user",
+        {"user_id": user_id, "since": run.started, "limit": len(run.details)},
+        database=run.stack.outputs["glue_database"],
+        workgroup=run.stack.outputs["athena_workgroup"],
+    )
+
+
+def compare_answer(run: Run, user_id: str, answer: Result) -> Iterator[str]:
     """The Management API calls about the user, by Athena and by what was put."""
     known = {
         detail["log_id"]

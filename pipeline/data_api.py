@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import TracebackType
@@ -14,6 +13,8 @@ import msgspec
 from botocore import exceptions
 
 from pipeline.errors import SyncError
+from pipeline.query import Result
+from pipeline.query import TimedOut as QueryTimedOut
 from pipeline.settings import Cluster
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Refused(DataApiError):
     """Postgres refused the statement."""
 
 
-class TimedOut(Unavailable):
+class TimedOut(Unavailable, QueryTimedOut):
     """The statement took longer than the 45 seconds that the Data API allows. Ask for less, or use another way into
     the database."""
 
@@ -71,18 +72,6 @@ class TooLarge(DataApiError):
 
 class NotShown(DataApiError):
     """The answer has a type that the Data API does not return. Cast the column to text, as in name::text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Names of the columns in order, and a tuple per row.
-
-    Text, int, float, Decimal, bool, date, datetime (``timestamptz`` in UTC), parsed JSON, list, or None; other types as
-    the text that Postgres prints.
-    """
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
 
 
 class Transaction:
@@ -106,14 +95,14 @@ class Transaction:
         with suppress(DataApiError):  # what went wrong first is what counts; without a word from us it ends by itself
             self.roll_back()
 
-    def execute(self, statement: str) -> Answer:
-        """Run one statement. Raises a ``DataApiError``."""
+    def execute(self, statement: str) -> Result:
+        """Run one statement; ``timestamptz`` is in UTC. Raises a ``DataApiError``."""
         answer = _call(
             self._client.execute_statement, **self._target, **self._id, sql=statement, includeResultMetadata=True
         )
         columns = answer.get("columnMetadata", [])
         types = [column.get("typeName", "") for column in columns]
-        return Answer(
+        return Result(
             tuple(column.get("label") or column.get("name", "") for column in columns),
             [tuple(map(_value, types, record)) for record in answer.get("records", [])],
         )

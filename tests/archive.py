@@ -44,7 +44,7 @@ class Archive:
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def ask(self, name: str, **parameters: Parameter) -> list[Row]:
-        """The rows that a question gives, about all of 2026 unless `since` says otherwise."""
+        """The rows that a question gives, about all of 2026 unless `since` and `until` say otherwise."""
         question = questions.load(name)
         return self.rows(bind(question.sql, question.values({"since": "2026-01-01"} | parameters)))
 

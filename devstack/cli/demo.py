@@ -12,15 +12,16 @@ from devstack import demo as job
 from devstack import stack
 from pipeline.batch import Counts
 from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, app, console
-from pipeline.cli.archive import table
 from pipeline.cli.progress import Steps
+from pipeline.cli.rows import print_table
+from pipeline.query import Result
 
 NEXT = """
 The stack is up. Next:
   eval "$(.venv/bin/auth0-sync env)"          point this shell at it
   .venv/bin/auth0-sync user 'USER'
   .venv/bin/auth0-sync ask activity user_id='USER'
-  psql "$DATABASE_URL" -c 'SELECT user_id, user_metadata FROM auth0.live_users LIMIT 5'
+  psql "$DATABASE_URL" -c 'SELECT user_id, user_metadata FROM live_users LIMIT 5'
   make down                                   stop it; nothing is left running"""
 
 SHOWN = 6
@@ -63,14 +64,14 @@ def _show(run: job.Run, found: job.Report) -> None:
     )
     console.rule("SQL: what users chose, from their user_metadata", align="left")
     console.print(f"[dim]{job.METADATA_SQL}[/]\n", highlight=False)
-    console.print(table(found.metadata))
+    print_table(found.metadata)
     console.rule(f"DynamoDB: get_item {found.user_id}", align="left")
     shown = ("user_id", "user_metadata", "app_metadata", "version", "synced_at")
     console.print(JSON.from_data({name: found.item.get(name) for name in shown}, default=str))
     console.rule(f"Athena: who changed {found.user_id}, when, from where", align="left")
     answer = found.answer.dicts()
     columns = ("date", "actor_name", "ip", "http_method", "description", "channel")
-    console.print(table([{name: row[name] for name in columns} for row in answer[:SHOWN]]))
+    print_table(Result(columns, [tuple(row[name] for name in columns) for row in answer[:SHOWN]]))
     if len(answer) > SHOWN:
         console.print(f"[dim] and {len(answer) - SHOWN} before[/]")
     console.rule("Dead-letter queues: what could not be stored, and why", align="left")

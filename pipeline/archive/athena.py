@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.archive.literals import Parameter, bind
 from pipeline.errors import SyncError
+from pipeline.query import Result as Result
+from pipeline.query import TimedOut
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
@@ -25,29 +26,8 @@ class QueryFailed(SyncError):
     """Athena could not answer the query."""
 
 
-class QueryTimedOut(SyncError):
+class QueryTimedOut(TimedOut):
     """Athena did not answer in time, so the query was cancelled. Ask about fewer days, or allow more time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An answer.
-
-    :param columns: names, in order.
-    :param rows: one tuple per row. Text, int, float, Decimal, bool, date, datetime (always UTC), parsed JSON, or None;
-        arrays, maps and rows stay the text that Athena prints.
-    :param scanned_bytes: what Athena read, and bills.
-    :param query_id: Athena's id of the execution.
-    """
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-    scanned_bytes: int
-    query_id: str
-
-    def dicts(self) -> list[dict[str, Any]]:
-        """The rows by column name."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def query(
@@ -59,7 +39,7 @@ def query(
     parameters: Sequence[Parameter] = (),
     timeout: float = 60,
 ) -> Result:
-    """Run one statement and wait for its answer.
+    """Run one statement and wait for its answer. Times are in UTC; arrays, maps and rows stay Athena's text.
 
     :param sql: Athena SQL; each `?` outside quotes and comments stands for the next of `parameters`.
     :param workgroup: must have a place for results.
@@ -82,7 +62,7 @@ def query(
         raise
     columns, rows = _fetch(client, query_id)
     scanned = execution["QueryExecution"].get("Statistics", {}).get("DataScannedInBytes", 0)
-    return Result(columns, rows, scanned, query_id)
+    return Result(columns, rows, scanned_bytes=scanned, query_id=query_id)
 
 
 def _wait(client: AthenaClient, query_id: str, timeout: float) -> GetQueryExecutionOutputTypeDef:

@@ -1,9 +1,13 @@
 """Questions that people ask of the archive, each an SQL file in ``queries/``.
 
 A file begins with comment lines: its title, its description, and ``-- parameters:`` with the names that its ``?`` stand
-for, in order. A name may stand there more than once, and the first time with a default (``minimum=5``). A question that
-can be watched names the columns that tell one finding from another (``-- finding: log_id``). A question that compares
-with what was before also says how many days it needs (``-- looks back: 30``), and has the day of arrival as ``dt``.
+for, in order. A name may stand there more than once, each time with its default if it has one (``minimum=5``). A
+question that can be watched names the columns that tell one finding from another (``-- finding: log_id``). A question
+that compares with what was before also says how many days it needs (``-- looks back: 30``), and has the day of arrival
+as ``dt``.
+
+``since`` and ``until`` are the first and the last hour of arrival, such as ``2026-01-15T09``. Their days bound ``dt``
+by itself, so that Athena reads no other day.
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from pipeline.archive.athena import Result, query
+from pipeline.archive.athena import query
 from pipeline.archive.literals import Parameter
+from pipeline.query import Result
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
@@ -26,7 +31,11 @@ DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
 
 _FOLDER = files("pipeline.archive") / "queries"
-_DAYS_BACK = re.compile(r"([0-9]{1,9})d")
+#: Firehose's longest buffer. An object lies under the hour of its first event, and holds what came this much later.
+BUFFER = timedelta(minutes=15)
+
+_DAY = len("2026-01-15")
+_BACK = re.compile(r"([0-9]{1,9})([dh])")
 _HEADER = re.compile(r"(parameters|finding|looks back): (.+)")
 
 
@@ -61,14 +70,13 @@ class Question:
         names = dict.fromkeys(self.parameters)
         return [f"{name}={self.defaults[name]}" if name in self.defaults else name for name in names]
 
-    def values(self, given: dict[str, Parameter]) -> list[Parameter]:
-        """Return the parameters in order. `since` (a date, YYYY-MM-DD or 7d), `limit` and numbers have defaults.
+    def values(self, given: Mapping[str, Parameter]) -> list[Parameter]:
+        """Return the parameters in order. `since`, `until`, `limit` and numbers have defaults.
 
-        :raises ValueError: if one is missing, unknown or not a number where it has to be one.
+        :raises ValueError: if one is missing, unknown or not what it has to be.
         """
-        today = datetime.now(UTC).date()
-        known: dict[str, Parameter] = {"since": today - timedelta(days=DEFAULT_DAYS), "limit": DEFAULT_LIMIT}
-        known |= self.defaults | given
+        known: dict[str, Parameter] = {"limit": DEFAULT_LIMIT, **self.defaults, **given}
+        known["since"], known["until"] = _hours(given)
         missing = [name for name in dict.fromkeys(self.parameters) if name not in known]
         unknown = [name for name in given if name not in self.parameters]
         wrong = [f"{name} is missing" for name in missing] + [f"{name} is unknown" for name in unknown]
@@ -77,8 +85,12 @@ class Question:
         ]
         if wrong:
             raise ValueError(f"{self.name}: {', '.join(wrong)}; it takes {', '.join(dict.fromkeys(self.parameters))}")
-        # Days of arrival are text in the table, and only text can be compared with them without reading everything.
-        return [_day(known[name]) if name == "since" else known[name] for name in self.parameters]
+        return [known[name] for name in self.parameters]
+
+    def window(self, given: Mapping[str, Parameter]) -> tuple[str, str]:
+        """Return the first and the last minute of arrival that the question looks at, in UTC."""
+        since, until = _hours(given)
+        return f"{since.replace('T', ' ')}:00", f"{until.replace('T', ' ')}:59"
 
 
 def names() -> list[str]:
@@ -103,7 +115,7 @@ def load(name: str) -> Question:
         " ".join(line for line in comments if not _HEADER.fullmatch(line)),
         tuple(parameter for parameter, _, _ in given),
         "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip(),
-        {parameter: int(default) for parameter, _, default in given if default},
+        {parameter: int(default) for parameter, _, default in given if default.isdecimal()},
         tuple(headers.get("finding", ())),
         int(headers.get("looks back", ["0"])[0]),
     )
@@ -112,26 +124,59 @@ def load(name: str) -> Question:
 def ask(
     client: AthenaClient,
     name: str,
-    parameters: dict[str, Parameter],
+    parameters: Mapping[str, Parameter],
     *,
     database: str,
     workgroup: str,
     timeout: float = 60,
 ) -> Result:
-    """Ask a question by its name; see `athena.query` for the rest."""
+    """Ask a question by its name; see `athena.query` for the rest. The answer says whether `limit` left rows out."""
     question = load(name)
     values = question.values(parameters)
-    return query(client, question.sql, database=database, workgroup=workgroup, parameters=values, timeout=timeout)
+    if "limit" not in question.parameters:
+        return query(client, question.sql, database=database, workgroup=workgroup, parameters=values, timeout=timeout)
+    limit = int(str(parameters.get("limit", DEFAULT_LIMIT)))
+    values = question.values({**parameters, "limit": limit + 1})
+    found = query(client, question.sql, database=database, workgroup=workgroup, parameters=values, timeout=timeout)
+    return found.first(limit)
 
 
-def _day(value: Parameter) -> str:
-    if isinstance(value, datetime):
-        value = value.astimezone(UTC).date()
-    if isinstance(value, date):
-        return value.isoformat()
+def _hours(given: Mapping[str, Parameter]) -> tuple[str, str]:
+    """Return the first and the last hour of arrival, which a time stands for.
+
+    The first is the hour before, if an object of that hour may hold what arrived at the time.
+    """
+    now = datetime.now(UTC)
+    since = _moment("since", given.get("since", f"{DEFAULT_DAYS}d"), now, -BUFFER)
+    until = _moment("until", given.get("until", "now"), now)
+    first, last = (
+        (f"{since}T00" if len(since) == _DAY else since[:13]),
+        (f"{until}T23" if len(until) == _DAY else until[:13]),
+    )
+    if first > last:
+        raise ValueError(f"since={since} is after until={until}")
+    return first, last
+
+
+def _moment(name: str, value: Parameter, now: datetime, shift: timedelta = timedelta()) -> str:
+    """Return a day, or a time in UTC with `shift` added."""
+    text = str(value)
     try:
-        if back := _DAYS_BACK.fullmatch(str(value)):
-            return (datetime.now(UTC).date() - timedelta(days=int(back[1]))).isoformat()
-        return date.fromisoformat(str(value)).isoformat()
+        if isinstance(value, datetime):
+            return (value.astimezone(UTC) + shift).isoformat()
+        if isinstance(value, date) or len(text) == _DAY:
+            return date.fromisoformat(text).isoformat()
+        if text == "now":
+            return now.date().isoformat()  # whatever the clocks say, the day is not over
+        if back := _BACK.fullmatch(text):
+            number = int(back[1])
+            if back[2] == "d":
+                return (now.date() - timedelta(days=number)).isoformat()
+            return (now - timedelta(hours=number) + shift).isoformat()
+        at = datetime.fromisoformat(text)
+        return ((at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)) + shift).isoformat()
     except (ValueError, OverflowError):
-        raise ValueError(f"since={value} is no day; it takes one such as 2026-01-15, or days back such as 7d") from None
+        raise ValueError(
+            f"{name}={text} is no time; it takes a day such as 2026-01-15, a time such as 2026-01-15T09:30Z, or back "
+            "from now such as 7d or 24h"
+        ) from None

@@ -2,14 +2,14 @@
 
 Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line was wrong;
 3 it was done, and the answer is that something is not as it should be;
-4 there is no such user.
+4 there is no such user; 5 the query took longer than --timeout.
 """
 
 import sys
 
 from rich.text import Text
 
-from pipeline.cli import commands
+from pipeline.cli import aws, commands
 from pipeline.cli.app import app, errors
 from pipeline.cli.foreign import plain
 
@@ -18,7 +18,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command; errors that are for the reader are printed without a traceback."""
-    commands.prepare = _prepare
+    commands.prepare = aws.prepare
     try:
         app()
     except Exception as error:
@@ -28,10 +28,4 @@ def main() -> None:
         if said is None:
             raise
         errors.print("[bold red]error:[/]", Text(plain(said, keep="\n")), highlight=False, soft_wrap=True)
-        sys.exit(1)
-
-
-def _prepare() -> None:
-    from pipeline.cli import failures
-
-    failures.wait_for_aws_as_people_do()
+        sys.exit(failures.exit_code(error))

@@ -26,9 +26,9 @@ class OnDemand(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Load the command that the arguments name."""
         if args[0] in commands.COMMANDS:
+            self.commands[args[0]] = load(args[0])
             if commands.prepare:
                 commands.prepare()
-            self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
 
@@ -52,10 +52,18 @@ NOT_AS_IT_SHOULD_BE = 3
 NOBODY = 4
 """Exit code: the command worked, and found that there is no such user."""
 
+TIMED_OUT = 5
+"""Exit code: the query took longer than --timeout, and was cancelled."""
+
 _DEPLOY = ("psutil", "elftools")
 """What the extra `deploy` of pyproject.toml brings."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets; docs/logs.md has its rules.")]
+Timeout = Annotated[
+    float,
+    typer.Option(min=0.1, max=86400, help="Seconds until the query is cancelled; exit code 5.", show_default=True),
+]
 DeploymentName = Annotated[
     str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
 ]

@@ -1,20 +1,21 @@
 """The archive of logs, asked with Athena."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
-import boto3
 import typer
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.archive import athena, questions
 from pipeline.archive.literals import Parameter, require_reading
-from pipeline.archive.questions import DEFAULT_DAYS, DEFAULT_LIMIT
-from pipeline.cli.app import AsJson, app, console, print_json
-from pipeline.cli.foreign import cell
+from pipeline.archive.questions import DEFAULT_DAYS, DEFAULT_LIMIT, Question
+from pipeline.cli import aws
+from pipeline.cli.app import AsCsv, AsJson, Timeout, app, console, errors
+from pipeline.cli.foreign import in_markup
+from pipeline.cli.rows import require_one, show
 from pipeline.errors import BadSettings
+from pipeline.query import Result
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: --
@@ -23,67 +24,91 @@ def ask(
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the questions: what each answers and takes.")] = False,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    timeout: Timeout = 300,
 ) -> None:
     """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.
 
     Of SQL it takes one statement that only reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN.
     """
+    require_one(as_json=as_json, as_csv=as_csv)
     if list_all or not question:
-        _list(as_json)
+        _list(as_json=as_json, as_csv=as_csv)
         return
     given = dict(_parameter(text) for text in parameters or [])
+    said = ""
     if question in questions.names():
-        sql, values = _named(question, given)
+        known = questions.load(question)
+        values = _parsed(known, given)
+        answer = questions.ask(
+            aws.client("athena"), question, values, database=_database(), workgroup=_workgroup(), timeout=timeout
+        )
+        said = "; arrived " + " to ".join(known.window(values)) + " (UTC)"
+        answer = answer if as_json or as_csv else _filled(answer)
     elif len(question.split()) > 1:
-        sql, values = _reading(question), []
+        sql = _reading(question)
+        answer = athena.query(aws.client("athena"), sql, database=_database(), workgroup=_workgroup(), timeout=timeout)
     else:
         raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
-    database, workgroup = _required("ATHENA_DATABASE"), _required("ATHENA_WORKGROUP")
-    client = boto3.client("athena")
-    answer = athena.query(client, sql, database=database, workgroup=workgroup, parameters=values)
-    if as_json:
-        print_json(answer.dicts())
-        return
-    console.print(table(answer.dicts()))
-    console.print(f"[dim]{len(answer.rows)} rows, {answer.scanned_bytes:,} bytes read[/]", highlight=False)
-
-
-def _list(as_json: bool) -> None:
-    known = [questions.load(name) for name in questions.names()]
-    if as_json:
-        print_json(
-            [{"name": q.name, "title": q.title, "description": q.description, "takes": q.takes()} for q in known]
+    show(answer, as_json=as_json, as_csv=as_csv)
+    read = f"; {answer.scanned_bytes:,} bytes read" if answer.scanned_bytes is not None else ""
+    errors.print(in_markup(f"{_count(answer)}{said}{read}"), style="dim", highlight=False, soft_wrap=True)
+    if answer.more:
+        shown = len(answer.rows)
+        errors.print(
+            f"[yellow]There are more: limit={shown} cut the answer.[/] For the rest, give a higher limit, such as "
+            f"limit={shown * 10}, or a shorter time by since and until.",
+            highlight=False,
+            soft_wrap=True,
         )
+
+
+def _list(*, as_json: bool, as_csv: bool) -> None:
+    known = [questions.load(name) for name in questions.names()]
+    if as_json or as_csv:
+        rows = [
+            (one.name, one.title, one.description, one.takes() if as_json else ", ".join(one.takes())) for one in known
+        ]
+        show(Result(("name", "title", "description", "takes"), rows), as_json=as_json, as_csv=as_csv)
         return
     for question in known:
         console.print(f"[bold]{question.name}[/]: {question.title}", highlight=False)
         for line in (question.description, f"takes {', '.join(question.takes())}"):
             console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
     console.print(
-        "\nGive them as name=value. since is a day, or days back, such as since=7d; "
-        f"without it, since={DEFAULT_DAYS}d. Without limit, limit={DEFAULT_LIMIT}. "
-        "A name shown with a number has that default.",
+        "\nGive them as name=value. since and until are a day, a time such as 2026-01-15T09:30Z, or back from now such "
+        f"as 7d or 24h; they are when a log arrived. Without them, since={DEFAULT_DAYS}d until=now; without limit, "
+        f"limit={DEFAULT_LIMIT}. A name shown with a value has that default.",
         highlight=False,
     )
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
-    """Rows as a table; what is empty in all of them is left out."""
-    names = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
-    found = Table(box=None, header_style="bold")
-    for name in names:
-        found.add_column(cell(name))
-    for row in rows:
-        found.add_row(*[cell(row[name]) for name in names])
-    return found
+def _count(answer: Result) -> str:
+    number = len(answer.rows)
+    return f"{number:,} row{'' if number == 1 else 's'}"
 
 
-def _named(name: str, given: dict[str, str]) -> tuple[str, list[Parameter]]:
-    question = questions.load(name)
+def _filled(answer: Result) -> Result:
+    """Leave out the columns of a question that have a value in no row."""
+    if not answer.rows:
+        return answer
+    filled = [place for place in range(len(answer.columns)) if any(row[place] is not None for row in answer.rows)]
+    return Result(
+        tuple(answer.columns[place] for place in filled),
+        [tuple(row[place] for place in filled) for row in answer.rows],
+        answer.more,
+        answer.scanned_bytes,
+        answer.query_id,
+    )
+
+
+def _parsed(question: Question, given: dict[str, str]) -> dict[str, Parameter]:
     try:
-        return question.sql, question.values(question.parse(given))
+        parsed = question.parse(given)
+        question.values(parsed)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    return parsed
 
 
 def _reading(sql: str) -> str:
@@ -99,6 +124,14 @@ def _parameter(text: str) -> tuple[str, str]:
     if not separator:
         raise typer.BadParameter(f"{text!r} is not of the form name=value")
     return name, value
+
+
+def _database() -> str:
+    return _required("ATHENA_DATABASE")
+
+
+def _workgroup() -> str:
+    return _required("ATHENA_WORKGROUP")
 
 
 def _required(name: str) -> str:

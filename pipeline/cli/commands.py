@@ -22,7 +22,7 @@ class Command(NamedTuple):
 
 
 prepare: Callable[[], None] | None = None
-"""Called before a command runs."""
+"""Called before a command runs, when its module is imported."""
 
 COMMANDS: dict[str, Command] = {}
 """By name, in the order of ``--help``."""

@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 import boto3
 import typer
-from rich.table import Table
 
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
-from pipeline.cli.foreign import cell, in_markup
+from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsCsv, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.foreign import in_markup
 from pipeline.cli.logs import log_lines
+from pipeline.cli.rows import require_one, show
 from pipeline.delivery.dead_letters import DeadLetters
 from pipeline.delivery.failed import Choice, Failed, find
 from pipeline.delivery.targets import Consumer, client_config, open_queue, queue_url
+from pipeline.query import Result
 
 SHOWN = 100
 """Messages that are listed, if nobody says how many."""
@@ -33,24 +34,25 @@ def failed(
     limit: Annotated[int | None, typer.Option(min=1, help="Look at no more than this; 100 for a list.")] = None,
     users: Annotated[bool, typer.Option("--users", help="Show user ids, which are personal data.")] = False,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the messages that a function gave up, with the reason; put them back, or delete them.
 
     Exit code 3 if a message that was to be put back or deleted is still there.
     """
-    if put_back and delete:
-        raise typer.BadParameter("either --put-back or --delete")
-    if delete and not (reason or message_id):
-        raise typer.BadParameter("--delete wants --reason or --id: say which messages nobody needs")
+    require_one(as_json=as_json, as_csv=as_csv)
+    _require_choice(put_back=put_back, delete=delete, chosen=bool(reason or message_id))
     sqs: Any = boto3.client("sqs")
     name = f"{deployment}-{consumer}-failed"
-    with DeadLetters(sqs, queue_url(sqs, name)) as letters:
+    most = limit or (None if put_back or delete else SHOWN)
+    url = queue_url(sqs, name)
+    with DeadLetters(sqs, url) as letters:
         target = open_queue(sqs, boto3.client("lambda", config=client_config()), deployment, consumer)
         report = find(
             letters,
             partial(_log, f"/aws/lambda/{deployment}-{consumer.function}"),
             Choice(reason or (), message_id or ()),
-            limit=limit or (None if put_back or delete else SHOWN),
+            limit=most,
             users=users,
             put_back=target if put_back else None,
             delete=delete,
@@ -60,13 +62,23 @@ def failed(
         messages = [asdict(one) for one in report.messages]
         print_json({"messages": messages, "action": action, "done": report.done, "refused": report.refused})
     else:
-        _print(name, report.messages, users=users)
+        _print(name, report.messages, action, users=users, as_csv=as_csv)
+        to = errors if as_csv else console
         if action:
-            console.print(f"{action.capitalize()}: {report.done:,}", highlight=False)
+            to.print(f"{action.capitalize()}: {report.done:,}", highlight=False)
         for why, number in report.refused.most_common():
-            console.print(f"  [red]still there[/], {in_markup(why)}: {number:,}", highlight=False)
+            to.print(f"  [red]still there[/], {in_markup(why)}: {number:,}", highlight=False)
+    if not action and most is not None:
+        _tell_of_more(sqs, url, most)
     if report.refused:
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+
+
+def _require_choice(*, put_back: bool, delete: bool, chosen: bool) -> None:
+    if put_back and delete:
+        raise typer.BadParameter("either --put-back or --delete")
+    if delete and not chosen:
+        raise typer.BadParameter("--delete wants --reason or --id: say which messages nobody needs")
 
 
 def _log(group: str, since: float, pattern: str) -> Iterator[str]:
@@ -76,15 +88,32 @@ def _log(group: str, since: float, pattern: str) -> Iterator[str]:
         yield from log_lines(logs, group, since, pattern)
 
 
-def _print(name: str, found: Sequence[Failed], *, users: bool) -> None:
-    console.print(f"{name}: {len(found):,} messages looked at", highlight=False)
-    for reason, number in Counter(one.reason for one in found).most_common():
-        console.print(f"  {in_markup(reason)}: {number:,}", highlight=False)
-    table = Table("message id", "reason", "type", "bytes", "sent (UTC)", "tries", box=None, header_style="bold")
-    if users:
-        table.add_column("users")
-    for one in found[:SHOWN]:
-        row = [one.id, one.reason, one.type, f"{one.bytes:,}", f"{one.sent:%Y-%m-%d %H:%M}", str(one.received)]
-        table.add_row(*map(cell, row), *([cell(", ".join(one.users))] if users else []))
-    if found:
-        console.print(table)
+def _print(name: str, found: Sequence[Failed], action: str | None, *, users: bool, as_csv: bool) -> None:
+    if not as_csv:
+        console.print(f"{name}: {len(found):,} messages", highlight=False)
+        for reason, number in Counter(one.reason for one in found).most_common():
+            console.print(f"  {in_markup(reason)}: {number:,}", highlight=False)
+    shown = found[:SHOWN] if action and not as_csv else found
+    columns = ("message id", "reason", "type", "bytes", "sent (UTC)", "tries", *(["users"] if users else []))
+    rows = [
+        (one.id, one.reason, one.type, one.bytes, f"{one.sent:%Y-%m-%d %H:%M}", one.received)
+        + ((", ".join(one.users),) if users else ())
+        for one in shown
+    ]
+    if rows or as_csv:
+        show(Result(columns, rows), as_csv=as_csv)
+    if len(shown) < len(found):
+        errors.print(f"[yellow]{len(shown):,} of {len(found):,} are listed;[/] --json and --csv list all of them.")
+
+
+def _tell_of_more(sqs: Any, url: str, most: int) -> None:
+    names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible")]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    there = sum(int(attributes[name]) for name in names)
+    if there > most:
+        errors.print(
+            f"[yellow]{most:,} of about {there:,} messages: --limit {most} cut the list.[/] For more, give a higher "
+            "--limit.",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -3,21 +3,15 @@
 An error that is none of these is a mistake in the command, and keeps its traceback.
 """
 
-from contextlib import suppress
 from typing import Final
 
-import boto3
-import botocore.session
 import psycopg
 from botocore import exceptions
-from botocore.config import Config
 
+from pipeline.cli.app import TIMED_OUT
 from pipeline.data_api import DataApiError, Unreachable
 from pipeline.errors import CommandError, StoreDown, SyncError
-
-CONNECT_SECONDS: Final = 3
-ATTEMPTS: Final = 3
-"""Somebody waits: AWS out of reach is told after seconds. The SDK alone waits for minutes."""
+from pipeline.query import TimedOut
 
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_CREDENTIALS: Final = {
@@ -43,15 +37,6 @@ _SIGN_IN: Final = "Set AWS_PROFILE to a profile of the AWS CLI, and sign in: aws
 _REGION: Final = "AWS_DEFAULT_REGION"
 
 
-def wait_for_aws_as_people_do() -> None:
-    """Give the clients that are made from now on short timeouts and few retries, unless they have their own."""
-    session = botocore.session.get_session()
-    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    session.set_default_client_config(Config(connect_timeout=CONNECT_SECONDS, retries=retries))  # type: ignore[arg-type]
-    with suppress(exceptions.ProfileNotFound):  # the first client raises it again; not every command makes one
-        boto3.setup_default_session(botocore_session=session)
-
-
 def message(error: BaseException) -> str | None:
     """Return what to tell about an error; None where it is not for the reader."""
     # Their own words are about a function's batch, or about the Data API, which had no part in it.
@@ -69,6 +54,11 @@ def message(error: BaseException) -> str | None:
         case psycopg.Error():
             return _postgres(error)
     return None
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that ends with an error."""
+    return TIMED_OUT if isinstance(error, TimedOut) else 1
 
 
 def _refused(error: exceptions.ClientError) -> str:

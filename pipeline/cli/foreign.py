@@ -1,6 +1,7 @@
 """Data of others on a terminal: it is never markup of Rich, and it never controls the terminal."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -16,11 +17,22 @@ def plain(value: Any, keep: str = "") -> str:
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), str(value))
 
 
+def text(value: Any) -> str:
+    """Return a value as one line: JSON for what has parts, NULL for None. No text is '' or NULL or in quotes itself."""
+    match value:
+        case None:
+            return "NULL"
+        case bool() | dict() | list():
+            return plain(_json(value))
+        case str() if value in ("", "NULL") or value[0] == value[-1] == "'":
+            return f"'{plain(value)}'"
+        case _:
+            return plain(value)
+
+
 def cell(value: Any) -> Text:
-    """Return a value for a table; JSON for what has parts, nothing for None."""
-    if isinstance(value, (dict, list)):
-        value = json.dumps(value, default=str, ensure_ascii=False)
-    return Text("" if value is None else plain(value))
+    """Return a value for a table, as ``text`` has it."""
+    return Text(text(value), style="dim" if value is None else "")
 
 
 def in_markup(value: Any) -> str:
@@ -30,7 +42,22 @@ def in_markup(value: Any) -> str:
 
 def as_json(value: Any) -> str:
     """Return ``value`` as a JSON document; times as ISO 8601. The control characters that JSON allows are escaped."""
-    return plain(json.dumps(value, default=str, ensure_ascii=False, indent=2), keep="\n")
+    return plain(_json(value, indent=2), keep="\n")
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:  # JSON has no number such as NaN
+        return json.dumps(_finite(value), default=str, ensure_ascii=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _escaped(character: str) -> str:

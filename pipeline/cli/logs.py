@@ -4,10 +4,9 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import boto3
 import typer
 
-from pipeline.cli import local
+from pipeline.cli import aws, local
 from pipeline.cli.app import app
 from pipeline.cli.foreign import plain
 from pipeline.errors import BadSettings
@@ -35,7 +34,7 @@ def logs(
     """Print a function's log, a line each."""
     client: Any
     if deployment and not env:
-        client = boto3.client("logs")
+        client = aws.client("logs")
         group = f"/aws/kinesisfirehose/{deployment}-archive"
         if function != "firehose":
             group = f"/aws/lambda/{deployment}-{function}"
@@ -58,7 +57,7 @@ def _deployed(env: str) -> tuple[Any, dict[str, str]]:
     from pipeline.cli.deploy import deployed
 
     outputs = deployed(env)
-    return boto3.client("logs", region_name=outputs["region"]), outputs["log_group_names"]
+    return aws.client("logs", region_name=outputs["region"]), outputs["log_group_names"]
 
 
 def _local() -> tuple[Any, dict[str, str]]:

@@ -1,52 +1,96 @@
 """SQL over the users in Postgres, and the roles that may do what there."""
 
 import os
+import re
 import time
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from pipeline import roles as database_roles
 from pipeline import settings
-from pipeline.cli.app import AsJson, app, console, print_json
-from pipeline.cli.foreign import cell
-from pipeline.cli.progress import Steps
-from pipeline.data_api import Answer, Refused, Transaction, Unreachable, patiently
-from pipeline.deploy import DeployError
-from pipeline.errors import BadSettings
+from pipeline.cli.app import AsCsv, AsJson, Timeout, app, console, errors
+from pipeline.cli.rows import require_one, show
+from pipeline.errors import BadSettings, CommandError
+from pipeline.query import Result, TimedOut
 
+TIMEOUT: Final = 300.0
+"""Seconds for a statement, if nobody says how many."""
 RESUME = 60.0
 """Seconds to wait for a cluster that has paused itself."""
+DATA_API_SECONDS: Final = 45
+"""After these the Data API itself gives up."""
 
-_FIX: Final = "SELECT 1"
-"""After its first query, Postgres refuses to make a read-only transaction writable."""
+_READING: Final = ("SELECT", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN")
+_BEFORE: Final = re.compile(r"(?:[\s(]+|--[^\r\n]*)+")
+_COMMENT: Final = re.compile(r"/\*|\*/")
+
+_PREPARE: Final = """
+SELECT set_config('search_path', concat_ws(', ', 'auth0', nullif(current_setting('search_path'), '')), true)
+"""
+"""Have relations found without their schema. After its first query, Postgres makes no transaction writable again."""
+_SUPERUSER: Final = """
+SELECT 1 FROM pg_roles WHERE (rolsuper OR rolname = 'rds_superuser') AND pg_has_role(session_user, oid, 'MEMBER')
+"""
 
 
-@app.command()
+class NotAsSuperuser(CommandError):
+    """Whoever signs in may write files and run programs of the server, also in a read-only transaction."""
+
+
+@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: --
 def sql(
-    query: Annotated[str, typer.Argument(help="One statement, such as 'SELECT count(*) FROM auth0.live_users'.")],
+    query: Annotated[str, typer.Argument(help="One statement, such as 'SELECT count(*) FROM live_users'.")],
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Ask Postgres in SQL; nothing can be written.
 
+    It takes one statement that reads: SELECT, WITH, TABLE, VALUES, SHOW or EXPLAIN. Schema auth0 need not be named.
+
     Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE, and
-    goes through the RDS Data API, which needs no way into the database's network.
+    goes through the RDS Data API, which needs no way into the database's network. A superuser is refused.
     """
-    answer = ask(query)
-    if as_json:
-        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
-        return
-    console.print(_table(answer))
-    console.print(f"[dim]{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}[/]", highlight=False)
+    require_one(as_json=as_json, as_csv=as_csv)
+    try:
+        require_reading(query)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    answer = ask(query, timeout)
+    show(answer, as_json=as_json, as_csv=as_csv)
+    errors.print(f"{len(answer.rows):,} row{'' if len(answer.rows) == 1 else 's'}", style="dim", highlight=False)
 
 
-def ask(query: str) -> Answer:
+def require_reading(query: str) -> None:
+    """Raise ValueError if a statement does not begin as one that reads. Postgres takes one statement at a time."""
+    rest = query
+    while True:
+        rest = rest[found.end() :] if (found := _BEFORE.match(rest)) else rest
+        if not rest.startswith("/*"):
+            break
+        rest = _behind_comment(rest)
+    word = re.match(r"\w*", rest)
+    if word is None or word[0].upper() not in _READING:
+        raise ValueError(f"it only reads: a statement begins with {', '.join(_READING[:-1])} or {_READING[-1]}")
+
+
+def _behind_comment(text: str) -> str:
+    """Return what follows a comment, which may hold others; nothing if it does not end."""
+    depth = 0
+    for mark in _COMMENT.finditer(text):
+        depth += 1 if mark[0] == "/*" else -1
+        if not depth:
+            return text[mark.end() :]
+    return ""
+
+
+def ask(query: str, timeout: float = TIMEOUT) -> Result:
     """Run one statement as a reader on the database that the environment names."""
     if os.environ.get("DATABASE_URL") or os.environ.get("PGHOST"):
-        return _from_server(query)
+        return _from_server(query, timeout)
     if os.environ.get("CLUSTER_ARN"):
-        return through_data_api(query)
+        return through_data_api(query, timeout)
     raise BadSettings(
         "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
         'stack\'s is: eval "$(auth0-sync env)"'
@@ -68,6 +112,8 @@ def roles(
         return
     from pipeline import invocation
     from pipeline.cli.deploy import deployed
+    from pipeline.cli.progress import Steps
+    from pipeline.deploy import DeployError
 
     outputs = deployed(env)
     function = outputs["function_names"].get("roles")
@@ -87,25 +133,38 @@ def roles(
         step.update(", ".join(done["roles"]))
 
 
-def _from_server(query: str) -> Answer:
+def _from_server(query: str, timeout: float) -> Result:
     import psycopg
 
+    from pipeline.data_api import Refused
     from pipeline.sinks.postgres import connect
 
     with connect(settings.Database.from_env(), application_name="auth0-sync-sql") as connection:
         # In the transaction, because a pooler drops the settings of a session.
-        connection.execute("BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = '5min'")
-        connection.execute(_FIX)
+        connection.execute(
+            f"BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = {int(timeout * 1000)}".encode()
+        )
+        if connection.execute(_SUPERUSER).fetchone():
+            raise NotAsSuperuser(
+                "sql does not sign in as a superuser, who may write files and run programs on the server even in a "
+                "read-only transaction. Sign in as auth0_reader; auth0-sync roles makes it."
+            )
+        connection.execute(_PREPARE)
         _keep_as_text_what_python_cannot_hold(connection)
+        began = time.monotonic()
         try:
             # A pipeline takes one statement at a time, which cannot end the transaction and go on.
             with connection.pipeline():
                 cursor = connection.execute(query.encode())
+        except psycopg.errors.QueryCanceled as error:
+            if time.monotonic() - began < timeout:  # an administrator did
+                raise Refused(str(error)) from error
+            raise TimedOut(f"{timeout:g} seconds of --timeout") from error
         except psycopg.Error as error:
             raise Refused(str(error)) from error
         columns = tuple(column.name for column in cursor.description or ())
         rows = cursor.fetchall() if columns else []
-    return Answer(columns, [tuple(rf"\x{v.hex()}" if isinstance(v, bytes) else v for v in row) for row in rows])
+    return Result(columns, [tuple(rf"\x{v.hex()}" if isinstance(v, bytes) else v for v in row) for row in rows])
 
 
 def _keep_as_text_what_python_cannot_hold(connection: Any) -> None:
@@ -135,32 +194,33 @@ def _keep_as_text_what_python_cannot_hold(connection: Any) -> None:
         register(kind)
 
 
-def through_data_api(query: str) -> Answer:
+def through_data_api(query: str, timeout: float = TIMEOUT) -> Result:
     """Run one statement as a reader on the cluster of CLUSTER_ARN. Raises a ``pipeline.data_api.DataApiError``."""
-    import boto3
     from botocore.config import Config
+
+    from pipeline import data_api
+    from pipeline.cli import aws
 
     cluster = settings.Cluster.from_env()
     retries: Any = {"total_max_attempts": 1}
-    # The Data API itself gives up after 45 seconds.
-    client: Any = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
+    read_timeout = DATA_API_SECONDS + 15
+    client = aws.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=read_timeout))
     deadline = time.monotonic() + RESUME
-    transaction = patiently(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,))
+    transaction = data_api.patiently(
+        lambda: data_api.Transaction(client, cluster), deadline, give_up_on=(data_api.Unreachable,)
+    )
     with transaction:
         # The secret is the master user's, which is not needed to read, and could do more than read.
         transaction.execute("SET TRANSACTION READ ONLY")
         transaction.execute(f"SET LOCAL ROLE {database_roles.READERS}")
-        transaction.execute(_FIX)
-        return transaction.execute(query)
-
-
-def _table(answer: Answer) -> Table:
-    found = Table(box=None, header_style="bold")
-    for name in answer.columns:
-        found.add_column(cell(name))
-    for row in answer.rows:
-        found.add_row(*map(cell, row))
-    return found
+        transaction.execute(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")
+        transaction.execute(_PREPARE)
+        try:
+            return transaction.execute(query)
+        except data_api.TimedOut as error:
+            if timeout < DATA_API_SECONDS:
+                raise TimedOut(f"{timeout:g} seconds of --timeout") from error
+            raise
 
 
 def _commented() -> str:

@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any
 
-import boto3
 import typer
 from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
+from pipeline.cli import aws
 from pipeline.cli.app import NOBODY, NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
-from pipeline.cli.archive import table
 from pipeline.cli.foreign import as_json as as_text
 from pipeline.cli.foreign import in_markup
+from pipeline.cli.rows import print_table
+from pipeline.query import Result
 from pipeline.stores import postgres
 from pipeline.stores.dynamodb import DynamoDBStore
 
@@ -41,11 +42,11 @@ def user(
         if "@" in user and "|" not in user:  # every id of Auth0 has a bar
             ids = users.find(user)
             if len(ids) != 1:
-                having = [{name: row[name] for name in _LISTED} for row in map(users.read, ids) if row]
-                _list(user, having, as_json)
+                having = [tuple(row[name] for name in _LISTED) for row in map(users.read, ids) if row]
+                _list(user, Result(_LISTED, having), as_json)
                 return
             [user_id] = ids
-        items = DynamoDBStore(boto3.client("dynamodb"), settings.users_table())
+        items = DynamoDBStore(aws.client("dynamodb"), settings.users_table())
         found = {"postgres": users.read(user_id), "dynamodb": items.read(user_id)}
     if as_json:
         print_json(found)
@@ -61,15 +62,15 @@ def user(
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
 
 
-def _list(address: str, having: list[dict[str, Any]], as_json: bool) -> None:
+def _list(address: str, having: Result, as_json: bool) -> None:
     if as_json:
-        print_json({"users": having})
-    elif having:
-        console.print(f"{len(having)} users have this address; name one by its id:", highlight=False)
-        console.print(table(having))
+        print_json({"users": having.dicts()})
+    elif having.rows:
+        console.print(f"{len(having.rows)} users have this address; name one by its id:", highlight=False)
+        print_table(having)
     else:
         console.print(f"Nobody has the e-mail address {in_markup(address)}.", highlight=False, soft_wrap=True)
-    if not having:
+    if not having.rows:
         raise typer.Exit(NOBODY)
 
 

@@ -1,6 +1,8 @@
 """Commands that need no stack, as a script would call them."""
 
 import json
+import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -63,6 +65,33 @@ def test_the_shell_completes_commands_and_what_they_take(typed: str, completed: 
     }
     result = CliRunner().invoke(app, prog_name="auth0-sync", env=request)
     assert result.stdout.split() == completed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (["--help"], {"boto3", "botocore", "psycopg", "pipeline.data_api"}),
+        (["ask", "--list"], {"boto3", "botocore", "psycopg"}),
+        (["roles"], {"boto3", "botocore", "psycopg"}),
+        (["sql", "DROP TABLE x"], {"boto3", "botocore", "psycopg"}),
+        (["sql", "SELECT 1"], {"boto3"}),
+        (["events", "20"], {"boto3", "botocore", "psycopg"}),
+    ],
+)
+def test_a_command_loads_only_what_it_uses(arguments: list[str], unused: set[str]) -> None:
+    code = f"""
+import sys
+from pipeline.cli import main
+sys.argv = ["auth0-sync", *{arguments!r}]
+try:
+    main()
+except SystemExit:
+    pass
+print(*({unused!r} & sys.modules.keys()), file=sys.stderr)
+"""
+    environment = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/d", "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == ""
 
 
 def test_a_wrong_command_line_is_exit_code_2() -> None:

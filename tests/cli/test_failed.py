@@ -1,5 +1,7 @@
 """Messages that a function gave up: listed with their reasons, put back, deleted."""
 
+import csv
+import io
 import json
 import time
 from typing import Any
@@ -103,3 +105,20 @@ def test_people_see_a_line_for_each(given: Given) -> None:
         assert f"{reason}: 1" in shown
         [line] = [line for line in shown.splitlines() if message_id in line]
         assert reason in line
+
+
+def test_messages_as_csv(given: Given) -> None:
+    command = ["failed", "postgres", "--deployment", given.on.name, "--csv", "--users"]
+    rows = list(csv.DictReader(io.StringIO(CliRunner().invoke(app, command).stdout)))
+    assert {row["reason"]: row["message id"] for row in rows} == given.ids
+    assert {row["reason"]: row["users"] for row in rows}["Refused"] == "auth0|ada"
+    done = CliRunner().invoke(app, [*command, "--put-back"])
+    assert (len(done.stdout.splitlines()), done.stderr.strip()) == (4, "Put back: 3")
+
+
+def test_a_limit_that_cut_the_list_is_said(given: Given) -> None:
+    command = ["failed", "postgres", "--deployment", given.on.name]
+    for form in ([], ["--json"], ["--csv"]):
+        said = CliRunner().invoke(app, [*command, "--limit", "2", *form]).stderr
+        assert "2 of about 3 messages: --limit 2 cut the list" in said
+        assert CliRunner().invoke(app, [*command, "--limit", "3", *form]).stderr == ""

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from botocore import exceptions
 
-from pipeline.cli import failures, main
+from pipeline.cli import aws, failures, main
 from pipeline.data_api import DataApiError, NotAllowed, Unreachable
 from pipeline.errors import StoreDown
 
@@ -94,8 +94,8 @@ def test_aws_out_of_reach_takes_seconds(typed, arguments, variables):
 def test_what_people_type_waits_less_than_the_sdk(typed):
     typed(*ASK, **ATHENA, AWS_DEFAULT_REGION="eu-central-1")
     config = boto3.client("sqs").meta.config
-    assert config.connect_timeout == failures.CONNECT_SECONDS
-    assert config.retries["total_max_attempts"] == failures.ATTEMPTS
+    assert config.connect_timeout == aws.CONNECT_SECONDS
+    assert config.retries["total_max_attempts"] == aws.ATTEMPTS
 
 
 def refusal(code, operation="GetItem", message="no"):

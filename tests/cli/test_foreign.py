@@ -1,9 +1,12 @@
 """What users wrote reaches the terminal as text: no markup, no control characters."""
 
+import csv
 import io
 import json
 import unicodedata
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,13 +14,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline.archive import athena
-from pipeline.archive.athena import Result
-from pipeline.cli import app, failures, foreign, main
+from pipeline.cli import app, failures, foreign, main, rows
 from pipeline.cli import archive as archive_commands
 from pipeline.cli import failed as failed_commands
 from pipeline.cli import users as users_commands
 from pipeline.delivery.failed import Failed
+from pipeline.query import Result
 from tests.cli.test_ask import asked
 
 __all__ = ["asked"]
@@ -30,16 +32,16 @@ def controls(text):
     return [c for c in text if c != "\n" and (unicodedata.category(c) == "Cc" or c in "\u202e\u2066")]
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What is printed on a wide terminal."""
-    out = Console(file=io.StringIO(), width=400, emoji=False)
-    for module in (archive_commands, users_commands, failed_commands):
-        monkeypatch.setattr(module, "console", out)
-    return out.file.getvalue
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+FOREIGN = st.text(
+    st.one_of(
+        st.characters(blacklist_categories=()), st.sampled_from("[]/\\:=+-@'\",;\t\r\n \x1b\x7f\x9b\u202e\u2066\ufeff")
+    )
+)
+"""Any text, often with what is special to a terminal, to Rich, to CSV or to a spreadsheet."""
 
 
-@given(st.text(st.characters(blacklist_categories=())))
+@given(FOREIGN)
 def test_nothing_that_controls_is_left(text):
     assert controls(foreign.plain(text)) == []
     assert "\n" not in foreign.plain(text)
@@ -48,21 +50,126 @@ def test_nothing_that_controls_is_left(text):
     assert read["a"].encode("utf-16", "surrogatepass") == text.encode("utf-16", "surrogatepass")
 
 
-def test_the_answer_to_a_question(monkeypatch, asked, shown):
-    answer = Result((f"x{CONTROL}",), [(MARKUP + CONTROL,), ({"a": [MARKUP]},)], 0, "q")
-    monkeypatch.setattr(athena, "query", lambda *_, **__: answer)
-    assert CliRunner().invoke(app, ["ask", "SELECT 1"]).exit_code == 0
-    assert MARKUP in shown()
-    assert controls(shown()) == []
+@given(st.lists(st.tuples(FOREIGN | st.none(), FOREIGN), max_size=3), FOREIGN, st.integers(1, 80))
+def test_tables_show_foreign_text_on_one_line_and_as_it_is(answers, name, width):
+    result = Result((name, "b"), answers)
+    screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, emoji=False)
+    rows.print_table(result, screen)
+    printed = screen.file.getvalue().removesuffix("\n").split("\n")
+    piped = list(rows.tab_lines(result))
+    assert len(piped) == 1 + len(answers)
+    for row in answers:
+        for value in row:
+            assert any(foreign.text(value).rstrip() in line for line in printed)
+    for line in printed + piped:
+        assert controls(line.replace("\t", "")) == []
+        line.encode()
+    assert [line.split("\t") for line in piped[1:]] == [[foreign.text(value) for value in row] for row in answers]
+
+
+@given(st.lists(FOREIGN | st.none(), unique=True))
+def test_no_two_values_look_alike_but_for_control_characters(values):
+    values = [value for value in values if value is None or value == foreign.plain(value)]
+    assert len({foreign.text(value) for value in values}) == len(values)
+
+
+@given(st.lists(st.tuples(FOREIGN | st.none(), FOREIGN), max_size=3), FOREIGN)
+def test_csv_is_read_back_and_has_no_formula(answers, name):
+    written = "".join(rows.csv_lines(Result((name, "b"), answers)))
+    assert controls(written.replace("\r\n", "")) == []
+    written.encode()
+    read = list(csv.reader(io.StringIO(written, newline=""), strict=True))
+    assert len(read) == 1 + len(answers)
+    for row, given_row in zip(read, [(name, "b"), *answers], strict=True):
+        for cell, value in zip(row, given_row, strict=True):
+            seen = [character for character in cell if not character.isspace() and character not in INVISIBLE]
+            assert seen[:1] not in (["="], ["+"], ["-"], ["@"])
+            assert cell.removeprefix("'") == ("" if value is None else foreign.plain(value))
+
+
+def test_csv_by_rfc_4180():
+    result = Result(
+        ("a", 'b "c"'), [(None, ""), ("x,y", 'say "hi"'), (-1, "-1"), ("=1+1", "'=1"), (True, {"a": [None]})]
+    )
+    assert list(rows.csv_lines(result)) == [
+        'a,"b ""c"""\r\n',
+        ',""\r\n',
+        '"x,y","say ""hi"""\r\n',
+        "-1,'-1\r\n",
+        "'=1+1,''=1\r\n",
+        'true,"{""a"": [null]}"\r\n',
+    ]
+
+
+def test_numbers_that_json_does_not_have_are_text():
+    value = {"a": float("nan"), "b": [float("inf"), 1.5]}
+    assert json.loads(foreign.as_json(value), parse_constant=pytest.fail) == {"a": "nan", "b": ["inf", 1.5]}
+
+
+def printed_on(width, result):
+    screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, emoji=False)
+    rows.print_table(result, screen)
+    return screen.file.getvalue().splitlines()
+
+
+WIDE = Result(("user_id", "profile"), [("auth0|1", {"name": "Ada"}), ("auth0|2", None)])
+
+
+def test_a_table_that_fits_is_one():
+    assert printed_on(80, WIDE) == ["user_id  profile", 'auth0|1  {"name": "Ada"}', "auth0|2  NULL"]
+    assert printed_on(24, WIDE) == printed_on(80, WIDE)
+    assert printed_on(1, Result(("user_id", "profile"), [])) == ["user_id  profile"]
+
+
+def test_a_table_that_does_not_fit_becomes_records():
+    assert printed_on(23, WIDE) == [
+        "user_id  auth0|1",
+        'profile  {"name": "Ada"}',
+        "",
+        "user_id  auth0|2",
+        "profile  NULL",
+    ]
+    wide = Result(("日本",), [("漢" * 10,)])
+    assert printed_on(19, wide) == ["日本  " + "漢" * 10]
+    assert printed_on(20, wide) == ["日本", "漢" * 10]
+
+
+def test_nothing_is_cut_in_a_pipe():
+    long = Result(("a", "b"), [("x" * 5000, "y" * 5000)])
+    pipe = Console(file=io.StringIO(), width=20)
+    rows.print_table(long, pipe)
+    assert pipe.file.getvalue() == f"a\tb\n{'x' * 5000}\t{'y' * 5000}\n"
+
+
+def test_columns_of_one_name_are_all_in_json():
+    assert Result(("a", "a", "a_2"), [(1, 2, 3)]).dicts() == [{"a": 1, "a_2": 2, "a_2_2": 3}]
+
+
+def test_the_answer_to_a_question(asked):
+    asked.columns, asked.rows = [f"x{CONTROL}"], [[MARKUP + CONTROL]]
+    for form in ((), ("--csv",)):
+        printed = CliRunner().invoke(app, ["ask", "SELECT 1", *form]).stdout
+        assert MARKUP in printed
+        assert controls(printed.replace("\r\n", "\n")) == []
     printed = CliRunner().invoke(app, ["ask", "SELECT 1", "--json"]).stdout
     assert controls(printed) == []
     assert list(json.loads(printed)[0].values()) == [MARKUP + CONTROL]
 
 
+@pytest.fixture
+def shown(monkeypatch):
+    """What is printed on a wide terminal."""
+    out = Console(file=io.StringIO(), width=400, emoji=False)
+    monkeypatch.setattr(users_commands, "console", out)
+    return out.file.getvalue
+
+
 def test_a_user(monkeypatch, shown):
-    row = {"version": "v", "user_metadata": {MARKUP: CONTROL}}
-    monkeypatch.setattr(users_commands, "_from_postgres", lambda _: row)
-    monkeypatch.setattr(users_commands, "_from_dynamodb", lambda _: row)
+    store = SimpleNamespace(read=lambda _: {"version": "v", "user_metadata": {MARKUP: CONTROL}})
+    monkeypatch.setattr(users_commands.postgres, "from_env", lambda: nullcontext(store))
+    monkeypatch.setattr(users_commands, "DynamoDBStore", lambda *_: store)
+    monkeypatch.setenv("USERS_TABLE", "t")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     assert CliRunner().invoke(app, ["user", "a|1"]).exit_code == 0
     assert json.dumps(MARKUP) in shown()
     assert controls(shown()) == []
@@ -71,7 +178,7 @@ def test_a_user(monkeypatch, shown):
 def test_an_error(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["auth0-sync", "ask", "--list"])
     monkeypatch.setattr(failures, "message", lambda _: f"{MARKUP}\n{CONTROL}")
-    monkeypatch.setattr(archive_commands, "_list", lambda _: 1 / 0)
+    monkeypatch.setattr(archive_commands, "_list", lambda **_: 1 / 0)
     with pytest.raises(SystemExit):
         main()
     said = capsys.readouterr().err
@@ -79,8 +186,9 @@ def test_an_error(monkeypatch, capsys):
     assert controls(said) == []
 
 
-def test_failed_messages(monkeypatch, shown):
+def test_failed_messages(capsys):
     one = Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, [MARKUP])
-    failed_commands._print("q", [one], users=True)
-    assert shown().count(MARKUP) == 3
-    assert controls(shown()) == []
+    failed_commands._print("q", [one], None, users=True, as_csv=False)
+    printed = capsys.readouterr().out
+    assert printed.count(MARKUP) == 3
+    assert controls(printed.replace("\t", "")) == []

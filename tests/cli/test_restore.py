@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from pipeline.changes import Snapshot, Tombstone, read
 from pipeline.cli import app, restore
-from pipeline.data_api import Answer, TooLarge
+from pipeline.data_api import TooLarge
+from pipeline.query import Result
 from tests.cli.test_redrive import Deployment, deployment
 from tests.strategies import deleted, streamed, text, updated, user
 
@@ -32,14 +33,14 @@ def row(change: Snapshot | Tombstone) -> tuple[Any, ...]:
     return change.user_id, change.version, change.source, change.event_id, deleted, profile
 
 
-def ask(query: str) -> Answer:
+def ask(query: str) -> Result:
     """A table that gives three rows at once, at most."""
     after = bytes.fromhex(query.partition("decode('")[2].partition("'")[0]).decode()
     size = int(query.rpartition(" ")[2])
     rows = [row(change) for name, change in sorted(CHANGES.items()) if name > after][:size]
     if len(rows) > 3:
         raise TooLarge
-    return Answer(("user_id", "version", "source", "event_id", "deleted", "profile"), rows)
+    return Result(("user_id", "version", "source", "event_id", "deleted", "profile"), rows)
 
 
 def test_every_user_is_sent_as_it_is_stored(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +68,7 @@ def test_to_overwrite_it_ranks_above_what_is_stored_but_not_above_a_later_change
 def test_a_user_that_the_data_api_cannot_return_is_an_error(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: str) -> Answer:
+    def refuse(_: str) -> Result:
         raise TooLarge
 
     monkeypatch.setattr(restore, "ask", refuse)

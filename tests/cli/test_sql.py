@@ -1,6 +1,8 @@
 """`auth0-sync sql` by both ways, to a real Postgres, and `auth0-sync roles`."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
@@ -8,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import data_api, roles
-from pipeline.cli import app
+from pipeline.cli import app, failures
+from pipeline.cli.sql import NotAsSuperuser, ask
 from pipeline.errors import BadSettings
 from pipeline.functions.migrate import migrate
+from pipeline.query import TimedOut
 from pipeline.settings import Database
 from pipeline.sinks import postgres
 from pipeline.sinks.postgres import PostgresSink, connect
@@ -64,11 +68,19 @@ def run(*arguments):
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_a_table(way):
-    printed = run("SELECT user_id, user_metadata, ARRAY['[red]'] AS tags, NULL AS nothing FROM auth0.live_users")
-    header, row, count = [line.split() for line in printed.splitlines()]
-    assert header == ["user_id", "user_metadata", "tags", "nothing"]
-    assert row == ["a|1", '{"plan":', '"pro"}', '["[red]"]']
-    assert count == ["1", "row"]
+    query = "SELECT user_id, user_metadata, ARRAY['[red]'] AS tags, NULL AS nothing, '' AS empty FROM auth0.live_users"
+    result = CliRunner().invoke(app, ["sql", query])
+    header, row = [line.split("\t") for line in result.stdout.splitlines()]
+    assert header == ["user_id", "user_metadata", "tags", "nothing", "empty"]
+    assert row == ["a|1", '{"plan": "pro"}', '["[red]"]', "NULL", "''"]
+    assert result.stderr == "1 row\n"
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_csv(way):
+    query = "SELECT 'a,b' AS text, NULL AS nothing, '' AS empty, -1 AS number, '=1+1' AS formula, true AS yes"
+    result = CliRunner().invoke(app, ["sql", query, "--csv"])
+    assert result.stdout_bytes == b'text,nothing,empty,number,formula,yes\r\n"a,b",,"",-1,\'=1+1,true\r\n'
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
@@ -121,19 +133,64 @@ def test_what_python_cannot_hold_is_shown_as_text(way, value, text):
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 def test_no_rows(way):
     assert json.loads(run("--json", "SELECT * FROM auth0.live_users WHERE false")) == []
-    assert run("SELECT user_id FROM auth0.live_users WHERE false").split() == ["user_id", "0", "rows"]
+    assert run("SELECT user_id FROM auth0.live_users WHERE false") == "user_id\n"
+    assert run("SELECT user_id FROM auth0.live_users WHERE false", "--csv") == "user_id\n"
+
+
+READING = [
+    "select 1",
+    "-- a comment\n/* DELETE /* nested */ */ ( (SELECT 1))",
+    "WITH a AS (SELECT 1) SELECT * FROM a",
+    "TABLE auth0.live_users",
+    "VALUES (1)",
+    "SHOW timezone",
+    "EXPLAIN SELECT 1",
+    "SELECT ';' AS \"; DROP\" -- ;",
+]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+@pytest.mark.parametrize("statement", READING)
+def test_statements_that_read_are_run_as_they_are(way, statement):
+    run(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM auth0.users",
+        "CREATE TABLE auth0.x ()",
+        "COPY (SELECT 1) TO PROGRAM 'touch /tmp/x'",
+        "DO $$ BEGIN END $$",
+        "COMMIT; DELETE FROM auth0.users",
+        "SET search_path = auth0",
+        "RESET ROLE",
+        "CALL x()",
+        "/* SELECT */ DELETE FROM auth0.users",
+        "/* not closed SELECT 1",
+        "-- SELECT 1",
+        "; SELECT 1",
+        "SELECTED",
+        "",
+    ],
+)
+def test_other_statements_are_refused_before_they_are_sent(monkeypatch, statement):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/d")
+    result = CliRunner().invoke(app, ["sql", "--", statement])
+    assert result.exit_code == 2
+    assert "SELECT, WITH, TABLE" in " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("DELETE FROM auth0.users", "read-only|permission denied"),
-        ("CREATE TABLE auth0.x ()", "read-only|permission denied"),
         ("WITH gone AS (DELETE FROM auth0.users RETURNING 1) SELECT * FROM gone", "read-only|permission denied"),
-        ("COMMIT; DELETE FROM auth0.users", "multiple commands"),
+        ("EXPLAIN ANALYZE DELETE FROM auth0.users", "read-only|permission denied"),
+        ("SELECT * INTO auth0.x FROM auth0.users", "read-only|permission denied"),
+        ("SELECT 1; DELETE FROM auth0.users", "multiple commands"),
         ("SELECT * FROM auth0.no_such_table", "no_such_table"),
-        ("SELEC 1", "syntax error"),
+        ("SELECT 1 FROM", "syntax error"),
     ],
 )
 def test_what_postgres_refuses(way, cluster, statement, reason):
@@ -145,39 +202,93 @@ def test_what_postgres_refuses(way, cluster, statement, reason):
 BREAK_OUT = [
     "SET TRANSACTION READ WRITE",
     "SELECT set_config('transaction_read_only', 'off', true)",
-    "DO $$ BEGIN SET TRANSACTION READ WRITE; RESET ROLE; CREATE TABLE public.mine (); END $$",
-    "DO $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; CREATE TABLE public.mine (); END $$",
-    "DO $$ BEGIN RESET ROLE; CREATE TABLE public.mine (); END $$",
-    "DO $$ BEGIN SET default_transaction_read_only = off; COMMIT; CREATE TABLE public.mine (); END $$",
-    "COMMIT; CREATE TABLE public.mine ()",
+    "DO $$ BEGIN SET TRANSACTION READ WRITE; RESET ROLE; CREATE TABLE auth0.mine (); END $$",
+    "DO $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; CREATE TABLE auth0.mine (); END $$",
+    "DO $$ BEGIN RESET ROLE; CREATE TABLE auth0.mine (); END $$",
+    "DO $$ BEGIN SET default_transaction_read_only = off; COMMIT; CREATE TABLE auth0.mine (); END $$",
+    "COMMIT; CREATE TABLE auth0.mine ()",
 ]
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize("statement", BREAK_OUT)
-def test_no_statement_leaves_its_read_only_transaction(way, cluster, monkeypatch, statement):
-    monkeypatch.setenv("DATABASE_URL" if way == "server" else "UNUSED", cluster.url_of(aurora.MASTER))
+def test_no_statement_leaves_its_read_only_transaction(way, cluster, statement):
+    """Also none that the command itself would not send."""
     with pytest.raises(data_api.Refused):
-        run(statement)
-    assert cluster.run("SELECT to_regclass('public.mine')") == [(None,)]
+        ask(statement)
+    assert cluster.run("SELECT to_regclass('auth0.mine')", user="auth0_reader") == [(None,)]
 
 
 @pytest.mark.parametrize("statement", BREAK_OUT)
 def test_nor_does_one_through_a_pooler(cluster, monkeypatch, statement):
     """Which drops what a session begins with, and prepares nothing."""
-    monkeypatch.setenv("DATABASE_URL", cluster.url_of(aurora.MASTER))
+    monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
     monkeypatch.setattr(postgres, "is_pooled", lambda _: True)
     connect = postgres.psycopg.connect
     dropped = lambda conninfo, **rest: connect(conninfo, **rest, options="")  # noqa: E731
     monkeypatch.setattr(postgres, "psycopg", SimpleNamespace(**vars(psycopg) | {"connect": dropped}))
     with pytest.raises(data_api.Refused):
-        run(statement)
-    assert cluster.run("SELECT to_regclass('public.mine')") == [(None,)]
+        ask(statement)
+    assert cluster.run("SELECT to_regclass('auth0.mine')", user="auth0_reader") == [(None,)]
+
+
+@pytest.mark.parametrize("who", ["superuser", aurora.MASTER, "ada"])
+def test_a_superuser_is_refused(cluster, monkeypatch, tmp_path, who):
+    """Who writes files in a read-only transaction: also a member of a superuser's role, and RDS's master."""
+    with psycopg.connect(cluster.url, autocommit=True) as superuser:
+        superuser.execute("CREATE ROLE ada LOGIN")
+        superuser.execute(f'GRANT auth0_readers, "{superuser.info.user}" TO ada')
+        monkeypatch.setenv("DATABASE_URL", cluster.url if who == "superuser" else cluster.url_of(who))
+        try:
+            for query in ("SELECT 1", f"SELECT lo_export(1, '{tmp_path}/x')", "SELECT pg_read_file('/etc/hostname')"):
+                with pytest.raises(NotAsSuperuser, match="auth0_reader"):
+                    run(query)
+        finally:
+            superuser.execute("DROP ROLE ada")
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_a_statement_without_an_answer(way):
-    assert json.loads(run("--json", "SET search_path = auth0")) == []
+def test_a_statement_is_cancelled_when_its_time_is_over(way, cluster):
+    with pytest.raises(TimedOut, match=r"0\.3 seconds of --timeout") as raised:
+        run("SELECT pg_sleep(20)", "--timeout", "0.3")
+    assert failures.exit_code(raised.value) == 5
+    assert cluster.run("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%sleep(20)'") == [
+        (0,)
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_no_schema_need_be_named(way):
+    assert run("SELECT count(*) AS users FROM live_users") == "users\n1\n"
+    assert run("SELECT current_setting('search_path') ~ '^auth0, ' AS first") == "first\ntrue\n"
+
+
+def test_a_search_path_of_the_callers_own_is_kept(cluster, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
+    for path, schemas in (("sales", "{auth0,sales}"), ("''", '{auth0,"\\"\\""}')):
+        cluster.run(
+            f"SET search_path = {path}", f"ALTER ROLE CURRENT_USER SET search_path = {path}", user="auth0_migrator"
+        )
+        assert ask("SELECT string_to_array(current_setting('search_path'), ', ')::text").rows == [(schemas,)]
+
+
+@pytest.mark.parametrize(
+    ("who", "statements"),
+    [
+        ("auth0_reader", []),
+        ("ada", []),
+        (aurora.MASTER, ["SET ROLE auth0_readers"]),
+    ],
+)
+def test_nor_by_the_other_ways_into_the_database(cluster, who, statements):
+    """psql and programs as auth0_reader, a role made by docs/database.md, the console's query editor."""
+    page = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
+    [made] = re.findall("`(CREATE ROLE ada.*?)`", page, flags=re.DOTALL)
+    cluster.run(*made.split(";"))
+    try:
+        assert cluster.run(*statements, "SELECT count(*) FROM live_users", user=who) == [(1,)]
+    finally:
+        cluster.run("DROP ROLE ada")
 
 
 def test_the_data_api_reads_as_readers_do(api):

@@ -26,11 +26,13 @@ MAY_IMPORT = {
     "stores": {"settings", "sinks", "data_api", "roles"},
     "roles": set(),
     "migration": {"errors", "telemetry"},
-    "data_api": {"errors", "settings"},
+    "query": {"errors"},
+    "data_api": {"errors", "query", "settings"},
     "functions": SHARED
-    | {"events", "changes", "batch", "sinks", "schema", "auth0", "delivery", "roles", "migration", "data_api", "archive"},
+    | {"events", "changes", "batch", "sinks", "schema", "auth0", "delivery", "archive"}
+    | {"roles", "migration", "data_api"},
     "delivery": {"errors", "events", "changes", "log_types"},
-    "archive": {"errors", "changes", "delivery"},
+    "archive": {"errors", "query", "changes", "delivery"},
     "auth0": {"errors", "events", "changes", "batch", "delivery"},
     "progress": set(),
     "locks": set(),

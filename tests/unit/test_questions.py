@@ -328,6 +328,25 @@ def test_question_looks_at_no_day_before_since(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", questions.names())
+def test_question_looks_at_no_day_after_until(name: str) -> None:
+    events, parameters, _ = ANSWERS[name]
+    window = {"since": "2026-01-01", "until": "2026-01-14"}
+    assert Archive(events, day="2026-01-15").ask(name, **(parameters | window)) == []
+
+
+@pytest.mark.parametrize("name", questions.names())
+def test_question_looks_at_the_hours_from_since_to_until(name: str) -> None:
+    """The events arrived between nine and ten."""
+    events, parameters, _ = ANSWERS[name]
+    archive = Archive(events, day="2026-01-15")
+    whole = archive.ask(name, **(parameters | {"since": "2026-01-15", "until": "2026-01-15"}))
+    within = {"since": "2026-01-15T09:59Z", "until": "2026-01-15T09:00Z"}
+    assert archive.ask(name, **(parameters | within)) == whole
+    for since, until in (("2026-01-15T10:15Z", "2026-01-16"), ("2026-01-14", "2026-01-15T08:59Z")):
+        assert archive.ask(name, **(parameters | {"since": since, "until": until})) == []
+
+
+@pytest.mark.parametrize("name", questions.names())
 def test_question_is_described(name: str) -> None:
     question = questions.load(name)
     assert question.description.endswith(".")
@@ -347,14 +366,43 @@ def test_there_are_enough() -> None:
 class TestValues:
     def test_defaults(self) -> None:
         question = questions.load("accounts_under_attack")
-        since, minimum, limit = question.values({})
+        since, until, *same, minimum, limit = question.values({})
+        assert same == [since, until]
         assert (minimum, limit) == (10, questions.DEFAULT_LIMIT)
-        age = datetime.now(UTC).date() - date.fromisoformat(str(since))
-        assert age == timedelta(questions.DEFAULT_DAYS)
+        today = datetime.now(UTC).date()
+        assert since == f"{today - timedelta(questions.DEFAULT_DAYS)}T00"
+        assert until == f"{today}T23"
 
     def test_a_parameter_stands_wherever_it_is_named(self) -> None:
-        values = questions.load("account").values({"account": "x", "since": date(2026, 1, 2)})
-        assert values == ["x", "x", "2026-01-02", questions.DEFAULT_LIMIT]
+        values = questions.load("account").values({"account": "x", "since": date(2026, 1, 2), "until": "2026-01-03"})
+        hours = ["2026-01-02T00", "2026-01-03T23"]
+        assert values == ["x", "x", *hours, *hours, questions.DEFAULT_LIMIT]
+
+    @pytest.mark.parametrize(
+        ("since", "until", "hours"),
+        [
+            ("2026-01-02", "2026-01-02", ("00", "23")),
+            ("2026-01-02T09:30Z", "2026-01-02T11:30Z", ("09", "11")),
+            ("2026-01-02T09:30:00+01:00", "2026-01-02T11:30", ("08", "11")),
+            ("2026-01-02T09:14Z", "2026-01-02T11", ("08", "11")),  # an object of eight o'clock may hold what came then
+            (datetime(2026, 1, 2, 9, 30, tzinfo=UTC), date(2026, 1, 2), ("09", "23")),
+        ],
+    )
+    def test_a_time_counts_as_its_hour(self, since: Any, until: Any, hours: tuple[str, str]) -> None:
+        first, last = (f"2026-01-02T{hour}" for hour in hours)
+        given = {"since": since, "until": until}
+        question = questions.load("failed_logins")
+        assert question.values(given)[:4] == [first, last, first, last]
+        assert question.window(given) == (f"2026-01-02 {hours[0]}:00", f"2026-01-02 {hours[1]}:59")
+
+    @pytest.mark.parametrize("name", ["since", "until"])
+    def test_days_and_hours_back(self, name: str) -> None:
+        question = questions.load("failed_logins")
+        now = datetime.now(UTC)
+        place = ["since", "until"].index(name)
+        assert str(question.values({name: "7d"})[place])[:10] == f"{now.date() - timedelta(7)}"
+        ages = {f"{now - timedelta(hours=24, minutes=early):%Y-%m-%dT%H}" for early in (-1, 0, 15, 16)}
+        assert question.values({name: "24h"})[place] in ages
 
     @pytest.mark.parametrize(
         ("given", "problem"),
@@ -362,7 +410,14 @@ class TestValues:
             ({}, "user_id is missing"),
             ({"user_id": "u", "colour": "red"}, "colour is unknown"),
             ({"user_id": "u", "limit": "all"}, "limit is not a whole number"),
-            ({"user_id": "u", "since": "x' OR 1=1 --"}, "is no day"),
+            ({"user_id": "u", "since": "x' OR 1=1 --"}, "is no time"),
+            ({"user_id": "u", "until": "99999999999999h"}, "until=99999999999999h is no time"),
+            ({"user_id": "u", "since": "99999999h"}, "is no time"),
+            ({"user_id": "u", "since": "0001-01-01T00:00"}, "is no time"),
+            (
+                {"user_id": "u", "since": "2026-01-02", "until": "2026-01-01"},
+                "since=2026-01-02 is after until=2026-01-01",
+            ),
         ],
     )
     def test_wrong_ones_are_refused(self, given: Json, problem: str) -> None:

@@ -1,7 +1,7 @@
 -- Everything about an account
 -- Every log that names the account by user id, e-mail address, phone number or username, newest first: also attempts to
 -- log in to an account that does not exist.
--- parameters: account, account, since, limit
+-- parameters: account, account, since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -25,6 +25,7 @@ WHERE (
     contains(target_user_ids || ARRAY[user_id, user_name, target_username, target_phone, identity_user_id], ?)
     OR contains(ARRAY[target_email, lower(user_name), lower(actor_email), lower(target_username)], lower(?))
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

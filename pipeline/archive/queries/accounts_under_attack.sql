@@ -1,6 +1,6 @@
 -- Accounts under attack
 -- Accounts with many failed attempts to log in, the most attempts first: from how many addresses, and whether anybody got in.
--- parameters: since, minimum=10, limit
+-- parameters: since, until=now, since, until=now, minimum=10, limit
 -- finding: account
 SELECT
   account,
@@ -13,7 +13,8 @@ SELECT
   max(CASE WHEN succeeded THEN "date" END) AS last_success
 FROM login_attempts
 WHERE account IS NOT NULL
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 GROUP BY account
 HAVING count_if(NOT succeeded) >= ?
 ORDER BY failures DESC, account

@@ -1,6 +1,6 @@
 -- What a user did, and what was done to the user
 -- Every log that names the user as actor or as target, newest first.
--- parameters: user_id, since, limit
+-- parameters: user_id, since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -18,6 +18,7 @@ SELECT
   log_id
 FROM tenant_logs
 WHERE contains(target_user_ids || ARRAY[user_id], ?)
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

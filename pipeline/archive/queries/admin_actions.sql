@@ -1,6 +1,6 @@
 -- Everything that an administrator did
 -- Calls of the Management API by a person (user id or e-mail address) or by an application (client id), newest first.
--- parameters: admin, admin, since, limit
+-- parameters: admin, admin, since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -20,6 +20,7 @@ SELECT
 FROM tenant_logs
 WHERE http_path IS NOT NULL
   AND (contains(ARRAY[user_id, client_id], ?) OR lower(actor_email) = lower(?))
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

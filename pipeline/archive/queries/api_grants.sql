@@ -1,6 +1,6 @@
 -- Applications' rights to APIs changed
 -- Client grants, scopes and APIs created, changed or deleted, newest first; the Management API's own are marked.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -28,6 +28,7 @@ SELECT
 FROM tenant_logs
 WHERE type = 'sapi'
   AND regexp_like(http_path, '^/api/v2/(client-grants|resource-servers)(/|$)')
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

@@ -1,7 +1,7 @@
 -- Applications created or opened up
 -- Applications created, deleted, given new secrets, or changed in callbacks, origins, logout addresses or grant types, newest
 -- first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -31,6 +31,7 @@ WHERE type = 'sapi'
     OR json_extract(details, '$.request.body.allowed_logout_urls') IS NOT NULL
     OR json_extract(details, '$.request.body.token_endpoint_auth_method') IS NOT NULL
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

@@ -1,6 +1,6 @@
 -- Attack protection changed or switched off
 -- Changes of bot detection, breached password detection, brute-force protection and suspicious IP throttling, newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -16,6 +16,7 @@ SELECT
 FROM tenant_logs
 WHERE type = 'sapi'
   AND regexp_like(http_path, '^/api/v2/(attack-protection|anomaly|risk-assessments|network-acls)(/|$)')
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

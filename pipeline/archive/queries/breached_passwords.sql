@@ -1,6 +1,6 @@
 -- Breached passwords in use
 -- Attempts to log in, sign up or reset with a password that is known from a breach, newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -15,6 +15,7 @@ SELECT
   log_id
 FROM tenant_logs
 WHERE type IN ('pwd_leak', 'reset_pwd_leak', 'signup_pwd_leak')
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

@@ -1,6 +1,6 @@
 -- Failed logins by address
 -- Failed and blocked attempts to log in by address, the busiest first: how many, on how many accounts, from when to when.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 SELECT
   ip,
   count(*) AS attempts,
@@ -11,7 +11,8 @@ SELECT
   max("date") AS last_seen
 FROM login_attempts
 WHERE NOT succeeded
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 GROUP BY ip
 ORDER BY attempts DESC, ip
 LIMIT ?

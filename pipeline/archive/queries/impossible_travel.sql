@@ -2,7 +2,7 @@
 -- Two successful logins of one user that are further apart than anybody travels in the time between (the speed is in
 -- kilometres an hour, from the locations that Auth0 tells). It knows addresses, not people: VPNs, proxies and mobile networks
 -- give false alarms, and a login without a location is not seen.
--- parameters: since, speed=900, limit
+-- parameters: since, until=now, since, until=now, speed=900, limit
 -- finding: log_id
 SELECT
   "date",
@@ -40,7 +40,8 @@ FROM (
       AND user_id IS NOT NULL
       AND latitude BETWEEN -90 AND 90
       AND longitude BETWEEN -180 AND 180
-      AND dt >= ?
+      AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+      AND dt || 'T' || hour BETWEEN ? AND ?
     WINDOW logins AS (PARTITION BY user_id ORDER BY "date", log_id)
   ) AS pairs
 ) AS journeys

@@ -1,6 +1,6 @@
 -- Last login of a user
 -- The last successful login, by whatever way: browser, password grant, native social login or another exchange.
--- parameters: user_id, since
+-- parameters: user_id, since, until=now, since, until=now
 SELECT
   "date",
   type,
@@ -14,6 +14,7 @@ SELECT
 FROM login_attempts
 WHERE succeeded
   AND user_id = ?
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT 1

@@ -1,6 +1,6 @@
 -- Code in the login flow changed
 -- Actions, rules, hooks, flows and custom database scripts created, changed, deployed, bound or deleted, newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -23,6 +23,7 @@ WHERE type = 'sapi'
       AND json_extract(details, '$.request.body.options.customScripts') IS NOT NULL
     )
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

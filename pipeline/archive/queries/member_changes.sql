@@ -1,6 +1,6 @@
 -- Members invited, joined and removed
 -- Members of the tenant (its administrators) and of organizations: invitations, additions, roles and removals, newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -29,6 +29,7 @@ WHERE (
       )
     )
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

@@ -1,6 +1,6 @@
 -- MFA removed or weakened
 -- Factors taken from users, by whom, and changes of the tenant's factors and policies, newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -32,6 +32,7 @@ WHERE (
       )
     )
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

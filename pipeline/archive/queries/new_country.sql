@@ -2,7 +2,7 @@
 -- Successful logins from a country from which the user had not logged in before, as far back as the question looks; the
 -- user's first login is left out. Auth0 tells the location of some logs only: a login without one is not seen, and an
 -- address of a proxy counts as the proxy's country.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 -- looks back: 30
 SELECT
@@ -30,7 +30,8 @@ FROM (
   WHERE succeeded
     AND user_id IS NOT NULL
     AND country IS NOT NULL
-    AND dt >= ?
+    AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+    AND dt || 'T' || hour BETWEEN ? AND ?
 ) AS logins
 WHERE login_from_country = 1
   AND earlier IS NOT NULL

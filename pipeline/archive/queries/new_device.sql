@@ -1,7 +1,7 @@
 -- Logins from a new device
 -- Successful logins with a TLS fingerprint (JA4), else a browser or program, that the user had not used before, as far back as
 -- the question looks; the user's first login is left out. A fingerprint is that of a program's version, not of a person.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 -- looks back: 30
 SELECT
@@ -27,7 +27,8 @@ FROM (
     FROM login_attempts
     WHERE succeeded
       AND user_id IS NOT NULL
-      AND dt >= ?
+      AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+      AND dt || 'T' || hour BETWEEN ? AND ?
   ) AS devices
   WHERE device IS NOT NULL
 ) AS logins

@@ -1,6 +1,6 @@
 -- Refresh tokens used again
 -- Exchanges of a rotated refresh token that had been used already: it may have been stolen. Newest first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -16,6 +16,7 @@ SELECT
   log_id
 FROM tenant_logs
 WHERE type = 'ferrt'
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

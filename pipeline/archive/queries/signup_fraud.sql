@@ -1,6 +1,6 @@
 -- Sign-ups in bulk
 -- Addresses with many sign-ups, tried or successful, in one hour, the most first: how many got in, with how many e-mail domains.
--- parameters: since, minimum=5, limit
+-- parameters: since, until=now, since, until=now, minimum=5, limit
 -- finding: hour_start, ip
 SELECT
   date_trunc('hour', "date") AS hour_start,
@@ -13,7 +13,8 @@ SELECT
   min(country) AS country
 FROM tenant_logs
 WHERE type IN ('ss', 'fs', 'signup_pwd_leak')
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 GROUP BY 1, 2
 HAVING count(*) >= ?
 ORDER BY tried DESC, hour_start DESC, ip

@@ -1,6 +1,6 @@
 -- Sign-ups by day and connection
 -- Successful sign-ups and failed ones, newest day first.
--- parameters: since, limit
+-- parameters: since, until=now, since, until=now, limit
 SELECT
   CAST("date" AS date) AS day,
   connection,
@@ -8,7 +8,8 @@ SELECT
   count_if(type = 'fs') AS failed
 FROM tenant_logs
 WHERE type IN ('ss', 'fs')
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 GROUP BY 1, 2
 ORDER BY day DESC, signups DESC, connection
 LIMIT ?

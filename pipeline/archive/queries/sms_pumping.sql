@@ -1,7 +1,7 @@
 -- SMS pumping
 -- Text messages and voice calls by the first digits of the number, hour by hour, the most first: many to one prefix, answered by
 -- few logins, cost you money and earn somebody else some.
--- parameters: since, minimum=20, limit
+-- parameters: since, until=now, since, until=now, minimum=20, limit
 -- finding: hour_start, prefix
 SELECT
   date_trunc('hour', "date") AS hour_start,
@@ -21,7 +21,8 @@ FROM (
       'gd_send_sms', 'gd_send_voice', 'cs', 'gd_send_sms_failure', 'gd_send_voice_failure', 'limit_phone', 'gd_auth_succeed',
       'gd_enrollment_complete'
     )
-    AND dt >= ?
+    AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+    AND dt || 'T' || hour BETWEEN ? AND ?
 ) AS logs
 WHERE phone LIKE '+%'
 GROUP BY 1, 2

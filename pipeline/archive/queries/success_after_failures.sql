@@ -1,6 +1,6 @@
 -- Logins that followed many failures
 -- Successful logins after many failed attempts within the hour before, on the same username: a guessed or stuffed password.
--- parameters: since, since, minimum=5, limit
+-- parameters: since, until=now, since, until=now, since, until=now, since, until=now, minimum=5, limit
 -- finding: log_id
 SELECT
   "date",
@@ -34,8 +34,10 @@ FROM (
     AND date_diff('minute', lost."date", won."date") < 60
   WHERE won.succeeded
     AND NOT lost.succeeded
-    AND won.dt >= ?
-    AND lost.dt >= ?
+    AND won.dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+    AND won.dt || 'T' || won.hour BETWEEN ? AND ?
+    AND lost.dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+    AND lost.dt || 'T' || lost.hour BETWEEN ? AND ?
   GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 ) AS logins
 WHERE failures >= ?

@@ -1,7 +1,7 @@
 -- Who changed a user
 -- Calls of the Management API and SCIM that name the user, and changes by the user: password, e-mail, username, MFA,
 -- verification, deletion. Newest first.
--- parameters: user_id, since, limit
+-- parameters: user_id, since, until=now, since, until=now, limit
 -- finding: log_id
 SELECT
   "date",
@@ -26,6 +26,7 @@ WHERE contains(target_user_ids, ?)
       'my_account_authentication_method_succeeded', 'organization_member_added', 'sscim', 'fscim'
     )
   )
-  AND dt >= ?
+  AND dt BETWEEN substr(?, 1, 10) AND substr(?, 1, 10)
+  AND dt || 'T' || hour BETWEEN ? AND ?
 ORDER BY "date" DESC, log_id DESC
 LIMIT ?

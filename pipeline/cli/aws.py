@@ -1,0 +1,37 @@
+"""Clients of AWS for commands. Somebody waits: AWS out of reach is told after seconds; the SDK alone takes minutes."""
+
+import sys
+from contextlib import suppress
+from typing import Any, Final
+
+CONNECT_SECONDS: Final = 3
+ATTEMPTS: Final = 3
+
+
+def client(service: str, **options: Any) -> Any:
+    """Return a client. boto3 is loaded here, so that a command without AWS does not wait for it."""
+    import boto3
+
+    if boto3.DEFAULT_SESSION is None:
+        wait_as_people_do()
+    return boto3.client(service, **options)  # type: ignore[call-overload]
+
+
+def prepare() -> None:
+    """Set the timeouts of a command that has loaded boto3; one that has not calls `client`."""
+    if "boto3" in sys.modules:
+        wait_as_people_do()
+
+
+def wait_as_people_do() -> None:
+    """Give the clients that are made from now on short timeouts and few retries, unless they have their own."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import ProfileNotFound
+
+    session = botocore.session.get_session()
+    retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    session.set_default_client_config(Config(connect_timeout=CONNECT_SECONDS, retries=retries))
+    with suppress(ProfileNotFound):  # the first client raises it again; not every command makes one
+        boto3.setup_default_session(botocore_session=session)

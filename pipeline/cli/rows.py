@@ -1,0 +1,103 @@
+"""Rows as people and programs read them: a table or records on a terminal, lines with tabs in a pipe, CSV, JSON."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.cli.app import console, print_json
+from pipeline.cli.foreign import cell, plain, text
+from pipeline.query import Result
+
+GAP: Final = 2
+"""Columns between those of a table."""
+
+# What a spreadsheet takes for a formula, also in full width and behind what cannot be seen; and what marks text.
+_FORMULA = re.compile("[\\s\u200b-\u200d\u2060\ufeff]*[-=+@'\uff0d\uff1d\uff0b\uff20]")
+
+
+def show(result: Result, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Print a result in the form that was asked for. Raises a usage error if these are two."""
+    require_one(as_json=as_json, as_csv=as_csv)
+    if as_json:
+        print_json(result.dicts())
+    elif as_csv:
+        for line in csv_lines(result):
+            typer.echo(line, nl=False)
+    else:
+        print_table(result)
+
+
+def require_one(*, as_json: bool, as_csv: bool) -> None:
+    """Raise a usage error if both forms are asked for."""
+    if as_json and as_csv:
+        raise typer.BadParameter("either --json or --csv")
+
+
+def print_table(result: Result, to: Console = console) -> None:
+    """Print a table. Where it is wider than the terminal, print records; into a pipe, lines with tabs between cells."""
+    if to.is_terminal:
+        for line in table(result, to.width):
+            to.print(line, highlight=False, soft_wrap=True)
+    else:
+        for plain_line in tab_lines(result):
+            to.file.write(f"{plain_line}\n")
+
+
+def table(result: Result, width: int) -> Iterator[Text]:
+    """Return the lines of a table, or of a record per row where a line would be wider than ``width``."""
+    names = [Text(plain(name), style="bold") for name in result.columns]
+    rows = [[cell(value) for value in row] for row in result.rows]
+    widths = [max(cell_len(one.plain) for one in column) for column in zip(names, *rows, strict=True)]
+    if rows and sum(widths) + GAP * (len(widths) - 1) > width:
+        yield from _records(names, rows)
+        return
+    for row in [names, *rows]:
+        line = Text(" " * GAP).join(_padded(one, wide) for one, wide in zip(row, widths, strict=True))
+        line.rstrip()
+        yield line
+
+
+def _records(names: list[Text], rows: list[list[Text]]) -> Iterator[Text]:
+    wide = max(cell_len(name.plain) for name in names)
+    for number, row in enumerate(rows):
+        if number:
+            yield Text()
+        for name, value in zip(names, row, strict=True):
+            yield _padded(name, wide + GAP).append_text(value)
+
+
+def tab_lines(result: Result) -> Iterator[str]:
+    """Return a line of the names and one per row, with tabs between the cells; a tab in a cell is escaped."""
+    yield "\t".join(map(plain, result.columns))
+    for row in result.rows:
+        yield "\t".join(map(text, row))
+
+
+def csv_lines(result: Result) -> Iterator[str]:
+    """Return the lines of CSV by RFC 4180, the names first. NULL is empty, '' is "", and no cell is a formula."""
+    yield ",".join(map(_csv_cell, result.columns)) + "\r\n"
+    for row in result.rows:
+        yield ",".join(map(_csv_cell, row)) + "\r\n"
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    shown = plain(value) if isinstance(value, str) else text(value)
+    if _FORMULA.match(shown) and not isinstance(value, (int, float, Decimal)):
+        shown = f"'{shown}"
+    if not shown or re.search('[",]|^ | $', shown):
+        return '"' + shown.replace('"', '""') + '"'
+    return shown
+
+
+def _padded(value: Text, width: int) -> Text:
+    found = value.copy()
+    found.pad_right(width - cell_len(value.plain))
+    return found
