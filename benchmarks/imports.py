@@ -15,6 +15,7 @@ STATEMENTS = {
     "migrate": "import pipeline.functions.migrate",
     "command": "import pipeline.cli",
     "command_help": "from pipeline.cli import app; app(['--help'], standalone_mode=False)",
+    "command_list": "from pipeline.cli import app; app(['ask', '--list'], standalone_mode=False)",
 }
 
 

@@ -12,9 +12,8 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import msgspec
 from botocore import exceptions
 
+from pipeline import query
 from pipeline.errors import SyncError
-from pipeline.query import Result
-from pipeline.query import TimedOut as QueryTimedOut
 from pipeline.settings import Cluster
 
 T = TypeVar("T")
@@ -60,7 +59,7 @@ class Refused(DataApiError):
     """Postgres refused the statement."""
 
 
-class TimedOut(Unavailable, QueryTimedOut):
+class TimedOut(Unavailable, query.TimedOut):
     """The statement took longer than the 45 seconds that the Data API allows. Ask for less, or use another way into
     the database."""
 
@@ -95,14 +94,14 @@ class Transaction:
         with suppress(DataApiError):  # what went wrong first is what counts; without a word from us it ends by itself
             self.roll_back()
 
-    def execute(self, statement: str) -> Result:
+    def execute(self, statement: str) -> query.Result:
         """Run one statement; ``timestamptz`` is in UTC. Raises a ``DataApiError``."""
         answer = _call(
             self._client.execute_statement, **self._target, **self._id, sql=statement, includeResultMetadata=True
         )
         columns = answer.get("columnMetadata", [])
         types = [column.get("typeName", "") for column in columns]
-        return Result(
+        return query.Result(
             tuple(column.get("label") or column.get("name", "") for column in columns),
             [tuple(map(_value, types, record)) for record in answer.get("records", [])],
         )

@@ -44,13 +44,12 @@ def ask(
             aws.client("athena"), question, values, database=_database(), workgroup=_workgroup(), timeout=timeout
         )
         said = "; arrived " + " to ".join(known.window(values)) + " (UTC)"
-        answer = answer if as_json or as_csv else _filled(answer)
     elif len(question.split()) > 1:
         sql = _reading(question)
         answer = athena.query(aws.client("athena"), sql, database=_database(), workgroup=_workgroup(), timeout=timeout)
     else:
         raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
-    show(answer, as_json=as_json, as_csv=as_csv)
+    show(answer, as_json=as_json, as_csv=as_csv, whole=not said)
     read = f"; {answer.scanned_bytes:,} bytes read" if answer.scanned_bytes is not None else ""
     errors.print(in_markup(f"{_count(answer)}{said}{read}"), style="dim", highlight=False, soft_wrap=True)
     if answer.more:
@@ -86,20 +85,6 @@ def _list(*, as_json: bool, as_csv: bool) -> None:
 def _count(answer: Result) -> str:
     number = len(answer.rows)
     return f"{number:,} row{'' if number == 1 else 's'}"
-
-
-def _filled(answer: Result) -> Result:
-    """Leave out the columns of a question that have a value in no row."""
-    if not answer.rows:
-        return answer
-    filled = [place for place in range(len(answer.columns)) if any(row[place] is not None for row in answer.rows)]
-    return Result(
-        tuple(answer.columns[place] for place in filled),
-        [tuple(row[place] for place in filled) for row in answer.rows],
-        answer.more,
-        answer.scanned_bytes,
-        answer.query_id,
-    )
 
 
 def _parsed(question: Question, given: dict[str, str]) -> dict[str, Parameter]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -21,8 +22,8 @@ GAP: Final = 2
 _FORMULA = re.compile("[\\s\u200b-\u200d\u2060\ufeff]*[-=+@'\uff0d\uff1d\uff0b\uff20]")
 
 
-def show(result: Result, *, as_json: bool = False, as_csv: bool = False) -> None:
-    """Print a result in the form that was asked for. Raises a usage error if these are two."""
+def show(result: Result, *, as_json: bool = False, as_csv: bool = False, whole: bool = True) -> None:
+    """Print a result in the form that was asked for; see ``print_table`` for ``whole``."""
     require_one(as_json=as_json, as_csv=as_csv)
     if as_json:
         print_json(result.dicts())
@@ -30,7 +31,7 @@ def show(result: Result, *, as_json: bool = False, as_csv: bool = False) -> None
         for line in csv_lines(result):
             typer.echo(line, nl=False)
     else:
-        print_table(result)
+        print_table(result, whole=whole)
 
 
 def require_one(*, as_json: bool, as_csv: bool) -> None:
@@ -39,10 +40,13 @@ def require_one(*, as_json: bool, as_csv: bool) -> None:
         raise typer.BadParameter("either --json or --csv")
 
 
-def print_table(result: Result, to: Console = console) -> None:
-    """Print a table. Where it is wider than the terminal, print records; into a pipe, lines with tabs between cells."""
+def print_table(result: Result, to: Console = console, *, whole: bool = True) -> None:
+    """Print a table. Where it is wider than the terminal, print records; into a pipe, lines with tabs between cells.
+
+    Unless ``whole``, a terminal is spared the columns that are NULL in every row.
+    """
     if to.is_terminal:
-        for line in table(result, to.width):
+        for line in table(result if whole else _filled(result), to.width):
             to.print(line, highlight=False, soft_wrap=True)
     else:
         for plain_line in tab_lines(result):
@@ -61,6 +65,14 @@ def table(result: Result, width: int) -> Iterator[Text]:
         line = Text(" " * GAP).join(_padded(one, wide) for one, wide in zip(row, widths, strict=True))
         line.rstrip()
         yield line
+
+
+def _filled(result: Result) -> Result:
+    if not result.rows:
+        return result
+    filled = [place for place in range(len(result.columns)) if any(row[place] is not None for row in result.rows)]
+    rows = [tuple(row[place] for place in filled) for row in result.rows]
+    return replace(result, columns=tuple(result.columns[place] for place in filled), rows=rows)
 
 
 def _records(names: list[Text], rows: list[list[Text]]) -> Iterator[Text]:

@@ -53,7 +53,7 @@ def user(
     else:
         for store, value in found.items():
             console.rule(store)
-            console.print(_HIGHLIGHT(as_text(value)) if value else "not there")
+            console.print(_HIGHLIGHT(as_text(value)) if value else "not there", soft_wrap=True)
         console.print(in_markup(_verdict(user_id, **found)), highlight=False, soft_wrap=True)
     versions = {value["version"] if value else None for value in found.values()}
     if versions == {None}:

@@ -130,13 +130,6 @@ def test_null_and_empty_text_differ_in_each_form(asked):
     assert json.loads(ask("SELECT 1", "--json").stdout) == [{"a": None, "b": ""}, {"a": "NULL", "b": "x"}]
 
 
-def test_a_question_leaves_out_columns_without_a_value_from_its_table(asked):
-    asked.columns, asked.rows = ["a", "b", "c"], [["1", None, ""], [None, None, "x"]]
-    assert ask("failed_logins").stdout.splitlines() == ["a\tc", "1\t''", "NULL\tx"]
-    assert ask("failed_logins", "--csv").stdout_bytes.startswith(b"a,b,c\r\n")
-    assert ask("SELECT 1").stdout.startswith("a\tb\tc\n")
-
-
 def test_two_forms_at_once_are_refused(asked):
     assert ask("SELECT 1", "--json", "--csv").exit_code == 2
     assert asked.asked == []

@@ -134,6 +134,18 @@ def test_a_table_that_does_not_fit_becomes_records():
     assert printed_on(20, wide) == ["日本", "漢" * 10]
 
 
+def test_a_question_spares_a_terminal_columns_without_a_value():
+    result = Result(("a", "b", "c"), [(1, None, ""), (None, None, "x")])
+    for terminal, lines in (
+        (True, ["a     c", "1     ''", "NULL  x"]),
+        (False, ["a\tb\tc", "1\tNULL\t''", "NULL\tNULL\tx"]),
+    ):
+        out = Console(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None, emoji=False)
+        rows.print_table(result, out, whole=False)
+        assert out.file.getvalue().splitlines() == lines
+    assert printed_on(80, result)[0] == "a     b     c"
+
+
 def test_nothing_is_cut_in_a_pipe():
     long = Result(("a", "b"), [("x" * 5000, "y" * 5000)])
     pipe = Console(file=io.StringIO(), width=20)

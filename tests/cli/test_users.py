@@ -102,6 +102,13 @@ def test_an_address_finds_its_users_whatever_its_case(sinks):
     assert told("nobody@acme.example", "--json") == (4, '{\n  "users": []\n}\n')
 
 
+@pytest.mark.parametrize("sinks", ["server"], indirect=True)
+def test_nothing_of_a_user_is_wrapped_in_a_pipe(sinks):
+    note = "word " * 100
+    apply(sinks["postgres"], user("a|1", user_metadata={"note": note}))
+    assert note in told("a|1")[1]
+
+
 A, B = "2026-11-01T10:00:00.000Z", "2026-11-02T10:00:00.000Z"
 
 

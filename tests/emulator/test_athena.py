@@ -250,6 +250,8 @@ def test_joins_subqueries_and_common_table_expressions(archive: Archive) -> None
         ("tenant_logs", "dt = '2026-01-06'", "c"),
         ("api_calls AS a", "a.dt = '2026-01-06' AND user_id = 'auth0|1'", "c"),
         ("tenant_logs", "hour = '10'", "abc"),
+        # As the questions bound their hours.
+        ("tenant_logs", "dt >= substr('2026-01-06T00', 1, 10) AND dt || 'T' || hour >= '2026-01-06T00'", "c"),
         ("(SELECT dt, count(*) AS n FROM logs GROUP BY dt)", "dt = '2026-01-06'", "abc"),
     ],
 )

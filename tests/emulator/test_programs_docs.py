@@ -75,6 +75,7 @@ def test_a_program_reads_postgres(cluster: Cluster, settings: pytest.MonkeyPatch
         assert connection.pgconn.ssl_in_use
         assert code["plan_of"](connection, "auth0|ada") == "pro"
         assert code["plan_of"](connection, "auth0|bob") is None
+        assert connection.execute("SELECT user_id FROM live_users").fetchall() == [("auth0|ada",)]  # without the schema
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("DELETE FROM auth0.users")
     engine = create_engine("postgresql+psycopg://", creator=code["connect"])
