@@ -36,27 +36,27 @@ def ask(
         _list(as_json=as_json, as_csv=as_csv)
         return
     given = dict(_parameter(text) for text in parameters or [])
-    said = ""
+    window = ""
     if question in questions.names():
         known = questions.load(question)
         values = _parsed(known, given)
         answer = questions.ask(
             aws.client("athena"), question, values, database=_database(), workgroup=_workgroup(), timeout=timeout
         )
-        said = "; arrived " + " to ".join(known.window(values)) + " (UTC)"
+        window = f"; arrived {' to '.join(known.window(values))} (UTC)"
     elif len(question.split()) > 1:
         sql = _reading(question)
         answer = athena.query(aws.client("athena"), sql, database=_database(), workgroup=_workgroup(), timeout=timeout)
     else:
         raise typer.BadParameter(f"there is no question {question!r}; there are {', '.join(questions.names())}")
-    show(answer, as_json=as_json, as_csv=as_csv, whole=not said)
+    show(answer, as_json=as_json, as_csv=as_csv, whole=not window)
     read = f"; {answer.scanned_bytes:,} bytes read" if answer.scanned_bytes is not None else ""
-    errors.print(in_markup(f"{_count(answer)}{said}{read}"), style="dim", highlight=False, soft_wrap=True)
+    errors.print(in_markup(f"{_count(answer)}{window}{read}"), style="dim", highlight=False, soft_wrap=True)
     if answer.more:
         shown = len(answer.rows)
         errors.print(
             f"[yellow]There are more: limit={shown} cut the answer.[/] For the rest, give a higher limit, such as "
-            f"limit={shown * 10}, or a shorter time by since and until.",
+            f"limit={max(shown, 1) * 10}, or a shorter time by since and until.",
             highlight=False,
             soft_wrap=True,
         )

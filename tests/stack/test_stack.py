@@ -47,7 +47,7 @@ def test_bad_messages_are_in_the_dead_letter_queues_with_the_reason(report: demo
 
 
 def test_people_get_answers(run: demo.Run, report: demo.Report) -> None:
-    assert sum(row["users"] for row in report.metadata) == sum(
+    assert sum(row["users"] for row in report.metadata.dicts()) == sum(
         "plan" in user.get("user_metadata", {}) for user in run.oracle.live.values()
     )
     assert report.item["user_metadata"] == run.oracle.live[report.user_id].get("user_metadata", {})
