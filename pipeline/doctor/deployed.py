@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import boto3
@@ -42,7 +43,7 @@ class Deployed:
     outputs: Mapping[str, Any]
     """Terraform's outputs."""
     new_client: Callable[[str, str], Any]
-    """Makes a client of a service in a region."""
+    """Returns a client of a service in a region. Call it in one thread: boto3's sessions are not for several."""
     seconds: float = SECONDS
     """How long a store may take to have an event."""
     clock: Clock = field(default_factory=Clock)
@@ -52,6 +53,7 @@ class Deployed:
         """Use the credentials in the environment."""
         config = Config(connect_timeout=10, read_timeout=120)
 
+        @cache
         def new_client(service: str, region: str) -> Any:
             return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]
 
