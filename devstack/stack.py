@@ -298,9 +298,7 @@ def _digest(variables: dict[str, str]) -> str:
     """Return a digest of everything that an apply depends on."""
     digest = hashlib.sha256(json.dumps(variables, sort_keys=True).encode())
     configuration = [path for path in CONFIGURATION.rglob("*") if path.suffix in (".tf", ".tfvars", ".json")]
-    folder = packaging.ROOT / "pipeline" / "archive"
-    archive = [folder / "catalog.json", *(folder / "views").glob("*.sql")]
-    for path in sorted([*configuration, *PACKAGES.glob("*.zip"), *archive]):
+    for path in sorted([*configuration, *PACKAGES.glob("*.zip")]):
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -58,13 +58,17 @@ def aws_environment(endpoint: str, region: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Terraform:
-    """One local deployment: `directory` keeps state and providers, `variables` go in as TF_VAR_…."""
+    """One local deployment: `directory` keeps state and providers, `variables` go in as TF_VAR_….
+
+    `configuration` is what Terraform runs on: infra/terraform, or a module of it for that module's own tests.
+    """
 
     directory: Path
     endpoint: str = "http://127.0.0.1:9"  # nobody answers there: enough for init, validate and fmt
     region: str = "us-east-1"
     variables: Mapping[str, str] = field(default_factory=dict)
     var_file: Path | None = None
+    configuration: Path = CONFIGURATION
 
     @property
     def state(self) -> Path:
@@ -73,7 +77,7 @@ class Terraform:
 
     @property
     def _staged(self) -> Path:
-        """The configuration, two levels below a root with what it reads, as at its own place."""
+        """The configuration, two levels below the directory as it is below the clone."""
         return self.directory.resolve() / "infra" / "terraform"
 
     @property
@@ -84,13 +88,10 @@ class Terraform:
         """Install the provider and the modules; at once when nothing has changed since the last time."""
         self._data.mkdir(parents=True, exist_ok=True)
         marker = self.directory / "initialised"
-        stage(CONFIGURATION, self._staged, leave=("environments",))
-        files = self.directory / "pipeline"
-        if not files.is_symlink():
-            files.symlink_to(CONFIGURATION.parents[1] / "pipeline")
+        stage(self.configuration, self._staged, leave=("environments",))
         if marker.exists() and marker.read_text() == self._installation():
             return
-        self._program.init(CONFIGURATION, "-backend=false")
+        self._program.init(self.configuration, "-backend=false")
         marker.write_text(self._installation())
 
     def apply(self, progress: Progress = lambda _done, _total, _what: None) -> None:
@@ -145,7 +146,7 @@ class Terraform:
     def fmt(self) -> None:
         """Check the layout of the files. Raises TerraformError with the difference."""
         # In place: fmt does not follow links to directories.
-        done = Program(CONFIGURATION, self._environment()).run("fmt", "-check", "-recursive", "-diff", "-no-color")
+        done = Program(self.configuration, self._environment()).run("fmt", "-check", "-recursive", "-diff", "-no-color")
         if done.returncode != 0:
             raise TerraformError(f"terraform fmt would change:\n{(done.stdout or done.stderr).strip()}")
 
@@ -186,7 +187,7 @@ class Terraform:
     def _installation(self) -> str:
         """Return a digest of what an init depends on: program, configuration, locked versions, mirror."""
         digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
-        for path in [*sorted(CONFIGURATION.rglob("*.tf")), CONFIGURATION / LOCK, self._staged / LOCK]:
+        for path in [*sorted(self.configuration.rglob("*.tf")), self.configuration / LOCK, self._staged / LOCK]:
             digest.update(path.read_bytes() if path.exists() else b"")
         return digest.hexdigest()
 

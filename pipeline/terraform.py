@@ -269,7 +269,7 @@ def _ways_to_init() -> Iterator[list[str]]:
 
 def _belongs(path: Path) -> bool:
     """Whether it is a part of a configuration, rather than what Terraform leaves where people run it."""
-    return not path.name.startswith(".") and (path.is_dir() or path.suffix == ".tf")
+    return not path.name.startswith(".") and (path.is_dir() or path.suffix in (".tf", ".json"))
 
 
 def _interrupt(process: subprocess.Popen[str], patience: float | None) -> None:

@@ -1,3 +1,11 @@
+locals {
+  tags = merge({
+    Project     = "auth0-sync"
+    Deployment  = "${var.name}-${var.environment}"
+    Environment = var.environment
+  }, var.tags)
+}
+
 # Credentials and endpoints come from the environment or the shared AWS configuration, as for any AWS tool.
 provider "aws" {
   region            = var.region

@@ -4,8 +4,6 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # The only place for the version: what the tests run on. The modules have none of their own.
-      version = "5.100.0"
     }
   }
 }

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import Change, Plan
+from pipeline.deploy.planning import MODULE, Change, Plan
 from pipeline.progress import Progress, Step
 from pipeline.terraform import PARALLELISM, Message
 
@@ -28,7 +28,7 @@ STAGES: Final = (
     ("Buses and rules", r"module\.(log_bus|event_bus|relay)|aws_cloudwatch_event_"),
     ("The rest", r""),
 )
-"""The stages of a deployment, as they are shown, and the addresses of the resources in each."""
+"""The stages of a deployment, as they are shown, and where in the module the resources of each are."""
 
 LONG: Final = 20.0
 """Seconds after which a resource that is still being made is named."""
@@ -77,7 +77,8 @@ class _Stage:
 
 def stage_of(address: str) -> str:
     """Return the title of the stage that a resource belongs to."""
-    return next(title for title, pattern in STAGES if re.match(pattern, address))
+    inside = address.removeprefix(MODULE)
+    return next(title for title, pattern in STAGES if re.match(pattern, inside))
 
 
 def apply(deployment: Deployment, plan: Plan, progress: Progress) -> None:

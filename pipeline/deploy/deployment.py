@@ -29,9 +29,10 @@ from pipeline.terraform import (
 )
 
 # What a deployment does without: examples and tests.
-NOT_STAGED: Final = ("environments", "tests")
-VARIABLES: Final = ("variables.tf", "watchable.tf")
-"""The files that declare the variables, and what their validations use."""
+NOT_STAGED: Final = ("environments", "examples", "tests")
+_MODULE: Final = "modules/auth0-sync"
+VARIABLES: Final = ("aws.tf", *(f"{_MODULE}/{name}" for name in ("variables.tf", "watchable.tf", "generated.json")))
+"""The files that declare the variables, the module's with their types, and what the validations use."""
 BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
 SETTINGS: Final = (
@@ -183,14 +184,19 @@ class Deployment:
         return value
 
     def _variables(self) -> Program:
-        """Return Terraform on the variables alone: with the resources it would load the provider, for seconds."""
+        """Return Terraform on the variables alone: with the resources it would load the provider, for seconds.
+
+        The module requires `package_dir`, for which the root has a default; it is empty here.
+        """
         directory = self.root / ".deploy" / f"{self.name}.variables"
         directory.mkdir(parents=True, exist_ok=True)
         for name in VARIABLES:
-            link = directory / name
-            if (self.configuration / name).exists() and not link.is_symlink():
-                link.symlink_to(os.path.relpath(self.configuration / name, directory))
-        return replace(self.terraform, directory=directory)
+            file, link = self.configuration / name, directory / Path(name).name
+            if file.exists() and not link.is_symlink():
+                link.symlink_to(os.path.relpath(file, directory))
+        terraform = self.terraform
+        environment = {"TF_VAR_package_dir": ""} | dict(terraform.environment)
+        return replace(terraform, directory=directory, environment=environment)
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the last apply; none before the first."""

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.deploy.planning import MODULE
 from pipeline.invocation import function_error
 from pipeline.terraform import Message, TerraformError, describe, program_name
 
-_INVOCATION: Final = re.compile(r"aws_lambda_invocation\.(?P<name>\w+)")
+_INVOCATION: Final = re.compile(re.escape(MODULE) + r"aws_lambda_invocation\.(?P<name>\w+)")
 # The provider's wording: of newer versions, and of older ones.
 _ANSWER: Final = re.compile(
     r"Lambda [Ff]unction \((?P<function>[^)]*)\)(?:: | returned error: \()(?P<payload>\{.*\})", re.DOTALL

@@ -17,13 +17,16 @@ HOLDS_DATA: Final = {
 }
 """The resources whose loss cannot be made good by another apply, and what is lost."""
 
-NO_DATA: Final = ("module.watch",)
+MODULE: Final = "module.auth0_sync."
+"""What the address of every resource begins with: the root has the module, and nothing beside it."""
+
+NO_DATA: Final = (f"{MODULE}module.watch",)
 """Modules whose table is a memory: without it, findings of the last days are told once more."""
 
 
 def top(address: str) -> str:
-    """Return the outermost module of a resource, or the resource, without indices: `-target` takes all instances."""
-    return ".".join(_parts(address)[:2])
+    """Return the part of the module that a resource is in, or is, without indices: `-target` takes all instances."""
+    return ".".join(_parts(address)[:4])
 
 
 def kind(address: str) -> str:

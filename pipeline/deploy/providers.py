@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from pipeline.deploy.deployment import NOT_STAGED
 from pipeline.packaging import ROOT
 from pipeline.terraform import CONFIGURATION, LOCK, Program, TerraformError, inherited_environment, program_name, stage
 
@@ -47,7 +48,7 @@ def lock(
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        stage(configuration, directory, leave=("environments", "tests"))
+        stage(configuration, directory, leave=NOT_STAGED)
         terraform = Program(directory, inherited_environment())
         terraform.run("get")
         options = [f"-platform={platform}" for platform in platforms] + ([f"-fs-mirror={mirror}"] if mirror else [])
@@ -78,7 +79,8 @@ def check(configuration: Path = CONFIGURATION, checked: Path = CHECKED) -> str:
     """
     there = configuration / LOCK
     kept = there.read_text() if there.exists() else ""
-    digest = hashlib.sha256("\0".join([(configuration / "versions.tf").read_text(), kept]).encode()).hexdigest()
+    versions = [path.read_text() for path in sorted(configuration.rglob("versions.tf"))]
+    digest = hashlib.sha256("\0".join([*versions, kept]).encode()).hexdigest()
     if checked.exists() and checked.read_text() == digest:
         return "Providers: checked before for this version, on every platform."
     try:

@@ -10,11 +10,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import Plan, held, kind, make, top
+from pipeline.deploy.planning import MODULE, Plan, held, kind, make, top
 from pipeline.progress import Progress, Step
 
-KEY: Final = "module.key"
-KEPT: Final = (KEY, "module.network", "module.database", "module.mirror", "module.archive")
+KEY: Final = f"{MODULE}module.key"
+KEPT: Final = (KEY, *(f"{MODULE}module.{name}" for name in ("network", "database", "mirror", "archive")))
 """What holds data, and what it needs to be read: the key, the network, the cluster, the users table, the archive with
 its Athena workgroup."""
 

@@ -15,10 +15,10 @@ from pipeline.doctor import Finding
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.deploy.test_shell import OUTPUTS as NAMES
 
-CLUSTER = "module.database[0].aws_rds_cluster.this"
-TABLE = "module.mirror.aws_dynamodb_table.users"
-RULE = 'aws_cloudwatch_event_rule.this["user-changes-log-stream"]'
-FUNCTION = "module.postgres_sink.module.function.aws_lambda_function.this"
+CLUSTER = "module.auth0_sync.module.database[0].aws_rds_cluster.this"
+TABLE = "module.auth0_sync.module.mirror.aws_dynamodb_table.users"
+RULE = 'module.auth0_sync.aws_cloudwatch_event_rule.this["user-changes-log-stream"]'
+FUNCTION = "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"
 OUTPUTS = NAMES | {"function_names": {"migrate": "f"}, "schema_revision": "0003", "dashboard_name": "board"}
 GOOD = [Finding("Rules", "ok"), Finding("Archived logs", "unknown", "no data yet [1]")]
 
@@ -194,17 +194,17 @@ class TestDeploy:
         account.set(planned("update", RULE))
         run("deploy", "--env", "prod", "--yes")
         assert woken == []
-        account.set(planned("replace", "aws_lambda_invocation.migrate[0]"))
+        account.set(planned("replace", "module.auth0_sync.aws_lambda_invocation.migrate[0]"))
         assert "✔ Idle functions" in run("deploy", "--env", "prod", "--yes").output
         assert woken == [(["f"], {"Records": [], "revision": "0003"}, 1)]
-        account.set(planned("create", "aws_lambda_invocation.migrate[0]"), outputs={})
+        account.set(planned("create", "module.auth0_sync.aws_lambda_invocation.migrate[0]"), outputs={})
         run("deploy", "--env", "prod", "--yes")
         assert len(woken) == 1
 
     def test_a_failed_migration_is_explained(self, account: Account) -> None:
         migration_failed = failed(
             'invoking Lambda Function (f): {"errorMessage": "no table", "errorType": "X"}',
-            address="aws_lambda_invocation.migrate[0]",
+            address="module.auth0_sync.aws_lambda_invocation.migrate[0]",
         )
         account.set(planned("update", FUNCTION), apply=f"{says(migration_failed)}\nexit 1")
         result = run("deploy", "--env", "prod", "--yes")
@@ -255,13 +255,15 @@ class TestDestroy:
     def test_a_cluster_leaves_a_snapshot_and_its_key(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(teardown, "snapshot", lambda *_: "auth0-sync-prod-final-1")
         monkeypatch.setattr(teardown, "_unprotect_cluster", lambda *_: None)
-        account.set(planned("update", CLUSTER), state=(FUNCTION, CLUSTER, "module.key[0].aws_kms_key.this"))
+        account.set(
+            planned("update", CLUSTER), state=(FUNCTION, CLUSTER, "module.auth0_sync.module.key[0].aws_kms_key.this")
+        )
         output = run("destroy", "--env", "prod", "--with-data", "--yes").output
         assert "--db-cluster-snapshot-identifier auth0-sync-prod-final-1" in output
-        assert "module.key" not in account.terraform.calls[-2]
+        assert "module.auth0_sync.module.key" not in account.terraform.calls[-2]
         output = run("destroy", "--env", "prod", "--with-data", "--no-snapshot", "--yes").output
         assert "snapshot" not in output
-        assert "-target=module.key" in account.terraform.calls[-2]
+        assert "-target=module.auth0_sync.module.key" in account.terraform.calls[-2]
 
     def test_a_snapshot_that_cannot_be_taken_stops_it(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         def fails(*_: object) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline import packaging
 
+AWS = 'variable "region" { default = null }\n'
 VARIABLES = """\
 variable "name" { default = "auth0-sync" }
 variable "environment" { type = string }
-variable "region" { default = null }
 variable "source_region" { default = null }
 variable "log_stream_source_name" { type = string }
 variable "event_stream_source_name" { default = null }
@@ -29,9 +29,10 @@ def tiny(root: Path, *, environment: str = "prod", variables: str = 'environment
     """A repository whose configuration has the variables, and needs no provider."""
     terraform = root / "infra" / "terraform"
     (terraform / "environments").mkdir(parents=True)
-    (terraform / "modules" / "one").mkdir(parents=True)
+    (terraform / "modules" / "auth0-sync").mkdir(parents=True)
     (terraform / "tests").mkdir()
-    (terraform / "variables.tf").write_text(VARIABLES)
+    (terraform / "aws.tf").write_text(AWS)
+    (terraform / "modules" / "auth0-sync" / "variables.tf").write_text(VARIABLES)
     (terraform / "environments" / f"{environment}.tfvars").write_text(variables)
     (terraform / "environments" / "production.tfvars").touch()
     return root
@@ -42,9 +43,8 @@ def real(root: Path, *, environment: str, variables: str) -> Path:
     terraform = root / "infra" / "terraform"
     (terraform / "environments").mkdir(parents=True)
     for path in (packaging.ROOT / "infra" / "terraform").iterdir():
-        if path.name not in ("environments", "tests") and not path.name.startswith("."):
+        if path.name != "environments" and not path.name.startswith("."):
             (terraform / path.name).symlink_to(path)
-    (root / "pipeline").symlink_to(packaging.ROOT / "pipeline")
     (terraform / "environments" / f"{environment}.tfvars").write_text(variables)
     return root
 

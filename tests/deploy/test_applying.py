@@ -10,12 +10,13 @@ from pipeline.deploy import applying
 from pipeline.deploy.applying import STAGES, apply, stage_of
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import read
-from pipeline.terraform import CONFIGURATION, TerraformError
+from pipeline.terraform import TerraformError
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
+from tests.infra.deployed import MODULE
 
-TABLE = "module.mirror.aws_dynamodb_table.users"
-MIGRATION = "aws_lambda_invocation.migrate[0]"
-FUNCTION = "module.postgres_sink.module.function.aws_lambda_function.this"
+TABLE = "module.auth0_sync.module.mirror.aws_dynamodb_table.users"
+MIGRATION = "module.auth0_sync.aws_lambda_invocation.migrate[0]"
+FUNCTION = "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"
 
 
 class Seen:
@@ -121,11 +122,11 @@ def test_an_interrupt_lets_terraform_finish_however_long_it_takes(
 
 
 def test_every_resource_of_the_configuration_has_a_stage_of_its_own_kind() -> None:
-    modules = {path.name for path in (CONFIGURATION / "modules").iterdir()} - {"bus", "consumer", "function"}
+    modules = {path.name for path in (MODULE / "modules").iterdir()} - {"bus", "consumer", "function"}
     used = ("log_bus", "event_bus[0]", "postgres_sink", "dynamodb_sink", "refresh[0]", "migrate", "roles[0]")
     for name in [*sorted(modules), *used]:
-        assert stage_of(f"module.{name}.aws_x.this") != "The rest", name
-    assert stage_of("aws_cloudwatch_event_rule.this") == "Buses and rules"
-    assert stage_of("aws_lambda_invocation.roles[0]") == "Database roles"
-    assert stage_of("aws_something.new") == "The rest"
+        assert stage_of(f"module.auth0_sync.module.{name}.aws_x.this") != "The rest", name
+    assert stage_of("module.auth0_sync.aws_cloudwatch_event_rule.this") == "Buses and rules"
+    assert stage_of("module.auth0_sync.aws_lambda_invocation.roles[0]") == "Database roles"
+    assert stage_of("module.auth0_sync.aws_something.new") == "The rest"
     assert all(len(title) <= 20 for title, _ in STAGES), "the columns of the progress"

@@ -36,9 +36,9 @@ class TestStaging:
         FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
         deployment.prepare()
         staged = {path.name for path in deployment.directory.iterdir() if not path.name.startswith(".")}
-        assert staged == {"variables.tf", "modules"}
+        assert staged == {"aws.tf", "modules"}
         assert (deployment.directory / "../../infra").resolve() == deployment.root / "infra"
-        assert (deployment.directory / "modules" / "one").is_dir()
+        assert (deployment.directory / "modules" / "auth0-sync").is_dir()
 
     def test_nobody_else_can_look_into_it(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +148,7 @@ class TestSettings:
         assert found["region"] == "eu-central-1"
         assert found["log_stream_source_name"] == SOURCE
         assert found["create_buses"] is True
-        assert found["package_dir"] is None
+        assert found["package_dir"] == ""
 
     def test_another_file_with_the_same_names_is_found(self, deployment: Deployment) -> None:
         for name, variables in {
@@ -175,7 +175,7 @@ class TestSettings:
 
 
 def test_the_settings_are_variables_of_the_configuration() -> None:
-    text = (CONFIGURATION / "variables.tf").read_text()
+    text = "".join((CONFIGURATION / name).read_text() for name in ("aws.tf", "variables.tf"))
     variables = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, flags=re.M | re.S))
     assert set(SETTINGS) <= set(variables)
     assert {name for name, body in variables.items() if not re.search(r"^  default ", body, flags=re.M)} == set(

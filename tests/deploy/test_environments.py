@@ -14,7 +14,11 @@ from tests.deploy.support import real, tiny
 
 EXAMPLES = sorted((CONFIGURATION / "environments").glob("*.tfvars"))
 TO_COPY = ("minimal", "production", "own-database")
-VARIABLES = set(re.findall(r'^variable "(\w+)"', (CONFIGURATION / "variables.tf").read_text(), flags=re.M))
+VARIABLES = {
+    name
+    for file in ("aws.tf", "variables.tf")
+    for name in re.findall(r'^variable "(\w+)"', (CONFIGURATION / file).read_text(), flags=re.M)
+}
 
 
 def settings(path: Path, *, commented: bool = False) -> set[str]:
@@ -59,7 +63,7 @@ def test_terraform_takes_its_values(name: str, root: Path, monkeypatch: pytest.M
     found = deployment.settings()
     assert found["log_stream_source_name"] == "aws.partner/auth0.com/acme/auth0.logs"
     assert found["protect_data"] is True
-    assert found["package_dir"] is None
+    assert found["package_dir"] == ""
     assert complaints(deployment) == ""
 
 

@@ -24,7 +24,7 @@ def error(summary: str, detail: str = "", address: str | None = None) -> Terrafo
     ],
 )
 def test_a_failed_migration_says_why_what_runs_and_what_to_do(summary: str) -> None:
-    said = explain("prod", error(summary, address="aws_lambda_invocation.migrate[0]"), DEPLOYED)
+    said = explain("prod", error(summary, address="module.auth0_sync.aws_lambda_invocation.migrate[0]"), DEPLOYED)
     assert said.splitlines() == [
         "The migration of the database failed:",
         '  DuplicateTable: (psycopg) relation "x" exists (42P07)',
@@ -36,14 +36,20 @@ def test_a_failed_migration_says_why_what_runs_and_what_to_do(summary: str) -> N
 
 def test_at_a_first_deployment_nothing_runs_yet() -> None:
     said = explain(
-        "prod", error(f"invoking Lambda Function (f): {ANSWER}", address="aws_lambda_invocation.roles[0]"), {}
+        "prod",
+        error(f"invoking Lambda Function (f): {ANSWER}", address="module.auth0_sync.aws_lambda_invocation.roles[0]"),
+        {},
     )
     assert said.startswith("The database roles could not be made:\n  DuplicateTable")
     assert "The sync has not been started" in said
 
 
 def test_an_invocation_that_could_not_be_made_is_shown_as_it_is() -> None:
-    said = explain("prod", error("AccessDenied", "no lambda:Invoke", "aws_lambda_invocation.migrate[0]"), DEPLOYED)
+    said = explain(
+        "prod",
+        error("AccessDenied", "no lambda:Invoke", "module.auth0_sync.aws_lambda_invocation.migrate[0]"),
+        DEPLOYED,
+    )
     assert "  AccessDenied\n  no lambda:Invoke" in said
     assert "Look:" not in said
 

@@ -9,7 +9,7 @@ from pipeline.deploy.deployment import Deployment
 from pipeline.terraform import TerraformError
 from tests.deploy.support import FakeTerraform, failed, planned, says, tiny
 
-CLUSTER = "module.database[0].aws_rds_cluster.this"
+CLUSTER = "module.auth0_sync.module.database[0].aws_rds_cluster.this"
 
 
 def test_changes_are_ordered_by_what_they_do() -> None:

@@ -109,7 +109,7 @@ class TestNames:
         signed_in.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
         with pytest.raises(DeployError, match=rf"is deployed in account {ACCOUNT} already .*{role}.*state of acme"):
             check_names(deployment, settings, HERE, [])
-        check_names(deployment, settings, HERE, ["module.migrate.aws_iam_role.this"])
+        check_names(deployment, settings, HERE, ["module.auth0_sync.module.migrate.aws_iam_role.this"])
 
     def test_those_of_another_file_are_not(
         self, deployment: Deployment, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -180,10 +180,12 @@ class TestSources:
 
     def test_a_bus_of_somebody_else_is_adopted_only_when_asked(self, source: str, signed_in: Aws) -> None:
         signed_in.events.create_event_bus(Name=source, EventSourceName=source)
-        check_sources(self.settings(source), HERE, ["module.log_bus.aws_cloudwatch_event_bus.this[0]"])
+        check_sources(
+            self.settings(source), HERE, ["module.auth0_sync.module.log_bus.aws_cloudwatch_event_bus.this[0]"]
+        )
         check_sources(self.settings(source, create_buses=False), HERE, [])
         with pytest.raises(DeployError, match="create_buses = false"):
-            check_sources(self.settings(source), HERE, ["aws_cloudwatch_event_rule.this"])
+            check_sources(self.settings(source), HERE, ["module.auth0_sync.aws_cloudwatch_event_rule.this"])
 
     def test_every_page_is_read(self, caller: pytest.MonkeyPatch) -> None:
         source = "aws.partner/auth0.com/acme/auth0.logs"

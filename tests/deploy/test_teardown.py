@@ -13,22 +13,22 @@ from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import HOLDS_DATA, NO_DATA
 from pipeline.progress import Quiet
-from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import FakeTerraform, planned, says, tiny
+from tests.infra.deployed import MODULE
 
 STATE = [
     "data.aws_region.current",
-    'aws_cloudwatch_event_rule.this["user-changes-log-stream"]',
-    "aws_lambda_invocation.migrate[0]",
-    "module.archive.aws_s3_bucket.this",
-    "module.archive.aws_sqs_queue.undelivered",
-    "module.database[0].aws_rds_cluster.this",
-    "module.key[0].aws_kms_key.this",
-    "module.key[0].aws_kms_alias.this",
-    "module.mirror.aws_dynamodb_table.users",
-    "module.network[0].aws_vpc.this",
-    'module.relay["log-stream"].aws_cloudwatch_event_bus.this',
-    "module.postgres_sink.module.function.aws_lambda_function.this",
+    'module.auth0_sync.aws_cloudwatch_event_rule.this["user-changes-log-stream"]',
+    "module.auth0_sync.aws_lambda_invocation.migrate[0]",
+    "module.auth0_sync.module.archive.aws_s3_bucket.this",
+    "module.auth0_sync.module.archive.aws_sqs_queue.undelivered",
+    "module.auth0_sync.module.database[0].aws_rds_cluster.this",
+    "module.auth0_sync.module.key[0].aws_kms_key.this",
+    "module.auth0_sync.module.key[0].aws_kms_alias.this",
+    "module.auth0_sync.module.mirror.aws_dynamodb_table.users",
+    "module.auth0_sync.module.network[0].aws_vpc.this",
+    'module.auth0_sync.module.relay["log-stream"].aws_cloudwatch_event_bus.this',
+    "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this",
 ]
 
 
@@ -58,10 +58,10 @@ def test_what_holds_data_stays(deployment: Deployment, tmp_path: Path, monkeypat
     plan = teardown.plan_without_data(deployment)
     assert len(plan.changes) == 1
     assert targets(calls.calls[-1]) == {
-        "aws_cloudwatch_event_rule.this",
-        "aws_lambda_invocation.migrate",
-        "module.relay",
-        "module.postgres_sink",
+        "module.auth0_sync.aws_cloudwatch_event_rule.this",
+        "module.auth0_sync.aws_lambda_invocation.migrate",
+        "module.auth0_sync.module.relay",
+        "module.auth0_sync.module.postgres_sink",
     }
     assert "-destroy" in calls.calls[-1]
     assert "protect_data" not in calls.calls[-1]
@@ -70,7 +70,7 @@ def test_what_holds_data_stays(deployment: Deployment, tmp_path: Path, monkeypat
 def test_data_that_would_go_along_stops_it(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terraform(tmp_path, monkeypatch, STATE, planned("delete", "module.key[0].aws_kms_key.this"))
+    terraform(tmp_path, monkeypatch, STATE, planned("delete", "module.auth0_sync.module.key[0].aws_kms_key.this"))
     with pytest.raises(DeployError, match=r"(?s)Nothing was removed.*module\.key"):
         teardown.plan_without_data(deployment)
 
@@ -78,7 +78,7 @@ def test_data_that_would_go_along_stops_it(
 def test_where_only_data_is_left_there_is_nothing_to_plan(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = terraform(tmp_path, monkeypatch, ["module.mirror.aws_dynamodb_table.users"])
+    calls = terraform(tmp_path, monkeypatch, ["module.auth0_sync.module.mirror.aws_dynamodb_table.users"])
     assert teardown.plan_without_data(deployment).empty
     assert len(calls.calls) == 1
 
@@ -89,8 +89,9 @@ def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
 ) -> None:
     calls = terraform(tmp_path, monkeypatch, STATE)
     teardown.plan_with_data(deployment, keep_key=keep_key)
-    assert ("module.key" in targets(calls.calls[-1])) is not keep_key
-    assert {"module.database", "module.archive", "module.mirror", "module.network"} <= targets(calls.calls[-1])
+    gone = targets(calls.calls[-1])
+    assert (teardown.KEY in gone) is not keep_key
+    assert set(teardown.KEPT) - {teardown.KEY} <= gone
     assert "-var=protect_data=false" in calls.calls[-1]
 
 
@@ -99,15 +100,17 @@ def test_protection_is_taken_from_what_holds_data_only(
 ) -> None:
     unprotected = []
     monkeypatch.setattr(teardown, "_unprotect_cluster", unprotected.append)
-    calls = terraform(tmp_path, monkeypatch, STATE, planned("update", "module.mirror.aws_dynamodb_table.users"))
+    calls = terraform(
+        tmp_path, monkeypatch, STATE, planned("update", "module.auth0_sync.module.mirror.aws_dynamodb_table.users")
+    )
     teardown.unprotect(deployment, OUTPUTS, Quiet())
     assert unprotected == [OUTPUTS]
     plan, apply = calls.calls[-2:]
     assert targets(plan) == {
-        "module.archive.aws_s3_bucket.this",
-        "module.database[0].aws_rds_cluster.this",
-        "module.key[0].aws_kms_key.this",
-        "module.mirror.aws_dynamodb_table.users",
+        "module.auth0_sync.module.archive.aws_s3_bucket.this",
+        "module.auth0_sync.module.database[0].aws_rds_cluster.this",
+        "module.auth0_sync.module.key[0].aws_kms_key.this",
+        "module.auth0_sync.module.mirror.aws_dynamodb_table.users",
     }
     assert "-var=protect_data=false" in plan
     assert "-destroy" not in plan
@@ -118,7 +121,9 @@ def test_protection_stays_where_taking_it_would_change_more(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(teardown, "_unprotect_cluster", lambda _outputs: None)
-    calls = terraform(tmp_path, monkeypatch, STATE, planned("replace", "module.database[0].aws_rds_cluster.this"))
+    calls = terraform(
+        tmp_path, monkeypatch, STATE, planned("replace", "module.auth0_sync.module.database[0].aws_rds_cluster.this")
+    )
     with pytest.raises(DeployError, match=r"Deploy first \(make deploy ENV=prod\)"):
         teardown.unprotect(deployment, OUTPUTS, Quiet())
     assert not [call for call in calls.calls if call.startswith("apply")]
@@ -216,7 +221,7 @@ class TestNetworkInterfaces:
         calls = terraform(tmp_path, monkeypatch, STATE)
         assert teardown.leave_network(deployment, OUTPUTS, Quiet())
         plan, apply = calls.calls[-2:]
-        assert targets(plan) == {"module.postgres_sink.module.function.aws_lambda_function.this"}
+        assert targets(plan) == {"module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"}
         assert "-destroy" in plan
         assert apply.startswith("apply ")
         assert waited == [("us-east-1", NETWORK)]
@@ -249,18 +254,17 @@ def test_a_cluster_is_known_by_the_state(
 
 def test_what_is_kept_is_of_the_configuration_and_holds_all_data() -> None:
     """A module that is renamed, or a new one with data in it, must be noticed here."""
-    text = "".join(path.read_text() for path in CONFIGURATION.glob("*.tf"))
+    text = "".join(path.read_text() for path in MODULE.glob("*.tf"))
     used = dict(re.findall(r'^module "(\w+)" \{\n\s*source\s*=\s*"\./modules/(\w+)"', text, flags=re.M))
-    kept = {name.removeprefix("module.") for name in teardown.KEPT}
+    kept = {name.removeprefix("module.auth0_sync.module.") for name in teardown.KEPT}
     assert kept <= set(used)
     for name, module in used.items():
-        resources = "".join(path.read_text() for path in (CONFIGURATION / "modules" / module).glob("*.tf"))
+        resources = "".join(path.read_text() for path in (MODULE / "modules" / module).glob("*.tf"))
         holds = set(re.findall(r'^resource "(\w+)"', resources, flags=re.M)) & set(HOLDS_DATA)
-        assert not holds or name in kept or f"module.{name}" in NO_DATA, name
-    assert {name.removeprefix("module.") for name in NO_DATA} <= set(used)
+        assert not holds or name in kept or f"module.auth0_sync.module.{name}" in NO_DATA, name
+    assert {name.removeprefix("module.auth0_sync.module.") for name in NO_DATA} <= set(used)
 
 
 def test_the_memory_of_the_watch_is_no_data() -> None:
-    assert teardown.holders(["module.watch[0].aws_dynamodb_table.told", "module.mirror.aws_dynamodb_table.this"]) == {
-        "module.mirror.aws_dynamodb_table.this": "the users table"
-    }
+    memory, users = (f"module.auth0_sync.module.{name}.aws_dynamodb_table.this" for name in ("watch[0]", "mirror"))
+    assert teardown.holders([memory, users]) == {users: "the users table"}

@@ -117,15 +117,14 @@ class TestInit:
         """A copy, as Terraform writes to it."""
         configuration = tmp_path / "infra" / "terraform"
         configuration.mkdir(parents=True)
-        monkeypatch.setattr(terraform, "CONFIGURATION", configuration)
         staged = tmp_path / "tf" / "infra" / "terraform" / LOCK
         program = fake_terraform(tmp_path / "bin", monkeypatch, f'echo "# init" >> "{staged}"')
         for written, expected in [(None, "# init\n"), ("# ours\n", "# ours\n# init\n"), ("# new\n", "# new\n# init\n")]:
             if written:
                 (configuration / LOCK).write_text(written)
             before = len((program / "calls").read_text().splitlines()) if (program / "calls").exists() else 0
-            Terraform(tmp_path / "tf").init()
-            Terraform(tmp_path / "tf").init()
+            Terraform(tmp_path / "tf", configuration=configuration).init()
+            Terraform(tmp_path / "tf", configuration=configuration).init()
             assert staged.read_text() == expected
             assert len((program / "calls").read_text().splitlines()) == before + 1
 

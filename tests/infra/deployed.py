@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from devstack.terraform import Terraform
+from pipeline.terraform import CONFIGURATION
 
 Json = dict[str, Any]
 
@@ -56,12 +57,15 @@ class State:
 
 
 FILES = ("permissions", "observability")
-"""The files in infra/terraform/tests whose states Python's tests read."""
+"""The files of the module's tests whose states Python's tests read."""
 
 
-def initialised(directory: Path) -> Terraform:
+MODULE = CONFIGURATION / "modules" / "auth0-sync"
+
+
+def initialised(directory: Path, configuration: Path = MODULE) -> Terraform:
     """Return Terraform in a working directory apart from the user's, without the user's variables and AWS account."""
-    terraform = Terraform(directory)
+    terraform = Terraform(directory, configuration=configuration)
     terraform.init()
     return terraform
 

@@ -10,8 +10,9 @@ import pytest
 from ministack.services import eventbridge
 
 from devstack import traffic
+from tests.infra.deployed import MODULE
 
-PATTERNS = Path(__file__).parents[2] / "infra/terraform/patterns"
+PATTERNS = MODULE / "patterns"
 TENANT = "aws.partner/auth0.com/acme-1a2b3c4d-0000-4000-8000-000000000000"
 
 pytestmark = pytest.mark.emulator

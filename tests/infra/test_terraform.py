@@ -1,16 +1,16 @@
-"""Terraform's own tests, in infra/terraform/tests, which need no AWS account. `make check` has format and validity."""
+"""Terraform's own tests of the module, which need no AWS account. `make check` has format and validity."""
 
 import json
 import re
 
 from devstack.terraform import Terraform
 from pipeline.terraform import CONFIGURATION, LOCK
-from tests.infra.deployed import FILES
+from tests.infra.deployed import FILES, MODULE
 
 
 def test_its_own_tests(terraform: Terraform) -> None:
     """All but those whose states other tests read, which have to pass for that."""
-    files = sorted(path.name for path in (CONFIGURATION / "tests").glob("*.tftest.hcl"))
+    files = sorted(path.name for path in (MODULE / "tests").glob("*.tftest.hcl"))
     apart = {f"{file}.tftest.hcl" for file in FILES}
     assert apart < {*files}
     done = terraform._run("test", "-no-color", *(f"-filter=tests/{file}" for file in files if file not in apart))
@@ -22,7 +22,7 @@ def test_the_provider_that_users_get_is_the_one_under_test(terraform: Terraform)
     text = {path: path.read_text() for path in CONFIGURATION.rglob("*.tf")}
     named = {path.relative_to(CONFIGURATION): re.findall(r'^ +version += +"(.*)"', text[path], re.M) for path in text}
     [(file, [version])] = [(path, versions) for path, versions in named.items() if versions]
-    assert str(file) == "versions.tf"
+    assert str(file) == "modules/auth0-sync/versions.tf"
     selected = json.loads(terraform._run("version", "-json").stdout)["provider_selections"]
     assert [*selected.values()] == [version]
 

@@ -1,5 +1,5 @@
 # For production: both streams of Auth0, a cluster with a reader that takes over, one key of your own, alarms to a person.
-# Copy it, and give what says CHANGE-ME. What is not here has a default, which variables.tf explains.
+# Copy it, and give what says CHANGE-ME. What is not here has a default, which modules/auth0-sync/variables.tf explains.
 
 environment = "prod" # part of every name: 1 to 10 lower-case letters and digits
 region      = "eu-central-1"

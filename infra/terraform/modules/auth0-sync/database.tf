@@ -27,8 +27,7 @@ module "database" {
 }
 
 locals {
-  aurora           = one(module.database[*])
-  rds_certificates = file("${path.module}/../../pipeline/sinks/rds-ca-bundle.pem")
+  aurora = one(module.database[*])
 
   # A server that accepts IAM tokens: each function signs in as a user of its own.
   iam_database = (
@@ -99,7 +98,7 @@ module "roles" {
 
   name                 = "${local.prefix}-roles"
   description          = "Creates the database's roles."
-  package              = "${local.package_dir}/roles.zip"
+  package              = "${var.package_dir}/roles.zip"
   handler              = "pipeline.functions.roles.handler"
   runtime              = var.lambda_runtime
   architecture         = var.lambda_architecture
@@ -153,7 +152,7 @@ resource "aws_lambda_invocation" "roles" {
   input         = jsonencode({})
 
   triggers = {
-    package = filebase64sha256("${local.package_dir}/roles.zip")
+    package = filebase64sha256("${var.package_dir}/roles.zip")
     cluster = local.aurora.cluster_resource_id
   }
 
@@ -161,7 +160,7 @@ resource "aws_lambda_invocation" "roles" {
 
   lifecycle {
     precondition {
-      condition     = strcontains(local.rds_certificates, "Amazon RDS ${data.aws_region.current.id} Root CA")
+      condition     = contains(local.generated.rds_regions, data.aws_region.current.id)
       error_message = "pipeline/sinks/rds-ca-bundle.pem has no certificate of RDS in ${data.aws_region.current.id}, so the functions could not trust the cluster. Renew it as its first lines say."
     }
   }
@@ -174,7 +173,7 @@ module "migrate" {
 
   name                 = "${local.prefix}-migrate"
   description          = "Brings the Postgres schema to a revision."
-  package              = "${local.package_dir}/migrate.zip"
+  package              = "${var.package_dir}/migrate.zip"
   handler              = "pipeline.functions.migrate.handler"
   runtime              = var.lambda_runtime
   architecture         = var.lambda_architecture
@@ -197,7 +196,7 @@ resource "aws_lambda_invocation" "migrate" {
   input         = jsonencode({ revision = "head" })
 
   triggers = {
-    package = filebase64sha256("${local.package_dir}/migrate.zip")
+    package = filebase64sha256("${var.package_dir}/migrate.zip")
     # A digest, as the address may hold a password.
     database = sha256(jsonencode(local.database_environment.migrator))
   }

@@ -13,7 +13,7 @@ module "watch" {
   kms_key_arn    = local.kms_key_arn
 
   function = {
-    package            = "${local.package_dir}/watch.zip"
+    package            = "${var.package_dir}/watch.zip"
     runtime            = var.lambda_runtime
     architecture       = var.lambda_architecture
     log_retention_days = var.log_retention_days

@@ -64,7 +64,7 @@ module "refresh" {
   function = {
     name                 = "${local.prefix}-refresh"
     description          = "Fetches the users that events name without carrying them."
-    package              = "${local.package_dir}/refresh.zip"
+    package              = "${var.package_dir}/refresh.zip"
     handler              = "pipeline.functions.refresh.handler"
     runtime              = var.lambda_runtime
     architecture         = var.lambda_architecture

@@ -1,18 +1,6 @@
 locals {
   prefix = "${var.name}-${var.environment}"
 
-  tags = merge({
-    Project     = "auth0-sync"
-    Deployment  = local.prefix
-    Environment = var.environment
-  }, var.tags)
-
-  package_dir = coalesce(var.package_dir, "${path.root}/../../build/packages/lambda")
-  archive     = jsondecode(file("${local.archive_dir}/catalog.json"))
-  archive_views = {
-    for name, view in local.archive.views : name => merge(view, { sql = file("${local.archive_dir}/views/${name}.sql") })
-  }
-
   target_retry = {
     maximum_event_age_seconds = var.target_maximum_event_age_seconds
     maximum_retry_attempts    = var.target_maximum_retry_attempts

@@ -1,0 +1,149 @@
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+check "data_protection" {
+  assert {
+    condition     = var.protect_data
+    error_message = "protect_data is false: terraform destroy deletes the users, the database and the archive with everything in them, and there is no final snapshot."
+  }
+}
+
+# Where data is to be kept, what leaves it without a net is said on every plan.
+check "backups" {
+  assert {
+    condition     = !var.protect_data || var.users_table_point_in_time_recovery
+    error_message = "users_table_point_in_time_recovery is false: the users table has no backups."
+  }
+}
+
+check "watched" {
+  assert {
+    condition     = !var.protect_data || var.alarms.enabled
+    error_message = "alarms.enabled is false: nobody is told when events are lost or late."
+  }
+}
+
+module "key" {
+  source = "./modules/key"
+  count  = var.encryption.customer_managed && var.encryption.key_arn == null ? 1 : 0
+
+  name = local.prefix
+}
+
+# Buses: one for each partner event source that Auth0 created in this account, in the region that was chosen there.
+
+module "log_bus" {
+  source    = "./modules/bus"
+  providers = { aws = aws.source }
+
+  source_name = var.log_stream_source_name
+  create      = var.create_buses
+}
+
+module "event_bus" {
+  source    = "./modules/bus"
+  providers = { aws = aws.source }
+  count     = var.event_stream_source_name == null ? 0 : 1
+
+  source_name = var.event_stream_source_name
+  create      = var.create_buses
+}
+
+module "relay" {
+  source    = "./modules/relay"
+  providers = { aws = aws, aws.source = aws.source }
+  for_each  = var.source_region == null ? {} : local.partner_bus_names
+
+  name                  = "${local.prefix}-${each.key}"
+  source_bus_name       = each.value
+  target_retry          = local.target_retry
+  dlq_retention_seconds = var.queue_retention_seconds
+  dlq_max_message_bytes = var.queue_max_message_bytes
+}
+
+# Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
+
+module "postgres_sink" {
+  source = "./modules/consumer"
+
+  name         = "${local.prefix}-postgres"
+  rules        = local.rules.user-changes
+  target_retry = local.target_retry
+  queue        = local.queue
+  reading      = local.reading
+  kms_key_arn  = local.kms_key_arn
+
+  function = merge(local.sync_function, {
+    name       = "${local.prefix}-sync-postgres"
+    package    = "${var.package_dir}/sync-postgres.zip"
+    statements = local.database_statements.writer
+    vpc_config = local.database_vpc_config
+  })
+  function_environment = local.postgres_sink_environment
+}
+
+module "dynamodb_sink" {
+  source = "./modules/consumer"
+
+  name         = "${local.prefix}-dynamodb"
+  rules        = local.rules.user-changes
+  target_retry = local.target_retry
+  queue        = local.queue
+  reading      = local.reading
+  kms_key_arn  = local.kms_key_arn
+
+  function = merge(local.sync_function, {
+    name       = "${local.prefix}-sync-dynamodb"
+    package    = "${var.package_dir}/sync-dynamodb.zip"
+    statements = module.mirror.write_statements
+    vpc_config = null
+  })
+  function_environment = merge(local.sync_environment, {
+    SINK                    = "dynamodb"
+    USERS_TABLE             = module.mirror.table_name
+    POWERTOOLS_SERVICE_NAME = "sync-dynamodb"
+  })
+}
+
+module "mirror" {
+  source = "./modules/mirror"
+
+  name                   = "${local.prefix}-users"
+  point_in_time_recovery = var.users_table_point_in_time_recovery
+  deletion_protection    = var.protect_data
+  kms_key_arn            = local.kms_key_arn
+}
+
+# Archive: every event on the buses, in S3 and in Athena.
+
+module "archive" {
+  source = "./modules/archive"
+
+  name          = "${local.prefix}-archive"
+  bucket_name   = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
+  force_destroy = !var.protect_data
+  kms_key_arn   = local.kms_key_arn
+
+  bus_names     = local.bus_names
+  event_pattern = file("${path.module}/patterns/everything.json")
+  target_retry  = local.target_retry
+  dlq_retention = var.queue_retention_seconds
+
+  dlq_max_message_bytes = var.queue_max_message_bytes
+
+  prefix                = var.archive_prefix
+  error_prefix          = var.archive_error_prefix
+  buffering_size_mb     = var.archive_buffering_size_mb
+  buffering_seconds     = var.archive_buffering_seconds
+  glacier_ir_after_days = var.archive_glacier_ir_after_days
+  expire_after_days     = var.archive_expire_after_days
+  log_retention_days    = var.log_retention_days
+
+  database_name         = replace(local.prefix, "-", "_")
+  catalog               = local.generated.archive
+  first_day             = var.archive_first_day
+  results_expire_days   = var.athena_results_expire_after_days
+  bytes_scanned_cutoff  = var.athena_bytes_scanned_cutoff
+  athena_workgroup_name = local.prefix
+}

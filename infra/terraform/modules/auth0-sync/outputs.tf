@@ -1,0 +1,194 @@
+output "deployment" {
+  description = "Name and environment: the prefix of every name."
+  value       = local.prefix
+}
+
+output "region" {
+  description = "AWS region of the deployment."
+  value       = data.aws_region.current.id
+}
+
+output "bus_names" {
+  description = "Names of the event buses, by stream."
+  value       = local.bus_names
+}
+
+output "rule_names" {
+  description = "Names of the rules, by what they match and by stream."
+  value = merge(
+    { for subject, rules in local.rules : subject => { for stream, rule in rules : stream => rule.name } },
+    { archive = module.archive.rule_names },
+  )
+}
+
+output "queue_urls" {
+  description = "URLs of the queues that the sync and the refresh read, by sink, and by refresh if it is on."
+  value       = { for name, outputs in local.consumers : name => outputs.queue_url }
+}
+
+output "dlq_urls" {
+  description = "URLs of the dead-letter queues of what the sync could not store, by sink, and the refresh not fetch."
+  value       = { for name, outputs in local.consumers : name => outputs.failed_queue_url }
+}
+
+output "target_dlq_urls" {
+  description = "URLs of the dead-letter queues of what EventBridge could not deliver, by target."
+  value = merge(
+    { for name, outputs in local.consumers : name => outputs.undelivered_queue_url },
+    { archive = module.archive.undelivered_queue_url },
+  )
+}
+
+output "relay_dlq_urls" {
+  description = "URLs of the dead-letter queues, in the source's region, of what could not be forwarded to the data's, by stream."
+  value       = { for stream, relay in module.relay : stream => relay.undelivered_queue_url }
+}
+
+output "function_names" {
+  description = "Names of the functions."
+  value = merge(
+    { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.function_name },
+    { migrate = module.migrate.name },
+    { for roles in module.roles : "roles" => roles.name },
+    { for watch in module.watch : "watch" => watch.function_name },
+  )
+}
+
+output "function_network" {
+  description = "Subnets and security groups of the functions that use Postgres; null where they are in no VPC."
+  value       = local.database_vpc_config
+}
+
+output "log_group_names" {
+  description = "Names of the log groups, by function, and of the delivery stream's."
+  value = merge(
+    { for name, outputs in local.consumers : "${local.function_prefixes[name]}${name}" => outputs.log_group_name },
+    { migrate = module.migrate.log_group_name, firehose = module.archive.log_group_name },
+    { for roles in module.roles : "roles" => roles.log_group_name },
+    { for watch in module.watch : "watch" => watch.log_group_name },
+  )
+}
+
+output "event_source_mapping_ids" {
+  description = "UUIDs of the mappings from queue to function, by sink, and by refresh if it is on."
+  value       = { for name, outputs in local.consumers : name => outputs.event_source_mapping_id }
+}
+
+output "users_table" {
+  description = "Name of the DynamoDB table of users."
+  value       = module.mirror.table_name
+}
+
+output "users_table_reader_policy" {
+  description = "IAM policy (JSON) for programs that read users from DynamoDB by their id."
+  value       = module.mirror.reader_policy
+}
+
+output "archive_bucket" {
+  description = "Name of the archive's bucket."
+  value       = module.archive.bucket_name
+}
+
+output "archive_prefix" {
+  description = "Prefix of the archive's objects."
+  value       = var.archive_prefix
+}
+
+output "archive_error_prefix" {
+  description = "Prefix of the events that Firehose could not write to the archive."
+  value       = var.archive_error_prefix
+}
+
+output "firehose_name" {
+  description = "Name of the delivery stream."
+  value       = module.archive.firehose_name
+}
+
+output "glue_database" {
+  description = "Name of the Glue database."
+  value       = module.archive.database_name
+}
+
+output "glue_tables" {
+  description = "Names of the tables of all archived events."
+  value       = module.archive.table_names
+}
+
+output "glue_views" {
+  description = "Names of the views of the archive, without duplicates: what people query."
+  value       = module.archive.view_names
+}
+
+output "analyst_policy" {
+  description = "IAM policy (JSON) for people who ask the archive questions, and do nothing else."
+  value       = module.archive.analyst_policy
+}
+
+output "athena_workgroup" {
+  description = "Name of the Athena workgroup."
+  value       = module.archive.workgroup_name
+}
+
+output "watch_topic_arn" {
+  description = "SNS topic of what the watched questions find; null without."
+  value       = one(module.watch[*].topic_arn)
+}
+
+output "source_region" {
+  description = "Region of Auth0's event sources."
+  value       = coalesce(var.source_region, data.aws_region.current.id)
+}
+
+output "event_sources" {
+  description = "Names of Auth0's partner event sources, which are their buses' names, by stream."
+  value       = local.partner_bus_names
+}
+
+output "database" {
+  description = "The Aurora cluster: where it answers, and what the RDS Data API needs; null with a server of your own."
+  value = local.aurora == null ? null : {
+    cluster_arn        = local.aurora.cluster_arn
+    cluster_identifier = local.aurora.cluster_identifier
+    master_secret_arn  = local.aurora.master_secret_arn
+    endpoint           = local.aurora.endpoint
+    reader_endpoint    = local.aurora.reader_endpoint
+    port               = local.aurora.port
+    name               = local.aurora.database_name
+    security_group_id  = local.aurora.database_security_group_id
+  }
+}
+
+output "database_reader_policy" {
+  description = "IAM policy (JSON) for programs and people who sign in to Postgres as auth0_reader; null where it takes no IAM tokens."
+  value       = local.iam_database == null ? null : jsonencode({ Version = "2012-10-17", Statement = local.reader_statements })
+}
+
+output "database_client_security_group_id" {
+  description = "Security group that reaches the Aurora cluster and nothing else, for the functions and programs of yours; null with a server of your own."
+  value       = local.aurora == null ? null : local.aurora.function_security_group_id
+}
+
+output "schema_revision" {
+  description = "Revision of the Postgres schema after the last apply that migrated; null if migrate_on_apply is off."
+  value       = one([for done in aws_lambda_invocation.migrate : jsondecode(done.result).to])
+}
+
+output "kms_key_arn" {
+  description = "The customer-managed key; null where AWS's own are used."
+  value       = local.kms_key_arn
+}
+
+output "alarm_names" {
+  description = "Names of the alarms, by what they tell of."
+  value       = merge(module.observability.alarm_names, flatten(module.source_observability[*].alarm_names)...)
+}
+
+output "alarm_topic_arn" {
+  description = "SNS topic of the alarms; null without alarms."
+  value       = module.observability.topic_arn
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard; null without."
+  value       = module.observability.dashboard_name
+}

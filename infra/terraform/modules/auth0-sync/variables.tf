@@ -1,0 +1,773 @@
+# Deployment
+
+variable "name" {
+  description = "First part of every resource's name."
+  type        = string
+  default     = "auth0-sync"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name must be 2 to 16 lower-case letters, digits and single hyphens, and start with a letter: it becomes part of the bucket's name."
+  }
+}
+
+variable "environment" {
+  description = "Second part of every resource's name; makes several deployments in one account possible."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{0,9}$", var.environment))
+    error_message = "environment must be 1 to 10 lower-case letters and digits, and start with a letter."
+  }
+}
+
+variable "source_region" {
+  description = "Region of Auth0's partner event sources, if it is not the data's: events are then forwarded from there. null: the same region."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.source_region == null || can(regex("^[a-z]{2,3}(-[a-z]+)+-[0-9]$", var.source_region))
+    error_message = "source_region must be a region such as us-east-1."
+  }
+}
+
+variable "protect_data" {
+  description = "Protect what cannot be had again: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
+  type        = bool
+  default     = true
+}
+
+# Auth0
+
+variable "log_stream_source_name" {
+  description = "Name of the partner event source of the Auth0 Log Stream, as Auth0 shows it: aws.partner/auth0.com/<tenant>-<id>/auth0.logs."
+  type        = string
+
+  validation {
+    condition     = can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.logs$", var.log_stream_source_name))
+    error_message = "log_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.logs. Copy it from the Log Stream's page in Auth0's dashboard."
+  }
+}
+
+variable "event_stream_source_name" {
+  description = "Name of the partner event source of the Auth0 Event Stream: aws.partner/auth0.com/<tenant>-<id>/auth0.events. null: there is none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.event_stream_source_name == null || can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.events$", var.event_stream_source_name))
+    error_message = "event_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.events. Copy it from the Event Stream's page in Auth0's dashboard."
+  }
+}
+
+variable "create_buses" {
+  description = "Create the partner event buses, which accepts their sources. false uses buses of these names that exist already."
+  type        = bool
+  default     = true
+}
+
+# Postgres: exactly one of `aurora`, `database` and `database_url`
+
+variable "aurora" {
+  description = <<-EOT
+    Create an Aurora PostgreSQL Serverless v2 cluster; {} takes the defaults.
+    engine_version: a major version, 16, 17 or 18, whose minor versions AWS raises by itself in the maintenance window; or a minor one such as 17.9, which stays. null: 18 for a new cluster; one that runs keeps its major version.
+    min_capacity, max_capacity: in ACUs of about 2 GiB each. 0 pauses an idle cluster after seconds_until_auto_pause; the first change afterwards waits about 15 seconds for it.
+    readers: instances beside the writer, in other availability zones, one of which takes over when the writer fails.
+    backup_retention_days: how far back the cluster can be restored to any second.
+    performance_insights: Database Insights in its standard mode, which costs nothing.
+  EOT
+  type = object({
+    engine_version           = optional(string)
+    database_name            = optional(string, "auth0")
+    min_capacity             = optional(number, 0.5)
+    max_capacity             = optional(number, 4)
+    seconds_until_auto_pause = optional(number, 3600)
+    readers                  = optional(number, 0)
+    backup_retention_days    = optional(number, 14)
+    performance_insights     = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = length([for way in [var.aurora != null, var.database != null, var.database_url != null] : way if way]) == 1
+    error_message = "Set exactly one of aurora ({} creates a cluster), database (your own server, IAM authentication) and database_url (your own server)."
+  }
+
+  validation {
+    condition     = try(var.aurora.engine_version, null) == null || can(regex("^(16|17|18)(\\.[0-9]+)?$", var.aurora.engine_version))
+    error_message = "aurora.engine_version must be 16, 17 or 18, or one of their minor versions such as 17.9."
+  }
+
+  validation {
+    condition     = var.aurora == null || can(regex("^[a-z][a-z0-9_]{0,62}$", var.aurora.database_name))
+    error_message = "aurora.database_name must be up to 63 lower-case letters, digits and underscores, and start with a letter."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.min_capacity >= 0 && var.aurora.max_capacity >= max(1, var.aurora.min_capacity) && var.aurora.max_capacity <= 256 && var.aurora.min_capacity * 2 == floor(var.aurora.min_capacity * 2) && var.aurora.max_capacity * 2 == floor(var.aurora.max_capacity * 2), false)
+    error_message = "aurora.min_capacity must be 0 to 256, max_capacity 1 to 256 and not below it, both in steps of 0.5."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.seconds_until_auto_pause >= 300 && var.aurora.seconds_until_auto_pause <= 86400, false)
+    error_message = "aurora.seconds_until_auto_pause must be 300 to 86400."
+  }
+
+  validation {
+    condition     = var.aurora == null || try(var.aurora.readers >= 0 && var.aurora.readers <= 15 && var.aurora.backup_retention_days >= 1 && var.aurora.backup_retention_days <= 35, false)
+    error_message = "aurora.readers must be 0 to 15, aurora.backup_retention_days 1 to 35."
+  }
+}
+
+variable "network" {
+  description = "VPC for the Aurora cluster and the functions that use it: private subnets in at least two availability zones. null creates one, without a way to or from the internet."
+  type = object({
+    vpc_id     = string
+    subnet_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.network == null || (var.aurora != null && try(length(var.network.subnet_ids) >= 2, false))
+    error_message = "network is for aurora, and needs subnets in at least two availability zones. For a server of your own, see vpc_config."
+  }
+}
+
+variable "vpc_cidr" {
+  description = "Addresses of the VPC that is created for Aurora."
+  type        = string
+  default     = "10.86.0.0/24"
+
+  validation {
+    condition     = can(cidrnetmask(var.vpc_cidr)) && try(tonumber(split("/", var.vpc_cidr)[1]) >= 16 && tonumber(split("/", var.vpc_cidr)[1]) <= 25, false)
+    error_message = "vpc_cidr must be an IPv4 range of /16 to /25 such as 10.86.0.0/24."
+  }
+}
+
+variable "database_client_security_groups" {
+  description = "Security groups of services of yours that may reach the Aurora cluster, by names of your choice: { billing = \"sg-0123…\" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(var.database_client_security_groups) == 0 || var.aurora != null
+    error_message = "database_client_security_groups is for aurora. A server of your own has its own security group."
+  }
+
+  validation {
+    condition     = alltrue([for name, group in var.database_client_security_groups : can(regex("^[A-Za-z0-9 ._-]{1,100}$", name)) && startswith(group, "sg-")])
+    error_message = "database_client_security_groups must be ids of security groups (sg-…) by names of up to 100 letters, digits, spaces, dots, hyphens and underscores."
+  }
+}
+
+variable "database_url" {
+  description = "postgresql:// URL of a server of your own; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.database_url == null || can(regex("^postgres(ql)?://", var.database_url))
+    error_message = "database_url must be a URL that starts with postgresql://."
+  }
+}
+
+variable "migration_database_url" {
+  description = "postgresql:// URL for migrations, past the connection pooler that database_url leads to: they need the server itself. null: database_url."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.migration_database_url == null || (var.database_url != null && can(regex("^postgres(ql)?://", var.migration_database_url)))
+    error_message = "migration_database_url must be a URL that starts with postgresql://, beside database_url."
+  }
+}
+
+variable "database" {
+  description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…). Its users come from `auth0-sync roles`."
+  type = object({
+    host          = string
+    port          = optional(number, 5432)
+    name          = string
+    writer_user   = optional(string, "auth0_writer")
+    migrator_user = optional(string, "auth0_migrator")
+    resource_id   = string
+  })
+  default = null
+
+  validation {
+    condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
+    error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
+  }
+
+  validation {
+    condition     = var.database == null || !can(regex("\\.proxy-[a-z0-9]+\\.", var.database.host))
+    error_message = "database.host is an RDS Proxy, which migrations cannot use. Give the address of the server itself: the sync keeps no more connections than it has functions at work."
+  }
+}
+
+variable "vpc_config" {
+  description = "Subnets and security groups for the functions that use a Postgres server of your own; null if it can be reached from outside a VPC."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc_config == null || var.aurora == null
+    error_message = "vpc_config is for a server of your own. The functions reach aurora by the network's own subnets and a security group that is made for them."
+  }
+}
+
+variable "migrate_on_apply" {
+  description = "Migrate the schema on every apply that brings new functions, before the sync gets its new code. false: run `make migrate` yourself."
+  type        = bool
+  default     = true
+}
+
+# Encryption
+
+variable "encryption" {
+  description = <<-EOT
+    Everything is encrypted at rest.
+    customer_managed: by a KMS key in this account, whose use its policy and CloudTrail show. false: by keys of AWS, at no cost.
+    key_arn: a key of your own in the data's region, whose policy lets the services use it as docs/security.md says; null creates one.
+  EOT
+  type = object({
+    customer_managed = optional(bool, true)
+    key_arn          = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.encryption.key_arn == null || (var.encryption.customer_managed && can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.encryption.key_arn)))
+    error_message = "encryption.key_arn must be the ARN of a key (arn:aws:kms:…:key/…), not of an alias, and needs customer_managed."
+  }
+}
+
+# Watching
+
+variable "alarms" {
+  description = <<-EOT
+    CloudWatch alarms for everything that loses or delays data; docs/runbook.md has a paragraph for each.
+    topic_arn: an SNS topic of yours; null creates one, with the addresses in `emails` (each must confirm).
+    silence_hours: no event from Auth0 for so long is an alarm; null: never.
+    lag_seconds, queue_age_seconds, archive_age_seconds: how far behind is too far.
+  EOT
+  type = object({
+    enabled             = optional(bool, true)
+    topic_arn           = optional(string)
+    emails              = optional(list(string), [])
+    silence_hours       = optional(number, 6)
+    lag_seconds         = optional(number, 900)
+    queue_age_seconds   = optional(number, 900)
+    archive_age_seconds = optional(number, 1800)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.alarms.topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarms.topic_arn))
+    error_message = "alarms.topic_arn must be the ARN of an SNS topic."
+  }
+
+  validation {
+    condition     = alltrue([for email in var.alarms.emails : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
+    error_message = "alarms.emails must be e-mail addresses."
+  }
+
+  validation {
+    condition     = var.alarms.silence_hours == null || try(var.alarms.silence_hours >= 1 && var.alarms.silence_hours <= 24 && floor(var.alarms.silence_hours) == var.alarms.silence_hours, false)
+    error_message = "alarms.silence_hours must be a whole number of 1 to 24: CloudWatch looks back a day at most."
+  }
+
+  validation {
+    condition     = min(var.alarms.lag_seconds, var.alarms.queue_age_seconds, var.alarms.archive_age_seconds) >= 60
+    error_message = "alarms.lag_seconds, queue_age_seconds and archive_age_seconds must be at least 60."
+  }
+}
+
+variable "env" {
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
+  type        = string
+  default     = null
+}
+
+variable "runbook_url" {
+  description = "Where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours."
+  type        = string
+  default     = "docs/runbook.md"
+
+  validation {
+    condition     = can(regex("^[^\\s#]{1,500}$", var.runbook_url))
+    error_message = "runbook_url must be a path or an address without spaces and without #: each alarm adds that."
+  }
+}
+
+variable "dashboard" {
+  description = "Create a CloudWatch dashboard of the deployment."
+  type        = bool
+  default     = true
+}
+
+# Functions
+
+variable "package_dir" {
+  description = "Directory of the functions' packages, as `auth0-sync package` builds them."
+  type        = string
+}
+
+variable "lambda_runtime" {
+  description = "Lambda runtime; the one that the packages were built for."
+  type        = string
+  default     = "python3.13"
+
+  validation {
+    condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
+    error_message = "lambda_runtime must be a Python runtime such as python3.13."
+  }
+}
+
+variable "lambda_architecture" {
+  description = "Processor architecture that the packages were built for."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be arm64 or x86_64."
+  }
+}
+
+variable "log_level" {
+  description = "Log level of the functions."
+  type        = string
+  default     = "INFO"
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days to keep the logs of the functions and of the delivery stream."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be a period that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "migrate_timeout_seconds" {
+  description = "Longest run of a migration."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.migrate_timeout_seconds >= 1 && var.migrate_timeout_seconds <= 900
+    error_message = "migrate_timeout_seconds must be 1 to 900, Lambda's maximum."
+  }
+}
+
+variable "migrate_memory_mb" {
+  description = "Memory of the migration's function in MB."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.migrate_memory_mb >= 128 && var.migrate_memory_mb <= 10240
+    error_message = "migrate_memory_mb must be 128 to 10240."
+  }
+}
+
+variable "migrate_reserved_concurrency" {
+  description = "Reserved concurrency of the migration's function; null for none. Migrations lock each other out in the database in any case."
+  type        = number
+  default     = null
+}
+
+# Sync
+
+variable "sync_enabled" {
+  description = "Let the functions read their queues. false pauses the sync; events wait in the queues."
+  type        = bool
+  default     = true
+}
+
+variable "history" {
+  description = "Keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change."
+  type        = bool
+  default     = false
+}
+
+variable "clock_tolerance_seconds" {
+  description = "How far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow."
+  type        = number
+  default     = 86400
+
+  validation {
+    condition     = var.clock_tolerance_seconds >= 60 && floor(var.clock_tolerance_seconds) == var.clock_tolerance_seconds
+    error_message = "clock_tolerance_seconds must be whole seconds, and at least 60."
+  }
+}
+
+variable "sync_batch_size" {
+  description = "Most messages that one invocation gets."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.sync_batch_size >= 1 && var.sync_batch_size <= 10000
+    error_message = "sync_batch_size must be 1 to 10000."
+  }
+}
+
+variable "sync_batch_window_seconds" {
+  description = "How long a batch may wait to fill."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.sync_batch_window_seconds >= (var.sync_batch_size > 10 ? 1 : 0) && var.sync_batch_window_seconds <= 300
+    error_message = "sync_batch_window_seconds must be 0 to 300, and at least 1 if sync_batch_size is above 10."
+  }
+}
+
+variable "sync_timeout_seconds" {
+  description = "Longest run of one batch. A message is tried again after six times this and the batch window."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.sync_timeout_seconds >= 1 && var.sync_timeout_seconds <= 900
+    error_message = "sync_timeout_seconds must be 1 to 900."
+  }
+
+  validation {
+    condition     = var.aurora == null || var.sync_timeout_seconds >= 60
+    error_message = "With aurora, sync_timeout_seconds must be at least 60: so long may a cluster that has paused itself take to resume, and its first connection to be tried again."
+  }
+}
+
+variable "sync_memory_mb" {
+  description = "Memory of the sync's functions in MB; CPU grows with it."
+  type        = number
+  default     = 1024
+
+  validation {
+    condition     = var.sync_memory_mb >= 128 && var.sync_memory_mb <= 10240
+    error_message = "sync_memory_mb must be 128 to 10240."
+  }
+}
+
+variable "sync_maximum_concurrency" {
+  description = "Batches that each sink works on at the same time; for Postgres also the most connections."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.sync_maximum_concurrency >= 2 && var.sync_maximum_concurrency <= 1000
+    error_message = "sync_maximum_concurrency must be 2 to 1000."
+  }
+}
+
+variable "sync_reserved_concurrency" {
+  description = "Reserved concurrency of each of the sync's functions; null for none."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = try(var.sync_reserved_concurrency >= var.sync_maximum_concurrency, true)
+    error_message = "sync_reserved_concurrency must not be below sync_maximum_concurrency: batches would be throttled, and messages end in the dead-letter queue."
+  }
+}
+
+variable "max_receive_count" {
+  description = "How often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.max_receive_count >= 1 && var.max_receive_count <= 1000
+    error_message = "max_receive_count must be 1 to 1000."
+  }
+}
+
+variable "queue_retention_seconds" {
+  description = "How long queues and dead-letter queues keep a message."
+  type        = number
+  default     = 1209600
+
+  validation {
+    condition     = var.queue_retention_seconds >= 60 && var.queue_retention_seconds <= 1209600
+    error_message = "queue_retention_seconds must be 60 to 1209600 (14 days)."
+  }
+}
+
+variable "queue_max_message_bytes" {
+  description = "Largest event, in bytes, that every queue and dead-letter queue takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events)."
+  type        = number
+  default     = 262144
+  nullable    = false
+
+  validation {
+    condition     = var.queue_max_message_bytes >= 1024 && var.queue_max_message_bytes <= 1048576
+    error_message = "queue_max_message_bytes must be 1024 to 1048576, and with provider 5.100 at most 262144."
+  }
+}
+
+variable "target_maximum_event_age_seconds" {
+  description = "How long EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
+  type        = number
+  default     = 86400
+
+  validation {
+    condition     = var.target_maximum_event_age_seconds >= 60 && var.target_maximum_event_age_seconds <= 86400
+    error_message = "target_maximum_event_age_seconds must be 60 to 86400."
+  }
+}
+
+variable "target_maximum_retry_attempts" {
+  description = "How often EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
+  type        = number
+  default     = 185
+
+  validation {
+    condition     = var.target_maximum_retry_attempts >= 0 && var.target_maximum_retry_attempts <= 185
+    error_message = "target_maximum_retry_attempts must be 0 to 185."
+  }
+}
+
+# Refresh
+
+variable "refresh" {
+  description = <<-EOT
+    Fetch the users that events name without carrying them, by Auth0's Management API. null: they are only counted.
+    auth0_domain: the tenant's own domain (acme.eu.auth0.com), not a custom one.
+    secret_arn: an AWS Secrets Manager secret, {"client_id": "…", "client_secret": "…"}, of an Auth0 application that may read:users. Only the function reads it; it is not in Terraform's state.
+    kms_key_arn: the secret's key, if it is one of your own.
+    rate: requests per second of one execution of the function. Up to two run at a time, so Auth0 sees up to twice this; keep that below your plan's limit, which other applications share (free: 2 per second).
+    on_login: also after each login, for last_login and what Actions set: one request per login.
+    max_age_seconds: how long to go on trying while Auth0 is down or its limit is reached.
+  EOT
+  type = object({
+    auth0_domain         = string
+    secret_arn           = string
+    kms_key_arn          = optional(string)
+    rate                 = optional(number, 1)
+    on_login             = optional(bool, false)
+    max_age_seconds      = optional(number, 345600)
+    batch_size           = optional(number, 50)
+    batch_window_seconds = optional(number, 5)
+    timeout_seconds      = optional(number, 60)
+    memory_mb            = optional(number, 512)
+  })
+  default = null
+
+  validation {
+    condition     = var.refresh == null || can(regex("^[a-z0-9-]+(\\.[a-z0-9-]+)+$", var.refresh.auth0_domain))
+    error_message = "refresh.auth0_domain must be a host name such as acme.eu.auth0.com, without https:// and without a path."
+  }
+
+  validation {
+    condition     = var.refresh == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.refresh.secret_arn))
+    error_message = "refresh.secret_arn must be the whole ARN of a Secrets Manager secret, with the six characters at its end (aws secretsmanager describe-secret)."
+  }
+
+  validation {
+    condition     = try(var.refresh.kms_key_arn, null) == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.refresh.kms_key_arn))
+    error_message = "refresh.kms_key_arn must be the ARN of a key (arn:aws:kms:…:key/…), not of an alias: policies on aliases allow nothing."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.rate > 0 && var.refresh.max_age_seconds > 0, false)
+    error_message = "refresh.rate and refresh.max_age_seconds must be above 0."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.timeout_seconds >= 15 && var.refresh.timeout_seconds <= 900, false)
+    error_message = "refresh.timeout_seconds must be 15 to 900: of each run 5 seconds are kept for sending on what was fetched."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.batch_size >= 1 && var.refresh.batch_size <= 10000 && var.refresh.batch_window_seconds >= (var.refresh.batch_size > 10 ? 1 : 0) && var.refresh.batch_window_seconds <= 300, false)
+    error_message = "refresh.batch_size must be 1 to 10000, and refresh.batch_window_seconds 0 to 300, at least 1 if batch_size is above 10."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(var.refresh.memory_mb >= 128 && var.refresh.memory_mb <= 10240, false)
+    error_message = "refresh.memory_mb must be 128 to 10240."
+  }
+}
+
+# Users table
+
+variable "users_table_point_in_time_recovery" {
+  description = "Keep continuous backups of the users table, 35 days back."
+  type        = bool
+  default     = true
+}
+
+# Archive
+
+variable "archive_prefix" {
+  description = "Prefix of the archive's objects in the bucket."
+  type        = string
+  default     = "logs/"
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_prefix))
+    error_message = "archive_prefix must be letters, digits, hyphens and underscores, and end in a slash."
+  }
+}
+
+variable "archive_error_prefix" {
+  description = "Prefix of what could not be delivered to the archive as it should."
+  type        = string
+  default     = "errors/"
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_error_prefix)) && !startswith(var.archive_error_prefix, var.archive_prefix)
+    error_message = "archive_error_prefix must be letters, digits, hyphens and underscores, end in a slash, and not be below archive_prefix."
+  }
+}
+
+variable "archive_buffering_size_mb" {
+  description = "Size in MiB, before compression, at which the buffer is written as an object."
+  type        = number
+  default     = 64
+
+  validation {
+    condition     = var.archive_buffering_size_mb >= 1 && var.archive_buffering_size_mb <= 128
+    error_message = "archive_buffering_size_mb must be 1 to 128."
+  }
+}
+
+variable "archive_buffering_seconds" {
+  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.archive_buffering_seconds >= 0 && var.archive_buffering_seconds <= 900
+    error_message = "archive_buffering_seconds must be 0 to 900."
+  }
+}
+
+variable "archive_glacier_ir_after_days" {
+  description = "Days after which the archive's objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see archive_buffering_seconds."
+  type        = number
+  default     = null
+}
+
+variable "archive_expire_after_days" {
+  description = "Days after which the archive's objects are deleted; null keeps them."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = try(var.archive_expire_after_days > var.archive_glacier_ir_after_days, true)
+    error_message = "archive_expire_after_days must be greater than archive_glacier_ir_after_days."
+  }
+}
+
+variable "archive_first_day" {
+  description = "First day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since."
+  type        = string
+  default     = "2026-01-01"
+
+  validation {
+    condition     = can(formatdate("YYYY", "${var.archive_first_day}T00:00:00Z"))
+    error_message = "archive_first_day must be a date such as 2026-01-31."
+  }
+}
+
+variable "athena_results_expire_after_days" {
+  description = "Days to keep the results of Athena queries."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.athena_results_expire_after_days >= 1
+    error_message = "athena_results_expire_after_days must be at least 1."
+  }
+}
+
+variable "athena_bytes_scanned_cutoff" {
+  description = "Bytes (compressed, as stored) that one Athena query may scan before it is stopped."
+  type        = number
+  default     = 107374182400
+
+  validation {
+    condition     = var.athena_bytes_scanned_cutoff >= 10485760
+    error_message = "athena_bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
+  }
+}
+
+# Watch
+
+variable "watch" {
+  description = <<-EOT
+    Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: nobody is told.
+    questions: parameters by name of the question, such as { mfa_weakened = {}, accounts_under_attack = { minimum = 20 } }.
+    schedule: rate(…) or cron(…) of EventBridge. Each run costs what its questions read.
+    window_days: how many days of arrival each question looks at, today included; what could not be asked for longer is not told.
+    topic_arn: an SNS topic of yours, with topic_kms_key_arn if a key of your own encrypts it; null creates one, with the addresses in `emails` (each must confirm). Messages hold personal data.
+  EOT
+  type = object({
+    questions         = map(map(string))
+    schedule          = optional(string, "rate(1 hour)")
+    window_days       = optional(number, 2)
+    topic_arn         = optional(string)
+    topic_kms_key_arn = optional(string)
+    emails            = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = length(setsubtract(keys(try(var.watch.questions, {})), keys(local.watchable))) == 0
+    error_message = "watch.questions has names that cannot be watched: ${join(", ", setsubtract(keys(try(var.watch.questions, {})), keys(local.watchable)))}. There are ${join(", ", keys(local.watchable))}."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, given in try(var.watch.questions, {}) :
+      length(setsubtract(keys(given), setsubtract(keys(try(local.watchable[name], given)), ["since"]))) == 0 &&
+      alltrue([for parameter, required in try(local.watchable[name], {}) : !required || contains(keys(given), parameter)])
+    ])
+    error_message = "watch.questions must give each question the parameters that it needs, and none that it does not take; since follows from window_days. docs/logs.md has them."
+  }
+
+  validation {
+    condition     = var.watch == null || try(length(var.watch.questions) > 0, false)
+    error_message = "watch.questions must name at least one question; without any, leave watch out."
+  }
+
+  validation {
+    condition     = var.watch == null || can(regex("^(rate|cron)\\(.+\\)$", var.watch.schedule))
+    error_message = "watch.schedule must be rate(…) or cron(…), such as rate(1 hour)."
+  }
+
+  validation {
+    condition     = var.watch == null || try(var.watch.window_days >= 2 && var.watch.window_days <= 30 && floor(var.watch.window_days) == var.watch.window_days, false)
+    error_message = "watch.window_days must be a whole number of 2 to 30: what arrives before midnight is asked for after it."
+  }
+
+  validation {
+    condition     = try(var.watch.topic_arn, null) == null ? try(var.watch.topic_kms_key_arn, null) == null : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.watch.topic_arn)) && length(var.watch.emails) == 0
+    error_message = "watch.topic_arn must be the ARN of an SNS topic. emails are for the topic that is created, topic_kms_key_arn for one of yours."
+  }
+
+  validation {
+    condition     = alltrue([for email in try(var.watch.emails, []) : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
+    error_message = "watch.emails must be e-mail addresses."
+  }
+}
