@@ -19,7 +19,7 @@ STAGES: Final = (
     ("Database roles", r"aws_lambda_invocation\.roles"),
     ("Migration", r"aws_lambda_invocation\.migrate"),
     ("Archive", r"module\.archive"),
-    ("Users table", r"module\.mirror"),
+    ("Users table", r"module\.users_table"),
     ("Sync to Postgres", r"module\.postgres_sink"),
     ("Sync to DynamoDB", r"module\.dynamodb_sink"),
     ("Refresh", r"module\.refresh"),

@@ -14,7 +14,7 @@ from pipeline.deploy.planning import MODULE, Plan, held, kind, make, top
 from pipeline.progress import Progress, Step
 
 KEY: Final = f"{MODULE}module.key"
-KEPT: Final = (KEY, *(f"{MODULE}module.{name}" for name in ("network", "database", "mirror", "archive")))
+KEPT: Final = (KEY, *(f"{MODULE}module.{name}" for name in ("network", "database", "users_table", "archive")))
 """What holds data, and what it needs to be read: the key, the network, the cluster, the users table, the archive with
 its Athena workgroup."""
 

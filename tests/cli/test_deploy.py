@@ -16,7 +16,7 @@ from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tin
 from tests.deploy.test_shell import OUTPUTS as NAMES
 
 CLUSTER = "module.auth0_sync.module.database[0].aws_rds_cluster.this"
-TABLE = "module.auth0_sync.module.mirror.aws_dynamodb_table.users"
+TABLE = "module.auth0_sync.module.users_table.aws_dynamodb_table.users"
 RULE = 'module.auth0_sync.aws_cloudwatch_event_rule.this["user-changes-log-stream"]'
 FUNCTION = "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"
 OUTPUTS = NAMES | {"function_names": {"migrate": "f"}, "schema_revision": "0003", "dashboard_name": "board"}

@@ -14,7 +14,7 @@ from pipeline.terraform import TerraformError
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.infra.deployed import MODULE
 
-TABLE = "module.auth0_sync.module.mirror.aws_dynamodb_table.users"
+TABLE = "module.auth0_sync.module.users_table.aws_dynamodb_table.users"
 MIGRATION = "module.auth0_sync.aws_lambda_invocation.migrate[0]"
 FUNCTION = "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"
 
@@ -122,7 +122,7 @@ def test_an_interrupt_lets_terraform_finish_however_long_it_takes(
 
 
 def test_every_resource_of_the_configuration_has_a_stage_of_its_own_kind() -> None:
-    modules = {path.name for path in (MODULE / "modules").iterdir()} - {"bus", "consumer", "function"}
+    modules = {path.name for path in (MODULE / "modules").iterdir()} - {"bus", "consumer", "function", "queue"}
     used = ("log_bus", "event_bus[0]", "postgres_sink", "dynamodb_sink", "refresh[0]", "migrate", "roles[0]")
     for name in [*sorted(modules), *used]:
         assert stage_of(f"module.auth0_sync.module.{name}.aws_x.this") != "The rest", name

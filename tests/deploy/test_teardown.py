@@ -21,11 +21,11 @@ STATE = [
     'module.auth0_sync.aws_cloudwatch_event_rule.this["user-changes-log-stream"]',
     "module.auth0_sync.aws_lambda_invocation.migrate[0]",
     "module.auth0_sync.module.archive.aws_s3_bucket.this",
-    "module.auth0_sync.module.archive.aws_sqs_queue.undelivered",
+    "module.auth0_sync.module.archive.module.undelivered.aws_sqs_queue.this",
     "module.auth0_sync.module.database[0].aws_rds_cluster.this",
     "module.auth0_sync.module.key[0].aws_kms_key.this",
     "module.auth0_sync.module.key[0].aws_kms_alias.this",
-    "module.auth0_sync.module.mirror.aws_dynamodb_table.users",
+    "module.auth0_sync.module.users_table.aws_dynamodb_table.users",
     "module.auth0_sync.module.network[0].aws_vpc.this",
     'module.auth0_sync.module.relay["log-stream"].aws_cloudwatch_event_bus.this',
     "module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this",
@@ -78,7 +78,7 @@ def test_data_that_would_go_along_stops_it(
 def test_where_only_data_is_left_there_is_nothing_to_plan(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = terraform(tmp_path, monkeypatch, ["module.auth0_sync.module.mirror.aws_dynamodb_table.users"])
+    calls = terraform(tmp_path, monkeypatch, ["module.auth0_sync.module.users_table.aws_dynamodb_table.users"])
     assert teardown.plan_without_data(deployment).empty
     assert len(calls.calls) == 1
 
@@ -101,7 +101,7 @@ def test_protection_is_taken_from_what_holds_data_only(
     unprotected = []
     monkeypatch.setattr(teardown, "_unprotect_cluster", unprotected.append)
     calls = terraform(
-        tmp_path, monkeypatch, STATE, planned("update", "module.auth0_sync.module.mirror.aws_dynamodb_table.users")
+        tmp_path, monkeypatch, STATE, planned("update", "module.auth0_sync.module.users_table.aws_dynamodb_table.users")
     )
     teardown.unprotect(deployment, OUTPUTS, Quiet())
     assert unprotected == [OUTPUTS]
@@ -110,7 +110,7 @@ def test_protection_is_taken_from_what_holds_data_only(
         "module.auth0_sync.module.archive.aws_s3_bucket.this",
         "module.auth0_sync.module.database[0].aws_rds_cluster.this",
         "module.auth0_sync.module.key[0].aws_kms_key.this",
-        "module.auth0_sync.module.mirror.aws_dynamodb_table.users",
+        "module.auth0_sync.module.users_table.aws_dynamodb_table.users",
     }
     assert "-var=protect_data=false" in plan
     assert "-destroy" not in plan
@@ -266,5 +266,5 @@ def test_what_is_kept_is_of_the_configuration_and_holds_all_data() -> None:
 
 
 def test_the_memory_of_the_watch_is_no_data() -> None:
-    memory, users = (f"module.auth0_sync.module.{name}.aws_dynamodb_table.this" for name in ("watch[0]", "mirror"))
+    memory, users = (f"module.auth0_sync.module.{name}.aws_dynamodb_table.this" for name in ("watch[0]", "users_table"))
     assert teardown.holders([memory, users]) == {users: "the users table"}

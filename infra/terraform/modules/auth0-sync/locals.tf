@@ -18,18 +18,18 @@ locals {
 }
 
 locals {
-  queue = {
+  queues = {
     retention_seconds = var.queue_retention_seconds
     max_receive_count = var.max_receive_count
     max_message_bytes = var.queue_max_message_bytes
   }
 
-  reading = {
-    enabled             = var.sync_enabled
-    timeout_seconds     = var.sync_timeout_seconds
-    batch_size          = var.sync_batch_size
-    batch_window        = var.sync_batch_window_seconds
-    maximum_concurrency = var.sync_maximum_concurrency
+  event_source_mapping = {
+    enabled              = var.sync_enabled
+    timeout_seconds      = var.sync_timeout_seconds
+    batch_size           = var.sync_batch_size
+    batch_window_seconds = var.sync_batch_window_seconds
+    maximum_concurrency  = var.sync_maximum_concurrency
   }
 
   sync_function = {

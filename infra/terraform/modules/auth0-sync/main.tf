@@ -55,11 +55,10 @@ module "relay" {
   providers = { aws = aws, aws.source = aws.source }
   for_each  = var.source_region == null ? {} : local.partner_bus_names
 
-  name                  = "${local.prefix}-${each.key}"
-  source_bus_name       = each.value
-  target_retry          = local.target_retry
-  dlq_retention_seconds = var.queue_retention_seconds
-  dlq_max_message_bytes = var.queue_max_message_bytes
+  name            = "${local.prefix}-${each.key}"
+  source_bus_name = each.value
+  target_retry    = local.target_retry
+  queues          = local.queues
 }
 
 # Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
@@ -67,12 +66,12 @@ module "relay" {
 module "postgres_sink" {
   source = "./modules/consumer"
 
-  name         = "${local.prefix}-postgres"
-  rules        = local.rules.user-changes
-  target_retry = local.target_retry
-  queue        = local.queue
-  reading      = local.reading
-  kms_key_arn  = local.kms_key_arn
+  name                 = "${local.prefix}-postgres"
+  rules                = local.rules.user-changes
+  target_retry         = local.target_retry
+  queues               = local.queues
+  event_source_mapping = local.event_source_mapping
+  kms_key_arn          = local.kms_key_arn
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-postgres"
@@ -86,28 +85,28 @@ module "postgres_sink" {
 module "dynamodb_sink" {
   source = "./modules/consumer"
 
-  name         = "${local.prefix}-dynamodb"
-  rules        = local.rules.user-changes
-  target_retry = local.target_retry
-  queue        = local.queue
-  reading      = local.reading
-  kms_key_arn  = local.kms_key_arn
+  name                 = "${local.prefix}-dynamodb"
+  rules                = local.rules.user-changes
+  target_retry         = local.target_retry
+  queues               = local.queues
+  event_source_mapping = local.event_source_mapping
+  kms_key_arn          = local.kms_key_arn
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-dynamodb"
     package    = "${var.package_dir}/sync-dynamodb.zip"
-    statements = module.mirror.write_statements
+    statements = module.users_table.write_statements
     vpc_config = null
   })
   function_environment = merge(local.sync_environment, {
     SINK                    = "dynamodb"
-    USERS_TABLE             = module.mirror.table_name
+    USERS_TABLE             = module.users_table.table_name
     POWERTOOLS_SERVICE_NAME = "sync-dynamodb"
   })
 }
 
-module "mirror" {
-  source = "./modules/mirror"
+module "users_table" {
+  source = "./modules/users_table"
 
   name                   = "${local.prefix}-users"
   point_in_time_recovery = var.users_table_point_in_time_recovery
@@ -128,9 +127,7 @@ module "archive" {
   bus_names     = local.bus_names
   event_pattern = file("${path.module}/patterns/everything.json")
   target_retry  = local.target_retry
-  dlq_retention = var.queue_retention_seconds
-
-  dlq_max_message_bytes = var.queue_max_message_bytes
+  queues        = local.queues
 
   prefix                = var.archive_prefix
   error_prefix          = var.archive_error_prefix

@@ -47,7 +47,7 @@ module "observability" {
   rules            = local.watched_rules
   deploy_functions = merge({ migrate = module.migrate.name }, { for roles in module.roles : "roles" => roles.name })
   archive          = { firehose = module.archive.firehose_name, log_group = module.archive.log_group_name }
-  users_table      = module.mirror.table_name
+  users_table      = module.users_table.table_name
   watch_function   = one(module.watch[*].function_name)
   aurora = local.aurora == null ? null : {
     cluster_identifier = local.aurora.cluster_identifier

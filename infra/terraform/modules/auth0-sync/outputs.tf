@@ -76,12 +76,12 @@ output "event_source_mapping_ids" {
 
 output "users_table" {
   description = "Name of the DynamoDB table of users."
-  value       = module.mirror.table_name
+  value       = module.users_table.table_name
 }
 
 output "users_table_reader_policy" {
   description = "IAM policy (JSON) for programs that read users from DynamoDB by their id."
-  value       = module.mirror.reader_policy
+  value       = module.users_table.reader_policy
 }
 
 output "archive_bucket" {

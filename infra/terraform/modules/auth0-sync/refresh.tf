@@ -48,17 +48,17 @@ module "refresh" {
   name         = "${local.prefix}-refresh"
   rules        = local.refresh_rules
   target_retry = local.target_retry
-  queue        = local.queue
+  queues       = local.queues
   kms_key_arn  = local.kms_key_arn
 
   # Two is the least that Lambda takes. Reserving one execution instead would throttle the second, and SQS counts a
   # throttled delivery as a failed one: signals would end in the dead-letter queue without having been looked at.
-  reading = {
-    enabled             = var.sync_enabled
-    timeout_seconds     = var.refresh.timeout_seconds
-    batch_size          = var.refresh.batch_size
-    batch_window        = var.refresh.batch_window_seconds
-    maximum_concurrency = 2
+  event_source_mapping = {
+    enabled              = var.sync_enabled
+    timeout_seconds      = var.refresh.timeout_seconds
+    batch_size           = var.refresh.batch_size
+    batch_window_seconds = var.refresh.batch_window_seconds
+    maximum_concurrency  = 2
   }
 
   function = {

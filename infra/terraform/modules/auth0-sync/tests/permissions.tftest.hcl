@@ -23,7 +23,7 @@ override_data {
 }
 
 override_resource {
-  target = module.postgres_sink.aws_sqs_queue.this
+  target = module.postgres_sink.module.queue.aws_sqs_queue.this
   values = {
     id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-postgres"
     arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres"
@@ -31,7 +31,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.dynamodb_sink.aws_sqs_queue.this
+  target = module.dynamodb_sink.module.queue.aws_sqs_queue.this
   values = {
     id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-dynamodb"
     arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb"
@@ -39,7 +39,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.refresh[0].aws_sqs_queue.this
+  target = module.refresh[0].module.queue.aws_sqs_queue.this
   values = {
     id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-refresh"
     arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh"
@@ -47,7 +47,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.mirror.aws_dynamodb_table.users
+  target = module.users_table.aws_dynamodb_table.users
   values = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users" }
 }
 

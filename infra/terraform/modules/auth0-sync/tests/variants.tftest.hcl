@@ -151,7 +151,7 @@ run "programs_that_read" {
   }
 
   assert {
-    condition     = output.database.security_group_id == module.database[0].database_security_group_id && output.database_client_security_group_id == module.database[0].function_security_group_id && output.users_table_reader_policy == module.mirror.reader_policy
+    condition     = output.database.security_group_id == module.database[0].database_security_group_id && output.database_client_security_group_id == module.database[0].function_security_group_id && output.users_table_reader_policy == module.users_table.reader_policy
     error_message = "A program finds the groups and the policies in the outputs."
   }
 }

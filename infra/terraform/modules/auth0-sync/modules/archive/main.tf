@@ -6,7 +6,6 @@ data "aws_region" "current" {}
 
 locals {
   account_id        = data.aws_caller_identity.current.account_id
-  undelivered       = "${var.name}-undelivered"
   sqs_arn           = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
   firehose_arn      = "arn:${data.aws_partition.current.partition}:firehose:${data.aws_region.current.id}:${local.account_id}:deliverystream/${var.name}"
   results_prefix    = "athena-results/"
@@ -41,42 +40,20 @@ resource "aws_cloudwatch_event_target" "firehose" {
   }
 
   dead_letter_config {
-    arn = aws_sqs_queue.undelivered.arn
+    arn = module.undelivered.arn
   }
 
   depends_on = [aws_iam_role_policy.events]
 }
 
-resource "aws_sqs_queue" "undelivered" {
-  name                      = local.undelivered
-  message_retention_seconds = var.dlq_retention
-  max_message_size          = var.dlq_max_message_bytes
+module "undelivered" {
+  source = "../queue"
 
-  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
-  kms_master_key_id                 = var.kms_key_arn
-  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 300
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "TlsOnly"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = "${local.sqs_arn}:${local.undelivered}"
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
-      {
-        Sid       = "OnlyTheseRules"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = "${local.sqs_arn}:${local.undelivered}"
-        Condition = { ArnEquals = { "aws:SourceArn" = local.rule_arns } }
-      },
-    ]
-  })
+  name        = "${var.name}-undelivered"
+  sqs_arn     = local.sqs_arn
+  rule_arns   = local.rule_arns
+  queues      = var.queues
+  kms_key_arn = var.kms_key_arn
 }
 
 resource "aws_iam_role" "events" {

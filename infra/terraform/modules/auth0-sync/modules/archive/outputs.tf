@@ -15,7 +15,7 @@ output "rule_names" {
 
 output "undelivered_queue_url" {
   description = "URL of the dead-letter queue of what EventBridge could not hand to the delivery stream."
-  value       = aws_sqs_queue.undelivered.id
+  value       = module.undelivered.url
 }
 
 output "log_group_name" {
@@ -45,7 +45,7 @@ output "workgroup_name" {
 
 output "undelivered_queue_name" {
   description = "Name of the dead-letter queue of what EventBridge could not hand to the delivery stream."
-  value       = aws_sqs_queue.undelivered.name
+  value       = module.undelivered.name
 }
 
 output "analyst_policy" {

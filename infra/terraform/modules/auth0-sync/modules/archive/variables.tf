@@ -31,14 +31,12 @@ variable "target_retry" {
   })
 }
 
-variable "dlq_retention" {
-  description = "Seconds to keep an event that could not be handed over."
-  type        = number
-}
-
-variable "dlq_max_message_bytes" {
-  description = "Largest event, in bytes, that the dead-letter queue takes."
-  type        = number
+variable "queues" {
+  description = "Retention in seconds of the dead-letter queue, and the largest event in bytes that it takes."
+  type = object({
+    retention_seconds = number
+    max_message_bytes = number
+  })
 }
 
 variable "prefix" {

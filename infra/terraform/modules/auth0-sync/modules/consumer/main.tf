@@ -6,18 +6,13 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Known before the queues are: a queue is created together with its policy, which saves the provider's second wait.
-  sqs_arn     = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
-  queue       = var.name
-  queue_arn   = "${local.sqs_arn}:${local.queue}"
-  failed      = "${var.name}-failed"
-  undelivered = "${var.name}-undelivered"
+  sqs_arn = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
 
-  # SQS's own default: a right to the key that is taken away ends within five minutes, for some cents a month.
-  data_key_reuse_seconds = 300
+  # Known before the queue is: rights and policies name it.
+  queue_arn = "${local.sqs_arn}:${var.name}"
 
   # AWS wants at least six times the function's timeout. A batch may also wait for its window before the function starts.
-  visibility_timeout = 6 * var.reading.timeout_seconds + var.reading.batch_window
+  visibility_timeout = 6 * var.event_source_mapping.timeout_seconds + var.event_source_mapping.batch_window_seconds
 
   rule_arns = [for key in sort(keys(var.rules)) : var.rules[key].arn]
 
@@ -33,30 +28,6 @@ locals {
     [{ actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], resources = [local.queue_arn] }],
     [for key in var.kms_key_arn[*] : { actions = ["kms:Decrypt"], resources = [key], conditions = local.through_the_queue }],
   )
-
-  policies = {
-    for queue in [local.queue, local.failed, local.undelivered] : queue => jsonencode({
-      Version = "2012-10-17"
-      Statement = concat(
-        [{
-          Sid       = "TlsOnly"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = "sqs:*"
-          Resource  = "${local.sqs_arn}:${queue}"
-          Condition = { Bool = { "aws:SecureTransport" = "false" } }
-        }],
-        [for rule_arns in [local.rule_arns] : {
-          Sid       = "OnlyTheseRules"
-          Effect    = "Allow"
-          Principal = { Service = "events.amazonaws.com" }
-          Action    = "sqs:SendMessage"
-          Resource  = "${local.sqs_arn}:${queue}"
-          Condition = { ArnEquals = { "aws:SourceArn" = rule_arns } }
-        } if queue != local.failed],
-      )
-    })
-  }
 }
 
 # EventBridge
@@ -67,7 +38,7 @@ resource "aws_cloudwatch_event_target" "queue" {
   rule           = each.value.name
   event_bus_name = each.value.event_bus_name
   target_id      = var.name
-  arn            = aws_sqs_queue.this.arn
+  arn            = module.queue.arn
 
   retry_policy {
     maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
@@ -75,63 +46,33 @@ resource "aws_cloudwatch_event_target" "queue" {
   }
 
   dead_letter_config {
-    arn = aws_sqs_queue.undelivered.arn
+    arn = module.undelivered.arn
   }
 }
 
-# Queues. Their redrive policies are resources of their own: the provider waits 25 s for each queue, and so it can wait
-# for all of them at once.
+# Queues
 
-resource "aws_sqs_queue" "this" {
-  name                       = local.queue
+module "queue" {
+  source = "../queue"
+
+  name              = var.name
+  sqs_arn           = local.sqs_arn
+  rule_arns         = local.rule_arns
+  queues            = var.queues
+  max_receive_count = var.queues.max_receive_count
+  kms_key_arn       = var.kms_key_arn
+
   visibility_timeout_seconds = local.visibility_timeout
-  message_retention_seconds  = var.queue.retention_seconds
-  max_message_size           = var.queue.max_message_bytes
-  policy                     = local.policies[local.queue]
-
-  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
-  kms_master_key_id                 = var.kms_key_arn
-  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
 }
 
-resource "aws_sqs_queue" "failed" {
-  name                      = local.failed
-  message_retention_seconds = var.queue.retention_seconds
-  max_message_size          = var.queue.max_message_bytes
-  policy                    = local.policies[local.failed]
+module "undelivered" {
+  source = "../queue"
 
-  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
-  kms_master_key_id                 = var.kms_key_arn
-  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
-}
-
-resource "aws_sqs_queue" "undelivered" {
-  name                      = local.undelivered
-  message_retention_seconds = var.queue.retention_seconds
-  max_message_size          = var.queue.max_message_bytes
-  policy                    = local.policies[local.undelivered]
-
-  sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
-  kms_master_key_id                 = var.kms_key_arn
-  kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : local.data_key_reuse_seconds
-}
-
-resource "aws_sqs_queue_redrive_policy" "this" {
-  queue_url = aws_sqs_queue.this.id
-
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.failed.arn
-    maxReceiveCount     = var.queue.max_receive_count
-  })
-}
-
-resource "aws_sqs_queue_redrive_allow_policy" "failed" {
-  queue_url = aws_sqs_queue.failed.id
-
-  redrive_allow_policy = jsonencode({
-    redrivePermission = "byQueue"
-    sourceQueueArns   = [aws_sqs_queue.this.arn]
-  })
+  name        = "${var.name}-undelivered"
+  sqs_arn     = local.sqs_arn
+  rule_arns   = local.rule_arns
+  queues      = var.queues
+  kms_key_arn = var.kms_key_arn
 }
 
 # Function
@@ -146,7 +87,7 @@ module "function" {
   runtime              = var.function.runtime
   architecture         = var.function.architecture
   memory_mb            = var.function.memory_mb
-  timeout_seconds      = var.reading.timeout_seconds
+  timeout_seconds      = var.event_source_mapping.timeout_seconds
   reserved_concurrency = var.function.reserved_concurrency
   log_retention_days   = var.function.log_retention_days
   vpc_config           = var.function.vpc_config
@@ -156,14 +97,14 @@ module "function" {
 }
 
 resource "aws_lambda_event_source_mapping" "this" {
-  event_source_arn                   = aws_sqs_queue.this.arn
+  event_source_arn                   = module.queue.arn
   function_name                      = module.function.arn
-  enabled                            = var.reading.enabled
-  batch_size                         = var.reading.batch_size
-  maximum_batching_window_in_seconds = var.reading.batch_window
+  enabled                            = var.event_source_mapping.enabled
+  batch_size                         = var.event_source_mapping.batch_size
+  maximum_batching_window_in_seconds = var.event_source_mapping.batch_window_seconds
   function_response_types            = ["ReportBatchItemFailures"]
 
   scaling_config {
-    maximum_concurrency = var.reading.maximum_concurrency
+    maximum_concurrency = var.event_source_mapping.maximum_concurrency
   }
 }

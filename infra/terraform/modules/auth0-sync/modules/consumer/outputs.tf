@@ -1,6 +1,6 @@
 output "queue_url" {
   description = "URL of the queue that the function reads."
-  value       = aws_sqs_queue.this.id
+  value       = module.queue.url
 }
 
 output "queue_arn" {
@@ -18,12 +18,12 @@ output "send_statements" {
 
 output "failed_queue_url" {
   description = "URL of the dead-letter queue of what the function could not do."
-  value       = aws_sqs_queue.failed.id
+  value       = module.queue.failed_url
 }
 
 output "undelivered_queue_url" {
   description = "URL of the dead-letter queue of what EventBridge could not put into the queue."
-  value       = aws_sqs_queue.undelivered.id
+  value       = module.undelivered.url
 }
 
 output "function_name" {
@@ -48,15 +48,15 @@ output "event_source_mapping_id" {
 
 output "queue_name" {
   description = "Name of the queue that the function reads."
-  value       = aws_sqs_queue.this.name
+  value       = module.queue.name
 }
 
 output "failed_queue_name" {
   description = "Name of the dead-letter queue of what the function could not do."
-  value       = aws_sqs_queue.failed.name
+  value       = module.queue.failed_name
 }
 
 output "undelivered_queue_name" {
   description = "Name of the dead-letter queue of what EventBridge could not put into the queue."
-  value       = aws_sqs_queue.undelivered.name
+  value       = module.undelivered.name
 }

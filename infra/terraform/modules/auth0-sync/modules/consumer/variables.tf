@@ -20,7 +20,7 @@ variable "target_retry" {
   })
 }
 
-variable "queue" {
+variable "queues" {
   description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
   type = object({
     retention_seconds = number
@@ -29,14 +29,14 @@ variable "queue" {
   })
 }
 
-variable "reading" {
-  description = "How the function reads the queue. The batch window is in seconds; timeout_seconds is the longest run of one batch. Apart from `function`, so that the queue need not wait for what the function needs, such as a database: it is there to hold events meanwhile."
+variable "event_source_mapping" {
+  description = "How the function reads the queue; timeout_seconds is the longest run of one batch. Apart from `function`, so that the queue need not wait for what the function needs, such as a database: it is there to hold events meanwhile."
   type = object({
-    enabled             = bool
-    timeout_seconds     = number
-    batch_size          = number
-    batch_window        = number
-    maximum_concurrency = number
+    enabled              = bool
+    timeout_seconds      = number
+    batch_size           = number
+    batch_window_seconds = number
+    maximum_concurrency  = number
   })
 }
 

@@ -10,9 +10,7 @@ data "aws_region" "source" {
 }
 
 locals {
-  account_id  = data.aws_caller_identity.current.account_id
-  undelivered = "${var.name}-undelivered"
-  dlq_arn     = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}:${local.undelivered}"
+  account_id = data.aws_caller_identity.current.account_id
 }
 
 resource "aws_cloudwatch_event_bus" "this" {
@@ -60,7 +58,7 @@ resource "aws_cloudwatch_event_target" "this" {
   }
 
   dead_letter_config {
-    arn = aws_sqs_queue.undelivered.arn
+    arn = module.undelivered.arn
   }
 
   depends_on = [aws_iam_role_policy.this, aws_cloudwatch_event_bus_policy.this]
@@ -98,35 +96,14 @@ resource "aws_iam_role_policy" "this" {
   })
 }
 
-resource "aws_sqs_queue" "undelivered" {
-  provider = aws.source
+module "undelivered" {
+  source    = "../queue"
+  providers = { aws = aws.source }
 
-  name                      = local.undelivered
-  message_retention_seconds = var.dlq_retention_seconds
-  max_message_size          = var.dlq_max_message_bytes
-  sqs_managed_sse_enabled   = true
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "TlsOnly"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = local.dlq_arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
-      {
-        Sid       = "OnlyThisRule"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = local.dlq_arn
-        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn } }
-      },
-    ]
-  })
+  name      = "${var.name}-undelivered"
+  sqs_arn   = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}"
+  rule_arns = [aws_cloudwatch_event_rule.this.arn]
+  queues    = var.queues
 
   # The target's rights come before the queue, for which the provider waits 25 s, and the target after it: IAM takes seconds
   # to know a new policy everywhere, and EventBridge does not try again what is not allowed yet.

@@ -5,12 +5,12 @@ output "bus_name" {
 
 output "undelivered_queue_name" {
   description = "Name of the dead-letter queue, in the source's region, of what could not be forwarded."
-  value       = aws_sqs_queue.undelivered.name
+  value       = module.undelivered.name
 }
 
 output "undelivered_queue_url" {
   description = "URL of the dead-letter queue, in the source's region, of what could not be forwarded."
-  value       = aws_sqs_queue.undelivered.id
+  value       = module.undelivered.url
 }
 
 output "rule_name" {

@@ -16,12 +16,10 @@ variable "target_retry" {
   })
 }
 
-variable "dlq_max_message_bytes" {
-  description = "Largest event, in bytes, that the dead-letter queue takes."
-  type        = number
-}
-
-variable "dlq_retention_seconds" {
-  description = "How long to keep an event that could not be forwarded."
-  type        = number
+variable "queues" {
+  description = "Retention in seconds of the dead-letter queue, and the largest event in bytes that it takes."
+  type = object({
+    retention_seconds = number
+    max_message_bytes = number
+  })
 }

@@ -12,7 +12,7 @@ variables {
 
 run "keys_of_aws" {
   module {
-    source = "./modules/mirror"
+    source = "./modules/users_table"
   }
 
   assert {
@@ -28,7 +28,7 @@ run "keys_of_aws" {
 
 run "key_of_the_deployment" {
   module {
-    source = "./modules/mirror"
+    source = "./modules/users_table"
   }
 
   variables {
