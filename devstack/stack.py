@@ -235,9 +235,10 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
         if saved.applied == (digest := _digest(variables)):
             step.update("unchanged")
             return saved
+        auth0 = json.loads(variables["auth0"])
         for name in ("log_stream_source_name", "event_stream_source_name"):
-            if name in variables:
-                _offer_event_source(stack, variables[name])
+            if name in auth0:
+                _offer_event_source(stack, auth0[name])
         _save(replace(saved, applying=True), directory)
         terraform = Terraform(
             directory / "terraform",
@@ -260,11 +261,11 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
 def terraform_variables(stack: Stack) -> dict[str, str]:
     """What Terraform is told beside environments/local.tfvars."""
     return {
-        "log_stream_source_name": stack.log_stream_source,
+        "auth0": json.dumps({"log_stream_source_name": stack.log_stream_source}),
         "database_url": stack.url_of("auth0_writer"),
         "migration_database_url": stack.url_of("auth0_migrator"),
         "package_dir": str(PACKAGES),
-        "lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "lambda": json.dumps({"architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"}),
     }
 
 

@@ -19,7 +19,7 @@ provider "aws" {
 # Where Auth0's event sources are.
 provider "aws" {
   alias  = "source"
-  region = try(coalesce(var.source_region, var.region), null)
+  region = try(coalesce(try(var.auth0.source_region, null), var.region), null)
 
   default_tags {
     tags = local.tags

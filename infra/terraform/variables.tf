@@ -2,14 +2,21 @@
 
 locals {
   attributes = {
-    aurora     = ["backup_retention_days", "database_name", "engine_version", "max_capacity", "min_capacity", "performance_insights", "readers", "seconds_until_auto_pause"]
-    network    = ["subnet_ids", "vpc_id"]
-    database   = ["host", "migrator_user", "name", "port", "resource_id", "writer_user"]
-    vpc_config = ["security_group_ids", "subnet_ids"]
-    encryption = ["customer_managed", "key_arn"]
-    alarms     = ["archive_age_seconds", "emails", "enabled", "lag_seconds", "queue_age_seconds", "silence_hours", "topic_arn"]
-    refresh    = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds"]
-    watch      = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]
+    auth0       = ["create_buses", "event_stream_source_name", "log_stream_source_name", "source_region"]
+    aurora      = ["backup_retention_days", "client_security_groups", "database_name", "engine_version", "max_capacity", "min_capacity", "performance_insights", "readers", "seconds_until_auto_pause"]
+    network     = ["cidr", "subnet_ids", "vpc_id"]
+    database    = ["host", "migrator_user", "name", "port", "resource_id", "writer_user"]
+    vpc_config  = ["security_group_ids", "subnet_ids"]
+    encryption  = ["customer_managed", "key_arn"]
+    alarms      = ["archive_age_seconds", "emails", "enabled", "lag_seconds", "queue_age_seconds", "runbook_url", "silence_hours", "topic_arn"]
+    lambda      = ["architecture", "runtime"]
+    logs        = ["level", "retention_days"]
+    sync        = ["batch_size", "batch_window_seconds", "clock_tolerance_seconds", "enabled", "history", "maximum_concurrency", "memory_mb", "reserved_concurrency", "timeout_seconds"]
+    queues      = ["max_message_bytes", "max_receive_count", "retention_seconds"]
+    refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds"]
+    users_table = ["point_in_time_recovery"]
+    archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "prefix", "results_expire_after_days"]
+    watch       = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]
   }
 }
 
@@ -24,8 +31,8 @@ variable "environment" {
   type        = string
 }
 
-variable "source_region" {
-  description = "Region of Auth0's partner event sources, if it is not the data's: events are then forwarded from there. null: the same region."
+variable "env" {
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
   type        = string
   default     = null
 }
@@ -36,21 +43,15 @@ variable "protect_data" {
   default     = true
 }
 
-variable "log_stream_source_name" {
-  description = "Name of the partner event source of the Auth0 Log Stream, as Auth0 shows it: aws.partner/auth0.com/<tenant>-<id>/auth0.logs."
-  type        = string
-}
+variable "auth0" {
+  description = "Where Auth0's events come from."
+  type        = any
+  nullable    = false
 
-variable "event_stream_source_name" {
-  description = "Name of the partner event source of the Auth0 Event Stream: aws.partner/auth0.com/<tenant>-<id>/auth0.events. null: there is none."
-  type        = string
-  default     = null
-}
-
-variable "create_buses" {
-  description = "Create the partner event buses, which accepts their sources. false uses buses of these names that exist already."
-  type        = bool
-  default     = true
+  validation {
+    condition     = length(setsubtract(try(keys(var.auth0), []), local.attributes.auth0)) == 0
+    error_message = "auth0 has no ${join(", ", setsubtract(try(keys(var.auth0), []), local.attributes.auth0))}. It has ${join(", ", local.attributes.auth0)}."
+  }
 }
 
 variable "aurora" {
@@ -65,9 +66,10 @@ variable "aurora" {
 }
 
 variable "network" {
-  description = "VPC for the Aurora cluster and the functions that use it: private subnets in at least two availability zones. null creates one, without a way to or from the internet."
+  description = "VPC for the Aurora cluster and the functions that use it."
   type        = any
-  default     = null
+  default     = {}
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(try(keys(var.network), []), local.attributes.network)) == 0
@@ -75,16 +77,15 @@ variable "network" {
   }
 }
 
-variable "vpc_cidr" {
-  description = "Addresses of the VPC that is created for Aurora."
-  type        = string
-  default     = "10.86.0.0/24"
-}
+variable "database" {
+  description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication."
+  type        = any
+  default     = null
 
-variable "database_client_security_groups" {
-  description = "Security groups of services of yours that may reach the Aurora cluster, by names of your choice: { billing = \"sg-0123…\" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves."
-  type        = map(string)
-  default     = {}
+  validation {
+    condition     = length(setsubtract(try(keys(var.database), []), local.attributes.database)) == 0
+    error_message = "database has no ${join(", ", setsubtract(try(keys(var.database), []), local.attributes.database))}. It has ${join(", ", local.attributes.database)}."
+  }
 }
 
 variable "database_url" {
@@ -101,19 +102,8 @@ variable "migration_database_url" {
   sensitive   = true
 }
 
-variable "database" {
-  description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…). Its users come from `auth0-sync roles`."
-  type        = any
-  default     = null
-
-  validation {
-    condition     = length(setsubtract(try(keys(var.database), []), local.attributes.database)) == 0
-    error_message = "database has no ${join(", ", setsubtract(try(keys(var.database), []), local.attributes.database))}. It has ${join(", ", local.attributes.database)}."
-  }
-}
-
 variable "vpc_config" {
-  description = "Subnets and security groups for the functions that use a Postgres server of your own; null if it can be reached from outside a VPC."
+  description = "Where the functions that use a Postgres server of your own run; null if it can be reached from outside a VPC."
   type        = any
   default     = null
 
@@ -153,18 +143,6 @@ variable "alarms" {
   }
 }
 
-variable "env" {
-  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
-  type        = string
-  default     = null
-}
-
-variable "runbook_url" {
-  description = "Where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours."
-  type        = string
-  default     = "docs/runbook.md"
-}
-
 variable "dashboard" {
   description = "Create a CloudWatch dashboard of the deployment."
   type        = bool
@@ -177,131 +155,52 @@ variable "package_dir" {
   default     = null
 }
 
-variable "lambda_runtime" {
-  description = "Lambda runtime; the one that the packages were built for."
-  type        = string
-  default     = "python3.13"
-}
-
-variable "lambda_architecture" {
-  description = "Processor architecture that the packages were built for."
-  type        = string
-  default     = "arm64"
-}
-
-variable "log_level" {
-  description = "Log level of the functions."
-  type        = string
-  default     = "INFO"
-}
-
-variable "log_retention_days" {
-  description = "Days to keep the logs of the functions and of the delivery stream."
-  type        = number
-  default     = 90
-}
-
-variable "migrate_timeout_seconds" {
-  description = "Longest run of a migration."
-  type        = number
-  default     = 900
-}
-
-variable "migrate_memory_mb" {
-  description = "Memory of the migration's function in MB."
-  type        = number
-  default     = 512
-}
-
-variable "migrate_reserved_concurrency" {
-  description = "Reserved concurrency of the migration's function; null for none. Migrations lock each other out in the database in any case."
-  type        = number
-  default     = null
-}
-
-variable "sync_enabled" {
-  description = "Let the functions read their queues. false pauses the sync; events wait in the queues."
-  type        = bool
-  default     = true
-}
-
-variable "history" {
-  description = "Keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change."
-  type        = bool
-  default     = false
-}
-
-variable "clock_tolerance_seconds" {
-  description = "How far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow."
-  type        = number
-  default     = 86400
-}
-
-variable "sync_batch_size" {
-  description = "Most messages that one invocation gets."
-  type        = number
-  default     = 100
-}
-
-variable "sync_batch_window_seconds" {
-  description = "How long a batch may wait to fill."
-  type        = number
-  default     = 5
-}
-
-variable "sync_timeout_seconds" {
-  description = "Longest run of one batch. A message is tried again after six times this and the batch window."
-  type        = number
-  default     = 60
-}
-
-variable "sync_memory_mb" {
-  description = "Memory of the sync's functions in MB; CPU grows with it."
-  type        = number
-  default     = 1024
-}
-
-variable "sync_maximum_concurrency" {
-  description = "Batches that each sink works on at the same time; for Postgres also the most connections."
-  type        = number
-  default     = 5
-}
-
-variable "sync_reserved_concurrency" {
-  description = "Reserved concurrency of each of the sync's functions; null for none."
-  type        = number
-  default     = null
-}
-
-variable "max_receive_count" {
-  description = "How often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try."
-  type        = number
-  default     = 20
-}
-
-variable "queue_retention_seconds" {
-  description = "How long queues and dead-letter queues keep a message."
-  type        = number
-  default     = 1209600
-}
-
-variable "queue_max_message_bytes" {
-  description = "Largest event, in bytes, that every queue and dead-letter queue takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events)."
-  type        = number
-  default     = 262144
+variable "lambda" {
+  description = "What the packages were built for."
+  type        = any
+  default     = {}
   nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.lambda), []), local.attributes.lambda)) == 0
+    error_message = "lambda has no ${join(", ", setsubtract(try(keys(var.lambda), []), local.attributes.lambda))}. It has ${join(", ", local.attributes.lambda)}."
+  }
 }
 
-variable "target_maximum_event_age_seconds" {
-  description = "How long EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
-  type        = number
-  default     = 86400
+variable "logs" {
+  description = "Logs of the functions, the delivery stream, the cluster and the network."
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.logs), []), local.attributes.logs)) == 0
+    error_message = "logs has no ${join(", ", setsubtract(try(keys(var.logs), []), local.attributes.logs))}. It has ${join(", ", local.attributes.logs)}."
+  }
 }
 
-variable "target_maximum_retry_attempts" {
-  description = "How often EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
-  type        = number
-  default     = 185
+variable "sync" {
+  description = "How the functions write users to the stores."
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.sync), []), local.attributes.sync)) == 0
+    error_message = "sync has no ${join(", ", setsubtract(try(keys(var.sync), []), local.attributes.sync))}. It has ${join(", ", local.attributes.sync)}."
+  }
+}
+
+variable "queues" {
+  description = "The queues, and their dead-letter queues."
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.queues), []), local.attributes.queues)) == 0
+    error_message = "queues has no ${join(", ", setsubtract(try(keys(var.queues), []), local.attributes.queues))}. It has ${join(", ", local.attributes.queues)}."
+  }
 }
 
 variable "refresh" {
@@ -315,64 +214,28 @@ variable "refresh" {
   }
 }
 
-variable "users_table_point_in_time_recovery" {
-  description = "Keep continuous backups of the users table, 35 days back."
-  type        = bool
-  default     = true
+variable "users_table" {
+  description = "The DynamoDB table of users."
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.users_table), []), local.attributes.users_table)) == 0
+    error_message = "users_table has no ${join(", ", setsubtract(try(keys(var.users_table), []), local.attributes.users_table))}. It has ${join(", ", local.attributes.users_table)}."
+  }
 }
 
-variable "archive_prefix" {
-  description = "Prefix of the archive's objects in the bucket."
-  type        = string
-  default     = "logs/"
-}
+variable "archive" {
+  description = "Every event in S3, for Athena."
+  type        = any
+  default     = {}
+  nullable    = false
 
-variable "archive_error_prefix" {
-  description = "Prefix of what could not be delivered to the archive as it should."
-  type        = string
-  default     = "errors/"
-}
-
-variable "archive_buffering_size_mb" {
-  description = "Size in MiB, before compression, at which the buffer is written as an object."
-  type        = number
-  default     = 64
-}
-
-variable "archive_buffering_seconds" {
-  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data."
-  type        = number
-  default     = 300
-}
-
-variable "archive_glacier_ir_after_days" {
-  description = "Days after which the archive's objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see archive_buffering_seconds."
-  type        = number
-  default     = null
-}
-
-variable "archive_expire_after_days" {
-  description = "Days after which the archive's objects are deleted; null keeps them."
-  type        = number
-  default     = null
-}
-
-variable "archive_first_day" {
-  description = "First day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since."
-  type        = string
-  default     = "2026-01-01"
-}
-
-variable "athena_results_expire_after_days" {
-  description = "Days to keep the results of Athena queries."
-  type        = number
-  default     = 30
-}
-
-variable "athena_bytes_scanned_cutoff" {
-  description = "Bytes (compressed, as stored) that one Athena query may scan before it is stopped."
-  type        = number
-  default     = 107374182400
+  validation {
+    condition     = length(setsubtract(try(keys(var.archive), []), local.attributes.archive)) == 0
+    error_message = "archive has no ${join(", ", setsubtract(try(keys(var.archive), []), local.attributes.archive))}. It has ${join(", ", local.attributes.archive)}."
+  }
 }
 
 variable "watch" {

@@ -16,7 +16,7 @@ def package(
         Literal["lambda", "host"], typer.Option(help="lambda: Python 3.13, for AWS. host: this machine.")
     ] = "lambda",
     architecture: Annotated[
-        packaging.Architecture, typer.Option(help="Of the Lambda functions: Terraform's lambda_architecture.")
+        packaging.Architecture, typer.Option(help="Of the Lambda functions: Terraform's lambda.architecture.")
     ] = "arm64",
     out: Annotated[Path, typer.Option(help="Directory below which they are written.")] = Path("build/packages"),
     as_json: AsJson = False,

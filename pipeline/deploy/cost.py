@@ -172,8 +172,8 @@ def levers() -> list[tuple[str, float, float | None]]:
         ("the Event Stream beside the Log Stream", {"event_stream": True}),
         ("keys of AWS: `encryption.customer_managed = false`", {"customer_key": False}),
         ("no alarms: `alarms.enabled = false`", {"alarms": 0}),
-        ("older logs in Glacier: `archive_glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
-        ("… with `archive_buffering_seconds = 900`", {"glacier_after_months": 3, "buffer_seconds": 900}),
+        ("older logs in Glacier: `archive.glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
+        ("… with `archive.buffering_seconds = 900`", {"glacier_after_months": 3, "buffer_seconds": 900}),
         ("half of the logs filtered out in Auth0, changes kept", {"filtered": 0.5}),
     )
     # A large tenant is never idle.

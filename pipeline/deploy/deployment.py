@@ -35,13 +35,23 @@ VARIABLES: Final = ("aws.tf", *(f"{_MODULE}/{name}" for name in ("variables.tf",
 """The files that declare the variables, the module's with their types, and what the validations use."""
 BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
-SETTINGS: Final = (
-    "name", "environment", "region", "source_region", "log_stream_source_name", "event_stream_source_name",
-    "create_buses", "package_dir", "lambda_architecture", "protect_data", "sync_maximum_concurrency", "refresh",
-)  # fmt: skip
-"""The variables that the commands themselves want to know, by Terraform's own evaluation."""
+SETTINGS: Final = {
+    "name": "name",
+    "environment": "environment",
+    "region": "region",
+    "source_region": "auth0.source_region",
+    "log_stream_source_name": "auth0.log_stream_source_name",
+    "event_stream_source_name": "auth0.event_stream_source_name",
+    "create_buses": "auth0.create_buses",
+    "package_dir": "package_dir",
+    "lambda_architecture": "lambda.architecture",
+    "protect_data": "protect_data",
+    "maximum_concurrency": "sync.maximum_concurrency",
+    "refresh": "refresh",
+}
+"""What the commands themselves want to know of the variables, by Terraform's own evaluation, and where it is."""
 
-REQUIRED: Final = ("environment", "log_stream_source_name")
+REQUIRED: Final = ("environment", "auth0")
 """The variables without a default."""
 
 PLACEHOLDER: Final = "CHANGE-ME"
@@ -148,7 +158,7 @@ class Deployment:
             if PLACEHOLDER in line.partition("#")[0]:
                 place = f"{_shown(self.variables_file, self.root)}:{number}"
                 raise DeployError(f"{place} still has the example's {PLACEHOLDER}:\n  {line.strip()}")
-        found = self._evaluate(f"{{{', '.join(f'{name} = var.{name}' for name in SETTINGS)}}}")
+        found = self._evaluate(f"{{{', '.join(f'{name} = var.{variable}' for name, variable in SETTINGS.items())}}}")
         if found is None:
             missing = [name for name in REQUIRED if self._evaluate(f"{{{name} = var.{name}}}") is None]
             raise DeployError(

@@ -31,7 +31,7 @@ _ADVICE: Final = (
     ),
     (
         r"EventBus.*already exists|Event bus .* already exists",
-        "create_buses = false uses the bus that is there.",
+        "auth0.create_buses = false uses the bus that is there.",
     ),
     (
         r"AlreadyExists|ResourceInUseException|already exists|BucketAlreadyOwnedByYou",
@@ -39,7 +39,7 @@ _ADVICE: Final = (
     ),
     (
         r"InvalidParameterValueException.*UnreservedConcurrentExecution|below its minimum value",
-        "The account has too little Lambda concurrency to reserve any; migrate_reserved_concurrency = null needs none.",
+        "The account has too little Lambda concurrency to reserve any; sync.reserved_concurrency = null needs none.",
     ),
     (
         r"scheduled for deletion|InvalidRequestException.*secret",

@@ -83,7 +83,7 @@ CONCURRENCY_RESERVE: Final = 5
 
 def concurrency_warning(settings: Mapping[str, Any], identity: Identity) -> str:
     """Return a warning if the account lets fewer functions run at once than the deployment may; else nothing."""
-    needed = 2 * settings["sync_maximum_concurrency"] + 2 * bool(settings["refresh"]) + CONCURRENCY_RESERVE
+    needed = 2 * settings["maximum_concurrency"] + 2 * bool(settings["refresh"]) + CONCURRENCY_RESERVE
     try:
         limits = boto3.client("lambda", region_name=identity.region).get_account_settings()["AccountLimit"]
     except (BotoCoreError, ClientError):
@@ -93,7 +93,7 @@ def concurrency_warning(settings: Mapping[str, Any], identity: Identity) -> str:
     return (
         f"Warning: account {identity.account} may run {limits['ConcurrentExecutions']} Lambda functions at once in "
         f"{identity.region}, and this deployment up to {needed}. Batches that are throttled use up their tries. Raise "
-        "the quota (Service Quotas: Lambda, Concurrent executions), or lower sync_maximum_concurrency."
+        "the quota (Service Quotas: Lambda, Concurrent executions), or lower sync.maximum_concurrency."
     )
 
 
@@ -117,15 +117,15 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
             gone = "was deleted in Auth0" if source in there else "does not exist"
             listed = "".join(f"\n  {name} ({state})" for name, state in sorted(there.items()) if state != "DELETED")
             raise DeployError(
-                f"{variable}: the event source {source} {gone}, in account {identity.account}, region {region}.\n"
+                f"auth0.{variable}: the event source {source} {gone}, in account {identity.account}, region {region}.\n"
                 f"{f'There are:{listed}' if listed else 'There is none of Auth0.'}\n"
                 f"Make the {stream} Stream in Auth0 (to Amazon EventBridge, with this account id and region), and copy "
                 "the whole name of its event source from there; docs/deploy.md shows where."
             )
         if there[source] == "ACTIVE" and not ours:
             raise DeployError(
-                f"{variable}: the event source {source} has an event bus already, which this deployment did not "
-                "make. Set create_buses = false to use the bus as it is."
+                f"auth0.{variable}: the event source {source} has an event bus already, which this deployment did not "
+                "make. Set auth0.create_buses = false to use the bus as it is."
             )
 
 

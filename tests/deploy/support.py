@@ -13,14 +13,18 @@ AWS = 'variable "region" { default = null }\n'
 VARIABLES = """\
 variable "name" { default = "auth0-sync" }
 variable "environment" { type = string }
-variable "source_region" { default = null }
-variable "log_stream_source_name" { type = string }
-variable "event_stream_source_name" { default = null }
-variable "create_buses" { default = true }
-variable "package_dir" { default = null }
-variable "lambda_architecture" { default = "arm64" }
+variable "auth0" {
+  type = object({
+    source_region            = optional(string)
+    log_stream_source_name   = string
+    event_stream_source_name = optional(string)
+    create_buses             = optional(bool, true)
+  })
+}
+variable "package_dir" { type = string }
+variable "lambda" { default = { architecture = "arm64" } }
 variable "protect_data" { default = true }
-variable "sync_maximum_concurrency" { default = 5 }
+variable "sync" { default = { maximum_concurrency = 5 } }
 variable "refresh" { default = null }
 """
 

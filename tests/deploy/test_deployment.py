@@ -133,14 +133,14 @@ class TestSettings:
 
     @pytest.fixture(autouse=True)
     def _prepared(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in SETTINGS:
-            monkeypatch.delenv(f"TF_VAR_{name}", raising=False)
+        for variable in SETTINGS.values():
+            monkeypatch.delenv(f"TF_VAR_{variable.partition('.')[0]}", raising=False)
         deployment.prepare()
 
     def test_come_from_the_file_the_environment_and_the_defaults(
         self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("TF_VAR_log_stream_source_name", SOURCE)
+        monkeypatch.setenv("TF_VAR_auth0", json.dumps({"log_stream_source_name": SOURCE}))
         deployment.variables_file.write_text('environment = "prod" # "x"\nregion = "eu-central-1"\nunknown = 3\n')
         found = deployment.settings()
         assert set(found) == set(SETTINGS)
@@ -155,7 +155,7 @@ class TestSettings:
             "copy": 'environment = "prod"\n',
             "other": 'environment = "dev"\ndatabase = { name = "prod" }\n',
             "renamed": 'name = "a0"\nenvironment = "prod"\n',
-            "example": 'environment = "prod"\nlog_stream_source_name = "CHANGE-ME"\n',
+            "example": 'environment = "prod"\nauth0 = { log_stream_source_name = "CHANGE-ME" }\n',
             "broken": 'environment = "prod"\nname = \n',
         }.items():
             (deployment.environments / f"{name}.tfvars").write_text(variables)
@@ -163,9 +163,7 @@ class TestSettings:
         assert deployment.namesakes({"name": "auth0-sync", "environment": "test"}) == []
 
     def test_what_is_missing_is_named(self, deployment: Deployment) -> None:
-        with pytest.raises(
-            DeployError, match=r"^log_stream_source_name must be set, in .*prod\.tfvars or as TF_VAR_log"
-        ):
+        with pytest.raises(DeployError, match=r"^auth0 must be set, in .*prod\.tfvars or as TF_VAR_auth0"):
             deployment.settings()
 
     def test_what_cannot_be_read_is_shown(self, deployment: Deployment) -> None:
@@ -177,7 +175,7 @@ class TestSettings:
 def test_the_settings_are_variables_of_the_configuration() -> None:
     text = "".join((CONFIGURATION / name).read_text() for name in ("aws.tf", "variables.tf"))
     variables = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, flags=re.M | re.S))
-    assert set(SETTINGS) <= set(variables)
+    assert {variable.partition(".")[0] for variable in SETTINGS.values()} <= set(variables)
     assert {name for name, body in variables.items() if not re.search(r"^  default ", body, flags=re.M)} == set(
         REQUIRED
     )

@@ -70,8 +70,8 @@ def test_terraform_takes_its_values(name: str, root: Path, monkeypatch: pytest.M
 def test_terraform_would_refuse_a_wrong_value(root: Path) -> None:
     deployment = Deployment("prod", root)
     text = (CONFIGURATION / "environments/minimal.tfvars").read_text()
-    deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme") + 'log_level = "LOUD"\n')
-    assert "log_level must be" in complaints(deployment)
+    deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme") + "sync = { timeout_seconds = 0 }\n")
+    assert "sync.timeout_seconds must be" in complaints(deployment)
 
 
 def complaints(deployment: Deployment) -> str:

@@ -137,17 +137,17 @@ class TestConcurrency:
                 return {"AccountLimit": {"ConcurrentExecutions": executions}}
 
         caller.setattr(preflight.boto3, "client", lambda *_, **__: Lambda())
-        said = concurrency_warning({"sync_maximum_concurrency": 5, "refresh": refresh}, HERE)
+        said = concurrency_warning({"maximum_concurrency": 5, "refresh": refresh}, HERE)
         assert bool(said) is warned
         if warned:
             assert f"may run {executions} Lambda functions at once" in said
 
     def test_a_real_answer(self, signed_in: Aws) -> None:
-        assert concurrency_warning({"sync_maximum_concurrency": 5, "refresh": None}, HERE) == ""
-        assert "up to 2005" in concurrency_warning({"sync_maximum_concurrency": 1000, "refresh": None}, HERE)
+        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
+        assert "up to 2005" in concurrency_warning({"maximum_concurrency": 1000, "refresh": None}, HERE)
 
     def test_without_the_right_to_look_nothing_is_said(self, caller: pytest.MonkeyPatch) -> None:
-        assert concurrency_warning({"sync_maximum_concurrency": 5, "refresh": None}, HERE) == ""
+        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
 
 
 class TestSources:
@@ -169,13 +169,13 @@ class TestSources:
         with pytest.raises(DeployError) as raised:
             check_sources(self.settings(other), HERE, [])
         said = str(raised.value)
-        assert said.startswith(f"log_stream_source_name: the event source {other} does not exist")
+        assert said.startswith(f"auth0.log_stream_source_name: the event source {other} does not exist")
         assert f"\n  {source} (PENDING)\n" in said
         assert "Make the Log Stream in Auth0" in said
 
     def test_the_event_stream_is_looked_for_too(self, source: str) -> None:
         missing = self.settings(source, event_stream_source_name=source.replace("auth0.logs", "auth0.events"))
-        with pytest.raises(DeployError, match=r"(?s)^event_stream_source_name.*Make the Event Stream"):
+        with pytest.raises(DeployError, match=r"(?s)^auth0.event_stream_source_name.*Make the Event Stream"):
             check_sources(missing, HERE, [])
 
     def test_a_bus_of_somebody_else_is_adopted_only_when_asked(self, source: str, signed_in: Aws) -> None:

@@ -42,13 +42,13 @@ EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
 def filled_in(secret: str) -> str:
     """The example as an operator would fill it in, with the refresh, and what an emulator has to be told."""
     extra = f'refresh = {{ auth0_domain = "{DOMAIN}", secret_arn = "{secret}" }}\ns3_use_path_style = true'
-    extra += "\narchive_buffering_seconds = 0"
     text = EXAMPLE.read_text()
     for before, after in {
         '"aws.partner/auth0.com/CHANGE-ME': f'"{TENANT}',
         '# source_region = "eu-west-1"': f'source_region = "{REGION}"',
         "CHANGE-ME@example.com": "oncall@acme.example",
         '"CHANGE-ME"': '"identity"',
+        "  glacier_ir_after_days = 90\n": "  glacier_ir_after_days = 90\n  buffering_seconds     = 0\n",
         "tags = {": f"{extra}\ntags = {{",
     }.items():
         assert before in text, before
@@ -171,7 +171,9 @@ def environment(patches: pytest.MonkeyPatch, emulator: process.Emulator, root: P
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": DATA_REGION,
         "TF_VAR_package_dir": str(packages),
-        "TF_VAR_lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "TF_VAR_lambda": json.dumps(
+            {"architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"}
+        ),
         "NO_PROXY": "127.0.0.1",
     }.items():
         patches.setenv(variable, value)

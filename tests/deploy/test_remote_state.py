@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     tuple(map(int, version().split("-")[0].split(".")[:2])) < (1, 10), reason="use_lockfile is of Terraform 1.10"
 )
 
-VARIABLES = 'environment = "prod"\nlog_stream_source_name = "aws.partner/auth0.com/acme-1/auth0.logs"\n'
+VARIABLES = 'environment = "prod"\nauth0 = { log_stream_source_name = "aws.partner/auth0.com/acme-1/auth0.logs" }\n'
 THING = """\
 resource "terraform_data" "thing" {
   input = "one"

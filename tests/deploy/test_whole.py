@@ -26,6 +26,11 @@ NOWHERE = "postgresql://postgres@127.0.0.1:9/auth0"
 """A server that refuses connections."""
 
 
+def auth0(source: str) -> str:
+    """The variable that names the event source of the Log Stream."""
+    return f'auth0 = {{ log_stream_source_name = "{source}" }}\n'
+
+
 @pytest.fixture
 def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with an environment that is protected as one for production is, and a shell that is signed in."""
@@ -35,7 +40,7 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
     assert 'environment       = "local"\nprotect_data      = false\n' in local
     variables = local.replace('"local"', f'"{ENVIRONMENT}"').replace("protect_data      = false", "protect_data = true")
     variables += "\nwatch = { questions = { mfa_weakened = {} } }\n"
-    real(tmp_path, environment=ENVIRONMENT, variables=f'{variables}\nlog_stream_source_name = "{source}"\n')
+    real(tmp_path, environment=ENVIRONMENT, variables=f"{variables}\n{auth0(source)}")
 
     packages = tmp_path / "packages"
     for function in packaging.FUNCTIONS:
@@ -47,7 +52,9 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
         "AWS_REGION": REGION,
         "TF_VAR_database_url": empty_postgres_url,
         "TF_VAR_package_dir": str(packages),
-        "TF_VAR_lambda_architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "TF_VAR_lambda": json.dumps(
+            {"architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"}
+        ),
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(variable, value)
@@ -162,6 +169,6 @@ def test_from_nothing_to_nothing(
 def test_a_source_that_auth0_has_not_made_is_noticed_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = root / "infra/terraform/environments" / f"{ENVIRONMENT}.tfvars"
     source = f"aws.partner/auth0.com/{name('other')}/auth0.logs"
-    variables.write_text(variables.read_text().rpartition("log_stream")[0] + f'log_stream_source_name = "{source}"\n')
+    variables.write_text(variables.read_text().rpartition("auth0 =")[0] + auth0(source))
     said = str(run("plan").exception)
     assert f"the event source {source} does not exist, in account {ACCOUNT}" in said

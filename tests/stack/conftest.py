@@ -25,8 +25,9 @@ def options(running: stack.Stack) -> dict[str, str]:
     except secrets.exceptions.ResourceExistsException:
         arn = secrets.describe_secret(SecretId="auth0-sync")["ARN"]
     refresh = {"auth0_domain": AUTH0_DOMAIN, "secret_arn": arn, "rate": 20, "batch_window_seconds": 1}
+    sources = {"log_stream_source_name": stack.LOG_STREAM_SOURCE, "event_stream_source_name": EVENT_STREAM_SOURCE}
     return {
-        "event_stream_source_name": EVENT_STREAM_SOURCE,
+        "auth0": json.dumps(sources),
         "refresh": json.dumps(refresh | {"on_login": True, "timeout_seconds": 15}),
     }
 

@@ -5,7 +5,9 @@ environment = "minimal" # part of every name: 1 to 10 lower-case letters and dig
 region      = "us-east-1"
 
 # Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there.
-log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+auth0 = {
+  log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+}
 
 # Postgres: a cluster that pauses when nobody has changed for an hour, and costs its storage only while it is paused. The
 # first change afterwards waits for it, 15 to 30 seconds. Database Insights would keep it from its smallest capacity.
@@ -25,4 +27,4 @@ alarms = {
   silence_hours = 24
 }
 
-log_retention_days = 30
+logs = { retention_days = 30 }

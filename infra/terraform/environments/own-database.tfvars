@@ -6,7 +6,9 @@ environment = "prod" # part of every name: 1 to 10 lower-case letters and digits
 region      = "eu-central-1"
 
 # Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there.
-log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+auth0 = {
+  log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+}
 
 # RDS or Aurora with IAM authentication: no password anywhere.
 # resource_id: aws rds describe-db-clusters (DbClusterResourceId) or describe-db-instances (DbiResourceId).

@@ -4,16 +4,18 @@
 environment = "prod" # part of every name: 1 to 10 lower-case letters and digits
 region      = "eu-central-1"
 
-# The region that was chosen when the streams were made in Auth0, if it is another one: events are forwarded from there.
-# source_region = "eu-west-1"
+auth0 = {
+  # Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there. No filter,
+  # or the archive has gaps; no PII masking, or the sync misses what it masks.
+  log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
 
-# Auth0: Monitoring > Streams > your Log Stream to Amazon EventBridge > its event source, as it stands there. No filter, or
-# the archive has gaps; no PII masking, or the sync misses what it masks.
-log_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.logs"
+  # Auth0: Event Streams > yours > its event source. With user.created, user.updated and user.deleted it carries every
+  # change of a user, whoever made it. Leave the line out if there is none.
+  event_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.events"
 
-# Auth0: Event Streams > yours > its event source. With user.created, user.updated and user.deleted it carries every change
-# of a user, whoever made it. Leave the line out if there is none.
-event_stream_source_name = "aws.partner/auth0.com/CHANGE-ME/auth0.events"
+  # The region that was chosen when the streams were made in Auth0, if it is another one: events are forwarded from there.
+  # source_region = "eu-west-1"
+}
 
 # Without an Event Stream: fetch the users that logs name without carrying them.
 # refresh = {
@@ -46,12 +48,14 @@ alarms = {
 # }
 
 # Every version of each user's metadata, with who changed it: a row per change.
-history = true
+sync = { history = true }
 
 # Older logs cost a sixth, and can be asked as before. Objects below 128 KB stay where they are: below 120,000 logs a day this
-# saves nothing, unless archive_buffering_seconds = 900 makes larger ones (from 40,000 logs a day on).
-archive_glacier_ir_after_days = 90
-# archive_expire_after_days   = 2555
+# saves nothing, unless buffering_seconds = 900 makes larger ones (from 40,000 logs a day on).
+archive = {
+  glacier_ir_after_days = 90
+  # expire_after_days   = 2555
+}
 
 tags = {
   Owner = "CHANGE-ME"

@@ -3,12 +3,12 @@
 
 module "network" {
   source = "./modules/network"
-  count  = var.aurora != null && var.network == null ? 1 : 0
+  count  = var.aurora != null && var.network.vpc_id == null ? 1 : 0
 
   name               = local.prefix
-  cidr               = var.vpc_cidr
+  cidr               = var.network.cidr
   kms_key_arn        = local.kms_key_arn
-  log_retention_days = var.log_retention_days
+  log_retention_days = var.logs.retention_days
 }
 
 module "database" {
@@ -16,18 +16,19 @@ module "database" {
   count  = var.aurora == null ? 0 : 1
 
   name               = local.prefix
-  vpc_id             = var.network == null ? module.network[0].vpc_id : var.network.vpc_id
-  subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids
+  vpc_id             = coalesce(var.network.vpc_id, one(module.network[*].vpc_id))
+  subnet_ids         = local.subnet_ids
   aurora             = var.aurora
   kms_key_arn        = local.kms_key_arn
   protect_data       = var.protect_data
-  log_retention_days = var.log_retention_days
+  log_retention_days = var.logs.retention_days
 
-  client_security_groups = var.database_client_security_groups
+  client_security_groups = var.aurora.client_security_groups
 }
 
 locals {
-  aurora = one(module.database[*])
+  subnet_ids = var.network.vpc_id == null ? one(module.network[*].subnet_ids) : var.network.subnet_ids
+  aurora     = one(module.database[*])
 
   # A server that accepts IAM tokens: each function signs in as a user of its own.
   iam_database = (
@@ -84,7 +85,7 @@ locals {
   ]
 
   database_vpc_config = local.aurora == null ? var.vpc_config : {
-    subnet_ids         = var.network == null ? module.network[0].subnet_ids : var.network.subnet_ids
+    subnet_ids         = local.subnet_ids
     security_group_ids = [local.aurora.function_security_group_id]
   }
 }
@@ -100,12 +101,12 @@ module "roles" {
   description          = "Creates the database's roles."
   package              = "${var.package_dir}/roles.zip"
   handler              = "pipeline.functions.roles.handler"
-  runtime              = var.lambda_runtime
-  architecture         = var.lambda_architecture
+  runtime              = var.lambda.runtime
+  architecture         = var.lambda.architecture
   memory_mb            = 256
   timeout_seconds      = 300
   reserved_concurrency = null
-  log_retention_days   = var.log_retention_days
+  log_retention_days   = var.logs.retention_days
   kms_key_arn          = local.kms_key_arn
   vpc_config           = null
   statements           = local.roles_statements
@@ -175,12 +176,12 @@ module "migrate" {
   description          = "Brings the Postgres schema to a revision."
   package              = "${var.package_dir}/migrate.zip"
   handler              = "pipeline.functions.migrate.handler"
-  runtime              = var.lambda_runtime
-  architecture         = var.lambda_architecture
-  memory_mb            = var.migrate_memory_mb
-  timeout_seconds      = var.migrate_timeout_seconds
-  reserved_concurrency = var.migrate_reserved_concurrency
-  log_retention_days   = var.log_retention_days
+  runtime              = var.lambda.runtime
+  architecture         = var.lambda.architecture
+  memory_mb            = 512
+  timeout_seconds      = 900
+  reserved_concurrency = null
+  log_retention_days   = var.logs.retention_days
   kms_key_arn          = local.kms_key_arn
   statements           = local.database_statements.migrator
   vpc_config           = local.database_vpc_config

@@ -1,16 +1,11 @@
 locals {
   prefix = "${var.name}-${var.environment}"
 
-  target_retry = {
-    maximum_event_age_seconds = var.target_maximum_event_age_seconds
-    maximum_retry_attempts    = var.target_maximum_retry_attempts
-  }
-
   function_environment = {
-    LOG_LEVEL                    = var.log_level
+    LOG_LEVEL                    = var.logs.level
     POWERTOOLS_METRICS_NAMESPACE = "auth0-sync"
     DEPLOYMENT                   = local.prefix
-    CLOCK_TOLERANCE              = tostring(var.clock_tolerance_seconds)
+    CLOCK_TOLERANCE              = tostring(var.sync.clock_tolerance_seconds)
   }
 
   # null: keys of AWS.
@@ -18,28 +13,22 @@ locals {
 }
 
 locals {
-  queues = {
-    retention_seconds = var.queue_retention_seconds
-    max_receive_count = var.max_receive_count
-    max_message_bytes = var.queue_max_message_bytes
-  }
-
   event_source_mapping = {
-    enabled              = var.sync_enabled
-    timeout_seconds      = var.sync_timeout_seconds
-    batch_size           = var.sync_batch_size
-    batch_window_seconds = var.sync_batch_window_seconds
-    maximum_concurrency  = var.sync_maximum_concurrency
+    enabled              = var.sync.enabled
+    timeout_seconds      = var.sync.timeout_seconds
+    batch_size           = var.sync.batch_size
+    batch_window_seconds = var.sync.batch_window_seconds
+    maximum_concurrency  = var.sync.maximum_concurrency
   }
 
   sync_function = {
     description          = "Writes user changes to a store."
     handler              = "pipeline.functions.sync.handler"
-    runtime              = var.lambda_runtime
-    architecture         = var.lambda_architecture
-    memory_mb            = var.sync_memory_mb
-    reserved_concurrency = var.sync_reserved_concurrency
-    log_retention_days   = var.log_retention_days
+    runtime              = var.lambda.runtime
+    architecture         = var.lambda.architecture
+    memory_mb            = var.sync.memory_mb
+    reserved_concurrency = var.sync.reserved_concurrency
+    log_retention_days   = var.logs.retention_days
   }
 }
 
@@ -66,7 +55,7 @@ locals {
     local.database_environment.writer,
     {
       SINK                    = "postgres"
-      HISTORY                 = var.history ? "on" : "off"
+      HISTORY                 = var.sync.history ? "on" : "off"
       POWERTOOLS_SERVICE_NAME = "sync-postgres"
     },
   )

@@ -12,8 +12,8 @@ check "data_protection" {
 # Where data is to be kept, what leaves it without a net is said on every plan.
 check "backups" {
   assert {
-    condition     = !var.protect_data || var.users_table_point_in_time_recovery
-    error_message = "users_table_point_in_time_recovery is false: the users table has no backups."
+    condition     = !var.protect_data || var.users_table.point_in_time_recovery
+    error_message = "users_table.point_in_time_recovery is false: the users table has no backups."
   }
 }
 
@@ -37,28 +37,27 @@ module "log_bus" {
   source    = "./modules/bus"
   providers = { aws = aws.source }
 
-  source_name = var.log_stream_source_name
-  create      = var.create_buses
+  source_name = var.auth0.log_stream_source_name
+  create      = var.auth0.create_buses
 }
 
 module "event_bus" {
   source    = "./modules/bus"
   providers = { aws = aws.source }
-  count     = var.event_stream_source_name == null ? 0 : 1
+  count     = var.auth0.event_stream_source_name == null ? 0 : 1
 
-  source_name = var.event_stream_source_name
-  create      = var.create_buses
+  source_name = var.auth0.event_stream_source_name
+  create      = var.auth0.create_buses
 }
 
 module "relay" {
   source    = "./modules/relay"
   providers = { aws = aws, aws.source = aws.source }
-  for_each  = var.source_region == null ? {} : local.partner_bus_names
+  for_each  = var.auth0.source_region == null ? {} : local.partner_bus_names
 
   name            = "${local.prefix}-${each.key}"
   source_bus_name = each.value
-  target_retry    = local.target_retry
-  queues          = local.queues
+  queues          = var.queues
 }
 
 # Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
@@ -68,8 +67,7 @@ module "postgres_sink" {
 
   name                 = "${local.prefix}-postgres"
   rules                = local.rules.user-changes
-  target_retry         = local.target_retry
-  queues               = local.queues
+  queues               = var.queues
   event_source_mapping = local.event_source_mapping
   kms_key_arn          = local.kms_key_arn
 
@@ -87,8 +85,7 @@ module "dynamodb_sink" {
 
   name                 = "${local.prefix}-dynamodb"
   rules                = local.rules.user-changes
-  target_retry         = local.target_retry
-  queues               = local.queues
+  queues               = var.queues
   event_source_mapping = local.event_source_mapping
   kms_key_arn          = local.kms_key_arn
 
@@ -109,7 +106,7 @@ module "users_table" {
   source = "./modules/users_table"
 
   name                   = "${local.prefix}-users"
-  point_in_time_recovery = var.users_table_point_in_time_recovery
+  point_in_time_recovery = var.users_table.point_in_time_recovery
   deletion_protection    = var.protect_data
   kms_key_arn            = local.kms_key_arn
 }
@@ -126,21 +123,20 @@ module "archive" {
 
   bus_names     = local.bus_names
   event_pattern = file("${path.module}/patterns/everything.json")
-  target_retry  = local.target_retry
-  queues        = local.queues
+  queues        = var.queues
 
-  prefix                = var.archive_prefix
-  error_prefix          = var.archive_error_prefix
-  buffering_size_mb     = var.archive_buffering_size_mb
-  buffering_seconds     = var.archive_buffering_seconds
-  glacier_ir_after_days = var.archive_glacier_ir_after_days
-  expire_after_days     = var.archive_expire_after_days
-  log_retention_days    = var.log_retention_days
+  prefix                = var.archive.prefix
+  error_prefix          = var.archive.error_prefix
+  buffering_size_mb     = var.archive.buffering_size_mb
+  buffering_seconds     = var.archive.buffering_seconds
+  glacier_ir_after_days = var.archive.glacier_ir_after_days
+  expire_after_days     = var.archive.expire_after_days
+  log_retention_days    = var.logs.retention_days
 
   database_name         = replace(local.prefix, "-", "_")
   catalog               = local.generated.archive
-  first_day             = var.archive_first_day
-  results_expire_days   = var.athena_results_expire_after_days
-  bytes_scanned_cutoff  = var.athena_bytes_scanned_cutoff
+  first_day             = var.archive.first_day
+  results_expire_days   = var.archive.results_expire_after_days
+  bytes_scanned_cutoff  = var.archive.bytes_scanned_cutoff
   athena_workgroup_name = local.prefix
 }

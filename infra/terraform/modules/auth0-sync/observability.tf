@@ -29,7 +29,7 @@ module "observability" {
 
   name        = local.prefix
   env         = local.env
-  runbook_url = var.runbook_url
+  runbook_url = var.alarms.runbook_url
   consumers = {
     for name, consumer in local.consumers : name => {
       queue           = consumer.queue_name
@@ -37,7 +37,7 @@ module "observability" {
       function        = consumer.function_name
       log_group       = consumer.log_group_name
       service         = "${local.function_prefixes[name]}${name}"
-      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync_timeout_seconds
+      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds
     }
   }
   undelivered_queues = merge(
@@ -64,11 +64,11 @@ module "observability" {
 module "source_observability" {
   source    = "./modules/observability"
   providers = { aws = aws.source }
-  count     = var.source_region == null ? 0 : 1
+  count     = var.auth0.source_region == null ? 0 : 1
 
   name               = "${local.prefix}-source"
   env                = local.env
-  runbook_url        = var.runbook_url
+  runbook_url        = var.alarms.runbook_url
   undelivered_queues = { for stream, relay in module.relay : "relay-${stream}" => relay.undelivered_queue_name }
   rules = {
     for stream, relay in module.relay : "relay-${stream}" => { name = relay.rule_name, event_bus_name = local.partner_bus_names[stream] }

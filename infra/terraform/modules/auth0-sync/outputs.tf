@@ -91,12 +91,12 @@ output "archive_bucket" {
 
 output "archive_prefix" {
   description = "Prefix of the archive's objects."
-  value       = var.archive_prefix
+  value       = var.archive.prefix
 }
 
 output "archive_error_prefix" {
   description = "Prefix of the events that Firehose could not write to the archive."
-  value       = var.archive_error_prefix
+  value       = var.archive.error_prefix
 }
 
 output "firehose_name" {
@@ -136,7 +136,7 @@ output "watch_topic_arn" {
 
 output "source_region" {
   description = "Region of Auth0's event sources."
-  value       = coalesce(var.source_region, data.aws_region.current.id)
+  value       = coalesce(var.auth0.source_region, data.aws_region.current.id)
 }
 
 output "event_sources" {

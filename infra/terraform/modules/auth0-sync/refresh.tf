@@ -45,16 +45,15 @@ module "refresh" {
   source = "./modules/consumer"
   count  = var.refresh == null ? 0 : 1
 
-  name         = "${local.prefix}-refresh"
-  rules        = local.refresh_rules
-  target_retry = local.target_retry
-  queues       = local.queues
-  kms_key_arn  = local.kms_key_arn
+  name        = "${local.prefix}-refresh"
+  rules       = local.refresh_rules
+  queues      = var.queues
+  kms_key_arn = local.kms_key_arn
 
   # Two is the least that Lambda takes. Reserving one execution instead would throttle the second, and SQS counts a
   # throttled delivery as a failed one: signals would end in the dead-letter queue without having been looked at.
   event_source_mapping = {
-    enabled              = var.sync_enabled
+    enabled              = var.sync.enabled
     timeout_seconds      = var.refresh.timeout_seconds
     batch_size           = var.refresh.batch_size
     batch_window_seconds = var.refresh.batch_window_seconds
@@ -66,11 +65,11 @@ module "refresh" {
     description          = "Fetches the users that events name without carrying them."
     package              = "${var.package_dir}/refresh.zip"
     handler              = "pipeline.functions.refresh.handler"
-    runtime              = var.lambda_runtime
-    architecture         = var.lambda_architecture
+    runtime              = var.lambda.runtime
+    architecture         = var.lambda.architecture
     memory_mb            = var.refresh.memory_mb
     reserved_concurrency = null
-    log_retention_days   = var.log_retention_days
+    log_retention_days   = var.logs.retention_days
     statements           = local.refresh_statements
     vpc_config           = null # it has to reach Auth0
   }

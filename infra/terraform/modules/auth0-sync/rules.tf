@@ -9,7 +9,7 @@ locals {
   )
 
   # The buses that the rules are on, in the data's region.
-  bus_names = var.source_region == null ? tomap(local.partner_bus_names) : tomap({ for stream, relay in module.relay : stream => relay.bus_name })
+  bus_names = var.auth0.source_region == null ? tomap(local.partner_bus_names) : tomap({ for stream, relay in module.relay : stream => relay.bus_name })
 
   subjects = {
     user-changes = {

@@ -21,15 +21,10 @@ variable "environment" {
   }
 }
 
-variable "source_region" {
-  description = "Region of Auth0's partner event sources, if it is not the data's: events are then forwarded from there. null: the same region."
+variable "env" {
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.source_region == null || can(regex("^[a-z]{2,3}(-[a-z]+)+-[0-9]$", var.source_region))
-    error_message = "source_region must be a region such as us-east-1."
-  }
 }
 
 variable "protect_data" {
@@ -40,31 +35,36 @@ variable "protect_data" {
 
 # Auth0
 
-variable "log_stream_source_name" {
-  description = "Name of the partner event source of the Auth0 Log Stream, as Auth0 shows it: aws.partner/auth0.com/<tenant>-<id>/auth0.logs."
-  type        = string
+variable "auth0" {
+  description = <<-EOT
+    Where Auth0's events come from.
+    log_stream_source_name: name of the partner event source of the Log Stream, as Auth0 shows it: aws.partner/auth0.com/<tenant>-<id>/auth0.logs.
+    event_stream_source_name: name of the partner event source of the Event Stream: aws.partner/auth0.com/<tenant>-<id>/auth0.events. null: there is none.
+    source_region: region of the partner event sources, if it is not the data's, and of the provider aws.source: events are then forwarded from there. null: the same region.
+    create_buses: create the partner event buses, which accepts their sources. false uses buses of these names that exist already.
+  EOT
+  type = object({
+    log_stream_source_name   = string
+    event_stream_source_name = optional(string)
+    source_region            = optional(string)
+    create_buses             = optional(bool, true)
+  })
+  nullable = false
 
   validation {
-    condition     = can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.logs$", var.log_stream_source_name))
-    error_message = "log_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.logs. Copy it from the Log Stream's page in Auth0's dashboard."
+    condition     = can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.logs$", var.auth0.log_stream_source_name))
+    error_message = "auth0.log_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.logs. Copy it from the Log Stream's page in Auth0's dashboard."
   }
-}
-
-variable "event_stream_source_name" {
-  description = "Name of the partner event source of the Auth0 Event Stream: aws.partner/auth0.com/<tenant>-<id>/auth0.events. null: there is none."
-  type        = string
-  default     = null
 
   validation {
-    condition     = var.event_stream_source_name == null || can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.events$", var.event_stream_source_name))
-    error_message = "event_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.events. Copy it from the Event Stream's page in Auth0's dashboard."
+    condition     = var.auth0.event_stream_source_name == null || can(regex("^aws\\.partner/auth0\\.com/[^/]+/auth0\\.events$", var.auth0.event_stream_source_name))
+    error_message = "auth0.event_stream_source_name must look like aws.partner/auth0.com/<tenant>-<id>/auth0.events. Copy it from the Event Stream's page in Auth0's dashboard."
   }
-}
 
-variable "create_buses" {
-  description = "Create the partner event buses, which accepts their sources. false uses buses of these names that exist already."
-  type        = bool
-  default     = true
+  validation {
+    condition     = var.auth0.source_region == null || can(regex("^[a-z]{2,3}(-[a-z]+)+-[0-9]$", var.auth0.source_region))
+    error_message = "auth0.source_region must be a region such as us-east-1."
+  }
 }
 
 # Postgres: exactly one of `aurora`, `database` and `database_url`
@@ -73,9 +73,12 @@ variable "aurora" {
   description = <<-EOT
     Create an Aurora PostgreSQL Serverless v2 cluster; {} takes the defaults.
     engine_version: a major version, 16, 17 or 18, whose minor versions AWS raises by itself in the maintenance window; or a minor one such as 17.9, which stays. null: 18 for a new cluster; one that runs keeps its major version.
-    min_capacity, max_capacity: in ACUs of about 2 GiB each. 0 pauses an idle cluster after seconds_until_auto_pause; the first change afterwards waits about 15 seconds for it.
+    database_name: name of the database in the cluster.
+    min_capacity, max_capacity: in ACUs of about 2 GiB each. A minimum of 0 pauses an idle cluster; the first change afterwards waits about 15 seconds for it.
+    seconds_until_auto_pause: how long a cluster that may pause must be idle.
     readers: instances beside the writer, in other availability zones, one of which takes over when the writer fails.
     backup_retention_days: how far back the cluster can be restored to any second.
+    client_security_groups: security groups of services of yours that may reach the cluster, by names of your choice: { billing = "sg-0123…" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves.
     performance_insights: Database Insights in its standard mode, which costs nothing.
   EOT
   type = object({
@@ -87,6 +90,7 @@ variable "aurora" {
     readers                  = optional(number, 0)
     backup_retention_days    = optional(number, 14)
     performance_insights     = optional(bool, true)
+    client_security_groups   = optional(map(string), {})
   })
   default = null
 
@@ -119,46 +123,63 @@ variable "aurora" {
     condition     = var.aurora == null || try(var.aurora.readers >= 0 && var.aurora.readers <= 15 && var.aurora.backup_retention_days >= 1 && var.aurora.backup_retention_days <= 35, false)
     error_message = "aurora.readers must be 0 to 15, aurora.backup_retention_days 1 to 35."
   }
+
+  validation {
+    condition     = var.aurora == null || alltrue([for name, group in try(var.aurora.client_security_groups, {}) : can(regex("^[A-Za-z0-9 ._-]{1,100}$", name)) && startswith(group, "sg-")])
+    error_message = "aurora.client_security_groups must be ids of security groups (sg-…) by names of up to 100 letters, digits, spaces, dots, hyphens and underscores."
+  }
 }
 
 variable "network" {
-  description = "VPC for the Aurora cluster and the functions that use it: private subnets in at least two availability zones. null creates one, without a way to or from the internet."
+  description = <<-EOT
+    VPC for the Aurora cluster and the functions that use it.
+    cidr: addresses of the VPC that is created, without a way to or from the internet.
+    vpc_id, subnet_ids: a VPC of yours instead, and private subnets of it in at least two availability zones.
+  EOT
   type = object({
-    vpc_id     = string
-    subnet_ids = list(string)
+    cidr       = optional(string, "10.86.0.0/24")
+    vpc_id     = optional(string)
+    subnet_ids = optional(list(string), [])
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.network.vpc_id == null ? length(var.network.subnet_ids) == 0 : var.aurora != null && length(var.network.subnet_ids) >= 2
+    error_message = "network.vpc_id and subnet_ids are for aurora, go together, and need subnets in at least two availability zones. For a server of your own, see vpc_config."
+  }
+
+  validation {
+    condition     = can(cidrnetmask(var.network.cidr)) && try(tonumber(split("/", var.network.cidr)[1]) >= 16 && tonumber(split("/", var.network.cidr)[1]) <= 25, false)
+    error_message = "network.cidr must be an IPv4 range of /16 to /25 such as 10.86.0.0/24."
+  }
+}
+
+variable "database" {
+  description = <<-EOT
+    A server of your own, RDS or Aurora PostgreSQL, with IAM authentication.
+    host, port, name: its address, and the database on it.
+    writer_user, migrator_user: users of the sync and of migrations, which come from `auth0-sync roles`.
+    resource_id: the DbiResourceId (db-…) or the cluster's (cluster-…).
+  EOT
+  type = object({
+    host          = string
+    port          = optional(number, 5432)
+    name          = string
+    writer_user   = optional(string, "auth0_writer")
+    migrator_user = optional(string, "auth0_migrator")
+    resource_id   = string
   })
   default = null
 
   validation {
-    condition     = var.network == null || (var.aurora != null && try(length(var.network.subnet_ids) >= 2, false))
-    error_message = "network is for aurora, and needs subnets in at least two availability zones. For a server of your own, see vpc_config."
-  }
-}
-
-variable "vpc_cidr" {
-  description = "Addresses of the VPC that is created for Aurora."
-  type        = string
-  default     = "10.86.0.0/24"
-
-  validation {
-    condition     = can(cidrnetmask(var.vpc_cidr)) && try(tonumber(split("/", var.vpc_cidr)[1]) >= 16 && tonumber(split("/", var.vpc_cidr)[1]) <= 25, false)
-    error_message = "vpc_cidr must be an IPv4 range of /16 to /25 such as 10.86.0.0/24."
-  }
-}
-
-variable "database_client_security_groups" {
-  description = "Security groups of services of yours that may reach the Aurora cluster, by names of your choice: { billing = \"sg-0123…\" }. They must be in its VPC, or in one that is peered with it, and let port 5432 out themselves."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = length(var.database_client_security_groups) == 0 || var.aurora != null
-    error_message = "database_client_security_groups is for aurora. A server of your own has its own security group."
+    condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
+    error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
   }
 
   validation {
-    condition     = alltrue([for name, group in var.database_client_security_groups : can(regex("^[A-Za-z0-9 ._-]{1,100}$", name)) && startswith(group, "sg-")])
-    error_message = "database_client_security_groups must be ids of security groups (sg-…) by names of up to 100 letters, digits, spaces, dots, hyphens and underscores."
+    condition     = var.database == null || !can(regex("\\.proxy-[a-z0-9]+\\.", var.database.host))
+    error_message = "database.host is an RDS Proxy, which migrations cannot use. Give the address of the server itself: the sync keeps no more connections than it has functions at work."
   }
 }
 
@@ -186,31 +207,11 @@ variable "migration_database_url" {
   }
 }
 
-variable "database" {
-  description = "A server of your own, RDS or Aurora PostgreSQL, with IAM authentication: resource_id is the DbiResourceId (db-…) or the cluster's (cluster-…). Its users come from `auth0-sync roles`."
-  type = object({
-    host          = string
-    port          = optional(number, 5432)
-    name          = string
-    writer_user   = optional(string, "auth0_writer")
-    migrator_user = optional(string, "auth0_migrator")
-    resource_id   = string
-  })
-  default = null
-
-  validation {
-    condition     = var.database == null || can(regex("^(db|cluster)-[A-Z0-9]+$", var.database.resource_id))
-    error_message = "database.resource_id must be a resource id such as cluster-ABCDEFGHIJKL1234, not a name or an ARN (aws rds describe-db-clusters: DbClusterResourceId; describe-db-instances: DbiResourceId)."
-  }
-
-  validation {
-    condition     = var.database == null || !can(regex("\\.proxy-[a-z0-9]+\\.", var.database.host))
-    error_message = "database.host is an RDS Proxy, which migrations cannot use. Give the address of the server itself: the sync keeps no more connections than it has functions at work."
-  }
-}
-
 variable "vpc_config" {
-  description = "Subnets and security groups for the functions that use a Postgres server of your own; null if it can be reached from outside a VPC."
+  description = <<-EOT
+    Where the functions that use a Postgres server of your own run; null if it can be reached from outside a VPC.
+    subnet_ids, security_group_ids: private subnets, and groups that the server lets in.
+  EOT
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -255,9 +256,11 @@ variable "encryption" {
 variable "alarms" {
   description = <<-EOT
     CloudWatch alarms for everything that loses or delays data; docs/runbook.md has a paragraph for each.
-    topic_arn: an SNS topic of yours; null creates one, with the addresses in `emails` (each must confirm).
+    enabled: create the alarms.
+    topic_arn, emails: an SNS topic of yours; null creates one, with the addresses in `emails` (each must confirm).
     silence_hours: no event from Auth0 for so long is an alarm; null: never.
     lag_seconds, queue_age_seconds, archive_age_seconds: how far behind is too far.
+    runbook_url: where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours.
   EOT
   type = object({
     enabled             = optional(bool, true)
@@ -267,6 +270,7 @@ variable "alarms" {
     lag_seconds         = optional(number, 900)
     queue_age_seconds   = optional(number, 900)
     archive_age_seconds = optional(number, 1800)
+    runbook_url         = optional(string, "docs/runbook.md")
   })
   default  = {}
   nullable = false
@@ -290,22 +294,10 @@ variable "alarms" {
     condition     = min(var.alarms.lag_seconds, var.alarms.queue_age_seconds, var.alarms.archive_age_seconds) >= 60
     error_message = "alarms.lag_seconds, queue_age_seconds and archive_age_seconds must be at least 60."
   }
-}
-
-variable "env" {
-  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
-  type        = string
-  default     = null
-}
-
-variable "runbook_url" {
-  description = "Where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours."
-  type        = string
-  default     = "docs/runbook.md"
 
   validation {
-    condition     = can(regex("^[^\\s#]{1,500}$", var.runbook_url))
-    error_message = "runbook_url must be a path or an address without spaces and without #: each alarm adds that."
+    condition     = can(regex("^[^\\s#]{1,500}$", var.alarms.runbook_url))
+    error_message = "alarms.runbook_url must be a path or an address without spaces and without #: each alarm adds that."
   }
 }
 
@@ -322,227 +314,152 @@ variable "package_dir" {
   type        = string
 }
 
-variable "lambda_runtime" {
-  description = "Lambda runtime; the one that the packages were built for."
-  type        = string
-  default     = "python3.13"
+variable "lambda" {
+  description = <<-EOT
+    What the packages were built for.
+    runtime: Lambda's runtime.
+    architecture: of the processor, arm64 or x86_64.
+  EOT
+  type = object({
+    runtime      = optional(string, "python3.13")
+    architecture = optional(string, "arm64")
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
-    error_message = "lambda_runtime must be a Python runtime such as python3.13."
+    condition     = can(regex("^python3\\.[0-9]+$", var.lambda.runtime))
+    error_message = "lambda.runtime must be a Python runtime such as python3.13."
+  }
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda.architecture)
+    error_message = "lambda.architecture must be arm64 or x86_64."
   }
 }
 
-variable "lambda_architecture" {
-  description = "Processor architecture that the packages were built for."
-  type        = string
-  default     = "arm64"
+variable "logs" {
+  description = <<-EOT
+    Logs of the functions, the delivery stream, the cluster and the network.
+    level: log level of the functions.
+    retention_days: days to keep them.
+  EOT
+  type = object({
+    level          = optional(string, "INFO")
+    retention_days = optional(number, 90)
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
-    error_message = "lambda_architecture must be arm64 or x86_64."
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.logs.level)
+    error_message = "logs.level must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
   }
-}
-
-variable "log_level" {
-  description = "Log level of the functions."
-  type        = string
-  default     = "INFO"
 
   validation {
-    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.log_level)
-    error_message = "log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.logs.retention_days)
+    error_message = "logs.retention_days must be a period that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
   }
-}
-
-variable "log_retention_days" {
-  description = "Days to keep the logs of the functions and of the delivery stream."
-  type        = number
-  default     = 90
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be a period that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
-  }
-}
-
-variable "migrate_timeout_seconds" {
-  description = "Longest run of a migration."
-  type        = number
-  default     = 900
-
-  validation {
-    condition     = var.migrate_timeout_seconds >= 1 && var.migrate_timeout_seconds <= 900
-    error_message = "migrate_timeout_seconds must be 1 to 900, Lambda's maximum."
-  }
-}
-
-variable "migrate_memory_mb" {
-  description = "Memory of the migration's function in MB."
-  type        = number
-  default     = 512
-
-  validation {
-    condition     = var.migrate_memory_mb >= 128 && var.migrate_memory_mb <= 10240
-    error_message = "migrate_memory_mb must be 128 to 10240."
-  }
-}
-
-variable "migrate_reserved_concurrency" {
-  description = "Reserved concurrency of the migration's function; null for none. Migrations lock each other out in the database in any case."
-  type        = number
-  default     = null
 }
 
 # Sync
 
-variable "sync_enabled" {
-  description = "Let the functions read their queues. false pauses the sync; events wait in the queues."
-  type        = bool
-  default     = true
-}
-
-variable "history" {
-  description = "Keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change."
-  type        = bool
-  default     = false
-}
-
-variable "clock_tolerance_seconds" {
-  description = "How far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow."
-  type        = number
-  default     = 86400
-
-  validation {
-    condition     = var.clock_tolerance_seconds >= 60 && floor(var.clock_tolerance_seconds) == var.clock_tolerance_seconds
-    error_message = "clock_tolerance_seconds must be whole seconds, and at least 60."
-  }
-}
-
-variable "sync_batch_size" {
-  description = "Most messages that one invocation gets."
-  type        = number
-  default     = 100
-
-  validation {
-    condition     = var.sync_batch_size >= 1 && var.sync_batch_size <= 10000
-    error_message = "sync_batch_size must be 1 to 10000."
-  }
-}
-
-variable "sync_batch_window_seconds" {
-  description = "How long a batch may wait to fill."
-  type        = number
-  default     = 5
+variable "sync" {
+  description = <<-EOT
+    How the functions write users to the stores.
+    enabled: let the functions read their queues. false pauses the sync; events wait in the queues.
+    history: keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change.
+    clock_tolerance_seconds: how far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow.
+    batch_size: most messages that one invocation gets.
+    batch_window_seconds: how long a batch may wait to fill.
+    timeout_seconds: longest run of one batch. A message is tried again after six times this and the batch window.
+    memory_mb: memory of each function in MB; CPU grows with it.
+    maximum_concurrency: batches that each sink works on at the same time; for Postgres also the most connections.
+    reserved_concurrency: reserved concurrency of each function; null for none.
+  EOT
+  type = object({
+    enabled                 = optional(bool, true)
+    history                 = optional(bool, false)
+    clock_tolerance_seconds = optional(number, 86400)
+    batch_size              = optional(number, 100)
+    batch_window_seconds    = optional(number, 5)
+    timeout_seconds         = optional(number, 60)
+    memory_mb               = optional(number, 1024)
+    maximum_concurrency     = optional(number, 5)
+    reserved_concurrency    = optional(number)
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = var.sync_batch_window_seconds >= (var.sync_batch_size > 10 ? 1 : 0) && var.sync_batch_window_seconds <= 300
-    error_message = "sync_batch_window_seconds must be 0 to 300, and at least 1 if sync_batch_size is above 10."
-  }
-}
-
-variable "sync_timeout_seconds" {
-  description = "Longest run of one batch. A message is tried again after six times this and the batch window."
-  type        = number
-  default     = 60
-
-  validation {
-    condition     = var.sync_timeout_seconds >= 1 && var.sync_timeout_seconds <= 900
-    error_message = "sync_timeout_seconds must be 1 to 900."
+    condition     = var.sync.clock_tolerance_seconds >= 60 && floor(var.sync.clock_tolerance_seconds) == var.sync.clock_tolerance_seconds
+    error_message = "sync.clock_tolerance_seconds must be whole seconds, and at least 60."
   }
 
   validation {
-    condition     = var.aurora == null || var.sync_timeout_seconds >= 60
-    error_message = "With aurora, sync_timeout_seconds must be at least 60: so long may a cluster that has paused itself take to resume, and its first connection to be tried again."
+    condition     = var.sync.batch_size >= 1 && var.sync.batch_size <= 10000
+    error_message = "sync.batch_size must be 1 to 10000."
+  }
+
+  validation {
+    condition     = var.sync.batch_window_seconds >= (var.sync.batch_size > 10 ? 1 : 0) && var.sync.batch_window_seconds <= 300
+    error_message = "sync.batch_window_seconds must be 0 to 300, and at least 1 if sync.batch_size is above 10."
+  }
+
+  validation {
+    condition     = var.sync.timeout_seconds >= 1 && var.sync.timeout_seconds <= 900
+    error_message = "sync.timeout_seconds must be 1 to 900."
+  }
+
+  validation {
+    condition     = var.aurora == null || var.sync.timeout_seconds >= 60
+    error_message = "With aurora, sync.timeout_seconds must be at least 60: so long may a cluster that has paused itself take to resume, and its first connection to be tried again."
+  }
+
+  validation {
+    condition     = var.sync.memory_mb >= 128 && var.sync.memory_mb <= 10240
+    error_message = "sync.memory_mb must be 128 to 10240."
+  }
+
+  validation {
+    condition     = var.sync.maximum_concurrency >= 2 && var.sync.maximum_concurrency <= 1000
+    error_message = "sync.maximum_concurrency must be 2 to 1000."
+  }
+
+  validation {
+    condition     = try(var.sync.reserved_concurrency >= var.sync.maximum_concurrency, true)
+    error_message = "sync.reserved_concurrency must not be below sync.maximum_concurrency: batches would be throttled, and messages end in the dead-letter queue."
   }
 }
 
-variable "sync_memory_mb" {
-  description = "Memory of the sync's functions in MB; CPU grows with it."
-  type        = number
-  default     = 1024
+variable "queues" {
+  description = <<-EOT
+    The queues, and their dead-letter queues.
+    max_receive_count: how often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try.
+    retention_seconds: how long they keep a message.
+    max_message_bytes: largest event, in bytes, that each takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events).
+  EOT
+  type = object({
+    max_receive_count = optional(number, 20)
+    retention_seconds = optional(number, 1209600)
+    max_message_bytes = optional(number, 262144)
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = var.sync_memory_mb >= 128 && var.sync_memory_mb <= 10240
-    error_message = "sync_memory_mb must be 128 to 10240."
+    condition     = var.queues.max_receive_count >= 1 && var.queues.max_receive_count <= 1000
+    error_message = "queues.max_receive_count must be 1 to 1000."
   }
-}
-
-variable "sync_maximum_concurrency" {
-  description = "Batches that each sink works on at the same time; for Postgres also the most connections."
-  type        = number
-  default     = 5
 
   validation {
-    condition     = var.sync_maximum_concurrency >= 2 && var.sync_maximum_concurrency <= 1000
-    error_message = "sync_maximum_concurrency must be 2 to 1000."
+    condition     = var.queues.retention_seconds >= 60 && var.queues.retention_seconds <= 1209600
+    error_message = "queues.retention_seconds must be 60 to 1209600 (14 days)."
   }
-}
-
-variable "sync_reserved_concurrency" {
-  description = "Reserved concurrency of each of the sync's functions; null for none."
-  type        = number
-  default     = null
 
   validation {
-    condition     = try(var.sync_reserved_concurrency >= var.sync_maximum_concurrency, true)
-    error_message = "sync_reserved_concurrency must not be below sync_maximum_concurrency: batches would be throttled, and messages end in the dead-letter queue."
-  }
-}
-
-variable "max_receive_count" {
-  description = "How often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try."
-  type        = number
-  default     = 20
-
-  validation {
-    condition     = var.max_receive_count >= 1 && var.max_receive_count <= 1000
-    error_message = "max_receive_count must be 1 to 1000."
-  }
-}
-
-variable "queue_retention_seconds" {
-  description = "How long queues and dead-letter queues keep a message."
-  type        = number
-  default     = 1209600
-
-  validation {
-    condition     = var.queue_retention_seconds >= 60 && var.queue_retention_seconds <= 1209600
-    error_message = "queue_retention_seconds must be 60 to 1209600 (14 days)."
-  }
-}
-
-variable "queue_max_message_bytes" {
-  description = "Largest event, in bytes, that every queue and dead-letter queue takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events)."
-  type        = number
-  default     = 262144
-  nullable    = false
-
-  validation {
-    condition     = var.queue_max_message_bytes >= 1024 && var.queue_max_message_bytes <= 1048576
-    error_message = "queue_max_message_bytes must be 1024 to 1048576, and with provider 5.100 at most 262144."
-  }
-}
-
-variable "target_maximum_event_age_seconds" {
-  description = "How long EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
-  type        = number
-  default     = 86400
-
-  validation {
-    condition     = var.target_maximum_event_age_seconds >= 60 && var.target_maximum_event_age_seconds <= 86400
-    error_message = "target_maximum_event_age_seconds must be 60 to 86400."
-  }
-}
-
-variable "target_maximum_retry_attempts" {
-  description = "How often EventBridge tries to deliver an event before it goes to the target's dead-letter queue."
-  type        = number
-  default     = 185
-
-  validation {
-    condition     = var.target_maximum_retry_attempts >= 0 && var.target_maximum_retry_attempts <= 185
-    error_message = "target_maximum_retry_attempts must be 0 to 185."
+    condition     = var.queues.max_message_bytes >= 1024 && var.queues.max_message_bytes <= 1048576
+    error_message = "queues.max_message_bytes must be 1024 to 1048576, and with provider 5.100 at most 262144."
   }
 }
 
@@ -557,6 +474,7 @@ variable "refresh" {
     rate: requests per second of one execution of the function. Up to two run at a time, so Auth0 sees up to twice this; keep that below your plan's limit, which other applications share (free: 2 per second).
     on_login: also after each login, for last_login and what Actions set: one request per login.
     max_age_seconds: how long to go on trying while Auth0 is down or its limit is reached.
+    batch_size, batch_window_seconds, timeout_seconds, memory_mb: as in `sync`.
   EOT
   type = object({
     auth0_domain         = string
@@ -610,105 +528,83 @@ variable "refresh" {
 
 # Users table
 
-variable "users_table_point_in_time_recovery" {
-  description = "Keep continuous backups of the users table, 35 days back."
-  type        = bool
-  default     = true
+variable "users_table" {
+  description = <<-EOT
+    The DynamoDB table of users.
+    point_in_time_recovery: keep continuous backups, 35 days back.
+  EOT
+  type = object({
+    point_in_time_recovery = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
 }
 
 # Archive
 
-variable "archive_prefix" {
-  description = "Prefix of the archive's objects in the bucket."
-  type        = string
-  default     = "logs/"
+variable "archive" {
+  description = <<-EOT
+    Every event in S3, for Athena.
+    prefix, error_prefix: of the archive's objects in the bucket, and of what could not be delivered to the archive as it should.
+    buffering_size_mb, buffering_seconds: size in MiB, before compression, and age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data.
+    glacier_ir_after_days: days after which objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see buffering_seconds.
+    expire_after_days: days after which objects are deleted; null keeps them.
+    first_day: first day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since.
+    results_expire_after_days: days to keep the results of Athena queries.
+    bytes_scanned_cutoff: bytes (compressed, as stored) that one Athena query may scan before it is stopped.
+  EOT
+  type = object({
+    prefix                    = optional(string, "logs/")
+    error_prefix              = optional(string, "errors/")
+    buffering_size_mb         = optional(number, 64)
+    buffering_seconds         = optional(number, 300)
+    glacier_ir_after_days     = optional(number)
+    expire_after_days         = optional(number)
+    first_day                 = optional(string, "2026-01-01")
+    results_expire_after_days = optional(number, 30)
+    bytes_scanned_cutoff      = optional(number, 107374182400)
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_prefix))
-    error_message = "archive_prefix must be letters, digits, hyphens and underscores, and end in a slash."
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive.prefix))
+    error_message = "archive.prefix must be letters, digits, hyphens and underscores, and end in a slash."
   }
-}
-
-variable "archive_error_prefix" {
-  description = "Prefix of what could not be delivered to the archive as it should."
-  type        = string
-  default     = "errors/"
 
   validation {
-    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive_error_prefix)) && !startswith(var.archive_error_prefix, var.archive_prefix)
-    error_message = "archive_error_prefix must be letters, digits, hyphens and underscores, end in a slash, and not be below archive_prefix."
+    condition     = can(regex("^([A-Za-z0-9_-]+/)+$", var.archive.error_prefix)) && !startswith(var.archive.error_prefix, var.archive.prefix)
+    error_message = "archive.error_prefix must be letters, digits, hyphens and underscores, end in a slash, and not be below archive.prefix."
   }
-}
-
-variable "archive_buffering_size_mb" {
-  description = "Size in MiB, before compression, at which the buffer is written as an object."
-  type        = number
-  default     = 64
 
   validation {
-    condition     = var.archive_buffering_size_mb >= 1 && var.archive_buffering_size_mb <= 128
-    error_message = "archive_buffering_size_mb must be 1 to 128."
+    condition     = var.archive.buffering_size_mb >= 1 && var.archive.buffering_size_mb <= 128
+    error_message = "archive.buffering_size_mb must be 1 to 128."
   }
-}
-
-variable "archive_buffering_seconds" {
-  description = "Age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data."
-  type        = number
-  default     = 300
 
   validation {
-    condition     = var.archive_buffering_seconds >= 0 && var.archive_buffering_seconds <= 900
-    error_message = "archive_buffering_seconds must be 0 to 900."
+    condition     = var.archive.buffering_seconds >= 0 && var.archive.buffering_seconds <= 900
+    error_message = "archive.buffering_seconds must be 0 to 900."
   }
-}
-
-variable "archive_glacier_ir_after_days" {
-  description = "Days after which the archive's objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see archive_buffering_seconds."
-  type        = number
-  default     = null
-}
-
-variable "archive_expire_after_days" {
-  description = "Days after which the archive's objects are deleted; null keeps them."
-  type        = number
-  default     = null
 
   validation {
-    condition     = try(var.archive_expire_after_days > var.archive_glacier_ir_after_days, true)
-    error_message = "archive_expire_after_days must be greater than archive_glacier_ir_after_days."
+    condition     = try(var.archive.expire_after_days > var.archive.glacier_ir_after_days, true)
+    error_message = "archive.expire_after_days must be greater than archive.glacier_ir_after_days."
   }
-}
-
-variable "archive_first_day" {
-  description = "First day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since."
-  type        = string
-  default     = "2026-01-01"
 
   validation {
-    condition     = can(formatdate("YYYY", "${var.archive_first_day}T00:00:00Z"))
-    error_message = "archive_first_day must be a date such as 2026-01-31."
+    condition     = can(formatdate("YYYY", "${var.archive.first_day}T00:00:00Z"))
+    error_message = "archive.first_day must be a date such as 2026-01-31."
   }
-}
-
-variable "athena_results_expire_after_days" {
-  description = "Days to keep the results of Athena queries."
-  type        = number
-  default     = 30
 
   validation {
-    condition     = var.athena_results_expire_after_days >= 1
-    error_message = "athena_results_expire_after_days must be at least 1."
+    condition     = var.archive.results_expire_after_days >= 1
+    error_message = "archive.results_expire_after_days must be at least 1."
   }
-}
-
-variable "athena_bytes_scanned_cutoff" {
-  description = "Bytes (compressed, as stored) that one Athena query may scan before it is stopped."
-  type        = number
-  default     = 107374182400
 
   validation {
-    condition     = var.athena_bytes_scanned_cutoff >= 10485760
-    error_message = "athena_bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
+    condition     = var.archive.bytes_scanned_cutoff >= 10485760
+    error_message = "archive.bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
   }
 }
 
@@ -720,7 +616,7 @@ variable "watch" {
     questions: parameters by name of the question, such as { mfa_weakened = {}, accounts_under_attack = { minimum = 20 } }.
     schedule: rate(…) or cron(…) of EventBridge. Each run costs what its questions read.
     window_days: how many days of arrival each question looks at, today included; what could not be asked for longer is not told.
-    topic_arn: an SNS topic of yours, with topic_kms_key_arn if a key of your own encrypts it; null creates one, with the addresses in `emails` (each must confirm). Messages hold personal data.
+    topic_arn, topic_kms_key_arn, emails: an SNS topic of yours, with the key of your own that encrypts it, if any; null creates one, with the addresses in `emails` (each must confirm). Messages hold personal data.
   EOT
   type = object({
     questions         = map(map(string))

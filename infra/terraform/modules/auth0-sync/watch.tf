@@ -14,9 +14,9 @@ module "watch" {
 
   function = {
     package            = "${var.package_dir}/watch.zip"
-    runtime            = var.lambda_runtime
-    architecture       = var.lambda_architecture
-    log_retention_days = var.log_retention_days
+    runtime            = var.lambda.runtime
+    architecture       = var.lambda.architecture
+    log_retention_days = var.logs.retention_days
   }
   function_environment = merge(local.function_environment, {
     ATHENA_DATABASE  = module.archive.database_name

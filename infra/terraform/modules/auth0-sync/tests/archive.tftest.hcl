@@ -20,7 +20,6 @@ variables {
   force_destroy         = false
   bus_names             = { log-stream = "logs-bus" }
   event_pattern         = file("patterns/everything.json")
-  target_retry          = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   queues                = { retention_seconds = 1209600, max_message_bytes = 200000 }
   prefix                = "logs/"
   error_prefix          = "errors/"

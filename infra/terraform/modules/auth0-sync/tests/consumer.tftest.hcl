@@ -20,7 +20,6 @@ variables {
     logs   = { name = "changes-logs", event_bus_name = "logs-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs" }
     events = { name = "changes-events", event_bus_name = "events-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events" }
   }
-  target_retry         = { maximum_event_age_seconds = 86400, maximum_retry_attempts = 185 }
   queues               = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = 200000 }
   event_source_mapping = { enabled = true, timeout_seconds = 60, batch_size = 100, batch_window_seconds = 5, maximum_concurrency = 5 }
   function = {

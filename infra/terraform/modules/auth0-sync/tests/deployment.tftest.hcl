@@ -12,10 +12,10 @@ mock_provider "aws" {
 }
 
 variables {
-  environment            = "test"
-  package_dir            = "tests/packages"
-  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-  database_url           = "postgresql://writer@db.example.com/app"
+  environment  = "test"
+  package_dir  = "tests/packages"
+  auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+  database_url = "postgresql://writer@db.example.com/app"
 }
 
 run "names_and_outputs" {
@@ -51,7 +51,7 @@ run "history" {
   command = plan
 
   variables {
-    history = true
+    sync = { history = true }
   }
 
   assert {
@@ -64,7 +64,10 @@ run "both_streams" {
   command = plan
 
   variables {
-    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    auth0 = {
+      log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    }
   }
 
   override_data {
@@ -128,7 +131,7 @@ run "existing_buses" {
   command = plan
 
   variables {
-    create_buses = false
+    auth0 = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", create_buses = false }
   }
 
   override_data {
@@ -140,70 +143,4 @@ run "existing_buses" {
     condition     = output.bus_names == tomap({ log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" })
     error_message = "An existing bus is used as it is."
   }
-}
-
-run "no_database" {
-  command = plan
-
-  variables {
-    database_url = null
-  }
-
-  expect_failures = [var.aurora]
-}
-
-run "two_databases" {
-  command = plan
-
-  variables {
-    database = {
-      host          = "db.example.com"
-      name          = "app"
-      writer_user   = "auth0_writer"
-      migrator_user = "auth0_migrator"
-      resource_id   = "cluster-ABCDEFGHIJKL1234"
-    }
-  }
-
-  expect_failures = [var.aurora]
-}
-
-run "wrong_values" {
-  command = plan
-
-  variables {
-    name                      = "Auth0_Sync"
-    environment               = "pre-production"
-    log_stream_source_name    = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.events"
-    sync_batch_size           = 100
-    sync_batch_window_seconds = 0
-    sync_maximum_concurrency  = 1
-    archive_error_prefix      = "logs/errors/"
-    archive_first_day         = "2026-02-31"
-    archive_expire_after_days = 30
-
-    archive_glacier_ir_after_days = 90
-  }
-
-  expect_failures = [
-    var.name,
-    var.environment,
-    var.log_stream_source_name,
-    var.sync_batch_window_seconds,
-    var.sync_maximum_concurrency,
-    var.archive_error_prefix,
-    var.archive_first_day,
-    var.archive_expire_after_days,
-  ]
-}
-
-run "reserved_below_maximum" {
-  command = plan
-
-  variables {
-    sync_maximum_concurrency  = 5
-    sync_reserved_concurrency = 4
-  }
-
-  expect_failures = [var.sync_reserved_concurrency]
 }

@@ -167,13 +167,15 @@ override_resource {
 }
 
 variables {
-  environment              = "test"
-  package_dir              = "tests/packages"
-  log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-  event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-  source_region            = "us-east-1"
-  aurora                   = { readers = 1 }
-  history                  = true
+  environment = "test"
+  package_dir = "tests/packages"
+  auth0 = {
+    log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    source_region            = "us-east-1"
+  }
+  aurora = { readers = 1 }
+  sync   = { history = true }
 
   refresh = {
     auth0_domain = "acme.eu.auth0.com"

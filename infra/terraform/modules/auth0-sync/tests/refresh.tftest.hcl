@@ -12,10 +12,10 @@ mock_provider "aws" {
 }
 
 variables {
-  environment            = "test"
-  package_dir            = "tests/packages"
-  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-  database_url           = "postgresql://writer@db.example.com/app"
+  environment  = "test"
+  package_dir  = "tests/packages"
+  auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+  database_url = "postgresql://writer@db.example.com/app"
 }
 
 run "off" {
@@ -94,7 +94,10 @@ run "on_login_with_a_key_and_both_streams" {
   command = plan
 
   variables {
-    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    auth0 = {
+      log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    }
     refresh = {
       auth0_domain    = "acme.eu.auth0.com"
       secret_arn      = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
@@ -139,23 +142,4 @@ run "on_login_with_a_key_and_both_streams" {
     condition     = local.refresh_environment.REFRESH_RATE == "0.5" && local.refresh_environment.REFRESH_MAX_AGE == "3600"
     error_message = "Rate and age are the function's settings."
   }
-}
-
-run "wrong_values" {
-  command = plan
-
-  variables {
-    refresh = {
-      auth0_domain    = "https://acme.eu.auth0.com"
-      secret_arn      = "auth0"
-      kms_key_arn     = "alias/auth0"
-      rate            = 0
-      timeout_seconds = 10
-      batch_size      = 50
-
-      batch_window_seconds = 0
-    }
-  }
-
-  expect_failures = [var.refresh]
 }

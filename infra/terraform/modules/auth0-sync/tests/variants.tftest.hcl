@@ -12,9 +12,9 @@ mock_provider "aws" {
 }
 
 variables {
-  environment            = "test"
-  package_dir            = "tests/packages"
-  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+  environment = "test"
+  package_dir = "tests/packages"
+  auth0       = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
 }
 
 run "minimal" {
@@ -69,11 +69,14 @@ run "production" {
   command = plan
 
   variables {
-    source_region            = "us-east-1"
-    event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-    aurora                   = { readers = 1 }
-    alarms                   = { emails = ["oncall@acme.example"] }
-    history                  = true
+    auth0 = {
+      log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+      source_region            = "us-east-1"
+    }
+    aurora = { readers = 1 }
+    alarms = { emails = ["oncall@acme.example"] }
+    sync   = { history = true }
     refresh = {
       auth0_domain = "acme.eu.auth0.com"
       secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
@@ -141,8 +144,7 @@ run "programs_that_read" {
   command = plan
 
   variables {
-    aurora                          = {}
-    database_client_security_groups = { billing = "sg-billing" }
+    aurora = { client_security_groups = { billing = "sg-billing" } }
   }
 
   assert {
@@ -154,17 +156,6 @@ run "programs_that_read" {
     condition     = output.database.security_group_id == module.database[0].database_security_group_id && output.database_client_security_group_id == module.database[0].function_security_group_id && output.users_table_reader_policy == module.users_table.reader_policy
     error_message = "A program finds the groups and the policies in the outputs."
   }
-}
-
-run "clients_of_a_server_of_ones_own" {
-  command = plan
-
-  variables {
-    database_url                    = "postgresql://writer@db.example.com/app"
-    database_client_security_groups = { billing = "sg-billing" }
-  }
-
-  expect_failures = [var.database_client_security_groups]
 }
 
 run "behind_a_pooler" {
@@ -184,16 +175,6 @@ run "behind_a_pooler" {
     condition     = local.database_environment.writer == tomap({ DATABASE_URL = var.database_url }) && local.database_environment.migrator == tomap({ DATABASE_URL = var.migration_database_url })
     error_message = "The sync goes through the pooler, migrations go past it."
   }
-}
-
-run "an_rds_proxy" {
-  command = plan
-
-  variables {
-    database = { host = "p.proxy-cexample123.eu-central-1.rds.amazonaws.com", name = "app", resource_id = "cluster-ABCDEFGHIJKL1234" }
-  }
-
-  expect_failures = [var.database]
 }
 
 run "keys_of_aws" {
@@ -224,7 +205,7 @@ run "a_key_of_ones_own" {
   }
 }
 
-run "no_alarms_and_no_migration" {
+run "no_alarms_no_backups_and_no_migration" {
   command = plan
 
   variables {
@@ -232,9 +213,10 @@ run "no_alarms_and_no_migration" {
     migrate_on_apply = false
     dashboard        = false
     alarms           = { enabled = false }
+    users_table      = { point_in_time_recovery = false }
   }
 
-  expect_failures = [check.watched]
+  expect_failures = [check.watched, check.backups]
 
   assert {
     condition     = length(output.alarm_names) == 0 && output.dashboard_name == null && output.alarm_topic_arn == null
@@ -258,18 +240,6 @@ run "unprotected" {
   expect_failures = [check.data_protection]
 }
 
-run "without_backups" {
-  command = plan
-
-  variables {
-    database_url = "postgresql://writer@db.example.com/app"
-
-    users_table_point_in_time_recovery = false
-  }
-
-  expect_failures = [check.backups]
-}
-
 run "unknown_certificates" {
   command = plan
 
@@ -283,30 +253,4 @@ run "unknown_certificates" {
   }
 
   expect_failures = [aws_lambda_invocation.roles]
-}
-
-run "wrong_values" {
-  command = plan
-
-  variables {
-    aurora        = { engine_version = "15.4", min_capacity = 0.7 }
-    vpc_cidr      = "10.0.0.0/8"
-    source_region = "Frankfurt"
-    encryption    = { key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/own" }
-    alarms        = { emails = ["nobody"], silence_hours = 48 }
-  }
-
-  expect_failures = [var.aurora, var.vpc_cidr, var.source_region, var.encryption, var.alarms]
-}
-
-run "networks_that_do_not_fit" {
-  command = plan
-
-  variables {
-    aurora     = {}
-    network    = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
-    vpc_config = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
-  }
-
-  expect_failures = [var.network, var.vpc_config]
 }

@@ -12,10 +12,10 @@ mock_provider "aws" {
 }
 
 variables {
-  environment            = "test"
-  package_dir            = "tests/packages"
-  log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-  database_url           = "postgresql://writer@db.example.com/app"
+  environment  = "test"
+  package_dir  = "tests/packages"
+  auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+  database_url = "postgresql://writer@db.example.com/app"
 }
 
 run "off" {
@@ -110,60 +110,4 @@ run "topic_of_ones_own" {
     condition     = [for s in local.statements : s.actions if s.resources == ["arn:aws:kms:eu-central-1:123456789012:key/theirs"]] == [["kms:Decrypt", "kms:GenerateDataKey"]]
     error_message = "Its key encrypts what the function sends."
   }
-}
-
-run "no_such_question" {
-  command = plan
-
-  variables {
-    watch = { questions = { mfa_removed = {} } }
-  }
-
-  expect_failures = [var.watch]
-}
-
-run "question_that_has_no_findings" {
-  command = plan
-
-  variables {
-    watch = { questions = { signups = {} } }
-  }
-
-  expect_failures = [var.watch]
-}
-
-run "parameter_missing" {
-  command = plan
-
-  variables {
-    watch = { questions = { admin_actions = {} } }
-  }
-
-  expect_failures = [var.watch]
-}
-
-run "parameter_unknown" {
-  command = plan
-
-  variables {
-    watch = { questions = { mfa_weakened = { since = "2026-01-01" } } }
-  }
-
-  expect_failures = [var.watch]
-}
-
-run "wrong_values" {
-  command = plan
-
-  variables {
-    watch = {
-      questions   = {}
-      schedule    = "hourly"
-      window_days = 1
-      topic_arn   = "security"
-      emails      = ["nobody"]
-    }
-  }
-
-  expect_failures = [var.watch]
 }

@@ -34,9 +34,10 @@ resource "aws_cloudwatch_event_target" "firehose" {
   arn            = aws_kinesis_firehose_delivery_stream.this.arn
   role_arn       = aws_iam_role.events.arn
 
+  # The most that EventBridge allows.
   retry_policy {
-    maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
-    maximum_retry_attempts       = var.target_retry.maximum_retry_attempts
+    maximum_event_age_in_seconds = 86400
+    maximum_retry_attempts       = 185
   }
 
   dead_letter_config {
@@ -150,7 +151,7 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "firehose" {
-  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days; this one holds errors of delivery, no data
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, logs.retention_days; this one holds errors of delivery, no data
   name              = "/aws/kinesisfirehose/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn

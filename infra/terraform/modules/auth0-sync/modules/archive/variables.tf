@@ -23,14 +23,6 @@ variable "event_pattern" {
   type        = string
 }
 
-variable "target_retry" {
-  description = "How long and how often EventBridge tries to hand an event to the delivery stream."
-  type = object({
-    maximum_event_age_seconds = number
-    maximum_retry_attempts    = number
-  })
-}
-
 variable "queues" {
   description = "Retention in seconds of the dead-letter queue, and the largest event in bytes that it takes."
   type = object({

@@ -40,9 +40,10 @@ resource "aws_cloudwatch_event_target" "queue" {
   target_id      = var.name
   arn            = module.queue.arn
 
+  # The most that EventBridge allows.
   retry_policy {
-    maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
-    maximum_retry_attempts       = var.target_retry.maximum_retry_attempts
+    maximum_event_age_in_seconds = 86400
+    maximum_retry_attempts       = 185
   }
 
   dead_letter_config {

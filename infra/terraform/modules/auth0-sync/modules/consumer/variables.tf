@@ -12,14 +12,6 @@ variable "rules" {
   }))
 }
 
-variable "target_retry" {
-  description = "How long and how often EventBridge tries to put an event into the queue."
-  type = object({
-    maximum_event_age_seconds = number
-    maximum_retry_attempts    = number
-  })
-}
-
 variable "queues" {
   description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
   type = object({

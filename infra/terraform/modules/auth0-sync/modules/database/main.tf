@@ -159,7 +159,7 @@ resource "aws_db_subnet_group" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, logs.retention_days
   for_each = toset(local.log_exports)
 
   name              = "/aws/rds/cluster/${var.name}/${each.key}"

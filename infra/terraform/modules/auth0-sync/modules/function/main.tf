@@ -65,7 +65,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days; they hold counts and hashed ids, no data
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, logs.retention_days; they hold counts and hashed ids, no data
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn

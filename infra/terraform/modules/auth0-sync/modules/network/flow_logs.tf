@@ -19,7 +19,7 @@ resource "aws_flow_log" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "flow" {
-  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, log_retention_days; they hold addresses in the VPC, no data
+  #checkov:skip=CKV_AWS_338:How long to keep logs is a setting, logs.retention_days; they hold addresses in the VPC, no data
   count = var.flow_logs ? 1 : 0
 
   name              = "/aws/vpc/${var.name}-flow"

@@ -52,9 +52,10 @@ resource "aws_cloudwatch_event_target" "this" {
   arn            = aws_cloudwatch_event_bus.this.arn
   role_arn       = aws_iam_role.this.arn
 
+  # The most that EventBridge allows.
   retry_policy {
-    maximum_event_age_in_seconds = var.target_retry.maximum_event_age_seconds
-    maximum_retry_attempts       = var.target_retry.maximum_retry_attempts
+    maximum_event_age_in_seconds = 86400
+    maximum_retry_attempts       = 185
   }
 
   dead_letter_config {

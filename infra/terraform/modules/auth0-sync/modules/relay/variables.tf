@@ -8,14 +8,6 @@ variable "source_bus_name" {
   type        = string
 }
 
-variable "target_retry" {
-  description = "How long and how often EventBridge tries to forward an event."
-  type = object({
-    maximum_event_age_seconds = number
-    maximum_retry_attempts    = number
-  })
-}
-
 variable "queues" {
   description = "Retention in seconds of the dead-letter queue, and the largest event in bytes that it takes."
   type = object({
