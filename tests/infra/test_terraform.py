@@ -2,10 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 from devstack.terraform import Terraform
 from pipeline.terraform import CONFIGURATION, LOCK
-from tests.infra.deployed import FILES, MODULE
+from tests.infra.deployed import FILES, MODULE, initialised
 
 
 def test_its_own_tests(terraform: Terraform) -> None:
@@ -15,6 +16,13 @@ def test_its_own_tests(terraform: Terraform) -> None:
     assert apart < {*files}
     done = terraform._run("test", "-no-color", *(f"-filter=tests/{file}" for file in files if file not in apart))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_example_plans(tmp_path: Path) -> None:
+    done = initialised(tmp_path, CONFIGURATION)._run("test", "-no-color")
+    assert done.returncode == 0, done.stdout + done.stderr
+    examples = {path.name.replace("-", "_") for path in (CONFIGURATION / "examples").iterdir()}
+    assert examples == set(re.findall(r'run "(\w+)"... pass', done.stdout))
 
 
 def test_the_provider_that_users_get_is_the_one_under_test(terraform: Terraform) -> None:
