@@ -68,7 +68,7 @@ variable "aurora" {
 variable "network" {
   description = "VPC for the Aurora cluster and the functions that use it."
   type        = any
-  default     = {}
+  default     = { cidr = "10.86.0.0/24", vpc_id = null, subnet_ids = [] }
   nullable    = false
 
   validation {
@@ -122,7 +122,7 @@ variable "migrate_on_apply" {
 variable "encryption" {
   description = "Everything is encrypted at rest."
   type        = any
-  default     = {}
+  default     = { customer_managed = true, key_arn = null }
   nullable    = false
 
   validation {
@@ -134,7 +134,7 @@ variable "encryption" {
 variable "alarms" {
   description = "CloudWatch alarms for everything that loses or delays data; docs/runbook.md has a paragraph for each."
   type        = any
-  default     = {}
+  default     = { enabled = true, topic_arn = null, emails = [], silence_hours = 6, lag_seconds = 900, queue_age_seconds = 900, archive_age_seconds = 1800, runbook_url = "docs/runbook.md" }
   nullable    = false
 
   validation {
@@ -158,7 +158,7 @@ variable "package_dir" {
 variable "lambda" {
   description = "What the packages were built for."
   type        = any
-  default     = {}
+  default     = { runtime = "python3.13", architecture = "arm64" }
   nullable    = false
 
   validation {
@@ -170,7 +170,7 @@ variable "lambda" {
 variable "logs" {
   description = "Logs of the functions, the delivery stream, the cluster and the network."
   type        = any
-  default     = {}
+  default     = { level = "INFO", retention_days = 90 }
   nullable    = false
 
   validation {
@@ -182,7 +182,7 @@ variable "logs" {
 variable "sync" {
   description = "How the functions write users to the stores."
   type        = any
-  default     = {}
+  default     = { enabled = true, history = false, clock_tolerance_seconds = 86400, batch_size = 100, batch_window_seconds = 5, timeout_seconds = 60, memory_mb = 1024, maximum_concurrency = 5, reserved_concurrency = null }
   nullable    = false
 
   validation {
@@ -194,7 +194,7 @@ variable "sync" {
 variable "queues" {
   description = "The queues, and their dead-letter queues."
   type        = any
-  default     = {}
+  default     = { max_receive_count = 20, retention_seconds = 1209600, max_message_bytes = 262144 }
   nullable    = false
 
   validation {
@@ -217,7 +217,7 @@ variable "refresh" {
 variable "users_table" {
   description = "The DynamoDB table of users."
   type        = any
-  default     = {}
+  default     = { point_in_time_recovery = true }
   nullable    = false
 
   validation {
@@ -229,7 +229,7 @@ variable "users_table" {
 variable "archive" {
   description = "Every event in S3, for Athena."
   type        = any
-  default     = {}
+  default     = { prefix = "logs/", error_prefix = "errors/", buffering_size_mb = 64, buffering_seconds = 300, glacier_ir_after_days = null, expire_after_days = null, first_day = "2026-01-01", results_expire_after_days = 30, bytes_scanned_cutoff = 107374182400 }
   nullable    = false
 
   validation {

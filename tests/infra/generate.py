@@ -106,19 +106,23 @@ def root_variables() -> str:
     width = max(len(name) for name, found in known.items() if found)
     listed = [f"    {name:<{width}} = {json.dumps(sorted(found))}" for name, found in known.items() if found]
     local = "\n".join(["locals {", "  attributes = {", *listed, "  }", "}", ""])
-    declared = [_variable(name, block, is_object=bool(known[name])) for name, block in variables.items()]
+    declared = [_variable(name, block, known[name]) for name, block in variables.items()]
     return "\n".join([HEADER.format(file="variables.tf"), local, *declared])
 
 
-def _variable(name: str, block: Block, *, is_object: bool) -> str:
+def _variable(name: str, block: Block, known: dict[str, str]) -> str:
     lines = {"description": _quoted(description(block).splitlines()[0])}
-    lines["type"] = "any" if is_object else block["type"].removeprefix("${").removesuffix("}")
+    lines["type"] = "any" if known else block["type"].removeprefix("${").removesuffix("}")
     if "default" in block or name in DEFAULTS:
         lines["default"] = json.dumps(block.get("default", DEFAULTS.get(name)))
+    if known and block.get("default") == {}:
+        # In full, for readers and for Checkov, which knows nothing of the defaults in an object's type.
+        defaults = (f"{attribute} = {_optional(declared)[1]}" for attribute, declared in known.items())
+        lines["default"] = f"{{ {', '.join(defaults)} }}"
     lines |= {key: json.dumps(block[key]) for key in ("nullable", "sensitive") if key in block}
     width = max(map(len, lines))
     body = [f"  {key:<{width}} = {value}" for key, value in lines.items()]
-    if is_object:
+    if known:
         unknown = f"setsubtract(try(keys(var.{name}), []), local.attributes.{name})"
         it_has = f'It has ${{join(", ", local.attributes.{name})}}.'
         body += [
@@ -169,11 +173,19 @@ def _rows(name: str, block: Block) -> Iterator[tuple[str, ...]]:
     default = f"`{json.dumps(block['default'])}`" if "default" in block else "required"
     yield f"`{name}`", kind, default, title
     for attribute, declared in known.items():
-        optional = re.fullmatch(r"optional\((.*)\)", declared, flags=re.DOTALL)
-        kind, *given = _split(optional[1]) if optional else [declared]
-        default = f"`{(given or ['null'])[0]}`" if optional else "required"
+        kind, given = _optional(declared)
+        default = f"`{given}`" if given else "required"
         said = next((text for names, text in about.items() if attribute in names.split(", ")), "")
         yield f"`{name}.{attribute}`", kind, default, said
+
+
+def _optional(declared: str) -> tuple[str, str]:
+    """Return the type of an attribute and its default, which is empty if the attribute is required."""
+    optional = re.fullmatch(r"optional\((.*)\)", declared, flags=re.DOTALL)
+    if not optional:
+        return declared, ""
+    kind, *default = _split(optional[1])
+    return kind, default[0] if default else "null"
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:

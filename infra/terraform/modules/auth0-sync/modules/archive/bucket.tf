@@ -4,8 +4,6 @@ resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_18:Who reads the archive is CloudTrail's to tell (data events of S3): it covers every bucket of the account, and a log bucket here would need the same protection again
   #checkov:skip=CKV_AWS_144:A copy in another region is the owner's choice, and moves personal data there; versioning keeps what is deleted or overwritten by mistake
   #checkov:skip=CKV2_AWS_62:Nothing waits for new objects; alarms watch Firehose's deliveries
-  #checkov:skip=CKV_AWS_19:Always encrypted, by the deployment's key or S3's; Checkov does not evaluate which, archive.tftest.hcl does
-  #checkov:skip=CKV_AWS_145:The deployment's key, unless encryption.customer_managed is false; Checkov does not evaluate which, archive.tftest.hcl does
   bucket        = var.bucket_name
   force_destroy = var.force_destroy
 }

@@ -97,7 +97,6 @@ resource "aws_iam_role_policy" "events" {
 # Firehose
 
 resource "aws_kinesis_firehose_delivery_stream" "this" {
-  #checkov:skip=CKV_AWS_241:The deployment's key, unless encryption.customer_managed is false; Checkov does not evaluate which, archive.tftest.hcl does
   name        = var.name
   destination = "extended_s3"
 
