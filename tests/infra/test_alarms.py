@@ -1,6 +1,6 @@
 """Alarms, dashboard and saved queries as Terraform makes them, against what the functions send and the runbook says.
 
-They come from the runs in infra/terraform/tests/observability.tftest.hcl: the provider is a mock, the values are real.
+They come from the runs in the module's tests/observability.tftest.hcl: the provider is a mock, the values are real.
 """
 
 import json

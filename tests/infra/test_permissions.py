@@ -1,6 +1,6 @@
 """Each role allows what is done in its name, where it is done, and nothing more.
 
-What is deployed comes from Terraform, with AWS mocked (infra/terraform/tests/permissions.tftest.hcl). What is asked of
+What is deployed comes from Terraform, with AWS mocked (the module's tests/permissions.tftest.hcl). What is asked of
 AWS comes from the functions themselves: each handler is run with the environment that Terraform gives it, against
 clients that keep every request. That no request of the code was missed is read from the code. What AWS's services do in
 the name of a role of theirs comes from AWS's documentation and from what Terraform has them do.
@@ -37,7 +37,7 @@ from tests.infra.deployed import Json, Resource, State
 from tests.refresh.support import Context, login
 from tests.strategies import UPDATED_AT, created, records, streamed, text, user
 
-# As in infra/terraform/tests/mocks and permissions.tftest.hcl.
+# As in the module's tests/mocks and tests/permissions.tftest.hcl.
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 PREFIX = "auth0-sync-test"
 DATABASE = "cluster-ABCDEFGHIJKL1234"
