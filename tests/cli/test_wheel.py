@@ -1,36 +1,15 @@
 """The wheel works without the repository, and says what only a clone can do."""
 
-import os
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-OFFLINE = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
+from tests.wheel import install, run
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command of the wheel in a virtual environment, which borrows the packages that the wheel needs."""
-    directory = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip"]
-    subprocess.run([*pip, "wheel", *OFFLINE, "--no-build-isolation", "-w", directory, ROOT], check=True)
-    [wheel] = directory.glob("auth0_sync-*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory / "venv"], check=True)
-    subprocess.run([*pip, "--python", directory / "venv", "install", *OFFLINE, wheel], check=True)
-    [site] = (directory / "venv").glob("lib/python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    return directory / "venv" / "bin" / "auth0-sync"
-
-
-def run(command: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        [command, *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False
-    )
+    return install(tmp_path_factory.mktemp("wheel"))
 
 
 def test_it_runs_from_any_directory(command: Path, tmp_path: Path) -> None:

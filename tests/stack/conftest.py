@@ -7,11 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devstack import stack
+from devstack import demo, stack
 from tests.emulator.support import refusals
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET
 
 EVENT_STREAM_SOURCE = stack.LOG_STREAM_SOURCE.replace("auth0.logs", "auth0.events")
+EVENTS, USERS, MALFORMED = 300, 40, 2
 AUTH0_DOMAIN = "acme.auth0.invalid"
 """No name server knows it, so that nothing is asked of Auth0 itself."""
 
@@ -55,3 +56,15 @@ def running(directory: Path) -> Iterator[stack.Stack]:
     finally:
         stack.down(directory)
         assert not processes(directory), "down left something running"
+
+
+@pytest.fixture(scope="session")
+def run(running: stack.Stack) -> demo.Run:
+    run = demo.put(running, EVENTS, USERS, MALFORMED, seed=7, update=print)
+    demo.settle(run, print)
+    return run
+
+
+@pytest.fixture(scope="session")
+def report(run: demo.Run) -> demo.Report:
+    return demo.report(run)

@@ -7,23 +7,9 @@ import pytest
 from devstack import demo, stack
 from devstack.terraform import CONFIGURATION, Terraform
 
-from .conftest import options
+from .conftest import EVENTS, MALFORMED, options
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
-
-EVENTS, USERS, MALFORMED = 300, 40, 2
-
-
-@pytest.fixture(scope="module")
-def run(running: stack.Stack) -> demo.Run:
-    run = demo.put(running, EVENTS, USERS, MALFORMED, seed=7, update=print)
-    demo.settle(run, print)
-    return run
-
-
-@pytest.fixture(scope="module")
-def report(run: demo.Run) -> demo.Report:
-    return demo.report(run)
 
 
 def test_every_store_holds_what_was_put(report: demo.Report) -> None:
