@@ -1,6 +1,7 @@
 """What rows that Postgres refuses cost the handler: batches of 1,000 with none, one and 1% of them."""
 
 import os
+from functools import partial
 from typing import Any
 
 from benchmarks.records import Users
@@ -23,7 +24,7 @@ def run(url: str, rounds: int) -> dict[str, Any]:
     users = Users(20_000)
     for records in users.everyone():
         _handle((records, 0))
-    taken = seconds({str(bad): (lambda bad=bad: (_spoilt(users, bad), bad), _handle) for bad in BAD}, rounds)
+    taken = seconds({str(bad): (partial(_spoilt, users, bad), _handle) for bad in BAD}, rounds)
     return {
         "batch": SIZE,
         "events_per_second": {bad: round(SIZE / time) for bad, time in taken.items()},
@@ -31,15 +32,15 @@ def run(url: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def _spoilt(users: Users, bad: int) -> list[dict[str, Any]]:
-    """A batch with ``bad`` refused rows, as far apart as they can be: the worst case for a bisection."""
+def _spoilt(users: Users, bad: int) -> tuple[list[dict[str, Any]], int]:
+    """A batch with ``bad`` refused rows, as far apart as they can be: the worst case for a bisection; and ``bad``."""
     records = users.batch(SIZE)
     for number in range(bad):
         record = records[number * SIZE // bad]
         before, mark, after = record["body"].rpartition('"created_at"')
         assert mark
         records[number * SIZE // bad] = record | {"body": f"{before}{_NUMBER},{mark}{after}"}
-    return records
+    return records, bad
 
 
 def _handle(batch: tuple[list[dict[str, Any]], int]) -> None:

@@ -5,6 +5,7 @@ The emulator answers one request at a time, so the puts in parallel gain less he
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.timing import seconds
 from devstack.emulator import process
 from pipeline.batch import collect
 from pipeline.functions import sync
-from pipeline.sinks.dynamodb import item
+from pipeline.sinks.dynamodb import Attribute, item
 
 TABLE = "users"
 _ENVIRONMENT = {
@@ -58,11 +59,8 @@ def _run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     for size in sizes:
         taken = seconds(
             {
-                "handler": (lambda size=size: {"Records": users.batch(size)}, _handle),
-                "loop": (
-                    lambda size=size: [item(change) for change in collect(users.batch(size)).changes],
-                    lambda items: _loop(client, items),
-                ),
+                "handler": (partial(_event, users, size), _handle),
+                "loop": (partial(_items, users, size), partial(_loop, client)),
             },
             rounds,
         )
@@ -72,11 +70,19 @@ def _run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     return {"batches": batches}
 
 
+def _event(users: Users, size: int) -> dict[str, Any]:
+    return {"Records": users.batch(size)}
+
+
+def _items(users: Users, size: int) -> list[dict[str, Attribute]]:
+    return [item(change) for change in collect(users.batch(size)).changes]
+
+
 def _handle(event: dict[str, Any]) -> None:
     assert sync.handler(event, None) == {"batchItemFailures": []}
 
 
-def _loop(client: Any, items: list[dict[str, Any]]) -> None:
+def _loop(client: Any, items: list[dict[str, Attribute]]) -> None:
     for one in items:
         client.put_item(
             TableName=TABLE,

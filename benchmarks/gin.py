@@ -51,7 +51,7 @@ class _Table:
     def fill(self) -> None:
         for records in self._users.everyone():
             self.write(payload(records))
-        self._connection.execute(f"VACUUM ANALYZE {self._name}")  # type: ignore[arg-type]
+        self._connection.execute(f"VACUUM ANALYZE {self._name}")
 
     def prepare(self) -> Any:
         return payload(self._users.batch(SIZE))
@@ -63,6 +63,6 @@ class _Table:
         times = []
         for _ in range(9):
             start = time.perf_counter()
-            self._connection.execute(_QUERY.format(self._name)).fetchall()  # type: ignore[arg-type]
+            self._connection.execute(_QUERY.format(self._name)).fetchall()
             times.append((time.perf_counter() - start) * 1000)
         return statistics.median(times)

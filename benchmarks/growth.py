@@ -5,6 +5,7 @@ import statistics
 import time
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -78,7 +79,7 @@ def _seconds(connection: psycopg.Connection, users: Users, rows: int, rounds: in
             {"user_id": user_id} | {name: getattr(change, name) for name in fields}
             for user_id, change in zip(ids, changes, strict=True)
         ]
-        parameter = Jsonb(batch, dumps=postgres.msgspec.json.encode)
+        parameter = Jsonb(batch, dumps=msgspec.json.encode)
         start = time.perf_counter()
         assert len(connection.execute(postgres.UPSERT, (parameter,), prepare=True).fetchall()) == SIZE
         if turn >= 3:  # the first ones warm up

@@ -46,7 +46,8 @@ class Archive:
     def ask(self, name: str, **parameters: Parameter) -> list[Row]:
         """The rows that a question gives, about all of 2026 unless `since` and `until` say otherwise."""
         question = questions.load(name)
-        return self.rows(bind(question.sql, question.values({"since": "2026-01-01"} | parameters)))
+        given: dict[str, Parameter] = {"since": "2026-01-01", **parameters}
+        return self.rows(bind(question.sql, question.values(given)))
 
     def describe(self, relation: str) -> dict[str, str]:
         """The DuckDB types of a table's or view's columns, by name."""

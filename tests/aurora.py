@@ -66,7 +66,7 @@ class Cluster(NamedTuple):
         """Run statements; the rows of the last one."""
         with self.connect(user) as connection:
             for statement in statements:
-                cursor = connection.execute(statement)  # type: ignore[call-overload]
+                cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
 

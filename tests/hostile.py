@@ -5,6 +5,7 @@ What a store must hold of them comes from those values, never from reading the t
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -204,7 +205,7 @@ def users(draw: st.DrawFn) -> User:
     return User(Pairs((*known, *pairs)), user_id, updated_at, last_login)
 
 
-CARRIERS = {
+CARRIERS: dict[str, Callable[[Json], Json]] = {
     "updated": lambda profile: updated(profile, path="/api/v2/users/auth0%7Cother"),
     "created": created,
     "streamed": lambda profile: streamed("user.updated", profile),
@@ -213,7 +214,7 @@ CARRIERS = {
 
 def message(user: User, carrier: str, ascii_only: bool) -> str:
     """The event that carries the user."""
-    event: Json = CARRIERS[carrier]({"user_id": "@@"})
+    event = CARRIERS[carrier]({"user_id": "@@"})
     return text(event).replace('{"user_id":"@@"}', rendered(user.body, ascii_only))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -55,6 +56,7 @@ def sync_with(sink: Sink, **parts: Any) -> Iterator[Function]:
 def _logged() -> Iterator[io.StringIO]:
     output = io.StringIO()
     [handler] = logger.handlers
+    assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(output)
     try:
         yield output

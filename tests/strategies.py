@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from devstack.traffic import DEFAULT_SOURCE, eventbridge, sqs_record
 from pipeline.batch import collect
-from pipeline.changes import Change
+from pipeline.changes import Change, Snapshot, Tombstone, read
 
 Json = dict[str, Any]
 
@@ -108,9 +108,30 @@ def changes(*events: str | Json) -> list[Change]:
     return collect(records(*events)).changes
 
 
+def change(event: str | Json) -> Change:
+    """The change that is all that an event means."""
+    [found] = read(event if isinstance(event, str) else text(event))
+    assert isinstance(found, Snapshot | Tombstone)
+    return found
+
+
+def snapshot(event: str | Json) -> Snapshot:
+    """The whole user that is all that an event means."""
+    found = change(event)
+    assert isinstance(found, Snapshot)
+    return found
+
+
+def tombstone(event: str | Json) -> Tombstone:
+    """The end of a user that is all that an event means."""
+    found = change(event)
+    assert isinstance(found, Tombstone)
+    return found
+
+
 # Times
 
-FORMS = (
+FORMS: tuple[Callable[[datetime], str], ...] = (
     lambda at: at.isoformat(timespec="milliseconds")[:23] + "Z",
     lambda at: at.isoformat(timespec="microseconds"),
     lambda at: at.isoformat(timespec="microseconds").replace("+00:00", ""),

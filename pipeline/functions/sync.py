@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
 from msgspec.structs import asdict
@@ -20,6 +20,8 @@ from pipeline.telemetry import count, lag, logger, pseudonym
 
 CHUNK = 100
 """Messages in the first chunk of a batch; each further one has so many more than the one before."""
+
+T = TypeVar("T")
 
 Answer = dict[str, list[dict[str, str]]]
 """A partial batch response: the messages that SQS must deliver again."""
@@ -88,9 +90,10 @@ class Sync:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def chunks(records: Sequence[Mapping[str, Any]], first: int = CHUNK) -> list[Sequence[Mapping[str, Any]]]:
+def chunks(records: Sequence[T], first: int = CHUNK) -> list[Sequence[T]]:
     """Split a batch into growing chunks. The first is small because the store is idle while it is read."""
-    found, start, size = [], 0, first
+    found: list[Sequence[T]] = []
+    start, size = 0, first
     while len(records) - start - size >= first:
         found.append(records[start : start + size])
         start, size = start + size, size + first

@@ -12,10 +12,10 @@ import pytest
 from botocore import xform_name
 from typer.testing import CliRunner
 
-from pipeline.changes import NAMELESS, SIGNALS
 from pipeline.cli import app
 from pipeline.cli.app import load
 from pipeline.cli.commands import COMMANDS as KNOWN
+from pipeline.log_types import NAMELESS, SIGNALS
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted(ROOT.glob("*.md")), ROOT / "devstack" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,9 +75,10 @@ def options_of_aws(service: str, operation: str) -> set[str]:
         return custom
     model = boto3.session.Session()._session.get_service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
-    members = model.operation_model(operations[operation]).input_shape.members
-    names = {f"--{xform_name(name, '-')}": shape for name, shape in members.items()}
-    return {*names, *(f"--no-{name[2:]}" for name, shape in names.items() if shape.type_name == "boolean")}
+    shape = model.operation_model(operations[operation]).input_shape
+    members = shape.members if shape else {}
+    names = {f"--{xform_name(name, '-')}": member for name, member in members.items()}
+    return {*names, *(f"--no-{name[2:]}" for name, member in names.items() if member.type_name == "boolean")}
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from pipeline.deploy import DeployError, shell
 
 URL = "https://sqs.eu-central-1.amazonaws.com/123456789012"
 SOURCE = "aws.partner/auth0.com/acme/auth0.logs"
-OUTPUTS = {
+OUTPUTS: dict[str, Any] = {
     "deployment": "auth0-sync-prod",
     "region": "eu-central-1",
     "source_region": "eu-west-1",

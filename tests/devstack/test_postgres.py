@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -61,7 +62,9 @@ def test_start_is_idempotent_and_stop_ends_every_process(directory: Path) -> Non
 def test_listens_on_loopback_only_and_leaves_no_socket_file(directory: Path) -> None:
     server = postgres.start(directory, durable=False)
     listening = {
-        c.laddr.ip for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == server.port
+        address.ip
+        for address, status in ((c.laddr, c.status) for c in psutil.net_connections("inet"))
+        if status == "LISTEN" and address and address.port == server.port
     }
     assert listening == {"127.0.0.1"}
     assert ask(server.url, "SHOW unix_socket_directories") == ""
@@ -177,7 +180,7 @@ def test_programs_below_a_private_home(tmp_path: Path, monkeypatch: pytest.Monke
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     package = postgres.WHEELS[postgres.major()]
-    spec = postgres.find_spec(package)
+    spec = find_spec(package)
     assert spec
     assert spec.origin
     for installed in (Path(spec.origin).parent, Path(spec.origin).parent.with_name(f"{package}.libs")):

@@ -22,13 +22,15 @@ class Aws:
     """A running emulator as AWS."""
 
     emulator: process.Emulator
+    region: str = REGION
 
     def client(self, service: str, config: Config | None = None) -> Any:
-        return boto3.client(
+        make: Any = boto3.client  # its types have names of services only
+        return make(
             service,
             config=config,
             endpoint_url=self.emulator.endpoint,
-            region_name=REGION,
+            region_name=self.region,
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
@@ -97,7 +99,8 @@ class Aws:
     def put(self, source: str, detail: str, **entry: Any) -> dict[str, Any]:
         """Put one partner event."""
         entries = [{"Source": source, "DetailType": "Auth0 log", "Detail": detail, **entry}]
-        return self.events.put_partner_events(Entries=entries)["Entries"][0]
+        answer: dict[str, Any] = self.events.put_partner_events(Entries=entries)["Entries"][0]
+        return answer
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """The ARN of a new role that ``service`` may take, with these statements."""

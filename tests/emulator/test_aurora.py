@@ -38,17 +38,20 @@ class Cluster:
     @property
     def master(self) -> dict[str, str]:
         secret = self.aws.client("secretsmanager").get_secret_value(SecretId=self.secret_arn)["SecretString"]
-        return json.loads(secret)
+        found: dict[str, str] = json.loads(secret)
+        return found
 
     def connect(self, user: str, password: str, **parameters: Any) -> psycopg.Connection:
-        usual = {"host": self.host, "dbname": "app", "sslmode": "verify-full", "sslrootcert": self.aws.emulator.ca}
+        tls = {"sslmode": "verify-full", "sslrootcert": self.aws.emulator.ca}
+        usual: dict[str, Any] = {"host": self.host, "dbname": "app", **tls}
         return psycopg.connect(port=self.port, user=user, password=password, autocommit=True, **usual | parameters)
 
     def token(self, user: str, **other: Any) -> str:
         """A token as boto3 makes it."""
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
+        rds: Any = boto3.client("rds", region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
         call = {"DBHostname": self.host, "Port": self.port, "DBUsername": user} | other
-        return boto3.client("rds", **keys).generate_db_auth_token(**call)
+        token: str = rds.generate_db_auth_token(**call)
+        return token
 
 
 def create(aws: Aws, **options: Any) -> Cluster:
@@ -290,7 +293,7 @@ def test_server_ends_with_its_cluster_and_with_the_emulator(tmp_path: Path, how:
     try:
         cluster = create(Aws(emulator))
         with cluster.connect(**_master(cluster)) as connection:
-            (data,) = connection.execute("SELECT current_setting('data_directory')").fetchone()
+            [(data,)] = connection.execute("SELECT current_setting('data_directory')").fetchall()
         server = psutil.Process(int((Path(data) / "postmaster.pid").read_text().splitlines()[0]))
         assert server.name().startswith("postgres")
         match how:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from .support import Aws, name, wait_for
@@ -10,7 +12,7 @@ KEY = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-0000000000
 def test_settings_are_described_as_they_were_made(aws: Aws) -> None:
     rds, identifier = aws.client("rds"), name("cluster")
 
-    def described() -> dict:
+    def described() -> Any:
         return rds.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"][0]
 
     rds.create_db_cluster(

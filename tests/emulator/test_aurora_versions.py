@@ -34,10 +34,10 @@ def cluster(aws: Aws) -> Iterator[str]:
 
 
 def described(aws: Aws, cluster: str) -> dict[str, Any]:
-    [found] = aws.client("rds").describe_db_clusters(
-        Filters=[{"Name": "db-cluster-id", "Values": [cluster]}]
-    )["DBClusters"]  # fmt: skip
-    return found
+    filters = [{"Name": "db-cluster-id", "Values": [cluster]}]
+    found: list[dict[str, Any]] = aws.client("rds").describe_db_clusters(Filters=filters)["DBClusters"]
+    assert len(found) == 1
+    return found[0]
 
 
 def defaults(aws: Aws, **wanted: str) -> list[str]:

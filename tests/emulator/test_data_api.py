@@ -22,10 +22,13 @@ class Database:
         self.target = {"resourceArn": cluster.arn, "secretArn": cluster.secret_arn}
 
     def run(self, sql: str, **request: Any) -> dict[str, Any]:
-        return self.client.execute_statement(**self.target | {"sql": sql, "database": "app"} | request)
+        request = self.target | {"sql": sql, "database": "app"} | request
+        answer: dict[str, Any] = self.client.execute_statement(**request)
+        return answer
 
     def records(self, sql: str, **request: Any) -> list[list[dict[str, Any]]]:
-        return self.run(sql, **request)["records"]
+        found: list[list[dict[str, Any]]] = self.run(sql, **request)["records"]
+        return found
 
 
 @pytest.fixture(scope="module")

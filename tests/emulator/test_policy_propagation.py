@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ministack.core import responses
+from ministack.core import iam_evaluator, responses
 from ministack.services import iam
 
 from devstack.emulator import patching, permissions
@@ -39,9 +39,7 @@ class Role:
 def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
     # Put back what the patch replaces, for the tests after this one.
     monkeypatch.setitem(iam._IAM_HANDLERS, "PutRolePolicy", iam._IAM_HANDLERS["PutRolePolicy"])
-    monkeypatch.setattr(
-        permissions.iam_evaluator, "_gather_role_policies", permissions.iam_evaluator._gather_role_policies
-    )
+    monkeypatch.setattr(iam_evaluator, "_gather_role_policies", iam_evaluator._gather_role_policies)
     policy_propagation.apply()
     with responses.request_scope(ACCOUNT, REGION):
         made = Role()

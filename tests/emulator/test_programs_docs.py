@@ -44,7 +44,7 @@ def cluster(aws: Aws) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        where = {"host": cluster.host, "port": cluster.port, "name": "app", "region": REGION}
+        where: dict[str, Any] = {"host": cluster.host, "port": cluster.port, "name": "app", "region": REGION}
         migrate(Database(**where, user="auth0_migrator", ca_file=str(aws.emulator.ca)))
     with cluster.connect("auth0_writer", cluster.token("auth0_writer")) as connection:
         connection.execute(

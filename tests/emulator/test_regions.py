@@ -4,7 +4,6 @@ import gzip
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -15,17 +14,10 @@ pytestmark = pytest.mark.emulator
 SOURCE_REGION = "eu-west-1"
 
 
-class There(Aws):
-    """The emulator in the region of the source."""
-
-    def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.emulator.endpoint, region_name=SOURCE_REGION, **keys)
-
-
 @pytest.fixture
-def there(aws: Aws) -> There:
-    return There(aws.emulator)
+def there(aws: Aws) -> Aws:
+    """The emulator in the region of the source."""
+    return Aws(aws.emulator, SOURCE_REGION)
 
 
 def role(aws: Aws, bus_arn: str) -> str:
@@ -41,7 +33,7 @@ def bus_for(aws: Aws, bus: str) -> str:
     return arn
 
 
-def relayed(aws: Aws, there: There) -> tuple[str, str]:
+def relayed(aws: Aws, there: Aws) -> tuple[str, str]:
     """A partner bus in the source's region whose events go to a bus here; the names of both."""
     source, bus = there.partner_bus(), name("bus")
     arn = bus_for(aws, bus)
@@ -49,7 +41,7 @@ def relayed(aws: Aws, there: There) -> tuple[str, str]:
     return source, bus
 
 
-def test_event_reaches_a_bus_in_another_region_as_it_was(aws: Aws, there: There) -> None:
+def test_event_reaches_a_bus_in_another_region_as_it_was(aws: Aws, there: Aws) -> None:
     source, bus = relayed(aws, there)
     (url, arn), (archived, archive) = aws.queue(), aws.queue()
     aws.rule(bus, {"Arn": arn}, {"source": [source]})
@@ -64,7 +56,7 @@ def test_event_reaches_a_bus_in_another_region_as_it_was(aws: Aws, there: There)
     assert "Messages" not in aws.sqs.receive_message(QueueUrl=archived)
 
 
-def test_rules_of_the_other_region_may_be_called_the_same(aws: Aws, there: There) -> None:
+def test_rules_of_the_other_region_may_be_called_the_same(aws: Aws, there: Aws) -> None:
     here, other = name("bus"), name("bus")
     arn = bus_for(aws, here)
     there.events.create_event_bus(Name=here)
@@ -78,7 +70,7 @@ def test_rules_of_the_other_region_may_be_called_the_same(aws: Aws, there: There
     assert len(aws.messages(url)) == 1
 
 
-def test_firehose_of_the_other_region_gets_it(aws: Aws, there: There) -> None:
+def test_firehose_of_the_other_region_gets_it(aws: Aws, there: Aws) -> None:
     source, bus = relayed(aws, there)
     bucket, stream = aws.bucket(), name("stream")
     arn = aws.firehose.create_delivery_stream(
@@ -98,7 +90,7 @@ def test_firehose_of_the_other_region_gets_it(aws: Aws, there: There) -> None:
 
 
 @pytest.mark.parametrize("problem", ["no bus", "role of another bus"])
-def test_what_cannot_be_relayed_goes_to_the_dead_letter_queue(aws: Aws, there: There, problem: str) -> None:
+def test_what_cannot_be_relayed_goes_to_the_dead_letter_queue(aws: Aws, there: Aws, problem: str) -> None:
     source, bus = there.partner_bus(), name("bus")
     arn = bus_for(aws, bus)
     allowed = role(aws, arn if problem == "no bus" else f"{arn}-2")
@@ -121,7 +113,7 @@ NOT_ENOUGH: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("given", NOT_ENOUGH)
-def test_a_bus_that_does_not_let_the_account_put_events_is_no_target(aws: Aws, there: There, given: str) -> None:
+def test_a_bus_that_does_not_let_the_account_put_events_is_no_target(aws: Aws, there: Aws, given: str) -> None:
     source, bus = there.partner_bus(), name("bus")
     arn = aws.events.create_event_bus(Name=bus)["EventBusArn"]
     if NOT_ENOUGH[given]:
@@ -137,7 +129,7 @@ def test_a_bus_of_the_same_region_needs_no_policy(aws: Aws) -> None:
     aws.rule(aws.partner_bus(), {"Arn": arn, "RoleArn": role(aws, arn)})
 
 
-def test_events_do_not_go_round_in_circles(aws: Aws, there: There) -> None:
+def test_events_do_not_go_round_in_circles(aws: Aws, there: Aws) -> None:
     bus = name("bus")
     here, far = (bus_for(place, bus) for place in (aws, there))
     url, queue = there.queue()
@@ -147,7 +139,7 @@ def test_events_do_not_go_round_in_circles(aws: Aws, there: There) -> None:
     assert len(there.messages(url)) == 1
 
 
-def test_source_is_in_the_region_where_it_was_created_only(aws: Aws, there: There) -> None:
+def test_source_is_in_the_region_where_it_was_created_only(aws: Aws, there: Aws) -> None:
     source = f"aws.partner/auth0.com/{name('tenant')}/auth0.logs"
     there.events.create_partner_event_source(Name=source, Account=ACCOUNT)
     assert [found["Name"] for found in there.events.list_event_sources(NamePrefix=source)["EventSources"]] == [source]

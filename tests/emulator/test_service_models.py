@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -14,7 +13,7 @@ from botocore.exceptions import ClientError
 from devstack.emulator import constraints
 from devstack.emulator.patches import service_models
 
-from .support import REGION, Aws, refusals
+from .support import Aws, refusals
 from .test_requests import http, model
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -24,7 +23,8 @@ ENTRIES = [{"Source": "aws.partner/auth0.com/acme/auth0.logs", "DetailType": "d"
 S3 = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::b"}
 
 
-def found(service: str, operation: str, parameters: dict[str, Any]) -> list[str]:
+def found(operation: str, parameters: dict[str, Any]) -> list[str]:
+    service, _, operation = operation.partition(":")
     return list(constraints.violations(model(service).operation_model(operation).input_shape, parameters))
 
 
@@ -52,7 +52,7 @@ def found(service: str, operation: str, parameters: dict[str, Any]) -> list[str]
     ],
 )
 def test_each_constraint_is_enforced(operation: str, parameters: dict[str, Any], said: str) -> None:
-    (problem,) = found(*operation.split(":"), parameters)
+    (problem,) = found(operation, parameters)
     assert re.search(said, problem), problem
 
 
@@ -66,7 +66,7 @@ def test_each_constraint_is_enforced(operation: str, parameters: dict[str, Any],
     ],
 )
 def test_what_the_models_allow_is_allowed(operation: str, parameters: dict[str, Any]) -> None:
-    assert found(*operation.split(":"), parameters) == []
+    assert found(operation, parameters) == []
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,7 @@ def test_what_the_models_allow_is_allowed(operation: str, parameters: dict[str, 
     ],
 )
 def test_refusal_is_an_answer_that_clients_read(aws: Aws, service: str, call: Callable[[Any], Any], said: str) -> None:
-    client = boto3.client(
-        service,
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(parameter_validation=False),
-    )
+    client = aws.client(service, Config(parameter_validation=False))
     with pytest.raises(ClientError, match=rf"\(ValidationException\).*1 validation error detected: {said}") as refused:
         call(client)
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400

@@ -61,7 +61,7 @@ class BreakableServer:
         """Run statements; the rows of the last one."""
         with self.connect() as connection:
             for statement in statements:
-                cursor = connection.execute(statement)  # type: ignore[call-overload]
+                cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     @property

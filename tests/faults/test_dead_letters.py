@@ -4,8 +4,9 @@ import json
 import time
 
 from pipeline.errors import Retry
-from tests.emulator.support import wait_for
-from tests.faults.support import NEW, names, updates
+from tests.emulator.support import Aws, wait_for
+from tests.faults.support import NEW, BreakableServer, names, updates
+from tests.invoking import Function
 from tests.strategies import text, updated, user
 
 RECEIVES = 5  # as the Terraform has it
@@ -14,17 +15,17 @@ RECEIVES = 5  # as the Terraform has it
 class Queue:
     """A queue with its dead letters, polled as Lambda does."""
 
-    def __init__(self, aws, function):
+    def __init__(self, aws: Aws, function: Function) -> None:
         self._sqs, self._function = aws.sqs, function
         self.dead, arn = aws.queue()
         redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": RECEIVES})
         self._url, _ = aws.queue(VisibilityTimeout="1", RedrivePolicy=redrive)
 
-    def send(self, *bodies):
+    def send(self, *bodies: str) -> list[str]:
         """Send, and return the ids of the messages."""
         return [self._sqs.send_message(QueueUrl=self._url, MessageBody=body)["MessageId"] for body in bodies]
 
-    def poll(self):
+    def poll(self) -> bool:
         """Invoke the function once with what the queue has to give; whether it returned."""
         found = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", [])
         if not found:
@@ -40,13 +41,13 @@ class Queue:
         return True
 
     @property
-    def empty(self):
+    def empty(self) -> bool:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         left = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
         return not any(int(number) for number in left.values())
 
 
-def test_only_what_cannot_be_stored_is_a_dead_letter(server, function, aws):
+def test_only_what_cannot_be_stored_is_a_dead_letter(server: BreakableServer, function: Function, aws: Aws) -> None:
     queue = Queue(aws, function)
     refused = text(updated(user("a|refused", user_metadata={"x": "@@"}))).replace('"@@"', "1e200000")
     good = [text(event) for event in updates(NEW, 4)]

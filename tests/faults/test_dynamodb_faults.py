@@ -7,7 +7,9 @@ import pytest
 
 from pipeline.errors import StoreBusy
 from tests.emulator.support import wait_for
-from tests.faults.support import NEW, OLD, Fault, names, running, updates
+from tests.faults.conftest import Items
+from tests.faults.support import NEW, OLD, Fault, FlakyDynamoDB, names, running, updates
+from tests.invoking import Function
 from tests.strategies import deleted, records
 
 THROTTLED = Fault(400, "ProvisionedThroughputExceededException")
@@ -19,7 +21,9 @@ ATTEMPTS = 4
 @pytest.mark.parametrize(
     "fault", [THROTTLED, Fault(400, "ThrottlingException"), FAILING, Fault(503, "ServiceUnavailable")]
 )
-def test_a_short_trouble_is_not_seen(dynamodb_function, items, proxy, fault):
+def test_a_short_trouble_is_not_seen(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB, fault: Fault
+) -> None:
     proxy.rule = lambda put: fault if put.attempt < ATTEMPTS else Fault()
     assert dynamodb_function(*updates(NEW)) == []
     assert items.names == names(NEW)
@@ -27,7 +31,9 @@ def test_a_short_trouble_is_not_seen(dynamodb_function, items, proxy, fault):
 
 
 @pytest.mark.parametrize(("fault", "reason"), [(THROTTLED, "StoreBusy"), (FAILING, "StoreBusy")])
-def test_a_few_items_that_fail_come_again_alone(dynamodb_function, items, proxy, fault, reason):
+def test_a_few_items_that_fail_come_again_alone(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB, fault: Fault, reason: str
+) -> None:
     assert dynamodb_function(*updates(OLD)) == []
     proxy.rule = lambda put: fault if put.user_id in ("a|0003", "a|0017") else Fault()
     batch = updates(NEW)
@@ -44,7 +50,9 @@ def test_a_few_items_that_fail_come_again_alone(dynamodb_function, items, proxy,
     assert items.names == names(NEW)
 
 
-def test_a_table_that_is_throttled_as_a_whole_fails_the_batch(dynamodb_function, items, proxy):
+def test_a_table_that_is_throttled_as_a_whole_fails_the_batch(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
+) -> None:
     proxy.rule = lambda put: THROTTLED
     with pytest.raises(StoreBusy):
         dynamodb_function(*updates(NEW), "not JSON")
@@ -54,7 +62,9 @@ def test_a_table_that_is_throttled_as_a_whole_fails_the_batch(dynamodb_function,
     assert items.names == names(NEW)
 
 
-def test_a_put_whose_answer_is_lost_is_its_own_duplicate(dynamodb_function, items, proxy):
+def test_a_put_whose_answer_is_lost_is_its_own_duplicate(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
+) -> None:
     proxy.rule = lambda put: Fault(lose_answer=put.attempt == 1)
     assert dynamodb_function(*updates(NEW)) == []
     assert items.names == names(NEW)
@@ -62,7 +72,9 @@ def test_a_put_whose_answer_is_lost_is_its_own_duplicate(dynamodb_function, item
     assert (counts["applied"], counts["duplicate"], counts["stale"], counts["retried"]) == (0, 20, 0, 0)
 
 
-def test_puts_that_are_done_but_never_answered_come_again(dynamodb_function, items, proxy):
+def test_puts_that_are_done_but_never_answered_come_again(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
+) -> None:
     """The client gives up; what it cannot know is stored is delivered again."""
     proxy.rule = lambda put: Fault(lose_answer=put.user_id == "a|0003")
     assert dynamodb_function(*updates(NEW)) == ["m3"]
@@ -72,7 +84,9 @@ def test_puts_that_are_done_but_never_answered_come_again(dynamodb_function, ite
     assert dynamodb_function.logged("batch")[-1]["duplicate"] == 1
 
 
-def test_a_slow_put_holds_up_no_other_and_is_tried_again(dynamodb_function, items, proxy):
+def test_a_slow_put_holds_up_no_other_and_is_tried_again(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
+) -> None:
     hold = threading.Event()
     proxy.rule = lambda put: Fault(hold=hold if put == ("a|0003", 1) else None)
     with running(lambda: dynamodb_function(*updates(NEW))) as batch:
@@ -84,7 +98,9 @@ def test_a_slow_put_holds_up_no_other_and_is_tried_again(dynamodb_function, item
     hold.set()
 
 
-def test_a_put_that_arrives_after_a_newer_one_changes_nothing(dynamodb_function, items, proxy):
+def test_a_put_that_arrives_after_a_newer_one_changes_nothing(
+    dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
+) -> None:
     """As when an old attempt hangs in the network, and the redelivery overtakes it."""
     hold = threading.Event()
     proxy.rule = lambda put: Fault(hold=hold if put.attempt == 1 else None)

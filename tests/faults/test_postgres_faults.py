@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from contextlib import ExitStack, closing, suppress
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,22 +14,23 @@ from pipeline.functions.sync import chunks
 from pipeline.sinks import postgres
 from pipeline.sinks.postgres import PostgresSink
 from tests.emulator.support import wait_for
-from tests.faults.support import NEW, OLD, names, running, updates
+from tests.faults.support import NEW, OLD, BreakableServer, names, running, updates
+from tests.invoking import Function
 from tests.soak.stores import PostgresWriter
-from tests.strategies import records
+from tests.strategies import Json, records
 
 pytestmark = pytest.mark.postgres
 
 BIG = 1000
 
 
-def session(monkeypatch, **options):
+def session(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
     """Set parameters of the sync's sessions."""
     given = "".join(f" -c {name}={value}" for name, value in options.items())
     monkeypatch.setitem(postgres._SESSION, "options", f"-c timezone=UTC{given}")
 
 
-def test_a_server_killed_in_the_middle_of_a_batch(server, function):
+def test_a_server_killed_in_the_middle_of_a_batch(server: BreakableServer, function: Function) -> None:
     assert function(*updates(OLD, BIG)) == []
     with server.locked("a|0500"), running(lambda: function(*updates(NEW, BIG))) as first:
         server.wait_for_blocked()  # within a statement that has written most of its rows, and committed none
@@ -40,7 +42,7 @@ def test_a_server_killed_in_the_middle_of_a_batch(server, function):
     server.start()
     # What was committed before the kill is still there, and of the statement that was killed nothing is.
     stored_names = [name for _, name in sorted(server.names.items())]
-    committed = sum(len(part) for part in chunks(range(BIG)) if part[-1] < 500)  # type: ignore[arg-type, operator]
+    committed = sum(len(part) for part in chunks(range(BIG)) if part[-1] < 500)
     assert 0 < committed < 500
     assert set(stored_names[:committed]) == {NEW}
     assert set(stored_names[committed:]) == {OLD}
@@ -49,7 +51,7 @@ def test_a_server_killed_in_the_middle_of_a_batch(server, function):
     assert [line["reason"] for line in function.logged("batch not stored")] == ["StoreDown", "StoreDown"]
 
 
-def test_a_session_killed_in_the_middle_of_a_batch(server, function):
+def test_a_session_killed_in_the_middle_of_a_batch(server: BreakableServer, function: Function) -> None:
     """Postgres then ends all its sessions and recovers, which refuses connections for a moment."""
     assert function(*updates(OLD, BIG)) == []
     with server.locked("a|0500"), running(lambda: function(*updates(NEW, BIG))) as first:
@@ -62,7 +64,9 @@ def test_a_session_killed_in_the_middle_of_a_batch(server, function):
     assert server.names == names(NEW, BIG)
 
 
-def test_a_session_ended_in_the_middle_of_a_batch_is_replaced_at_once(server, function):
+def test_a_session_ended_in_the_middle_of_a_batch_is_replaced_at_once(
+    server: BreakableServer, function: Function
+) -> None:
     assert function(*updates(OLD, BIG)) == []
     with server.locked("a|0500") as other, running(lambda: function(*updates(NEW, BIG))) as first:
         [pid] = server.wait_for_blocked()
@@ -74,7 +78,7 @@ def test_a_session_ended_in_the_middle_of_a_batch_is_replaced_at_once(server, fu
     assert function.logged("batch")[-1]["applied"] == BIG
 
 
-def test_a_server_restarted_while_the_function_was_frozen(server, function):
+def test_a_server_restarted_while_the_function_was_frozen(server: BreakableServer, function: Function) -> None:
     assert function(*updates(OLD)) == []
     server.restart()
     assert function(*updates(NEW)) == []
@@ -82,7 +86,7 @@ def test_a_server_restarted_while_the_function_was_frozen(server, function):
     assert function.logged("batch not stored") == []
 
 
-def test_a_server_that_refuses_connections_for_a_while(server, function):
+def test_a_server_that_refuses_connections_for_a_while(server: BreakableServer, function: Function) -> None:
     server.stop()
     for _ in range(3):
         with pytest.raises(StoreDown):
@@ -92,7 +96,7 @@ def test_a_server_that_refuses_connections_for_a_while(server, function):
     assert server.names == names(NEW)
 
 
-def test_a_server_without_a_free_connection(server, function):
+def test_a_server_without_a_free_connection(server: BreakableServer, function: Function) -> None:
     server.execute("ALTER SYSTEM SET max_connections = 5", "ALTER SYSTEM SET superuser_reserved_connections = 0")
     server.restart()
     with ExitStack() as taken:
@@ -107,10 +111,10 @@ def test_a_server_without_a_free_connection(server, function):
     assert server.names == names(NEW)
 
 
-def fill(server, taken):
+def fill(server: BreakableServer, taken: ExitStack) -> None:
     """Take every connection that the server has left."""
 
-    def take():
+    def take() -> None:
         for _ in range(10):
             taken.enter_context(closing(server.connect()))
 
@@ -118,18 +122,20 @@ def fill(server, taken):
         take()
 
 
-def answers(server):
+def answers(server: BreakableServer) -> list[Any]:
     with suppress(psycopg.OperationalError):
         return server.execute("SELECT 1")
+    return []
 
 
-def stored(function, events):
+def stored(function: Function, events: list[Json]) -> bool:
     """Deliver ``events``; whether the store is up again and took them all."""
     with suppress(StoreDown):
         return function(*events) == []
+    return False
 
 
-def test_a_server_that_became_a_reader(server, function):
+def test_a_server_that_became_a_reader(server: BreakableServer, function: Function) -> None:
     assert function(*updates(OLD)) == []
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     wait_for(lambda: server.execute("SHOW default_transaction_read_only") == [("on",)])
@@ -146,7 +152,9 @@ def test_a_server_that_became_a_reader(server, function):
     assert server.names == names(NEW)
 
 
-def test_a_row_that_stays_locked_delays_no_other_batch(server, function, monkeypatch):
+def test_a_row_that_stays_locked_delays_no_other_batch(
+    server: BreakableServer, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session(monkeypatch, lock_timeout="200ms")
     assert function(*updates(OLD)) == []
     with server.locked("a|0003"):
@@ -159,7 +167,9 @@ def test_a_row_that_stays_locked_delays_no_other_batch(server, function, monkeyp
     assert server.names == names(NEW)
 
 
-def test_a_transaction_that_cannot_be_serialized(server, function, monkeypatch):
+def test_a_transaction_that_cannot_be_serialized(
+    server: BreakableServer, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session(monkeypatch, default_transaction_isolation="repeatable\\ read")
     assert function(*updates(OLD)) == []
     with server.locked("a|0003") as other, running(lambda: function(*updates(NEW))) as first:
@@ -173,7 +183,9 @@ def test_a_transaction_that_cannot_be_serialized(server, function, monkeypatch):
     assert server.names == names(NEW)
 
 
-def test_a_deadlock_with_somebody_else(server, function, monkeypatch):
+def test_a_deadlock_with_somebody_else(
+    server: BreakableServer, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session(monkeypatch, deadlock_timeout="50ms")
     assert function(*updates(OLD)) == []
     with server.locked("a|0009") as other, running(lambda: function(*updates(NEW))) as first:
@@ -186,14 +198,14 @@ def test_a_deadlock_with_somebody_else(server, function, monkeypatch):
     assert server.names == names(NEW)
 
 
-def test_a_batch_that_comes_again_while_its_first_attempt_runs(server):
+def test_a_batch_that_comes_again_while_its_first_attempt_runs(server: BreakableServer) -> None:
     """Both wait for the same rows; one writes them, and the other finds duplicates. Both may acknowledge."""
     batch = records(*updates(NEW))
     writers = [PostgresWriter(server.url, PostgresSink) for _ in range(2)]
     assert writers[0].invoke(records(*updates(OLD)), None) == {f"m{number}" for number in range(20)}
     start = threading.Barrier(2)
 
-    def attempt(writer):
+    def attempt(writer: PostgresWriter) -> set[str]:
         start.wait(10)
         return writer.invoke(batch, None)
 
@@ -210,7 +222,7 @@ def test_a_batch_that_comes_again_while_its_first_attempt_runs(server):
         writer.close()
 
 
-def test_an_older_batch_that_ends_last_changes_nothing(server):
+def test_an_older_batch_that_ends_last_changes_nothing(server: BreakableServer) -> None:
     writers = [PostgresWriter(server.url, PostgresSink) for _ in range(2)]
     middle = "2026-01-15T09:00:03.000Z"
     everyone = {f"m{number}" for number in range(20)}

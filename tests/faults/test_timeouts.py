@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.faults.conftest import CREDENTIALS
-from tests.faults.support import NEW, OLD, names, running, updates
-from tests.strategies import records
+from tests.faults.conftest import CREDENTIALS, Items
+from tests.faults.support import NEW, OLD, BreakableServer, FlakyDynamoDB, names, running, updates
+from tests.invoking import Function
+from tests.strategies import Json, records
 
 KILLED = """
 import json, sys, time
@@ -25,7 +26,7 @@ WHOLE = "import json, sys; from pipeline.functions import sync; sync.handler(jso
 ROOT = Path(__file__).parents[2]
 
 
-def process(program, events, **env):
+def process(program: str, events: list[Json], **env: str) -> subprocess.Popen[str]:
     """The function in a process of its own, with a batch to work on."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     started = subprocess.Popen(
@@ -36,29 +37,32 @@ def process(program, events, **env):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
+    assert started.stdin
     started.stdin.write(json.dumps({"Records": records(*events)}))
     started.stdin.close()
     return started
 
 
-def kill(started):
+def kill(started: subprocess.Popen[str]) -> None:
+    assert started.stdout
     started.kill()
     started.wait(10)
     started.stdout.close()
 
 
-def counts(function):
+def counts(function: Function) -> dict[str, int]:
     line = function.logged("batch")[-1]
     return {name: line[name] for name in ("applied", "duplicate", "stale", "retried", "poison") if line[name]}
 
 
-def kill_once_stored(events, **env):
+def kill_once_stored(events: list[Json], **env: str) -> None:
     started = process(KILLED, events, **env)
+    assert started.stdout
     assert started.stdout.readline() == "STORED\n"
     kill(started)
 
 
-def test_what_postgres_has_is_a_duplicate(server, function):
+def test_what_postgres_has_is_a_duplicate(server: BreakableServer, function: Function) -> None:
     kill_once_stored(updates(NEW), SINK="postgres", DATABASE_URL=server.url)
     before = server.execute("SELECT * FROM auth0.users ORDER BY user_id")
     assert function(*updates(NEW)) == []
@@ -66,7 +70,7 @@ def test_what_postgres_has_is_a_duplicate(server, function):
     assert server.execute("SELECT * FROM auth0.users ORDER BY user_id") == before
 
 
-def test_what_dynamodb_has_is_a_duplicate(proxy, items, dynamodb_function):
+def test_what_dynamodb_has_is_a_duplicate(proxy: FlakyDynamoDB, items: Items, dynamodb_function: Function) -> None:
     env = {"SINK": "dynamodb", "USERS_TABLE": items.table, "AWS_ENDPOINT_URL": proxy.url}
     kill_once_stored(updates(NEW), **env, **CREDENTIALS)
     before = items.client.scan(TableName=items.table)["Items"]
@@ -75,7 +79,9 @@ def test_what_dynamodb_has_is_a_duplicate(proxy, items, dynamodb_function):
     assert items.client.scan(TableName=items.table)["Items"] == before
 
 
-def test_a_function_killed_while_postgres_works_leaves_all_or_nothing(server, function):
+def test_a_function_killed_while_postgres_works_leaves_all_or_nothing(
+    server: BreakableServer, function: Function
+) -> None:
     """Its statement goes on without it, and ends as it would have."""
     assert function(*updates(OLD)) == []
     with server.locked("a|0003") as other:

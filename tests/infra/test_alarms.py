@@ -189,7 +189,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         telemetry.count(service.removeprefix("sync-"), Counts(received=1), lag=1)
     monkeypatch.setattr(telemetry.metrics.provider, "service", "refresh")
     signals = Signals(received=1, users={"auth0|ada": Wanted(["m"], Deferred(0))})
-    refresh._count(Run(signals, None, None), 0)  # type: ignore[arg-type] - not used
+    refresh._count(Run(signals, None, None), 0)  # type: ignore[arg-type]  # not used
     found = {}
     for line in capsys.readouterr().out.splitlines():
         if '"_aws"' not in line:

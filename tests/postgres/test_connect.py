@@ -5,9 +5,13 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,7 +27,10 @@ from pipeline.sinks import postgres
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session"}
 
 
-def certificate(path, name, issuer=None):
+Issuer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
+
+
+def certificate(path: Path, name: str, issuer: Issuer | None = None) -> Issuer:
     """Write `path`.pem and its key; returns what signs others. Authorities have no issuer."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -55,22 +62,22 @@ class Front:
     Until `asleep` seconds are over, a connection is refused, or is accepted and hears nothing.
     """
 
-    def __init__(self, port, directory, asleep=0.0, *, refuses=True):
+    def __init__(self, port: int, directory: Path, asleep: float = 0.0, *, refuses: bool = True) -> None:
         self._backend, self._wakes, self._refuses = port, time.monotonic() + asleep, refuses
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(directory / "server.pem", directory / "server.key")
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._kept = []
+        self._kept: list[socket.socket] = []
         self.port = self._listener.getsockname()[1]
         self.tried = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def close(self):
+    def close(self) -> None:
         self._listener.close()
         for kept in self._kept:
             kept.close()
 
-    def _serve(self):
+    def _serve(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
@@ -84,7 +91,7 @@ class Front:
             else:
                 self._kept.append(client)
 
-    def _forward(self, client):
+    def _forward(self, client: socket.socket) -> None:
         client.recv(8)  # the request for TLS, which precedes everything
         client.sendall(b"S")
         with (
@@ -103,7 +110,7 @@ class Front:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """Port of a server that asks nobody for a password, and the directory of its front's certificates."""
     directory, home = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("server")
     certificate(directory / "server", "localhost", certificate(directory / "authority", "an authority"))
@@ -115,11 +122,11 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def front(server):
+def front(server: tuple[int, Path]) -> Iterator[Callable[..., Front]]:
     """Makes fronts of the server."""
-    made = []
+    made: list[Front] = []
 
-    def make(*arguments, **options):
+    def make(*arguments: Any, **options: Any) -> Front:
         made.append(Front(*server, *arguments, **options))
         return made[-1]
 
@@ -129,7 +136,9 @@ def front(server):
 
 
 @pytest.fixture
-def database(server, front, monkeypatch):
+def database(
+    server: tuple[int, Path], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Database]:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(postgres, "PATIENCE", 0.0)
@@ -137,56 +146,68 @@ def database(server, front, monkeypatch):
     awake = front()
     _, directory = server
 
-    def reached(port=awake.port, host="localhost", user="postgres", ca_file=str(directory / "authority.pem")):
+    def reached(
+        port: int = awake.port,
+        host: str = "localhost",
+        user: str = "postgres",
+        ca_file: str = str(directory / "authority.pem"),
+    ) -> Database:
         return Database(host=host, port=port, name="postgres", user=user, region="eu-central-1", ca_file=ca_file)
 
     return reached
 
 
-def encrypted(connection):
+def encrypted(connection: psycopg.Connection) -> bool:
     with connection:
-        return connection.pgconn.ssl_in_use and connection.execute("SELECT 1").fetchone() == (1,)
+        return bool(connection.pgconn.ssl_in_use) and connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_the_server_is_verified(database):
+def test_the_server_is_verified(database: Callable[..., Database]) -> None:
     assert encrypted(postgres.connect(database()))
 
 
-def test_migrations_connect_in_the_same_way(database):
+def test_migrations_connect_in_the_same_way(database: Callable[..., Database]) -> None:
     with migrate.engine(database()).connect() as connection:
-        assert connection.connection.dbapi_connection.pgconn.ssl_in_use
+        driver: Any = connection.connection.dbapi_connection
+        assert driver.pgconn.ssl_in_use
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
 
 
-def test_the_authorities_of_rds_are_the_default(database, server, monkeypatch):
+def test_the_authorities_of_rds_are_the_default(
+    database: Callable[..., Database], server: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres, "RDS_CERTIFICATES", server[1] / "authority.pem")
     assert encrypted(postgres.connect(database(ca_file="")))
 
 
-def test_a_server_of_another_authority_is_refused(database, server):
+def test_a_server_of_another_authority_is_refused(database: Callable[..., Database], server: tuple[int, Path]) -> None:
     with pytest.raises(StoreDown, match="certificate verify failed"):
         postgres.connect(database(ca_file=str(server[1] / "other.pem")))
 
 
-def test_a_server_of_another_name_is_refused(database):
+def test_a_server_of_another_name_is_refused(database: Callable[..., Database]) -> None:
     with pytest.raises(StoreDown, match=r'does not match host name "127\.0\.0\.1"'):
         postgres.connect(database(host="127.0.0.1"))
 
 
-def test_missing_authorities_are_named(database, monkeypatch, tmp_path):
+def test_missing_authorities_are_named(
+    database: Callable[..., Database], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(postgres, "RDS_CERTIFICATES", tmp_path / "nowhere.pem")
     with pytest.raises(StoreDown, match=r"nowhere\.pem"):
         postgres.connect(database(ca_file=""))
 
 
-def test_why_a_connection_fails_is_said_without_the_token(database):
+def test_why_a_connection_fails_is_said_without_the_token(database: Callable[..., Database]) -> None:
     with pytest.raises(StoreDown, match='role "nobody" does not exist') as raised:
         postgres.connect(database(user="nobody"))
     assert "X-Amz-" not in str(raised.value)
 
 
 @pytest.mark.parametrize("refuses", [True, False], ids=["refuses", "hangs"])
-def test_a_cluster_that_resumes_is_waited_for(database, front, monkeypatch, refuses):
+def test_a_cluster_that_resumes_is_waited_for(
+    database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
     monkeypatch.setattr(postgres, "PATIENCE", 20.0)
     monkeypatch.setitem(postgres._SESSION, "connect_timeout", "2")
     paused = front(3, refuses=refuses)
@@ -196,7 +217,9 @@ def test_a_cluster_that_resumes_is_waited_for(database, front, monkeypatch, refu
     assert paused.tried > 1
 
 
-def test_patience_ends_in_time_for_the_function(database, front, monkeypatch):
+def test_patience_ends_in_time_for_the_function(
+    database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres, "PATIENCE", 1.0)
     paused = front(60)
     began = time.monotonic()
@@ -206,13 +229,13 @@ def test_patience_ends_in_time_for_the_function(database, front, monkeypatch):
     assert paused.tried > 2
 
 
-def test_the_default_patience_outlasts_a_resume_within_the_functions_time():
+def test_the_default_patience_outlasts_a_resume_within_the_functions_time() -> None:
     """30 seconds after a day of pause; a function of 60 seconds, of which the last try may take all of its timeout."""
     assert postgres.PATIENCE > 30
     assert postgres.PATIENCE + int(postgres._SESSION["connect_timeout"]) <= 55
 
 
-def test_a_server_by_url_is_not_waited_for(monkeypatch):
+def test_a_server_by_url_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "PATIENCE", 60.0)
     began = time.monotonic()
     with pytest.raises(StoreDown):

@@ -1,10 +1,14 @@
 """Any user reads back from Postgres as it was sent, or is refused for what docs/architecture.md names."""
 
+from datetime import datetime
+
+import psycopg
 import pytest
 from hypothesis import given, settings
 
 from pipeline import errors
 from pipeline.changes import Outcome
+from pipeline.sinks.postgres import PostgresSink
 from tests import hostile
 from tests.hostile import Literal, plain, read
 from tests.strategies import against_a_server, changes, deleted, streamed, text, updated, user
@@ -14,7 +18,9 @@ _COLUMNS = "user_id, updated_at, last_login, profile::text, user_metadata::text,
 
 @settings(against_a_server, max_examples=150)
 @given(hostile.messages)
-def test_any_user_is_stored_as_it_is(sink, database, case):
+def test_any_user_is_stored_as_it_is(
+    sink: PostgresSink, database: psycopg.Connection, case: tuple[hostile.User, str, bool]
+) -> None:
     given_user, carrier, ascii_only = case
     database.execute("TRUNCATE auth0.users")
     assert sink.apply(changes(hostile.message(given_user, carrier, ascii_only))) == Outcome()
@@ -30,7 +36,9 @@ def test_any_user_is_stored_as_it_is(sink, database, case):
 
 @settings(against_a_server, max_examples=50)
 @given(hostile.user_ids, hostile.times())
-def test_any_id_can_be_deleted(sink, database, user_id, time):
+def test_any_id_can_be_deleted(
+    sink: PostgresSink, database: psycopg.Connection, user_id: str, time: tuple[str, datetime]
+) -> None:
     written, moment = time
     database.execute("TRUNCATE auth0.users")
     for event in (deleted(user_id, date=written), streamed("user.deleted", {"user_id": user_id}, time=written)):
@@ -52,7 +60,7 @@ def test_any_id_can_be_deleted(sink, database, user_id, time):
         ("0." + "1" * 16_384, False),
     ],
 )
-def test_the_limits_of_numbers(sink, database, number, stored):
+def test_the_limits_of_numbers(sink: PostgresSink, database: psycopg.Connection, number: str, stored: bool) -> None:
     body = text(updated(user("a|1", user_metadata={"x": "@@"}))).replace('"@@"', number)
     outcome = sink.apply(changes(body))
     if not stored:

@@ -2,31 +2,34 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 
 from pipeline import schema
 from pipeline.batch import collect
+from pipeline.sinks.postgres import PostgresSink
 from tests.strategies import against_a_server, deleted, documents, records, updated, user
 
 KEYS = "SELECT path, users, types FROM auth0.metadata_keys"
 
 
-def store(sink, *metadata):
+def store(sink: PostgresSink, *metadata: Any) -> None:
     profiles = [user(f"auth0|{number:04}", user_metadata=value) for number, value in enumerate(metadata)]
     outcome = sink.apply(collect(records(*map(updated, profiles))).changes)
     assert not outcome.failed
 
 
-def keys(database):
+def keys(database: psycopg.Connection) -> dict[tuple[str, ...], tuple[int, Any]]:
     return {tuple(path): (users, types) for path, users, types in database.execute(KEYS)}
 
 
 # Keys
 
 
-def test_keys_types_and_one_level_of_nesting(sink, database):
+def test_keys_types_and_one_level_of_nesting(sink: PostgresSink, database: psycopg.Connection) -> None:
     store(
         sink,
         {"plan": "pro", "address": {"city": "Zürich", "geo": {"lat": 47.4}}},
@@ -44,32 +47,32 @@ def test_keys_types_and_one_level_of_nesting(sink, database):
     }
 
 
-def test_deleted_users_have_no_keys(sink, database):
+def test_deleted_users_have_no_keys(sink: PostgresSink, database: psycopg.Connection) -> None:
     store(sink, {"plan": "pro"})
     sink.apply(collect(records(deleted("auth0|0000"))).changes)
     assert keys(database) == {}
 
 
-def test_a_key_with_a_dot_is_not_a_nested_one(sink, database):
+def test_a_key_with_a_dot_is_not_a_nested_one(sink: PostgresSink, database: psycopg.Connection) -> None:
     store(sink, {"a.b": 1, "a": {"b": 2}})
     found = database.execute("SELECT key, path FROM auth0.metadata_keys WHERE key = 'a.b' ORDER BY path").fetchall()
     assert found == [("a.b", ["a", "b"]), ("a.b", ["a.b"])]
 
 
 @pytest.mark.parametrize("odd", [5, "text", [], [1, {"a": 1}], True, None])
-def test_metadata_that_is_no_object_has_no_keys(sink, database, odd):
+def test_metadata_that_is_no_object_has_no_keys(sink: PostgresSink, database: psycopg.Connection, odd: Any) -> None:
     store(sink, odd, {"plan": "pro"})
     assert keys(database) == {("plan",): (1, {"string": 1})}
 
 
-def test_there_are_no_values_in_it(sink, database):
+def test_there_are_no_values_in_it(sink: PostgresSink, database: psycopg.Connection) -> None:
     store(sink, {"plan": "s3cret-value", "address": {"city": "s3cret-city", "deep": {"s3cret-key": 1}}})
     assert "s3cret" not in str(database.execute("SELECT * FROM auth0.metadata_keys").fetchall())
 
 
 # Casts
 
-CASTS = {
+CASTS: dict[str, dict[str, Any]] = {
     "as_text": {
         '"a"': "a",
         '""': "",
@@ -123,7 +126,7 @@ CASTS = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CASTS.items() for value in values])
-def test_a_cast(database, name, value):
+def test_a_cast(database: psycopg.Connection, name: str, value: str) -> None:
     """And the same whatever the session's time zone and order of dates: an index relies on it."""
     for settings in ("SET timezone = 'UTC'; SET datestyle = 'ISO, DMY'", "SET timezone = 'Asia/Tokyo'"):
         database.execute(settings)
@@ -131,22 +134,22 @@ def test_a_cast(database, name, value):
         assert found == CASTS[name][value]
 
 
-def test_a_cast_of_nothing(database):
+def test_a_cast_of_nothing(database: psycopg.Connection) -> None:
     calls = ", ".join(f"auth0.{name}(NULL)" for name in schema.LENIENT_CASTS)
     assert database.execute(f"SELECT {calls}").fetchone() == (None,) * len(CASTS)
 
 
 @pytest.mark.parametrize("name", CASTS)
-def test_casts_can_be_indexed(database, name):
+def test_casts_can_be_indexed(database: psycopg.Connection, name: str) -> None:
     database.execute(f"CREATE INDEX ON auth0.users (auth0.{name}(user_metadata -> 'x'))")
 
 
-def test_no_value_makes_a_cast_or_the_view_fail(sink, database):
+def test_no_value_makes_a_cast_or_the_view_fail(sink: PostgresSink, database: psycopg.Connection) -> None:
     calls = ", ".join(f"auth0.{name}(value)" for name in schema.LENIENT_CASTS)
 
     @against_a_server
     @given(documents())
-    def check(value):
+    def check(value: Any) -> None:
         database.execute("TRUNCATE auth0.users")
         batch = collect(records(updated(user(user_metadata={"x": value}))))
         refused = len(sink.apply(batch.changes).failed) + len(batch.unread)
@@ -161,23 +164,23 @@ def test_no_value_makes_a_cast_or_the_view_fail(sink, database):
 
 
 @pytest.mark.parametrize("view", ["metadata_keys", "metadata_history"])
-def test_the_migrated_view_is_the_schemas(database, view):
+def test_the_migrated_view_is_the_schemas(database: psycopg.Connection, view: str) -> None:
     definition = f"SELECT pg_get_viewdef('auth0.{view}'::regclass)"
-    [migrated] = database.execute(definition).fetchone()
+    [(migrated,)] = database.execute(definition).fetchall()
     database.execute(f"DROP VIEW auth0.{view}")
     database.execute(f"CREATE VIEW auth0.{view} AS {getattr(schema, view.upper())}")
     assert database.execute(definition).fetchone() == (migrated,)
 
 
 @pytest.mark.parametrize("name", CASTS)
-def test_the_migrated_casts_are_the_schemas(database, name):
+def test_the_migrated_casts_are_the_schemas(database: psycopg.Connection, name: str) -> None:
     definition = f"SELECT pg_get_functiondef('auth0.{name}'::regproc)"
-    [migrated] = database.execute(definition).fetchone()
+    [(migrated,)] = database.execute(definition).fetchall()
     database.execute(f"DROP FUNCTION auth0.{name}")
     database.execute(f"CREATE {schema.LENIENT_CASTS[name]}")
     assert database.execute(definition).fetchone() == (migrated,)
 
 
-def test_the_casts_are_these(database):
+def test_the_casts_are_these(database: psycopg.Connection) -> None:
     statement = "SELECT proname FROM pg_proc WHERE pronamespace = 'auth0'::regnamespace"
     assert {name for (name,) in database.execute(statement)} == set(schema.LENIENT_CASTS) == set(CASTS)

@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -15,6 +17,7 @@ import pytest
 from devstack import postgres
 from pipeline import roles
 from pipeline.batch import collect
+from pipeline.changes import Outcome
 from pipeline.errors import BadSettings
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
@@ -31,7 +34,7 @@ real = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed:
 
 
 @contextmanager
-def pooler(url, mode):
+def pooler(url: str, mode: str) -> Iterator[Callable[[str], str]]:
     """PgBouncer in front of a server, with one session for each user; its own form of a URL of that server."""
     server, port = urlsplit(url), postgres.free_port()
     with tempfile.TemporaryDirectory() as directory:
@@ -50,11 +53,12 @@ def pooler(url, mode):
             pool_mode = {mode}
             default_pool_size = {4 if mode == "session" else 1}
         """)
+        assert PGBOUNCER
         command = [PGBOUNCER, *(["-u", "nobody"] if os.geteuid() == 0 else []), str(settings)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
 
-            def through(url):
+            def through(url: str) -> str:
                 parts = urlsplit(url)
                 return urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}"))
 
@@ -65,7 +69,7 @@ def pooler(url, mode):
             process.wait(10)
 
 
-def _answers(url):
+def _answers(url: str) -> bool:
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError:
@@ -74,14 +78,16 @@ def _answers(url):
 
 
 @pytest.fixture(params=["transaction", "session", "statement"])
-def pooled(request, postgres_url):
+def pooled(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[str]:
     """The test's database as it is reached through the pooler."""
     with pooler(postgres_url, request.param) as through:
         yield through(postgres_url)
 
 
 @real
-def test_each_batch_is_stored_at_its_first_delivery(monkeypatch, pooled, database):
+def test_each_batch_is_stored_at_its_first_delivery(
+    monkeypatch: pytest.MonkeyPatch, pooled: str, database: psycopg.Connection
+) -> None:
     """In parts, with history and with what is stale: each kind of statement, by two functions that take turns."""
     other = PostgresSink(lambda: connect(Database(url=pooled)))
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=pooled, HISTORY="on") as function:
@@ -98,7 +104,7 @@ def test_each_batch_is_stored_at_its_first_delivery(monkeypatch, pooled, databas
 
 
 @real
-def test_no_statement_is_left_in_a_session_that_others_will_have(pooled):
+def test_no_statement_is_left_in_a_session_that_others_will_have(pooled: str) -> None:
     """Its name says nothing of its text: who finds it there would run another statement than its own."""
     sink = PostgresSink(lambda: connect(Database(url=pooled)))
     assert sink.apply(changes(updated(user("a|1")))).failed == {}
@@ -108,7 +114,7 @@ def test_no_statement_is_left_in_a_session_that_others_will_have(pooled):
 
 
 @real
-def test_migrations_refuse_a_pooler(pooled, database):
+def test_migrations_refuse_a_pooler(pooled: str, database: psycopg.Connection) -> None:
     """The lock that keeps two of them apart is a session's: it would be taken in one session and kept in another."""
     with pytest.raises(BadSettings, match="connection pooler"):
         migrate(Database(url=pooled))
@@ -117,7 +123,7 @@ def test_migrations_refuse_a_pooler(pooled, database):
 
 
 @real
-def test_the_roles_settings_hold_where_a_session_cannot_set_its_own(postgres_server):
+def test_the_roles_settings_hold_where_a_session_cannot_set_its_own(postgres_server: str) -> None:
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
             for statement in roles.statements():
@@ -134,22 +140,25 @@ def test_the_roles_settings_hold_where_a_session_cannot_set_its_own(postgres_ser
 # A pooler that looks like a server, or a session that somebody has cleared
 
 
-def batch_of(sink, name):
+def batch_of(sink: PostgresSink, name: str) -> Outcome:
     return sink.apply(changes(updated(user(name)), updated(user("known"))))
 
 
-def test_a_statement_that_has_vanished_is_run_at_once(sink):
+def test_a_statement_that_has_vanished_is_run_at_once(sink: PostgresSink) -> None:
     sink.apply(changes(updated(user("known"))))
-    sink._connection.pgconn.exec_(b"DEALLOCATE ALL")  # unseen by psycopg
     session = sink._connection
+    assert session
+    session.pgconn.exec_(b"DEALLOCATE ALL")  # unseen by psycopg
     outcome = batch_of(sink, "a|1")
     assert (outcome.failed, outcome.duplicate) == ({}, {"known"})
     assert sink._connection is session
 
 
 @pytest.mark.parametrize("others", [[], [[]]])
-def test_a_statement_that_exists_already_is_run_at_once(make_sink, postgres_url, others):
-    def taken():
+def test_a_statement_that_exists_already_is_run_at_once(
+    make_sink: Callable[..., PostgresSink], postgres_url: str, others: list[Any]
+) -> None:
+    def taken() -> psycopg.Connection:
         session = connect(Database(url=postgres_url))
         for number in range(9):
             session.pgconn.prepare(f"_pg3_{number}".encode(), b"SELECT 'of another client'")

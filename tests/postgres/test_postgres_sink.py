@@ -1,9 +1,11 @@
 import math
 import random
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +18,8 @@ from pipeline.changes import Outcome
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests.strategies import (
+    Json,
+    Log,
     against_a_server,
     changes,
     created,
@@ -31,16 +35,16 @@ from tests.strategies import (
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 
 
-def rows(database, statement="SELECT * FROM auth0.users ORDER BY user_id"):
+def rows(database: psycopg.Connection, statement: str = "SELECT * FROM auth0.users ORDER BY user_id") -> list[Json]:
     return database.cursor(row_factory=dict_row).execute(statement).fetchall()
 
 
-def one(database):
+def one(database: psycopg.Connection) -> Json:
     [row] = rows(database)
     return row
 
 
-def raw(placeholder, **fields):
+def raw(placeholder: str, **fields: Any) -> str:
     """An update in which the text ``"@@"`` is replaced."""
     return text(updated(user(**fields))).replace('"@@"', placeholder)
 
@@ -48,7 +52,7 @@ def raw(placeholder, **fields):
 # What is written
 
 
-def test_a_user_as_a_row(sink, database):
+def test_a_user_as_a_row(sink: PostgresSink, database: psycopg.Connection) -> None:
     profile = user(
         "auth0|ada",
         MOMENTS[1],
@@ -72,8 +76,10 @@ def test_a_user_as_a_row(sink, database):
     row = one(database)
     assert abs((datetime.now(UTC) - row.pop("synced_at")).total_seconds()) < 60
     assert row.pop("profile") == profile
-    plain = ("email", "email_verified", "username", "phone_number", "name", "nickname", "given_name", "family_name")
-    plain += ("picture", "blocked", "last_ip", "logins_count", "user_metadata", "app_metadata", "user_id")
+    plain = [
+        *("email", "email_verified", "username", "phone_number", "name", "nickname", "given_name", "family_name"),
+        *("picture", "blocked", "last_ip", "logins_count", "user_metadata", "app_metadata", "user_id"),
+    ]
     assert {name: row.pop(name) for name in plain} == {name: profile[name] for name in plain}
     assert row == {
         "connection": "Customers",
@@ -88,7 +94,7 @@ def test_a_user_as_a_row(sink, database):
     }
 
 
-def test_what_is_absent_is_empty(sink, database):
+def test_what_is_absent_is_empty(sink: PostgresSink, database: psycopg.Connection) -> None:
     sink.apply(changes(updated(user(updated_at=MOMENTS[0], username="x", user_metadata={"a": 1}, logins_count=3))))
     bare = {"user_id": "auth0|ada", "updated_at": MOMENTS[1]}
     sink.apply(changes(updated(bare)))
@@ -108,14 +114,14 @@ def test_what_is_absent_is_empty(sink, database):
     assert (row["user_metadata"], row["app_metadata"], row["profile"]) == ({}, {}, bare)
 
 
-def test_nothing_to_apply_needs_no_server():
-    def unreachable():
+def test_nothing_to_apply_needs_no_server() -> None:
+    def unreachable() -> psycopg.Connection:
         raise AssertionError("connected")
 
     assert PostgresSink(unreachable).apply([]).failed == {}
 
 
-def test_a_tombstone_clears_the_user(sink, database):
+def test_a_tombstone_clears_the_user(sink: PostgresSink, database: psycopg.Connection) -> None:
     profile = user("a|1", MOMENTS[1], user_metadata={"a": 1}, app_metadata={"b": 2}, last_ip="203.0.113.7")
     sink.apply(changes(updated(profile)))
     sink.apply(changes(deleted("a|1", date=MOMENTS[2], log_id="gone")))
@@ -127,7 +133,9 @@ def test_a_tombstone_clears_the_user(sink, database):
     assert {name for name, value in row.items() if value is not None} == kept | {"event_id", "synced_at"}
 
 
-def test_a_late_update_does_not_resurrect_and_a_new_creation_does(sink, database):
+def test_a_late_update_does_not_resurrect_and_a_new_creation_does(
+    sink: PostgresSink, database: psycopg.Connection
+) -> None:
     sink.apply(changes(deleted("a|1", date=MOMENTS[2])))
     for late in (MOMENTS[1], MOMENTS[2]):
         assert sink.apply(changes(updated(user("a|1", late), date=MOMENTS[9]))).stale == {"a|1"}
@@ -140,7 +148,7 @@ def test_a_late_update_does_not_resurrect_and_a_new_creation_does(sink, database
 
 # Values that nobody expects
 
-ODD = {
+ODD: dict[str, list[Any]] = {
     "email_verified": ["yes", 1, {}, []],
     "blocked": ["yes", 0, [True]],
     "last_login": [
@@ -165,7 +173,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("column", ODD)
-def test_a_value_of_another_type_is_null_and_stays_in_the_profile(sink, database, column):
+def test_a_value_of_another_type_is_null_and_stays_in_the_profile(
+    sink: PostgresSink, database: psycopg.Connection, column: str
+) -> None:
     profiles = [user(f"a|{number:02}", **{column: value}) for number, value in enumerate(ODD[column])]
     assert sink.apply(changes(*map(updated, profiles))).failed == {}
     stored = rows(database)
@@ -181,7 +191,9 @@ def test_a_value_of_another_type_is_null_and_stays_in_the_profile(sink, database
         "logins_count": {"0": 0, "42": 42, "9" * 15: 999_999_999_999_999},
     }.items(),
 )
-def test_varieties_that_auth0s_sdks_read_are_read(sink, database, column, values):
+def test_varieties_that_auth0s_sdks_read_are_read(
+    sink: PostgresSink, database: psycopg.Connection, column: str, values: dict[str, Any]
+) -> None:
     profiles = [user(f"a|{number:02}", **{column: value}) for number, value in enumerate(values)]
     assert sink.apply(changes(*map(updated, profiles))).failed == {}
     stored = rows(database)
@@ -189,7 +201,7 @@ def test_varieties_that_auth0s_sdks_read_are_read(sink, database, column, values
     assert [row["profile"] for row in stored] == profiles
 
 
-def test_text_columns_take_anything(sink, database):
+def test_text_columns_take_anything(sink: PostgresSink, database: psycopg.Connection) -> None:
     columns = ("email", "name", "nickname", "picture", "username", "given_name", "last_ip", "phone_number")
     odd = (5, True, {"a": [1]}, ["x"], None, "", "é😀@")
     pairs = enumerate((column, value) for column in columns for value in odd)
@@ -198,14 +210,16 @@ def test_text_columns_take_anything(sink, database):
     assert [row["profile"] for row in rows(database)] == profiles
 
 
-def test_an_email_too_long_for_the_index_does_not_keep_the_user_out(sink, database):
+def test_an_email_too_long_for_the_index_does_not_keep_the_user_out(
+    sink: PostgresSink, database: psycopg.Connection
+) -> None:
     local = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))  # hard to compress
     profile = user(email=f"{local}@acme.example")
     assert sink.apply(changes(updated(profile))).failed == {}
     assert (one(database)["email"], one(database)["profile"]) == (None, profile)
 
 
-def test_numbers_at_the_edge(sink, database):
+def test_numbers_at_the_edge(sink: PostgresSink, database: psycopg.Connection) -> None:
     edges = {"0": 0, "9007199254740991": 9007199254740991, "9007199254740992": None, "1e400": None, "1.0": 1}
     texts = [raw(number, user_id=f"a|{n}", logins_count="@@", created_at="@@") for n, number in enumerate(edges)]
     assert sink.apply(changes(*texts)).failed == {}
@@ -215,13 +229,15 @@ def test_numbers_at_the_edge(sink, database):
 
 
 @pytest.mark.parametrize("odd", ["x", 5, [1], True])
-def test_metadata_that_is_no_object_stays_what_it_is(sink, database, odd):
+def test_metadata_that_is_no_object_stays_what_it_is(
+    sink: PostgresSink, database: psycopg.Connection, odd: Any
+) -> None:
     assert sink.apply(changes(updated(user(user_metadata=odd, app_metadata=odd)))).failed == {}
     row = one(database)
     assert (row["user_metadata"], row["app_metadata"]) == (odd, odd)
 
 
-def test_the_jsons_numbers_keep_their_digits(sink, database):
+def test_the_jsons_numbers_keep_their_digits(sink: PostgresSink, database: psycopg.Connection) -> None:
     sink.apply(changes(raw('{"a":1e400,"b":0.10,"c":123456789012345678901234567890.5}', user_metadata="@@")))
     [row] = rows(
         database,
@@ -242,22 +258,24 @@ REFUSED = {
 class Counting:
     """A connection that counts the statements that it runs."""
 
-    def __init__(self, connection):
+    def __init__(self, connection: psycopg.Connection) -> None:
         self._connection, self.statements = connection, 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    def execute(self, *arguments, **options):
+    def execute(self, *arguments: Any, **options: Any) -> Any:
         self.statements += 1
         return self._connection.execute(*arguments, **options)
 
 
 @pytest.mark.parametrize(("name", "place"), [(name, place) for name in REFUSED for place in (0, 617, 999)])
-def test_a_refused_row_is_found_by_bisection(postgres_url, database, name, place):
-    events = [updated(user(f"a|{number:03}")) for number in range(1000)]
+def test_a_refused_row_is_found_by_bisection(
+    postgres_url: str, database: psycopg.Connection, name: str, place: int
+) -> None:
+    events: list[str | Json] = [updated(user(f"a|{number:03}")) for number in range(1000)]
     events[place] = REFUSED[name].replace("auth0|ada", f"a|{place:03}")
-    connection = Counting(connect(Database(url=postgres_url)))
+    connection: Any = Counting(connect(Database(url=postgres_url)))
     sink = PostgresSink(lambda: connection)
     outcome = sink.apply(changes(*events))
     sink.close()
@@ -271,7 +289,7 @@ def test_a_refused_row_is_found_by_bisection(postgres_url, database, name, place
     assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 1
 
 
-def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink):
+def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink: PostgresSink) -> None:
     good = [updated(user(f"a|{number}", MOMENTS[2])) for number in (1, 3, 5)]
     sink.apply(changes(*good))
     bad = [REFUSED["beyond numeric"].replace("auth0|ada", f"a|{number}") for number in (0, 2, 4)]
@@ -282,7 +300,9 @@ def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink):
     assert "1e200000" not in str(outcome.failed["a|0"])
 
 
-def test_what_is_too_deep_for_postgres_fails_alone(make_sink, database):
+def test_what_is_too_deep_for_postgres_fails_alone(
+    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
+) -> None:
     sink = make_sink(options="-c timezone=UTC -c max_stack_depth=100kB")
     deep = raw("[" * 900 + "]" * 900, user_metadata={"x": "@@"})
     outcome = sink.apply(changes(deep, updated(user("a|1")), updated(user("z|1"))))
@@ -291,7 +311,7 @@ def test_what_is_too_deep_for_postgres_fails_alone(make_sink, database):
     assert [row["user_id"] for row in rows(database)] == ["a|1", "z|1"]
 
 
-def test_a_megabyte_of_metadata_is_stored(sink, database):
+def test_a_megabyte_of_metadata_is_stored(sink: PostgresSink, database: psycopg.Connection) -> None:
     notes = [f"{number:0100}" for number in range(10_000)]
     assert sink.apply(changes(updated(user(user_metadata={"notes": notes})))).failed == {}
     assert one(database)["user_metadata"] == {"notes": notes}
@@ -302,7 +322,9 @@ def test_a_megabyte_of_metadata_is_stored(sink, database):
 
 @against_a_server
 @given(delivered())
-def test_any_delivery_ends_in_the_same_table(sink, database, case):
+def test_any_delivery_ends_in_the_same_table(
+    sink: PostgresSink, database: psycopg.Connection, case: tuple[list[Log], list[list[Log]]]
+) -> None:
     logs, batches = case
     database.execute("TRUNCATE auth0.users")
     for batch in batches:
@@ -313,14 +335,14 @@ def test_any_delivery_ends_in_the_same_table(sink, database, case):
     assert live == {user_id for user_id, entry in newest(logs).items() if not entry.gone}
 
 
-def found(database):
+def found(database: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
     return {
         row["user_id"]: (row["event_id"], row["updated_at"], row["deleted_at"], row["profile"], row["user_metadata"])
         for row in rows(database)
     }
 
 
-def expected(logs):
+def expected(logs: Iterable[Log]) -> dict[str, tuple[Any, ...]]:
     return {
         user_id: (
             entry.log_id,
@@ -333,12 +355,14 @@ def expected(logs):
     }
 
 
-def test_concurrent_writers_do_not_deadlock(make_sink, database):
+def test_concurrent_writers_do_not_deadlock(
+    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
+) -> None:
     """Overlapping users, fed in opposite orders; a deadlock would come out as StoreBusy."""
     users, rounds = 60, 25
     start = threading.Barrier(2)
 
-    def write(seed):
+    def write(seed: int) -> None:
         rng, sink = random.Random(seed), make_sink()
         start.wait(10)
         for round_number in range(rounds):
@@ -361,7 +385,7 @@ def test_concurrent_writers_do_not_deadlock(make_sink, database):
 # The store in trouble
 
 
-def test_an_ended_session_is_replaced(sink, database):
+def test_an_ended_session_is_replaced(sink: PostgresSink, database: psycopg.Connection) -> None:
     sink.apply(changes(updated(user("a|1"))))
     for number in (2, 3):
         [gone] = rows(
@@ -374,7 +398,9 @@ def test_an_ended_session_is_replaced(sink, database):
     assert len(rows(database)) == 3
 
 
-def test_a_locked_table_is_tried_again_later(make_sink, database):
+def test_a_locked_table_is_tried_again_later(
+    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
+) -> None:
     sink = make_sink(options="-c lock_timeout=100ms")
     with database.transaction():
         database.execute("LOCK TABLE auth0.users")
@@ -383,7 +409,9 @@ def test_a_locked_table_is_tried_again_later(make_sink, database):
     assert sink.apply(changes(updated(user()))).failed == {}
 
 
-def test_a_statement_that_takes_too_long_is_tried_again_later(make_sink, database):
+def test_a_statement_that_takes_too_long_is_tried_again_later(
+    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
+) -> None:
     sink = make_sink(options="-c statement_timeout=100ms")
     with database.transaction():
         database.execute("LOCK TABLE auth0.users")
@@ -392,16 +420,21 @@ def test_a_statement_that_takes_too_long_is_tried_again_later(make_sink, databas
     assert sink.apply(changes(updated(user()))).failed == {}
 
 
-def test_a_server_that_is_no_writer_any_more_is_left(make_sink, database, postgres_url):
+def test_a_server_that_is_no_writer_any_more_is_left(
+    make_sink: Callable[..., PostgresSink], database: psycopg.Connection, postgres_url: str
+) -> None:
     """As after a failover, when the kept connection ends at a reader."""
     sink = make_sink()
     sink.apply(changes(updated(user("a|1"))))
     name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+    assert isinstance(name, str)
+    assert sink._connection
     sink._connection.execute("SET default_transaction_read_only = on")
     assert sink.apply(changes(updated(user("a|2")))).failed == {}
     database.execute(
         psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(psycopg.sql.Identifier(name))
     )
+    assert sink._connection
     sink._connection.execute("SET default_transaction_read_only = on")
     with pytest.raises(errors.StoreDown, match="25006"):
         sink.apply(changes(updated(user("a|3"))))
@@ -412,7 +445,7 @@ def test_a_server_that_is_no_writer_any_more_is_left(make_sink, database, postgr
     assert len(rows(database)) == 3
 
 
-def test_a_missing_table_is_not_ready(empty_postgres_url):
+def test_a_missing_table_is_not_ready(empty_postgres_url: str) -> None:
     sink = PostgresSink(lambda: connect(Database(url=empty_postgres_url)))
     try:
         with pytest.raises(errors.StoreNotReady, match="42P01"):
@@ -421,7 +454,7 @@ def test_a_missing_table_is_not_ready(empty_postgres_url):
         sink.close()
 
 
-def test_missing_rights_are_not_ready(make_sink, database):
+def test_missing_rights_are_not_ready(make_sink: Callable[..., PostgresSink], database: psycopg.Connection) -> None:
     database.execute("DROP ROLE IF EXISTS sync_without_rights")
     database.execute("CREATE ROLE sync_without_rights")
     try:
@@ -431,21 +464,23 @@ def test_missing_rights_are_not_ready(make_sink, database):
         database.execute("DROP ROLE sync_without_rights")
 
 
-def test_sessions_are_marked_and_limited(sink):
+def test_sessions_are_marked_and_limited(sink: PostgresSink) -> None:
     sink.apply(changes(updated(user())))
-    shown = [sink._connection.execute(f"SHOW {name}").fetchone()[0] for name in ("application_name", "TimeZone")]
-    limits = [sink._connection.execute(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")]
-    assert shown == ["auth0-sync", "UTC"]
-    assert "0" not in limits
+    assert sink._connection
+    show = sink._connection.execute
+    assert show("SHOW application_name").fetchone() == ("auth0-sync",)
+    assert show("SHOW TimeZone").fetchone() == ("UTC",)
+    assert show("SHOW statement_timeout").fetchone() != ("0",)
+    assert show("SHOW lock_timeout").fetchone() != ("0",)
 
 
 # The next batch, which is taken while the server works
 
 
-def write(sink, bodies, take_next):
+def write(sink: PostgresSink, bodies: Sequence[str | Json], take_next: Callable[[], object]) -> Outcome:
     """Write a batch and an empty one; ``take_next`` is called when that is read."""
 
-    def read(bodies):
+    def read(bodies: Sequence[str | Json]) -> Batch:
         if not bodies:
             take_next()
         return collect(records(*bodies))
@@ -455,7 +490,7 @@ def write(sink, bodies, take_next):
     return outcome
 
 
-def test_batches_are_written_in_turn(sink, database):
+def test_batches_are_written_in_turn(sink: PostgresSink, database: psycopg.Connection) -> None:
     batches = [collect(records(updated(user(f"a|{number}")))) for number in range(5)]
     assert list(sink.write(batches, copy)) == [(batch, Outcome()) for batch in batches]
     assert list(sink.write([], copy)) == []
@@ -463,13 +498,13 @@ def test_batches_are_written_in_turn(sink, database):
 
 
 @pytest.mark.parametrize("padding", [0, 20_000_000])
-def test_the_server_works_while_the_next_batch_is_taken(sink, postgres_url, padding):
+def test_the_server_works_while_the_next_batch_is_taken(sink: PostgresSink, postgres_url: str, padding: int) -> None:
     """The statement waits for a row that only the taking of the next batch releases, however much there is to send."""
     sink.apply(changes(created(user("a|1", MOMENTS[0]))))
     with psycopg.connect(postgres_url) as other, psycopg.connect(postgres_url, autocommit=True) as watcher:
         other.execute("SELECT FROM auth0.users WHERE user_id = 'a|1' FOR UPDATE")
 
-        def let_go():
+        def let_go() -> None:
             waiting = (
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
@@ -481,7 +516,9 @@ def test_the_server_works_while_the_next_batch_is_taken(sink, postgres_url, padd
         assert write(sink, [updated(user("a|1", MOMENTS[1], user_metadata=metadata))], let_go) == Outcome()
 
 
-def test_what_is_refused_is_found_though_the_next_batch_is_taken(sink, database):
+def test_what_is_refused_is_found_though_the_next_batch_is_taken(
+    sink: PostgresSink, database: psycopg.Connection
+) -> None:
     done = []
     bad = text(updated(user("a|2", user_metadata={"n": "@@"}))).replace('"@@"', "9" * 140_000)
     outcome = write(sink, [updated(user("a|1")), bad, updated(user("a|3"))], lambda: done.append(1))
@@ -490,14 +527,18 @@ def test_what_is_refused_is_found_though_the_next_batch_is_taken(sink, database)
     assert done == [1]
 
 
-def test_a_session_that_ends_while_the_next_batch_is_taken_is_replaced(sink, database):
+def test_a_session_that_ends_while_the_next_batch_is_taken_is_replaced(
+    sink: PostgresSink, database: psycopg.Connection
+) -> None:
     sink.apply(changes(created(user("a|1", MOMENTS[0]))))
     done = []
 
-    def end_it():
+    def end_it() -> None:
+        assert sink._connection
         done.append(sink._connection.info.backend_pid)
         database.execute("SELECT pg_terminate_backend(%s)", [done[0]])
 
     assert write(sink, [updated(user("a|1", MOMENTS[1]))], end_it).failed == {}
+    assert sink._connection
     assert sink._connection.info.backend_pid not in done
     assert one(database)["updated_at"] == datetime.fromisoformat(MOMENTS[1])

@@ -1,10 +1,13 @@
 """What the queries of programs cost: the plans of joins by ``user_id``, and of what has changed since."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
+from pipeline.sinks.postgres import PostgresSink
 from tests.emulator.support import wait_for
 from tests.releases import HEAD
 from tests.strategies import changes, updated, user
@@ -24,7 +27,7 @@ CREATE INDEX bytewise_orders_by_user ON bytewise_orders (user_id);
 
 
 @pytest.fixture
-def filled(database):
+def filled(database: psycopg.Connection) -> psycopg.Connection:
     """Users, and orders of theirs in tables of a reader's own."""
     database.execute(FILL)
     database.execute("VACUUM ANALYZE auth0.users")
@@ -32,12 +35,17 @@ def filled(database):
     return database
 
 
-def plan(database, query):
+def names(cursor: psycopg.Cursor) -> list[str]:
+    """The columns of a result."""
+    return [column.name for column in cursor.description or []]
+
+
+def plan(database: psycopg.Connection, query: str) -> str:
     return "\n".join(line for (line,) in database.execute(f"EXPLAIN {query}"))
 
 
 @pytest.mark.parametrize("orders", ["orders", "bytewise_orders"])
-def test_a_join_uses_the_index_of_the_readers_table(filled, orders):
+def test_a_join_uses_the_index_of_the_readers_table(filled: psycopg.Connection, orders: str) -> None:
     join = f"SELECT * FROM auth0.live_users JOIN {orders} USING (user_id) WHERE lower(email) = '7@example.com'"
     found = plan(filled, join)
     assert f"{orders}_by_user" in found
@@ -56,14 +64,16 @@ def test_a_join_uses_the_index_of_the_readers_table(filled, orders):
         "SELECT * FROM auth0.users WHERE user_id = 'auth0|7'",
     ],
 )
-def test_users_are_found_by_an_index(filled, query):
+def test_users_are_found_by_an_index(filled: psycopg.Connection, query: str) -> None:
     found = plan(filled, query)
     assert "ix_users_user_id" in found or "pk_users" in found
     assert "Seq Scan" not in found
 
 
 @pytest.mark.parametrize("column", ["synced_at", "updated_at"])
-def test_what_has_changed_since_costs_what_it_returns(filled, sink, column):
+def test_what_has_changed_since_costs_what_it_returns(
+    filled: psycopg.Connection, sink: PostgresSink, column: str
+) -> None:
     """Three users in the middle of the table change; of the pages of the table next to none is read."""
     assert sink.apply(changes(*(updated(user(f"auth0|{n}")) for n in (7, 2500, 4990)))).failed == {}
     query = f"SELECT user_id FROM auth0.users WHERE {column} > '2021-01-01'"
@@ -76,7 +86,7 @@ def test_what_has_changed_since_costs_what_it_returns(filled, sink, column):
     assert scan["Lossy Heap Blocks"] <= 3 * 8 < pages / 2
 
 
-def test_an_update_stays_in_its_page(filled, sink):
+def test_an_update_stays_in_its_page(filled: psycopg.Connection, sink: PostgresSink) -> None:
     """The first change brings e-mail address and metadata, which have indexes of other kinds; the next does not."""
     for moment in ("2026-01-15T09:00:00Z", "2026-01-15T09:00:01Z"):
         batch = changes(*(updated(user(f"auth0|{n}", moment)) for n in range(50, USERS, 50)))
@@ -90,7 +100,7 @@ def test_an_update_stays_in_its_page(filled, sink):
 
 
 @pytest.fixture
-def before(empty_postgres_url):
+def before(empty_postgres_url: str) -> Iterator[tuple[psycopg.Connection, str]]:
     """A database with the view as it was, a column more that its owner has promoted, and a reader."""
     migrate(Database(url=empty_postgres_url), "0004")
     with psycopg.connect(empty_postgres_url, autocommit=True) as database:
@@ -117,19 +127,19 @@ SELECT attname::text, acl::text FROM (
 """
 
 
-def test_the_view_keeps_its_columns_and_rights(before):
+def test_the_view_keeps_its_columns_and_rights(before: tuple[psycopg.Connection, str]) -> None:
     database, url = before
     shown = "SELECT * FROM auth0.live_users LIMIT 0"
-    columns = [column.name for column in database.execute(shown).description]
+    columns = names(database.execute(shown))
     rights = database.execute(RIGHTS).fetchall()
     assert len(rights) == 3
     for revision in (HEAD, "0004", HEAD):
         migrate(Database(url=url), revision)
-        assert [column.name for column in database.execute(shown).description] == columns
+        assert names(database.execute(shown)) == columns
         assert database.execute(RIGHTS).fetchall() == rights
 
 
-def test_a_view_on_the_view_is_named(before):
+def test_a_view_on_the_view_is_named(before: tuple[psycopg.Connection, str]) -> None:
     database, url = before
     database.execute("CREATE VIEW public.mine AS SELECT user_id FROM auth0.live_users")
     with pytest.raises(Exception, match=r"view mine depends on view auth0\.live_users") as refused:

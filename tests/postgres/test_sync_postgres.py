@@ -1,5 +1,8 @@
 """The sync function with Postgres, batches of good and bad messages in and rows out."""
 
+from collections.abc import Iterator
+
+import psycopg
 import pytest
 
 from devstack.postgres import free_port
@@ -7,21 +10,21 @@ from devstack.traffic import Traffic, envelope
 from pipeline.errors import StoreDown
 from pipeline.telemetry import pseudonym
 from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
-from tests.invoking import sync_function
-from tests.strategies import call, deleted, log, text, updated, user
+from tests.invoking import Function, sync_function
+from tests.strategies import Json, call, deleted, log, text, updated, user
 
 
 @pytest.fixture
-def function(monkeypatch, postgres_url):
+def function(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[Function]:
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url) as function:
         yield function
 
 
-def stored(database):
+def stored(database: psycopg.Connection) -> Json:
     return dict(database.execute("SELECT user_id, user_metadata FROM auth0.users").fetchall())
 
 
-def test_bad_messages_fail_alone_and_for_their_reason(function, database):
+def test_bad_messages_fail_alone_and_for_their_reason(function: Function, database: psycopg.Connection) -> None:
     for name, (body, reason) in POISON.items():
         database.execute("TRUNCATE auth0.users")
         before = len(function.output)
@@ -32,7 +35,7 @@ def test_bad_messages_fail_alone_and_for_their_reason(function, database):
     assert leaked(function.output) == []
 
 
-def test_messages_that_are_good_enough_are_stored(function, database):
+def test_messages_that_are_good_enough_are_stored(function: Function, database: psycopg.Connection) -> None:
     for name, expected in GOOD_ENOUGH.items():
         database.execute("TRUNCATE auth0.users")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
@@ -40,7 +43,7 @@ def test_messages_that_are_good_enough_are_stored(function, database):
     assert leaked(function.output) == []
 
 
-def test_a_megabyte_and_its_neighbours_are_stored(function, database):
+def test_a_megabyte_and_its_neighbours_are_stored(function: Function, database: psycopg.Connection) -> None:
     metadata = {"plan": "s3cret-metadata", "notes": ["x" * 1000] * 1000}
     body = text(updated(bad(user_metadata=metadata)))
     assert len(body) > 1_000_000
@@ -49,13 +52,13 @@ def test_a_megabyte_and_its_neighbours_are_stored(function, database):
     assert leaked(function.output) == []
 
 
-def test_a_number_beyond_python_is_stored(function, database):
+def test_a_number_beyond_python_is_stored(function: Function, database: psycopg.Connection) -> None:
     assert function(NEIGHBOURS[0], with_raw("1e400"), NEIGHBOURS[1]) == []
     [(digits,)] = database.execute("SELECT user_metadata ->> 'x' FROM auth0.users WHERE user_id = 'auth0|bad-user'")
     assert digits == "1" + "0" * 400
 
 
-def test_what_postgres_refuses_fails_alone(function, database):
+def test_what_postgres_refuses_fails_alone(function: Function, database: psycopg.Connection) -> None:
     assert function(NEIGHBOURS[0], with_raw("1e200000"), updated(bad("2023-07-01T00:00:00.000Z")), NEIGHBOURS[1]) == [
         "m1",
         "m2",
@@ -68,8 +71,8 @@ def test_what_postgres_refuses_fails_alone(function, database):
     assert leaked(function.output) == []
 
 
-def test_a_batch_of_everything_is_counted(function, database):
-    bodies = [body for body, _ in POISON.values()]
+def test_a_batch_of_everything_is_counted(function: Function, database: psycopg.Connection) -> None:
+    bodies: list[str | Json] = [body for body, _ in POISON.values()]
     bodies += [expected.body for expected in GOOD_ENOUGH.values()]
     bodies += [log("fp", user_id="auth0|x"), log("s", user_id="auth0|x"), call("get", "/api/v2/users/x"), *NEIGHBOURS]
     assert function(*bodies) == [f"m{number}" for number in range(len(POISON))]
@@ -82,7 +85,7 @@ def test_a_batch_of_everything_is_counted(function, database):
     assert leaked(function.output) == []
 
 
-def test_no_user_of_a_realistic_stream_is_in_the_logs(function, database):
+def test_no_user_of_a_realistic_stream_is_in_the_logs(function: Function, database: psycopg.Connection) -> None:
     traffic = Traffic(events=300, users=30, seed=3, malformed=3)
     events = list(traffic)
     for start in range(0, len(events), 50):
@@ -100,7 +103,9 @@ def test_no_user_of_a_realistic_stream_is_in_the_logs(function, database):
     assert [found for found in personal if found in function.output] == []
 
 
-def test_what_was_done_stays_done_when_the_message_comes_again(function, database):
+def test_what_was_done_stays_done_when_the_message_comes_again(
+    function: Function, database: psycopg.Connection
+) -> None:
     batch = (*NEIGHBOURS, deleted("auth0|gone"))
     assert function(*batch) == []
     assert function(*batch) == []
@@ -111,7 +116,7 @@ def test_what_was_done_stays_done_when_the_message_comes_again(function, databas
 # The store in trouble
 
 
-def test_an_unreachable_server_fails_the_whole_batch(monkeypatch):
+def test_an_unreachable_server_fails_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"postgresql://sync:pa55word@127.0.0.1:{free_port()}/auth0"
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=url) as function:
         with pytest.raises(StoreDown) as raised:
@@ -122,7 +127,9 @@ def test_an_unreachable_server_fails_the_whole_batch(monkeypatch):
         assert leaked(function.output) == []
 
 
-def test_a_server_that_comes_back_is_used_again(function, database, postgres_url):
+def test_a_server_that_comes_back_is_used_again(
+    function: Function, database: psycopg.Connection, postgres_url: str
+) -> None:
     assert function(NEIGHBOURS[0]) == []
     database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -132,7 +139,7 @@ def test_a_server_that_comes_back_is_used_again(function, database, postgres_url
     assert stored(database).keys() == {"auth0|first", "auth0|last"}
 
 
-def test_an_empty_batch_needs_no_server(monkeypatch):
+def test_an_empty_batch_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"postgresql://127.0.0.1:{free_port()}/auth0"
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=url) as function:
         assert function(log("fp"), "nope", updated(user(), status=404)) == ["m1"]

@@ -29,9 +29,13 @@ class Stored(NamedTuple):
 class Store(Protocol):
     """A sink, and what is in its store."""
 
-    sink: Sink
     write: str
     """Name of the sink's method that writes what was merged with what it read."""
+
+    @property
+    def sink(self) -> Sink:
+        """Writes into the store."""
+        ...
 
     @property
     def stored(self) -> dict[str, Stored]:

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,62 +14,64 @@ from hypothesis import strategies as st
 from pipeline import errors
 from pipeline.changes import Outcome
 from pipeline.sinks import dynamodb
-from tests.sinks.stored import Items, users
-from tests.strategies import against_a_server, changes, created, deleted, records, streamed, text, updated, user
+from pipeline.sinks.dynamodb import DynamoDBSink
+from tests.sinks.stored import Items, Rows, Store, Table, users
+from tests.strategies import Json, against_a_server, changes, created, deleted, records, streamed, text, updated, user
 
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 CASES = Path(__file__).parents[1] / "cases"
 KEYS = ("username", "blocked", "user_metadata", "app_metadata")
 
 
-def part(at, **fields):
+def part(at: int, **fields: Any) -> Json:
     """An event of an Event Stream with what Auth0 promises, and ``fields``."""
     profile = {key: value for key, value in user("a|1", MOMENTS[at]).items() if key not in ("email", "name")}
     return streamed("user.updated", profile | fields, event_id=f"evt_{at}", time=MOMENTS[at])
 
 
-def whole(at, **fields):
+def whole(at: int, **fields: Any) -> Json:
     return updated(user("a|1", MOMENTS[at], **fields), date=MOMENTS[at], log_id=f"log-{at}")
 
 
-def gone(at):
+def gone(at: int) -> Json:
     return deleted("a|1", date=MOMENTS[at], log_id=f"log-{at}")
 
 
-def stored(store, *events):
+def stored(store: Store, *events: Json) -> Json | None:
     """The user after each of ``events`` in a batch of its own."""
     for event in events:
         assert store.sink.apply(changes(event)).failed == {}
     return users(store).get("a|1")
 
 
-def test_what_an_event_leaves_out_is_kept(store):
+def test_what_an_event_leaves_out_is_kept(store: Store) -> None:
     before = user("a|1", MOMENTS[1], username="ada", user_metadata={"plan": "pro"}, app_metadata={"roles": ["admin"]})
     found = stored(store, updated(before), part(2, email="new@acme.example"))
     assert found == before | {"updated_at": MOMENTS[2], "email": "new@acme.example"}
 
 
-def test_the_whole_user_may_come_later(store):
+def test_the_whole_user_may_come_later(store: Store) -> None:
     found = stored(store, part(3, email="3@x.example"), part(2, email="2@x.example", blocked=True), whole(1))
     assert found == user("a|1", MOMENTS[3], email="3@x.example", blocked=True)
     assert stored(store, whole(4)) == user("a|1", MOMENTS[4])
     assert store.stored["a|1"].carried is None
 
 
-def test_whole_users_have_no_map(store):
+def test_whole_users_have_no_map(store: Store) -> None:
     stored(store, whole(1), whole(2))
     assert store.stored["a|1"].carried is None
 
 
-def test_a_deletion_in_between_clears_what_is_older(store):
+def test_a_deletion_in_between_clears_what_is_older(store: Store) -> None:
     found = stored(store, part(3, email="3@x.example"), whole(1, username="old"), gone(2))
+    assert found
     assert "username" not in found
     assert found["email"] == "3@x.example"
     assert stored(store, gone(4)) is None
     assert stored(store, part(3, username="late")) is None
 
 
-def test_outcomes(store):
+def test_outcomes(store: Store) -> None:
     first, second = part(2, username="x"), part(1, username="y", blocked=True)
     assert store.sink.apply(changes(first)) == Outcome()
     assert store.sink.apply(changes(first)).duplicate == {"a|1"}
@@ -78,7 +82,7 @@ def test_outcomes(store):
     assert store.sink.apply(changes(first, second)).stale == {"a|1"}
 
 
-def test_the_whole_of_what_came_in_part_replaces_it(store):
+def test_the_whole_of_what_came_in_part_replaces_it(store: Store) -> None:
     """As when a log comes again after the stream's masking was switched off."""
     event = part(1, username="x")
     [change] = changes(event)
@@ -93,7 +97,7 @@ def test_the_whole_of_what_came_in_part_replaces_it(store):
 
 
 @st.composite
-def histories(draw):
+def histories(draw: st.DrawFn) -> list[tuple[str, Json]]:
     """Events about one user, each of another moment."""
     kinds = draw(st.lists(st.sampled_from(("whole", "partial", "partial", "gone")), min_size=1, max_size=5))
     events = []
@@ -105,21 +109,21 @@ def histories(draw):
     return events
 
 
-def expected(events):
-    known = None
+def expected(events: list[tuple[str, Json]]) -> Json | None:
+    known: Json | None = None
     for kind, event in events:
         if kind == "gone":
             known = None
         else:
             data = event["detail"]["data"]
-            said = data["object"] if kind == "partial" else data["details"]["response"]["body"]
+            said: Json = data["object"] if kind == "partial" else data["details"]["response"]["body"]
             known = said if kind == "whole" else (known or {}) | said
     return known
 
 
 @settings(against_a_server, max_examples=25)
 @given(st.data())
-def test_any_order_ends_in_the_newest_of_each_key(store, data):
+def test_any_order_ends_in_the_newest_of_each_key(store: Store, data: st.DataObject) -> None:
     events = data.draw(histories())
     order = data.draw(st.permutations(events))
     again = data.draw(st.lists(st.sampled_from(events), max_size=2))
@@ -135,12 +139,14 @@ def test_any_order_ends_in_the_newest_of_each_key(store, data):
 
 @pytest.mark.parametrize("events", list(itertools.permutations((part(1, blocked=True), part(2, username="x")))))
 @pytest.mark.parametrize("before", [(), (whole(0),)])
-def test_what_another_writes_meanwhile_is_not_lost(store, monkeypatch, events, before):
+def test_what_another_writes_meanwhile_is_not_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch, events: tuple[Json, ...], before: tuple[Json, ...]
+) -> None:
     """The row is read, another writer changes it, and only then it is written."""
     stored(store, *before)
     pending = list(events[1:])
 
-    def overtaken(write, *arguments, **options):
+    def overtaken(write: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         while arguments[0] and pending:
             assert store.sink.apply(changes(pending.pop())).failed == {}
         return write(*arguments, **options)
@@ -152,12 +158,12 @@ def test_what_another_writes_meanwhile_is_not_lost(store, monkeypatch, events, b
     assert (found["blocked"], found["username"], found["updated_at"]) == (True, "x", MOMENTS[2])
 
 
-def test_who_never_gets_his_turn_comes_again(store, monkeypatch):
+def test_who_never_gets_his_turn_comes_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(store, whole(0))
     turns = iter(range(1, 1000))
     write = getattr(store.sink, store.write)
 
-    def overtaken(*arguments, **options):
+    def overtaken(*arguments: Any, **options: Any) -> Any:
         setattr(store.sink, store.write, write)
         at = f"2026-01-15T09:01:00.{next(turns):03}Z"
         assert store.sink.apply(changes(updated(user("a|1", at), date=at, log_id=at))).failed == {}
@@ -176,7 +182,7 @@ def test_who_never_gets_his_turn_comes_again(store, monkeypatch):
 # Cases of others
 
 
-def case(name):
+def case(name: str) -> Any:
     return json.loads((CASES / f"{name}.json").read_text())["events"]
 
 
@@ -202,7 +208,7 @@ def case(name):
         ("email-verified-text", "apple|001", {"email_verified": "true"}),
     ],
 )
-def test_cases_are_stored(store, name, user_id, expected):
+def test_cases_are_stored(store: Store, name: str, user_id: str, expected: dict[str, Any]) -> None:
     for order in itertools.permutations(case(name)):
         store.empty()
         for event in order:
@@ -213,7 +219,7 @@ def test_cases_are_stored(store, name, user_id, expected):
         assert users(store)[user_id].items() >= expected.items()
 
 
-def test_a_verified_email_may_be_text(rows):
+def test_a_verified_email_may_be_text(rows: Rows) -> None:
     said = {"true": True, "false": False, "TRUE": True, "yes": None, "": None, "1": None}
     profiles = [updated(user(f"a|{text}", email_verified=text)) for text in said]
     rows.sink.apply(changes(*profiles, *case("email-verified-text")))
@@ -224,7 +230,7 @@ def test_a_verified_email_may_be_text(rows):
 # DynamoDB alone
 
 
-def test_what_was_too_large_stays_missing_until_it_comes_whole(sink, table):
+def test_what_was_too_large_stays_missing_until_it_comes_whole(sink: DynamoDBSink, table: Table) -> None:
     large = user("a|1", MOMENTS[1], user_metadata={"plan": "gold"}, app_metadata={"notes": ["x" * 1000] * 500})
     store = Items(sink, table)
     sink.apply(changes(updated(large)))
@@ -244,8 +250,8 @@ def test_what_was_too_large_stays_missing_until_it_comes_whole(sink, table):
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=2), st.integers(0, 40))
 @example("", 40)
 @settings(max_examples=20, deadline=None)
-def test_an_item_of_parts_holds_what_a_whole_one_does(key, depth):
-    deep = 1
+def test_an_item_of_parts_holds_what_a_whole_one_does(key: str, depth: int) -> None:
+    deep: Any = 1
     for _ in range(depth):
         deep = [deep]
     body = text(streamed("user.updated", user("a|1", **{key: {"x": deep}, "plan": 1.5})))
@@ -256,11 +262,11 @@ def test_an_item_of_parts_holds_what_a_whole_one_does(key, depth):
     assert dynamodb._stored(found).profile.keys() >= json_keys(body)
 
 
-def json_keys(body):
+def json_keys(body: str) -> Any:
     return json.loads(body)["detail"]["data"]["object"].keys()
 
 
-def test_created_and_updated_in_one_batch(store):
+def test_created_and_updated_in_one_batch(store: Store) -> None:
     fields = {"user_metadata": {"plan": "pro"}}
     events = [created(user("a|1", MOMENTS[0], **fields)), part(1, email="x@y.example"), part(2, blocked=True)]
     batch = changes(*events)

@@ -1,6 +1,7 @@
 """What every sink promises; test_carried.py has the rest, for changes that do not carry the whole user."""
 
 from copy import copy
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from pipeline import errors
 from pipeline.batch import collect
 from pipeline.changes import Outcome
-from tests.sinks.stored import shown, users
+from tests.sinks.stored import Store, shown, users
 from tests.strategies import (
+    Log,
     against_a_server,
     changes,
     created,
@@ -25,11 +27,11 @@ from tests.strategies import (
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 
 
-def told(outcome):
+def told(outcome: Outcome) -> tuple[set[str], set[str], set[str]]:
     return outcome.duplicate, outcome.stale, set(outcome.failed)
 
 
-def test_new_newer_stale_and_duplicate(store):
+def test_new_newer_stale_and_duplicate(store: Store) -> None:
     first = changes(updated(user("a|1", MOMENTS[1], name="first")), updated(user("a|2", MOMENTS[1])))
     assert store.sink.apply(first) == Outcome()
     assert told(store.sink.apply(first)) == ({"a|1", "a|2"}, set(), set())
@@ -44,13 +46,14 @@ def test_new_newer_stale_and_duplicate(store):
     }  # fmt: skip
 
 
-def test_a_user_is_stored_whole_with_its_place_in_the_order(store):
+def test_a_user_is_stored_whole_with_its_place_in_the_order(store: Store) -> None:
     profile = user("a|1", user_metadata={"plan": "gold", "n": [1, None, {"": "x"}]}, app_metadata={"roles": ["admin"]})
     [change] = changes(updated(profile, log_id="log-1"))
     store.sink.apply([change])
     [stored] = store.stored.values()
     assert stored[:3] == (change.version, "auth0.logs", "log-1")
     assert stored.carried is None
+    assert stored.profile is not None
     assert stored.profile.keys() == profile.keys()
     assert {key: stored.profile[key] for key in profile if key != "user_metadata"} == {
         key: value for key, value in profile.items() if key != "user_metadata"
@@ -58,21 +61,21 @@ def test_a_user_is_stored_whole_with_its_place_in_the_order(store):
     assert stored.profile["user_metadata"]["plan"] == "gold"
 
 
-def test_what_is_absent_is_empty(store):
+def test_what_is_absent_is_empty(store: Store) -> None:
     store.sink.apply(changes(updated(user("a|1", MOMENTS[0], username="x", user_metadata={"a": 1}))))
     bare = {"user_id": "a|1", "updated_at": MOMENTS[1]}
     store.sink.apply(changes(updated(bare)))
     assert users(store) == {"a|1": bare}
 
 
-def test_a_tombstone_clears_the_user(store):
+def test_a_tombstone_clears_the_user(store: Store) -> None:
     store.sink.apply(changes(updated(user("a|1", MOMENTS[1], user_metadata={"a": 1}))))
     [gone] = changes(deleted("a|1", date=MOMENTS[2], log_id="gone"))
     assert store.sink.apply([gone]) == Outcome()
     assert store.stored == {"a|1": (gone.version, "auth0.logs", "gone", None, None)}
 
 
-def test_a_late_update_does_not_resurrect_and_a_new_creation_does(store):
+def test_a_late_update_does_not_resurrect_and_a_new_creation_does(store: Store) -> None:
     store.sink.apply(changes(deleted("a|1", date=MOMENTS[2])))
     for late in (MOMENTS[1], MOMENTS[2]):
         assert store.sink.apply(changes(updated(user("a|1", late), date=MOMENTS[9]))).stale == {"a|1"}
@@ -82,12 +85,12 @@ def test_a_late_update_does_not_resurrect_and_a_new_creation_does(store):
     assert users(store) == {"a|1": profile}
 
 
-def test_nothing_to_apply_is_nothing(store):
+def test_nothing_to_apply_is_nothing(store: Store) -> None:
     assert store.sink.apply([]) == Outcome()
     assert store.stored == {}
 
 
-def test_what_cannot_be_stored_fails_alone(store):
+def test_what_cannot_be_stored_fails_alone(store: Store) -> None:
     """No number of the profile is one that either store, or Python, can hold."""
     bad = [text(updated(user(f"a|{number}", n="@@"))).replace('"@@"', "1" + "0" * 200_000) for number in (3, 7)]
     good = [updated(user(f"a|{number}")) for number in range(10) if number not in (3, 7)]
@@ -98,7 +101,7 @@ def test_what_cannot_be_stored_fails_alone(store):
     assert users(store).keys() | failed == {f"a|{number}" for number in range(10)}
 
 
-def test_chunks_are_read_and_applied_in_turn(store):
+def test_chunks_are_read_and_applied_in_turn(store: Store) -> None:
     batches = [collect(records(updated(user(f"a|{number}")))) for number in range(5)]
     assert list(store.sink.write(batches, copy)) == [(batch, Outcome()) for batch in batches]
     assert [outcome.duplicate for _, outcome in store.sink.write(batches, copy)] == [{f"a|{n}"} for n in range(5)]
@@ -106,7 +109,7 @@ def test_chunks_are_read_and_applied_in_turn(store):
     assert users(store).keys() == {f"a|{number}" for number in range(5)}
 
 
-def test_a_chunk_is_applied_before_its_outcome_is_given(store):
+def test_a_chunk_is_applied_before_its_outcome_is_given(store: Store) -> None:
     """Whoever stops after a chunk has stored that one, and what it read ahead is not stored."""
     batches = [collect(records(updated(user(f"a|{number}")))) for number in range(3)]
     for batch, _ in store.sink.write(batches, copy):
@@ -119,7 +122,9 @@ def test_a_chunk_is_applied_before_its_outcome_is_given(store):
 
 @settings(against_a_server, max_examples=15)
 @given(delivered())
-def test_any_delivery_ends_in_the_newest_change_of_each_user(store, case):
+def test_any_delivery_ends_in_the_newest_change_of_each_user(
+    store: Store, case: tuple[list[Log], list[list[Log]]]
+) -> None:
     logs, batches = case
     store.empty()
     for batch in batches:
@@ -135,7 +140,9 @@ def test_any_delivery_ends_in_the_newest_change_of_each_user(store, case):
 
 @settings(against_a_server, max_examples=5)
 @given(delivered(), st.randoms(use_true_random=False))
-def test_what_is_applied_again_changes_nothing(store, case, rng):
+def test_what_is_applied_again_changes_nothing(
+    store: Store, case: tuple[list[Log], list[list[Log]]], rng: Random
+) -> None:
     _, batches = case
     store.empty()
     for batch in batches:

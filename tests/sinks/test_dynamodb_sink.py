@@ -1,14 +1,18 @@
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.stub import ANY, Stubber
+from msgspec import Raw
+from msgspec.structs import replace
 
 from pipeline import errors
-from pipeline.changes import Outcome
+from pipeline.changes import Outcome, Snapshot
 from pipeline.sinks.dynamodb import TOMBSTONE_DAYS, DynamoDBSink
+from tests.sinks.stored import Table
 from tests.strategies import changes, created, deleted, updated, user
 
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
@@ -17,7 +21,7 @@ MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 # What is written
 
 
-def test_a_tombstone_replaces_the_user_and_expires(sink, table):
+def test_a_tombstone_replaces_the_user_and_expires(sink: DynamoDBSink, table: Table) -> None:
     sink.apply(changes(updated(user("a|1", MOMENTS[1], user_metadata={"a": 1}))))
     [gone] = changes(deleted("a|1", date=MOMENTS[2]))
     assert sink.apply([gone]) == Outcome()
@@ -33,7 +37,7 @@ def test_a_tombstone_replaces_the_user_and_expires(sink, table):
     assert {"deleted_at", "expires_at"} & table.items["a|1"].keys() == set()
 
 
-def test_a_large_user_is_stored_in_part(sink, table):
+def test_a_large_user_is_stored_in_part(sink: DynamoDBSink, table: Table) -> None:
     profile = user("a|1", user_metadata={"plan": "gold"}, app_metadata={"notes": ["x" * 1000] * 500})
     assert sink.apply(changes(updated(profile))) == Outcome()
     item = table.items["a|1"]
@@ -47,7 +51,7 @@ def test_a_large_user_is_stored_in_part(sink, table):
 
 
 @pytest.fixture
-def stubbed():
+def stubbed() -> Iterator[tuple[DynamoDBSink, Stubber]]:
     """A sink whose client answers as it is told, one put after the other."""
     client = boto3.client(
         "dynamodb",
@@ -71,7 +75,7 @@ PUT = {
 THREE = [updated(user(f"a|{number}")) for number in range(3)]
 
 
-def answer(stubber, *codes):
+def answer(stubber: Stubber, *codes: str | None) -> None:
     for code in codes:
         if code:
             stubber.add_client_error("put_item", code, "a|1 Ada Lovelace", 400, expected_params=PUT)
@@ -92,7 +96,9 @@ def answer(stubber, *codes):
         ("SomethingNew", errors.StoreDown),
     ],
 )
-def test_one_failure_is_the_users_own(stubbed, code, kind):
+def test_one_failure_is_the_users_own(
+    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.SyncError]
+) -> None:
     sink, stubber = stubbed
     answer(stubber, None, code, None)
     outcome = sink.apply(changes(*THREE))
@@ -112,31 +118,34 @@ def test_one_failure_is_the_users_own(stubbed, code, kind):
         ("SomethingNew", errors.StoreDown),
     ],
 )
-def test_a_store_that_takes_nothing_fails_the_batch(stubbed, code, kind):
+def test_a_store_that_takes_nothing_fails_the_batch(
+    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.SyncError]
+) -> None:
     sink, stubber = stubbed
     answer(stubber, code, code, code)
     with pytest.raises(kind, match=code):
         sink.apply(changes(*THREE))
 
 
-def test_refusing_everything_is_no_reason_to_try_again(stubbed):
+def test_refusing_everything_is_no_reason_to_try_again(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
     sink, stubber = stubbed
     answer(stubber, *["ValidationException"] * 3)
     assert set(sink.apply(changes(*THREE)).failed) == {"a|0", "a|1", "a|2"}
 
 
-def test_what_cannot_be_an_item_is_refused_without_a_call(stubbed):
+def test_what_cannot_be_an_item_is_refused_without_a_call(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
     sink, stubber = stubbed
     [first, second] = changes(*THREE[:2])
     [broken] = changes(updated(user("a|1", n="@@")))
     answer(stubber, None)
-    unreadable = type(broken)(*(getattr(broken, field) for field in broken.__struct_fields__[:-1]), b"{")
+    assert isinstance(broken, Snapshot)
+    unreadable = replace(broken, profile=Raw(b"{"))
     outcome = sink.apply([first, unreadable])
     assert list(outcome.failed) == [second.user_id]
     assert isinstance(outcome.failed["a|1"], errors.Refused)
 
 
-def test_an_unreachable_store_is_down():
+def test_an_unreachable_store_is_down() -> None:
     client = boto3.client(
         "dynamodb",
         endpoint_url="http://127.0.0.1:1",

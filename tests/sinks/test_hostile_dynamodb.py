@@ -1,26 +1,30 @@
 """Any user reads back from DynamoDB as it was sent, or in the ways that pipeline/sinks/dynamodb.py names."""
 
+from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 from hypothesis import given, settings
 
 from pipeline.changes import Outcome
-from pipeline.sinks.dynamodb import MAX_ITEM_BYTES, item, size
+from pipeline.sinks.dynamodb import MAX_ITEM_BYTES, DynamoDBSink, item, size
 from tests import hostile
 from tests.hostile import plain, read
+from tests.sinks.stored import Table
 from tests.strategies import against_a_server, changes, deleted, streamed
 
 DEPTH = 32
 
 
-def fits(number):
+def fits(number: Decimal) -> bool:
     """Whether DynamoDB takes a number (38 digits, 1E-130 to 9.99E+125), and boto3 can read its answer."""
     significant = len("".join(map(str, number.as_tuple().digits)).strip("0"))
     return not number or (significant <= 38 and -128 <= number.adjusted() < 38)
 
 
-def allowed(attribute, depth=1):
+def allowed(attribute: dict[str, Any], depth: int = 1) -> bool:
     """Whether DynamoDB takes a value at this depth; the emulator does not ask everything."""
     [(kind, content)] = attribute.items()
     match kind:
@@ -34,7 +38,7 @@ def allowed(attribute, depth=1):
             return depth <= DEPTH
 
 
-def same(stored, sent, depth=1):
+def same(stored: Any, sent: Any, depth: int = 1) -> bool:
     """Whether ``stored`` is what was sent, or the text of what cannot be stored, and only of that."""
     match sent:
         case dict() | list() if depth >= DEPTH or (isinstance(sent, dict) and "" in sent):
@@ -52,7 +56,7 @@ def same(stored, sent, depth=1):
             return stored == sent and isinstance(stored, bool) == isinstance(sent, bool)
 
 
-def holds(found, user):
+def holds(found: dict[str, Any], user: hostile.User) -> bool:
     """Whether the item ``found`` holds ``user``."""
     sent = plain(user.body)
     metadata = {name: sent.pop(name, None) for name in ("user_metadata", "app_metadata")}
@@ -63,19 +67,19 @@ def holds(found, user):
 
 @settings(against_a_server, max_examples=200)
 @given(hostile.messages)
-def test_any_user_becomes_an_item_that_dynamodb_takes(case):
+def test_any_user_becomes_an_item_that_dynamodb_takes(case: tuple[hostile.User, str, bool]) -> None:
     user, carrier, ascii_only = case
     [change] = changes(hostile.message(user, carrier, ascii_only))
     attributes = item(change)
     assert all(allowed(value) for value in attributes.values())
     assert sum(len(name) + size(value) for name, value in attributes.items()) <= MAX_ITEM_BYTES
-    read_item = TypeDeserializer().deserialize
+    read_item: Callable[[Any], Any] = TypeDeserializer().deserialize
     assert holds({name: read_item(value) for name, value in attributes.items()}, user)
 
 
 @settings(against_a_server, max_examples=40)
 @given(hostile.messages)
-def test_any_user_is_stored(sink, table, case):
+def test_any_user_is_stored(sink: DynamoDBSink, table: Table, case: tuple[hostile.User, str, bool]) -> None:
     user, carrier, ascii_only = case
     table.empty()
     assert sink.apply(changes(hostile.message(user, carrier, ascii_only))) == Outcome()
@@ -86,7 +90,7 @@ def test_any_user_is_stored(sink, table, case):
 
 @settings(against_a_server, max_examples=40)
 @given(hostile.user_ids, hostile.times())
-def test_any_id_can_be_deleted(sink, table, user_id, time):
+def test_any_id_can_be_deleted(sink: DynamoDBSink, table: Table, user_id: str, time: tuple[str, datetime]) -> None:
     written, moment = time
     table.empty()
     for event in (deleted(user_id, date=written), streamed("user.deleted", {"user_id": user_id}, time=written)):

@@ -1,24 +1,27 @@
 """The sync function with DynamoDB, batches of good and bad messages in and items out."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from pipeline.errors import StoreNotReady
 from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
-from tests.emulator.support import REGION
-from tests.invoking import sync_function
+from tests.emulator.support import REGION, Aws
+from tests.invoking import Function, sync_function
+from tests.sinks.stored import Table
 from tests.strategies import text, updated
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 
 @pytest.fixture
-def function(monkeypatch, aws, table):
+def function(monkeypatch: pytest.MonkeyPatch, aws: Aws, table: Table) -> Iterator[Function]:
     env = {"SINK": "dynamodb", "USERS_TABLE": table.name, "AWS_ENDPOINT_URL": aws.emulator.endpoint}
     with sync_function(monkeypatch, **env, **CREDENTIALS) as function:
         yield function
 
 
-def test_bad_messages_fail_alone_and_for_their_reason(function, table):
+def test_bad_messages_fail_alone_and_for_their_reason(function: Function, table: Table) -> None:
     for name, (body, reason) in POISON.items():
         table.empty()
         before = len(function.output)
@@ -36,7 +39,7 @@ OWN = {
 }
 
 
-def test_messages_that_are_good_enough_are_stored(function, table):
+def test_messages_that_are_good_enough_are_stored(function: Function, table: Table) -> None:
     for name, expected in GOOD_ENOUGH.items():
         table.empty()
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
@@ -46,7 +49,7 @@ def test_messages_that_are_good_enough_are_stored(function, table):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_dynamodb_cannot_hold_is_kept_as_text(function, table, name):
+def test_what_dynamodb_cannot_hold_is_kept_as_text(function: Function, table: Table, name: str) -> None:
     body, kept = OWN[name]
     assert function(NEIGHBOURS[0], body, NEIGHBOURS[1]) == []
     found = table.items["auth0|bad-user"]["user_metadata"]["x"]
@@ -55,7 +58,7 @@ def test_what_dynamodb_cannot_hold_is_kept_as_text(function, table, name):
     assert found == kept
 
 
-def test_a_megabyte_is_stored_without_what_does_not_fit(function, table):
+def test_a_megabyte_is_stored_without_what_does_not_fit(function: Function, table: Table) -> None:
     body = text(updated(bad(app_metadata={"notes": ["x" * 1000] * 1000})))
     assert len(body) > 1_000_000
     assert function(NEIGHBOURS[0], body, NEIGHBOURS[1]) == []
@@ -65,7 +68,7 @@ def test_a_megabyte_is_stored_without_what_does_not_fit(function, table):
     assert leaked(function.output) == []
 
 
-def test_what_cannot_be_an_item_fails_alone(function, table):
+def test_what_cannot_be_an_item_fails_alone(function: Function, table: Table) -> None:
     assert function(NEIGHBOURS[0], with_raw("9" * 5000), NEIGHBOURS[1]) == ["m1"]
     assert table.items.keys() == {"auth0|first", "auth0|last"}
     [line] = function.logged("message not stored")
@@ -73,7 +76,7 @@ def test_what_cannot_be_an_item_fails_alone(function, table):
     assert leaked(function.output) == []
 
 
-def test_a_missing_table_fails_the_whole_batch(monkeypatch, aws):
+def test_a_missing_table_fails_the_whole_batch(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
     env = {"SINK": "dynamodb", "USERS_TABLE": "no-such-table", "AWS_ENDPOINT_URL": aws.emulator.endpoint}
     with sync_function(monkeypatch, **env, **CREDENTIALS) as function:
         with pytest.raises(StoreNotReady):

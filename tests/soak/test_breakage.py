@@ -1,9 +1,12 @@
 """The soak finds a sync that is broken: each guard is taken away in turn."""
 
+from collections.abc import Callable
 from random import Random
 from time import sleep
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline import batch, changes
 from pipeline.changes import Outcome
@@ -17,80 +20,82 @@ from tests.soak.stores import DynamoDBWriter
 HISTORIES = 150
 """Within so many the soak must have found what is broken; most of it shows within ten."""
 
+CONDITION = {"ConditionExpression", "ExpressionAttributeValues"}
 
-def statement(monkeypatch, guard):
+
+def statement(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
     assert postgres.UPSERT.count(GUARD) == 1
     broken = postgres.UPSERT.replace(GUARD, guard)
     monkeypatch.setattr(postgres, "UPSERT", broken)
     monkeypatch.setattr(postgres, "RECORD_AND_UPSERT", f"WITH recorded AS ({postgres.RECORD})\n{broken}")
 
 
-def no_guard(monkeypatch):
+def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     statement(monkeypatch, "")
 
 
-def the_wrong_way_round(monkeypatch):
+def the_wrong_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
     statement(monkeypatch, GUARD.replace("<", ">"))
 
 
-def by_updated_at_alone(monkeypatch):
+def by_updated_at_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     statement(monkeypatch, "WHERE stored.updated_at < excluded.updated_at")
 
 
-def ties_to_the_last_writer(monkeypatch):
+def ties_to_the_last_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     statement(monkeypatch, "WHERE stored.updated_at <= excluded.updated_at")
 
 
-def tombstones_rank_as_snapshots(monkeypatch):
+def tombstones_rank_as_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "_TOMBSTONE_RANK", "1")
 
 
-def no_event_time(monkeypatch):
+def no_event_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "_event_time", lambda time, default: default)
 
 
-def times_as_they_are_written(monkeypatch):
+def times_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "instant", lambda text: text)
     monkeypatch.setattr(sync, "event_times", lambda *_: [])  # the lag can only be told of instants
 
 
-def no_condition(monkeypatch):
+def no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     put = DynamoDBWriter.put_item
 
-    def unconditional(self, *, ConditionExpression, ExpressionAttributeValues=None, **request):  # noqa: N803
-        return put(self, **request)
+    def unconditional(self: DynamoDBWriter, **request: Any) -> Any:
+        return put(self, **{name: request[name] for name in request.keys() - CONDITION})
 
     monkeypatch.setattr(DynamoDBWriter, "put_item", unconditional)
 
 
-def only_new_items(monkeypatch):
+def only_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
     put = DynamoDBWriter.put_item
 
-    def first(self, *, ConditionExpression, ExpressionAttributeValues=None, **request):  # noqa: N803
-        return put(self, ConditionExpression="attribute_not_exists(user_id)", **request)
+    def first(self: DynamoDBWriter, **request: Any) -> Any:
+        rest = {name: request[name] for name in request.keys() - CONDITION}
+        return put(self, ConditionExpression="attribute_not_exists(user_id)", **rest)
 
     monkeypatch.setattr(DynamoDBWriter, "put_item", first)
 
 
-def the_last_of_a_batch(monkeypatch):
+def the_last_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     add = batch._add
 
-    def last(collected, message_id, meaning):
+    def last(collected: Any, message_id: Any, meaning: Any) -> None:
         collected.newest.pop(getattr(meaning, "user_id", None), None)
         add(collected, message_id, meaning)
 
     monkeypatch.setattr(batch, "_add", last)
 
 
-def failures_are_acknowledged(monkeypatch):
-    summarize = sync.summarize
-    monkeypatch.setattr(sync, "summarize", lambda *given: ([], summarize(*given)[1]))
+def failures_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "summarize", lambda *given: ([], batch.summarize(*given)[1]))
 
 
-def a_dead_store_is_acknowledged(monkeypatch):
+def a_dead_store_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     apply = postgres.PostgresSink.apply
 
-    def quietly(sink, changes, *rest):
+    def quietly(sink: Any, changes: Any, *rest: Any) -> Any:
         try:
             return apply(sink, changes, *rest)
         except Retry:
@@ -99,23 +104,23 @@ def a_dead_store_is_acknowledged(monkeypatch):
     monkeypatch.setattr(postgres.PostgresSink, "apply", quietly)
 
 
-def throttling_is_stale(monkeypatch):
+def throttling_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     rejected = dynamodb._rejected
 
-    def lenient(error):
+    def lenient(error: ClientError) -> Any:
         return "stale" if error.response["Error"]["Code"] in dynamodb._THROTTLED else rejected(error)
 
     monkeypatch.setattr(dynamodb, "_rejected", lenient)
 
 
-def what_is_left_out_is_empty(monkeypatch):
+def what_is_left_out_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "EVENT_STREAM", "none")
 
 
-def whole_users_clear_nothing(monkeypatch):
+def whole_users_clear_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     merge = changes.merge
 
-    def never_whole(one, other):
+    def never_whole(one: Any, other: Any) -> Any:
         parts = [known._replace(carried=known.carried or changes.Carried()) for known in (one, other)]
         return merge(*parts)
 
@@ -123,28 +128,32 @@ def whole_users_clear_nothing(monkeypatch):
         monkeypatch.setattr(module, "merge", never_whole)
 
 
-def keys_of_the_newest_change_only(monkeypatch):
+def keys_of_the_newest_change_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes.Known, "since", lambda known, key: known.version if key in known.profile else "")
 
 
-def a_late_whole_user_is_stale(monkeypatch):
+def a_late_whole_user_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     compare = postgres.PostgresSink._compare
 
-    def stale(sink, changes, outcome):
+    def stale(sink: Any, changes: Any, outcome: Any) -> Any:
         outcome.stale |= {change.user_id for change in compare(sink, changes, outcome)}
         return []
 
     monkeypatch.setattr(postgres.PostgresSink, "_compare", stale)
 
 
-def rows_are_merged_whoever_wrote_meanwhile(monkeypatch):
+def rows_are_merged_whoever_wrote_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MERGE", "RECORD_AND_MERGE"):
         merging = getattr(postgres, name)
         assert merging.count(postgres._AS_SEEN) == 1
         monkeypatch.setattr(postgres, name, merging.replace(postgres._AS_SEEN, ""))
+
     # Others get time between what is read and what is written; tests/sinks/test_carried.py takes turns by itself.
-    merge = postgres.merge
-    monkeypatch.setattr(postgres, "merge", lambda one, other: (sleep(0.005), merge(one, other))[1])
+    def slowly(one: Any, other: Any) -> Any:
+        sleep(0.005)
+        return changes.merge(one, other)
+
+    monkeypatch.setattr(postgres, "merge", slowly)
 
 
 BREAKAGES = (
@@ -156,7 +165,7 @@ BREAKAGES = (
 )  # fmt: skip
 
 
-def found_after(url, **options):
+def found_after(url: str, **options: Any) -> int | None:
     """How many histories the soak needs to find that something is wrong."""
     with soak(url, **options) as running:
         for seed in range(HISTORIES):
@@ -168,7 +177,9 @@ def found_after(url, **options):
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.__name__)
-def test_a_broken_sync_is_found(postgres_url, monkeypatch, breakage):
+def test_a_broken_sync_is_found(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, breakage: Callable[[pytest.MonkeyPatch], None]
+) -> None:
     breakage(monkeypatch)
     assert found_after(postgres_url) is not None
 
@@ -179,7 +190,7 @@ class Racing(postgres.PostgresSink):
     It leaves others a little time for that.
     """
 
-    def apply(self, changes, history=()):
+    def apply(self, changes: Any, history: Any = ()) -> Any:
         outcome = Outcome()
         if history:
             self._record(history, outcome)
@@ -195,7 +206,7 @@ class Racing(postgres.PostgresSink):
         return outcome
 
 
-def test_only_concurrent_writers_find_a_race(postgres_url, monkeypatch):
+def test_only_concurrent_writers_find_a_race(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     statement(monkeypatch, "")
     assert found_after(postgres_url, sink=Racing, writers=1) is None
     assert found_after(postgres_url, sink=Racing) is not None

@@ -1,10 +1,11 @@
 """The fake answers as the emulator does."""
 
 from random import Random
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.emulator.support import name
+from tests.emulator.support import Aws, name
 from tests.soak.fake_dynamodb import FakeDynamoDB
 
 CONDITIONS = (
@@ -17,7 +18,7 @@ CONDITIONS = (
 )
 
 
-def answer(client, request):
+def answer(client: Any, request: Any) -> Any:
     try:
         client.put_item(**request)
     except ClientError as error:
@@ -25,7 +26,7 @@ def answer(client, request):
     return None
 
 
-def test_the_fake_answers_as_the_emulator_does(aws):
+def test_the_fake_answers_as_the_emulator_does(aws: Aws) -> None:
     client, table, fake = aws.client("dynamodb"), name("users"), FakeDynamoDB()
     client.create_table(
         TableName=table,
@@ -45,7 +46,7 @@ def test_the_fake_answers_as_the_emulator_does(aws):
             item["version"] = {"S": text}
         if rng.random() < 0.5:
             item["carried"] = {"S": rng.choice("xy")}
-        request = {
+        request: dict[str, Any] = {
             "TableName": table,
             "Item": item,
             "ReturnValuesOnConditionCheckFailure": rng.choice(("NONE", "ALL_OLD")),

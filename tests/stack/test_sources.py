@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from psycopg.rows import dict_row
 from devstack.stack import Stack
 from pipeline import packaging
 from pipeline.archive import athena
-from pipeline.changes import SIGNALS
+from pipeline.log_types import SIGNALS
 from pipeline.stores.dynamodb import plain
 from tests.refresh import management_api
 from tests.refresh.management_api import ManagementApi
@@ -133,7 +134,7 @@ def history(user_id: str, ends: bool) -> tuple[list[Json], list[Json]]:
 
 @pytest.mark.usefixtures("nothing_is_lost")
 def test_both_sources_give_what_either_gives(running: Stack) -> None:
-    sources = {
+    sources: dict[str, Callable[[list[Json], list[Json]], list[Json]]] = {
         "logs": lambda logs, events: logs,
         "events": lambda logs, events: events,
         "both": lambda logs, events: [*events[::-1], *logs],  # the newest comes first, and again
@@ -146,7 +147,7 @@ def test_both_sources_give_what_either_gives(running: Stack) -> None:
     for ends in (False, True):
         for source in sources:
             user_id = f"auth0|{source}-{ends}"
-            until(lambda user_id=user_id: stored(running, user_id))
+            until(partial(stored, running, user_id))
     until(lambda: not waiting(running))
 
     for source in sources:
@@ -259,7 +260,7 @@ def test_a_signal_brings_the_user_to_both_stores(running: Stack, auth0: Manageme
     users = {user_id: json.loads(auth0.add(user_id, logins_count=2)) for user_id in signals}
     put(running, *[event for event in signals.values() if event])
     for user_id, profile in users.items():
-        assert until(lambda user_id=user_id: stored(running, user_id)) == [{"profile": profile, "deleted_at": None}] * 2
+        assert until(partial(stored, running, user_id)) == [{"profile": profile, "deleted_at": None}] * 2
     source = row(running, "auth0|logged-in")
     assert source is not None
     assert source["source"] == "refresh"
@@ -299,7 +300,9 @@ def test_a_user_that_is_gone_becomes_a_tombstone_in_both_stores(running: Stack, 
     put(running, log("sdu", user_id=user_id))
     gone = until(lambda: [state for state in stored(running, user_id) or [] if state["deleted_at"]][1:])
     assert gone[0]["profile"] == {}
-    assert row(running, user_id)["user_metadata"] == {}
+    last = row(running, user_id)
+    assert last is not None
+    assert last["user_metadata"] == {}
     assert auth0.asked().count(user_id) == 1
 
 

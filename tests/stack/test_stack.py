@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from devstack import demo, stack
-from devstack.terraform import CONFIGURATION, Terraform
+from devstack.terraform import Terraform
+from pipeline.terraform import CONFIGURATION
 
 from .conftest import EVENTS, MALFORMED, options
 

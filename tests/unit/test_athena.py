@@ -1,7 +1,10 @@
 """Asking Athena: parameters as literals, waiting, typed rows, failures."""
 
+import time
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import pytest
@@ -10,31 +13,32 @@ from botocore.session import get_session
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlglot.expressions import Select
 
 from pipeline.archive import athena
-from pipeline.archive.literals import bind, literal
+from pipeline.archive.literals import Parameter, bind, literal
 
 
 class TestLiterals:
     @given(st.text().filter(lambda value: "\0" not in value).filter(lambda value: value.isprintable()))
-    def test_text_comes_back_as_it_was(self, value):
-        assert sqlglot.parse_one(f"SELECT {literal(value)}", dialect="trino").selects[0].this == value
+    def test_text_comes_back_as_it_was(self, value: str) -> None:
+        assert sqlglot.parse_one(f"SELECT {literal(value)}", into=Select, dialect="trino").selects[0].this == value
         assert duckdb.execute(f"SELECT {literal(value)}").fetchone() == (value,)
 
-    def test_other_types(self):
+    def test_other_types(self) -> None:
         moment = datetime.fromisoformat("2026-01-15T10:00:00.5+01:00")
-        values = [1, -2.5, Decimal("1.50"), True, None, date(2026, 1, 2), moment]
+        values: list[Parameter] = [1, -2.5, Decimal("1.50"), True, None, date(2026, 1, 2), moment]
         assert [literal(value) for value in values] == [
             "1", "DOUBLE '-2.5'", "DECIMAL '1.50'", "TRUE", "NULL", "DATE '2026-01-02'",
             "TIMESTAMP '2026-01-15 09:00:00.500'",
         ]  # fmt: skip
 
     @pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), "a\0b", datetime(2026, 1, 1)])  # noqa: DTZ001
-    def test_values_without_a_literal(self, value):
+    def test_values_without_a_literal(self, value: Any) -> None:
         with pytest.raises(ValueError, match=r"no literal|zero character|zone"):
             literal(value)
 
-    def test_only_real_parameters_are_bound(self):
+    def test_only_real_parameters_are_bound(self) -> None:
         sql = "SELECT '?''?', \"?\" /* ? */ FROM t -- ?\nWHERE a = ? AND b = ?"
         assert bind(sql, ["it's ?", 2]) == sql.removesuffix("a = ? AND b = ?") + "a = 'it''s ?' AND b = 2"
         for parameters in ([], [1], [1, 2, 3]):
@@ -44,29 +48,36 @@ class TestLiterals:
 
 class TestAthena:
     @pytest.fixture
-    def client(self):
+    def client(self) -> Any:
         return get_session().create_client(
             "athena", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
         )
 
     @pytest.fixture
-    def stub(self, client, monkeypatch):
-        self.waits = []
-        monkeypatch.setattr(athena.time, "sleep", self.waits.append)
+    def stub(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+        self.waits: list[float] = []
+        monkeypatch.setattr(time, "sleep", self.waits.append)
         with Stubber(client) as stub:
             yield stub
             stub.assert_no_pending_responses()
 
-    def start(self, stub, sql="SELECT 1"):
+    def start(self, stub: Stubber, sql: str = "SELECT 1") -> None:
         expected = {"QueryString": sql, "QueryExecutionContext": {"Database": "d"}, "WorkGroup": "w"}
         stub.add_response("start_query_execution", {"QueryExecutionId": "q1"}, expected)
 
-    def state(self, stub, state, reason=None, **statistics):
+    def state(self, stub: Stubber, state: str, reason: str | None = None, **statistics: int) -> None:
         status = {"State": state} | ({"StateChangeReason": reason} if reason else {})
         execution = {"QueryExecution": {"Status": status, "Statistics": statistics}}
         stub.add_response("get_query_execution", execution, {"QueryExecutionId": "q1"})
 
-    def page(self, stub, columns, data, token=None, after=None):
+    def page(
+        self,
+        stub: Stubber,
+        columns: list[tuple[str, str]],
+        data: list[Sequence[str | None]],
+        token: str | None = None,
+        after: str | None = None,
+    ) -> None:
         results = {
             "ResultSet": {
                 "Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in data],
@@ -76,7 +87,7 @@ class TestAthena:
         expected = {"QueryExecutionId": "q1"} | ({"NextToken": after} if after else {})
         stub.add_response("get_query_results", results, expected)
 
-    def test_pages_and_types(self, client, stub):
+    def test_pages_and_types(self, client: Any, stub: Stubber) -> None:
         columns = [
             ("a", "varchar"), ("b", "bigint"), ("c", "double"), ("d", "decimal"), ("e", "boolean"), ("f", "date"),
             ("g", "timestamp"), ("h", "timestamp with time zone"), ("i", "json"), ("j", "array"),
@@ -103,7 +114,7 @@ class TestAthena:
         assert result.dicts()[0]["b"] == 12
         assert self.waits[0] < self.waits[1]
 
-    def test_what_python_cannot_hold_stays_text(self, client, stub):
+    def test_what_python_cannot_hold_stays_text(self, client: Any, stub: Stubber) -> None:
         columns = [("a", "date"), ("b", "timestamp"), ("c", "json"), ("d", "json")]
         row = ("20000-01-02", "20000-01-02 03:04:05.678", "9" * 5000, "[" * 5000 + "]" * 5000)
         self.start(stub)
@@ -111,7 +122,7 @@ class TestAthena:
         self.page(stub, columns, [[name for name, _ in columns], row])
         assert athena.query(client, "SELECT 1", database="d", workgroup="w").rows == [row]
 
-    def test_statements_without_a_header(self, client, stub):
+    def test_statements_without_a_header(self, client: Any, stub: Stubber) -> None:
         self.start(stub)
         self.state(stub, "SUCCEEDED")
         self.page(stub, [("tab_name", "string")], [["logs"], ["tenant_logs"]])
@@ -119,24 +130,24 @@ class TestAthena:
         assert result.rows == [("logs",), ("tenant_logs",)]
 
     @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
-    def test_failure_says_why(self, client, stub, state):
+    def test_failure_says_why(self, client: Any, stub: Stubber, state: str) -> None:
         self.start(stub)
         self.state(stub, state, "TABLE_NOT_FOUND: line 1:15")
         with pytest.raises(athena.QueryFailed, match="TABLE_NOT_FOUND: line 1:15; query q1 " + state.lower()):
             athena.query(client, "SELECT 1", database="d", workgroup="w")
 
-    def test_timeout_cancels(self, client, stub):
+    def test_timeout_cancels(self, client: Any, stub: Stubber) -> None:
         self.start(stub)
         self.state(stub, "RUNNING")
         stub.add_response("stop_query_execution", {}, {"QueryExecutionId": "q1"})
         with pytest.raises(athena.QueryTimedOut, match="0 seconds; query q1"):
             athena.query(client, "SELECT 1", database="d", workgroup="w", timeout=0)
 
-    def test_interrupt_cancels(self, client, stub, monkeypatch):
-        def interrupt(_):
+    def test_interrupt_cancels(self, client: Any, stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(_: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(athena.time, "sleep", interrupt)
+        monkeypatch.setattr(time, "sleep", interrupt)
         self.start(stub)
         self.state(stub, "RUNNING")
         stub.add_response("stop_query_execution", {}, {"QueryExecutionId": "q1"})

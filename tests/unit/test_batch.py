@@ -1,5 +1,7 @@
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.batch import collect, summarize
-from pipeline.changes import Outcome, Tombstone
+from pipeline.changes import Change, Outcome, Tombstone
+from pipeline.errors import Refused, StoreDown
 from tests.strategies import Log, call, deliveries, histories, log, newest, records, text, updated, user
 
 UNREAD = ("nope", "{}", text(updated(user(updated_at="soon"))))
@@ -18,13 +21,18 @@ OTHERS = [
 ]
 
 
+Run = tuple[list[list[tuple[str, Any]]], dict[str, errors.SyncError]]
+"""Batches of (kind, body or log), and the users that fail."""
+
+
 class Store:
     """A sink in memory: last write wins, and some users fail."""
 
-    def __init__(self, failing):
-        self.versions, self.failing = {}, failing
+    def __init__(self, failing: Mapping[str, errors.SyncError]) -> None:
+        self.versions: dict[str, str] = {}
+        self.failing = failing
 
-    def apply(self, changes):
+    def apply(self, changes: Sequence[Change]) -> Outcome:
         assert [change.user_id for change in changes] == sorted({change.user_id for change in changes})
         outcome = Outcome()
         for change in changes:
@@ -41,8 +49,7 @@ class Store:
 
 
 @st.composite
-def runs(draw):
-    """Batches of (kind, body or log), and the users that fail."""
+def runs(draw: st.DrawFn) -> Run:
     logs = draw(histories())
     batches = []
     for batch in draw(deliveries(logs)):
@@ -54,9 +61,10 @@ def runs(draw):
 
 
 @given(runs())
-def test_every_message_has_exactly_one_outcome(run):
+def test_every_message_has_exactly_one_outcome(run: Run) -> None:
     batches, failing = run
-    store, seen = Store(failing), {}
+    store = Store(failing)
+    seen: dict[str, Log] = {}
     for messages in batches:
         batch = collect(records(*(item.body if isinstance(item, Log) else item for _, item in messages)))
         failed, counts = summarize(batch, store.apply(batch.changes))
@@ -77,7 +85,8 @@ def test_every_message_has_exactly_one_outcome(run):
             same = sum(item == best for _, item in about) - 1
             expected["duplicate"] += same
             expected["stale"] += len(about) - 1 - same
-            seen[user_id] = best if fate == "applied" else known
+            if fate == "applied":
+                seen[user_id] = best
 
         assert sorted(failure.message_id for failure in failed) == sorted(fails)
         assert +Counter({field: getattr(counts, field) for field in counts.__struct_fields__}) == +expected
@@ -85,7 +94,7 @@ def test_every_message_has_exactly_one_outcome(run):
 
 
 @given(histories().flatmap(lambda logs: st.permutations([*logs, *logs])))
-def test_the_newest_change_of_each_user_is_kept(logs):
+def test_the_newest_change_of_each_user_is_kept(logs: list[Log]) -> None:
     batch = collect(records(*(entry.body for entry in logs)))
     assert {change.user_id: change.event_id for change in batch.changes} == {
         user_id: entry.log_id for user_id, entry in newest(logs).items()
@@ -94,7 +103,7 @@ def test_the_newest_change_of_each_user_is_kept(logs):
 
 
 @pytest.mark.parametrize("error", [errors.Refused("x"), errors.StoreDown("x")])
-def test_messages_of_a_user_share_its_fate(error):
+def test_messages_of_a_user_share_its_fate(error: Refused | StoreDown) -> None:
     logs = [Log(number, "a|1", number, 0, False, 0) for number in range(3)]
     bodies = [entry.body for entry in (*logs, logs[0], replace(logs[0], user_id="a|2"))]
     batch = collect(records(*bodies))
@@ -105,7 +114,7 @@ def test_messages_of_a_user_share_its_fate(error):
     assert counts.poison == (4 if isinstance(error, errors.Poison) else 0)
 
 
-def test_a_message_that_means_several_things_fails_with_any_of_them():
+def test_a_message_that_means_several_things_fails_with_any_of_them() -> None:
     identities = [
         {"provider": "a", "user_id": "1"},
         {"provider": "b", "user_id": "2"},
@@ -118,7 +127,7 @@ def test_a_message_that_means_several_things_fails_with_any_of_them():
     assert [failure.message_id for failure in failed] == ["m0"]
 
 
-def test_nothing_in_is_nothing_out():
+def test_nothing_in_is_nothing_out() -> None:
     batch = collect([])
     assert batch.changes == []
     failed, counts = summarize(batch, Outcome())
@@ -126,7 +135,7 @@ def test_nothing_in_is_nothing_out():
     assert not any(getattr(counts, field) for field in counts.__struct_fields__)
 
 
-def test_batches_share_no_state():
+def test_batches_share_no_state() -> None:
     collect(records(user_update := updated(user()), "nope", log("fp")))
     batch = collect([])
     assert not (batch.newest)
@@ -139,7 +148,7 @@ def test_batches_share_no_state():
 
 @settings(max_examples=20)
 @given(st.sampled_from(OTHERS))
-def test_reasons_are_counted(other):
+def test_reasons_are_counted(other: tuple[str, str]) -> None:
     kind, body = other
     batch = collect(records(body, body, updated(user())))
     found = {"unread": len(batch.unread), "ignored": sum(batch.ignored.values()), "signal": sum(batch.signals.values())}

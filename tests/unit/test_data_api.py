@@ -1,8 +1,10 @@
 """What the Data API answers, in terms of Python, and its errors, in terms of what to do."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import boto3
 import pytest
@@ -18,7 +20,7 @@ CLUSTER = Cluster("arn:aws:rds:eu-central-1:1:cluster:c", "arn:aws:secretsmanage
 
 
 @pytest.fixture
-def client():
+def client() -> Any:
     return boto3.client(
         "rds-data",
         region_name="eu-central-1",
@@ -29,7 +31,7 @@ def client():
 
 
 @pytest.fixture
-def stub(client):
+def stub(client: Any) -> Iterator[Stubber]:
     with Stubber(client) as found:
         target = {"resourceArn": CLUSTER.arn, "secretArn": CLUSTER.secret_arn}
         found.add_response("begin_transaction", {"transactionId": "t"}, target | {"database": "auth0"})
@@ -37,7 +39,7 @@ def stub(client):
         found.assert_no_pending_responses()
 
 
-def answer_of(client, stub, **columns):
+def answer_of(client: Any, stub: Stubber, **columns: Any) -> Any:
     """The row that a record becomes, of columns as ``name=(type, field)``."""
     stub.add_response(
         "execute_statement",
@@ -90,11 +92,11 @@ def answer_of(client, stub, **columns):
         ("_text", {"arrayValue": {"stringValues": []}}, []),
     ],
 )
-def test_values(client, stub, kind, field, value):
+def test_values(client: Any, stub: Stubber, kind: str, field: dict[str, Any], value: Any) -> None:
     assert answer_of(client, stub, one=(kind, field), two=("int4", {"longValue": 1})) == (value, 1)
 
 
-def test_a_statement_without_an_answer(client, stub):
+def test_a_statement_without_an_answer(client: Any, stub: Stubber) -> None:
     stub.add_response("execute_statement", {"numberOfRecordsUpdated": 0})
     answer = Transaction(client, CLUSTER).execute("SET LOCAL ROLE x")
     assert (answer.columns, answer.rows) == ((), [])
@@ -124,31 +126,31 @@ def test_a_statement_without_an_answer(client, stub):
         ("SomethingNew", "what", data_api.DataApiError),
     ],
 )
-def test_errors(client, stub, code, message, kind):
+def test_errors(client: Any, stub: Stubber, code: str, message: str, kind: type[Exception]) -> None:
     stub.add_client_error("execute_statement", code, message)
     with pytest.raises(data_api.DataApiError, match=message.split(";")[0]) as raised:
         Transaction(client, CLUSTER).execute("…")
     assert type(raised.value) is kind
 
 
-def test_an_error_rolls_back_and_stays_what_it_was(client, stub):
+def test_an_error_rolls_back_and_stays_what_it_was(client: Any, stub: Stubber) -> None:
     stub.add_client_error("execute_statement", "DatabaseErrorException", "ERROR: first; SQLState: 42P01")
     stub.add_client_error("rollback_transaction", "TransactionNotFoundException", "second")
     with pytest.raises(data_api.Refused, match="first"), Transaction(client, CLUSTER) as transaction:
         transaction.execute("…")
 
 
-def test_a_failed_commit_is_an_error(client, stub):
+def test_a_failed_commit_is_an_error(client: Any, stub: Stubber) -> None:
     stub.add_client_error("commit_transaction", "DatabaseUnavailableException")
     with pytest.raises(data_api.Unavailable), Transaction(client, CLUSTER):
         pass
 
 
-def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch):
+def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_api, "PAUSE", 0.01)
     calls = []
 
-    def work():
+    def work() -> Any:
         calls.append(1)
         if len(calls) < 3:
             raise data_api.NotAllowed
@@ -160,7 +162,7 @@ def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch):
     assert data_api.patiently(work, time.monotonic() + 60, propagation=60) == "done"
 
 
-def test_the_cluster_comes_from_the_environment():
+def test_the_cluster_comes_from_the_environment() -> None:
     env = {"CLUSTER_ARN": CLUSTER.arn, "MASTER_SECRET_ARN": CLUSTER.secret_arn, "PGDATABASE": "auth0"}
     assert Cluster.from_env(env) == CLUSTER
     for name in env:

@@ -1,6 +1,7 @@
 """Functions that are invoked as they are deployed, ready or not."""
 
 import io
+import time
 from typing import Any
 
 import boto3
@@ -50,7 +51,7 @@ class Lambda:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invocation.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
 
 
 def test_one_that_is_ready_is_invoked_once() -> None:

@@ -113,7 +113,7 @@ def test_pure_modules_do_no_io(room):
     assert {name for name in others if not any(f"{name}.".startswith(f"{pure}.") for pure in WITHOUT_IO)} == set()
 
 
-def loaded(code, *names, **env):
+def loaded(code: str, *names: str, **env: str) -> set[str]:
     """Which of ``names`` a fresh interpreter has loaded after ``code``."""
     code = f"import sys\n{code}\nprint(*({names!r} & sys.modules.keys()))".replace(f"{names!r}", repr(set(names)))
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PG", "SINK"))}

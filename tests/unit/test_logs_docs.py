@@ -1,10 +1,10 @@
 """docs/logs.md has every question and every column. ``python -m tests.unit.test_logs_docs`` writes its tables anew."""
 
-import re
 from pathlib import Path
 
 import pytest
 import sqlglot
+from sqlglot.expressions import Select
 
 from pipeline.archive import questions
 from tests.archive import CATALOG
@@ -16,7 +16,7 @@ def _questions() -> str:
     rows = ["| ask | answers | takes | columns | a finding is one |", "|---|---|---|---|---|"]
     for name in questions.names():
         question = questions.load(name)
-        columns = [item.alias_or_name for item in sqlglot.parse_one(question.sql, dialect="trino").selects]
+        columns = [item.alias_or_name for item in sqlglot.parse_one(question.sql, into=Select, dialect="trino").selects]
         takes, names, finding = (
             ", ".join(f"`{word}`" for word in words) for words in (question.takes(), columns, question.finding)
         )
@@ -40,8 +40,9 @@ TABLES = {"questions": _questions(), "views": _columns("views"), "tables": _colu
 def with_tables(page: str) -> str:
     """The page with the tables of the code behind its markers, up to the next heading of the second level."""
     for marker, table in TABLES.items():
-        pattern = rf"(<!-- {marker} -->\n).*?(?=\n## |\Z)"
-        page = re.sub(pattern, lambda found, table=table: f"{found[1]}\n{table}\n", page, flags=re.DOTALL)
+        before, mark, rest = page.partition(f"<!-- {marker} -->\n")
+        _, heading, after = rest.partition("\n## ")
+        page = f"{before}{mark}\n{table}\n{heading}{after}"
     return page
 
 

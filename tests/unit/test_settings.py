@@ -1,6 +1,7 @@
 import socket
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import botocore.session
 import pytest
@@ -20,30 +21,30 @@ AURORA = {
 
 
 @pytest.mark.parametrize("name", ["postgres", "dynamodb"])
-def test_the_sink(name):
+def test_the_sink(name: str) -> None:
     assert sink({"SINK": name}) == name
 
 
 @pytest.mark.parametrize("env", [{}, {"SINK": ""}, {"SINK": "Postgres"}, {"SINK": "s3"}])
-def test_an_unknown_sink_is_named(env):
+def test_an_unknown_sink_is_named(env: dict[str, Any]) -> None:
     with pytest.raises(BadSettings, match="SINK"):
         sink(env)
 
 
-def test_the_users_table():
+def test_the_users_table() -> None:
     assert users_table({"USERS_TABLE": "users"}) == "users"
     for env in ({}, {"USERS_TABLE": ""}):
         with pytest.raises(BadSettings, match="USERS_TABLE"):
             users_table(env)
 
 
-def test_a_database_by_url():
+def test_a_database_by_url() -> None:
     database = Database.from_env({"DATABASE_URL": "postgresql://h/d"} | AURORA)
     assert database == Database(url="postgresql://h/d")
     assert not database.iam
 
 
-def test_a_database_by_host_signs_in_with_iam():
+def test_a_database_by_host_signs_in_with_iam() -> None:
     database = Database.from_env(AURORA)
     assert database == Database(
         host=AURORA["PGHOST"], port=5433, name="auth0", user="auth0_sync", region="eu-central-1"
@@ -53,35 +54,36 @@ def test_a_database_by_host_signs_in_with_iam():
         assert Database.from_env(env).port == 5432
 
 
-def test_the_authorities_of_an_own_certificate():
+def test_the_authorities_of_an_own_certificate() -> None:
     assert Database.from_env(AURORA | {"PGSSLROOTCERT": "/opt/ca.pem"}).ca_file == "/opt/ca.pem"
     assert Database.from_env(AURORA).ca_file == ""
 
 
 @pytest.mark.parametrize("missing", ["PGHOST", "PGDATABASE", "PGUSER", "AWS_REGION"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_missing_variable_is_named(missing, value):
+def test_a_missing_variable_is_named(missing: str, value: str | None) -> None:
     env = {key: found for key, found in AURORA.items() if key != missing} | ({} if value is None else {missing: value})
     with pytest.raises(BadSettings, match=missing):
         Database.from_env(env)
 
 
 @pytest.mark.parametrize("port", ["x", "54 32", "-1", "1.5"])
-def test_a_port_that_is_no_number_is_named(port):
+def test_a_port_that_is_no_number_is_named(port: str) -> None:
     with pytest.raises(BadSettings, match="PGPORT"):
         Database.from_env(AURORA | {"PGPORT": port})
 
 
-def test_settings_are_frozen():
+@pytest.mark.parametrize("name", ["port", "url"])
+def test_settings_are_frozen(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
-        Database.from_env(AURORA).port = 1
+        setattr(Database.from_env(AURORA), name, 1)
 
 
 # The IAM token
 
 
 @pytest.fixture
-def at_a_fixed_time(monkeypatch):
+def at_a_fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
     for module in (auth, compat):
         if hasattr(module, "get_current_datetime"):
@@ -89,8 +91,8 @@ def at_a_fixed_time(monkeypatch):
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    def refuse(*_):
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
         raise AssertionError("the network was used")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -99,12 +101,14 @@ def offline(monkeypatch):
 
 @pytest.mark.parametrize("user", ["auth0_sync", "a b+c@d/é&x=y~"])
 @pytest.mark.parametrize("session_token", ["", "FwoGZXIvYXdzE//+session=="])
-def test_the_iam_token_is_botocores_own(monkeypatch, at_a_fixed_time, offline, user, session_token):
+def test_the_iam_token_is_botocores_own(
+    monkeypatch: pytest.MonkeyPatch, at_a_fixed_time: Any, offline: Any, user: str, session_token: str
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
     monkeypatch.setenv("AWS_SESSION_TOKEN", session_token)
     database = Database.from_env(AURORA | {"PGUSER": user})
-    client = botocore.session.Session().create_client("rds", region_name="eu-central-1")
+    client: Any = botocore.session.Session().create_client("rds", region_name="eu-central-1")
     expected = client.generate_db_auth_token(DBHostname=database.host, Port=database.port, DBUsername=user)
     token = iam.token(database)
     assert token == expected
@@ -113,7 +117,7 @@ def test_the_iam_token_is_botocores_own(monkeypatch, at_a_fixed_time, offline, u
     assert ("X-Amz-Security-Token" in token) == bool(session_token)
 
 
-def test_no_credentials_are_named(monkeypatch):
+def test_no_credentials_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID"):
         iam.token(Database.from_env(AURORA))
@@ -122,11 +126,11 @@ def test_no_credentials_are_named(monkeypatch):
 @pytest.mark.parametrize(
     ("env", "seconds"), [({}, 86_400), ({"CLOCK_TOLERANCE": ""}, 86_400), ({"CLOCK_TOLERANCE": "60"}, 60)]
 )
-def test_the_tolerance_of_the_clock(env, seconds):
+def test_the_tolerance_of_the_clock(env: dict[str, Any], seconds: int) -> None:
     assert clock_tolerance(env) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["a day", "-1", "1.5"])
-def test_a_tolerance_that_is_no_number_is_refused(text):
+def test_a_tolerance_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(BadSettings, match="CLOCK_TOLERANCE"):
         clock_tolerance({"CLOCK_TOLERANCE": text})

@@ -4,13 +4,24 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha256
 from itertools import pairwise
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devstack.traffic import DEFAULT_SOURCE, DEFAULT_START, Oracle, Traffic, envelope, generate, sqs_record
+from devstack.traffic import (
+    DEFAULT_SOURCE,
+    DEFAULT_START,
+    Change,
+    Event,
+    Oracle,
+    Traffic,
+    envelope,
+    generate,
+    sqs_record,
+)
 from devstack.traffic.generator import _Tenant
 from devstack.traffic.profiles import moment, short_timestamp, timestamp
 
@@ -36,43 +47,42 @@ REQUEST = {"method", "path", "query", "userAgent", "body", "channel", "ip", "aut
 PROFILE = {"created_at", "updated_at", "user_id", "identities", "name", "nickname", "picture"}
 
 
-def text(event):
+def text(event: Event) -> str:
     return json.dumps(envelope(event), ensure_ascii=False, separators=(",", ":"))
 
 
 @pytest.fixture(scope="module")
-def traffic():
-    traffic = Traffic(events=8000, users=300, seed=11, malformed=3)
-    traffic.events = list(traffic)
-    return traffic
+def traffic() -> Traffic:
+    return Traffic(events=8000, users=300, seed=11, malformed=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def events(traffic: Traffic) -> list[Event]:
+    """All events; the oracle knows no other."""
+    return list(traffic)
 
 
 @pytest.fixture(scope="module")
-def events(traffic):
-    return traffic.events
-
-
-@pytest.fixture(scope="module")
-def changes(events):
+def changes(events: list[Event]) -> dict[str, list[Change]]:
     """The distinct changes of each user, in the order of their arrival."""
-    found = defaultdict(list)
+    found: dict[str, list[Change]] = defaultdict(list)
     for event in events:
         if event.change and event.kind != "duplicate":
-            found[event.change.user_id].append(event)
+            found[event.change.user_id].append(event.change)
     return found
 
 
 class TestSeed:
-    def test_the_seed_alone_decides(self):
+    def test_the_seed_alone_decides(self) -> None:
         assert list(generate(500, 40, 7)) == list(generate(500, 40, 7))
         assert list(generate(500, 40, 7)) != list(generate(500, 40, 8))
 
-    def test_the_stream_is_the_same_on_every_python(self):
+    def test_the_stream_is_the_same_on_every_python(self) -> None:
         """If the generator is changed on purpose, put the new digest here."""
         digest = sha256("\n".join(map(text, generate(400, 40, 7, malformed=2))).encode()).hexdigest()
         assert digest == "29ef5e93e5a96eebc3ab567063faa2682a3adda19e56b502cc8dbd3a76458971"
 
-    def test_iterating_again_starts_again(self):
+    def test_iterating_again_starts_again(self) -> None:
         traffic = Traffic(events=100, users=9, seed=3)
         first = list(traffic)
         live = traffic.oracle.live
@@ -80,7 +90,7 @@ class TestSeed:
         assert traffic.oracle.live == live
         assert traffic.oracle.put == 100
 
-    def test_start_moves_everything(self):
+    def test_start_moves_everything(self) -> None:
         start = datetime(2030, 5, 1, tzinfo=UTC)
         moved = list(generate(50, 9, 3, start=start))
         assert [event.time - start for event in moved] == [event.time - DEFAULT_START for event in generate(50, 9, 3)]
@@ -94,7 +104,7 @@ class TestSeed:
             {"start": datetime(2030, 5, 1)},  # noqa: DTZ001 - the point
         ],
     )
-    def test_senseless_arguments_are_refused(self, arguments):
+    def test_senseless_arguments_are_refused(self, arguments: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"must|time zone"):
             generate(**({"events": 10, "users": 3, "seed": 1} | arguments))
 
@@ -102,7 +112,7 @@ class TestSeed:
 class TestStream:
     @settings(max_examples=60, deadline=None)
     @given(st.integers(0, 300), st.integers(1, 60), st.integers(0, 2**32), st.data())
-    def test_as_many_as_asked_for(self, number, users, seed, data):
+    def test_as_many_as_asked_for(self, number: int, users: int, seed: int, data: st.DataObject) -> None:
         malformed = data.draw(st.integers(0, min(number, 5)))
         traffic = Traffic(number, users, seed, malformed=malformed)
         events = list(traffic)
@@ -111,10 +121,10 @@ class TestStream:
         assert len(traffic.oracle.log_ids) == number - traffic.oracle.counts["duplicate"]
         assert len(traffic.oracle.live) + len(traffic.oracle.deleted) <= users
 
-    def test_events_come_in_the_order_of_arrival(self, events):
+    def test_events_come_in_the_order_of_arrival(self, events: list[Event]) -> None:
         assert [event.time for event in events] == sorted(event.time for event in events)
 
-    def test_mix(self, traffic):
+    def test_mix(self, traffic: Traffic) -> None:
         counts, put = traffic.oracle.counts, traffic.oracle.put
         assert 0.10 <= counts["duplicate"] / put <= 0.15
         assert 0.08 <= traffic.oracle.late / put <= 0.14
@@ -124,21 +134,21 @@ class TestStream:
         assert len(traffic.oracle.deleted) > 20
         assert set(traffic.oracle.types) == {"sapi", *SHAPES}
 
-    def test_every_user_appears_when_there_is_room(self, traffic):
+    def test_every_user_appears_when_there_is_room(self, traffic: Traffic) -> None:
         assert len(traffic.oracle.live) + len(traffic.oracle.deleted) == 300
 
-    def test_a_user_event_is_of_realistic_size(self, events):
+    def test_a_user_event_is_of_realistic_size(self, events: list[Event]) -> None:
         sizes = [len(text(event).encode()) for event in events if event.kind in ("create", "update")]
         assert 4000 < sum(sizes) / len(sizes) < 5000
 
-    def test_few_events_are_under_way_at_a_time(self):
+    def test_few_events_are_under_way_at_a_time(self) -> None:
         """Memory must not grow with the length of the stream."""
         tenant = _Tenant(20_000, 50, 1, 0, 0)
         longest = max(len(tenant._under_way) for _ in tenant.run())
         assert longest < 60
         assert len(tenant._users) == 50
 
-    def test_duplicates_are_exact_and_have_another_envelope_id(self, events):
+    def test_duplicates_are_exact_and_have_another_envelope_id(self, events: list[Event]) -> None:
         first = {event.log_id: event for event in events if event.kind != "duplicate"}
         duplicates = [event for event in events if event.kind == "duplicate"]
         for event in duplicates:
@@ -148,7 +158,7 @@ class TestStream:
             assert envelope(event)["id"] != envelope(original)["id"]
         assert max(Counter(event.log_id for event in duplicates).values()) == 1
 
-    def test_malformed_users_have_no_other_event(self, events):
+    def test_malformed_users_have_no_other_event(self, events: list[Event]) -> None:
         by_user = Counter(event.user_id for event in events)
         malformed = [event for event in events if event.kind == "malformed"]
         assert len(malformed) == 3
@@ -161,49 +171,44 @@ class TestStream:
 class TestHardCases:
     """The stream would prove little without these."""
 
-    def test_later_changes_overtake_earlier_ones(self, changes):
-        pairs = [
-            (a.change, b.change)
-            for seen in changes.values()
-            for a, b in pairwise(seen)
-            if a.change.version > b.change.version
-        ]
+    def test_later_changes_overtake_earlier_ones(self, changes: dict[str, list[Change]]) -> None:
+        pairs = [(a, b) for seen in changes.values() for a, b in pairwise(seen) if a.version > b.version]
         assert len(pairs) > 100
         assert any(first.user is None and second.user is not None for first, second in pairs), (
             "an update after a delete"
         )
 
-    def test_equal_updated_at_with_different_content(self, changes):
+    def test_equal_updated_at_with_different_content(self, changes: dict[str, list[Change]]) -> None:
         ties = 0
         for seen in changes.values():
             users = defaultdict(list)
-            for event in seen:
-                if event.change.user is not None:
-                    users[event.change.version].append(event.change)
+            for change in seen:
+                if change.user is not None:
+                    users[change.version].append(change)
             for same in users.values():
                 ties += len(same) > 1
                 assert len({change.date for change in same}) == len(same), "the date must decide"
         assert ties > 50
 
-    def test_deletion_wins_in_its_own_millisecond(self, changes, traffic):
+    def test_deletion_wins_in_its_own_millisecond(self, changes: dict[str, list[Change]], traffic: Traffic) -> None:
         races = 0
         for seen in changes.values():
-            deleted = {event.change.version for event in seen if event.change.user is None}
-            races += sum(event.change.user is not None and event.change.version in deleted for event in seen)
-            newest = max(event.change.version for event in seen)
+            deleted = {change.version for change in seen if change.user is None}
+            races += sum(change.user is not None and change.version in deleted for change in seen)
+            newest = max(change.version for change in seen)
             if newest in deleted:
-                assert seen[0].change.user_id in traffic.oracle.deleted
+                assert seen[0].user_id in traffic.oracle.deleted
         assert races > 5
 
-    def test_users_come_back_after_deletion(self, changes, traffic):
+    def test_users_come_back_after_deletion(self, changes: dict[str, list[Change]], traffic: Traffic) -> None:
         back = [
             user_id
             for user_id, seen in changes.items()
-            if user_id in traffic.oracle.live and any(event.change.user is None for event in seen)
+            if user_id in traffic.oracle.live and any(change.user is None for change in seen)
         ]
         assert len(back) > 5
 
-    def test_metadata_is_cleared_removed_and_absent(self, events, traffic):
+    def test_metadata_is_cleared_removed_and_absent(self, events: list[Event], traffic: Traffic) -> None:
         requests = [
             event.detail["data"]["details"]["request"]["body"].get("user_metadata", {"": ""})
             for event in events
@@ -215,16 +220,15 @@ class TestHardCases:
         assert sum("user_metadata" not in user for user in live) >= 5
         assert sum(user.get("user_metadata") == {} for user in live) > 2
 
-    def test_removed_keys_stay_away(self, changes):
-        for seen in changes.values():
-            for event in seen:
-                if event.kind == "update":
-                    exchange = event.detail["data"]["details"]
-                    after = exchange["response"]["body"].get("user_metadata", {})
-                    for key, value in (exchange["request"]["body"].get("user_metadata") or {}).items():
-                        assert (key not in after) if value is None else after[key] == value
+    def test_removed_keys_stay_away(self, events: list[Event]) -> None:
+        for event in events:
+            if event.kind == "update":
+                exchange = event.detail["data"]["details"]
+                after = exchange["response"]["body"].get("user_metadata", {})
+                for key, value in (exchange["request"]["body"].get("user_metadata") or {}).items():
+                    assert (key not in after) if value is None else after[key] == value
 
-    def test_ids_that_are_hard_to_take_apart(self, events):
+    def test_ids_that_are_hard_to_take_apart(self, events: list[Event]) -> None:
         paths = " ".join(e.detail["data"]["details"]["request"]["path"] for e in events if e.kind == "update")
         for part in (
             "auth0%7C",
@@ -239,17 +243,17 @@ class TestHardCases:
             assert part in paths
         assert any("|" in event.user_id.partition("|")[2] for event in events if event.user_id)
 
-    def test_updated_at_has_several_forms(self, traffic):
+    def test_updated_at_has_several_forms(self, traffic: Traffic) -> None:
         forms = Counter(re.sub(r"\d", "9", user["updated_at"]) for user in traffic.oracle.live.values())
         assert set(forms) >= {"9999-99-99T99:99:99.999Z", "9999-99-99T99:99:99.99Z"}
 
-    def test_names_are_from_all_over_the_world(self, traffic):
+    def test_names_are_from_all_over_the_world(self, traffic: Traffic) -> None:
         names = "".join(user["name"] for user in traffic.oracle.live.values())
         assert {"李", "ü", "🌸", "ч", "م", "'"} <= set(names)
 
 
 class TestOracle:
-    def test_the_order_of_arrival_does_not_matter(self, traffic, events):
+    def test_the_order_of_arrival_does_not_matter(self, traffic: Traffic, events: list[Event]) -> None:
         for arranged in (events[::-1], sorted(events, key=lambda e: e.log_id[::-1]), sorted(events, key=text)):
             oracle = Oracle()
             for event in arranged:
@@ -258,7 +262,7 @@ class TestOracle:
             assert oracle.deleted == traffic.oracle.deleted
             assert oracle.counts == traffic.oracle.counts
 
-    def test_the_logs_themselves_say_the_same(self, traffic, events):
+    def test_the_logs_themselves_say_the_same(self, traffic: Traffic, events: list[Event]) -> None:
         """Worked out once more from nothing but the JSON, with every distinct log sorted by the documented order."""
         state = {}
         for order, user_id, body in sorted(
@@ -269,19 +273,19 @@ class TestOracle:
         assert live == traffic.oracle.live
         assert {u: at for u, at in state.items() if u not in live} == traffic.oracle.deleted
 
-    def test_no_order_is_left_to_chance(self, changes):
+    def test_no_order_is_left_to_chance(self, changes: dict[str, list[Change]]) -> None:
         for seen in changes.values():
-            orders = [(e.change.version, e.change.user is None, e.change.date) for e in seen]
+            orders = [(change.version, change.user is None, change.date) for change in seen]
             assert len(set(orders)) == len(orders)
 
-    def test_log_ids_can_be_left_out(self):
+    def test_log_ids_can_be_left_out(self) -> None:
         traffic = Traffic(50, 5, 1, keep_log_ids=False)
         list(traffic)
         assert traffic.oracle.log_ids == set()
         assert traffic.oracle.put == 50
 
 
-def read(event):
+def read(event: dict[str, Any]) -> Any:
     """(order, user id, user or None) of a log about a user; None for any other."""
     data = event["detail"]["data"]
     if data["type"] != "sapi":
@@ -300,7 +304,7 @@ def read(event):
 
 
 class TestShapes:
-    def test_envelope(self, events):
+    def test_envelope(self, events: list[Event]) -> None:
         for event in events:
             outer = envelope(event, "aws.partner/auth0.com/x/auth0.logs", account="1", region="eu-west-1")
             assert list(outer) == [
@@ -314,7 +318,7 @@ class TestShapes:
         assert envelope(events[0])["source"] == DEFAULT_SOURCE
         assert len({envelope(event)["id"] for event in events}) == len(events)
 
-    def test_log_ids(self, events):
+    def test_log_ids(self, events: list[Event]) -> None:
         for event in events:
             assert re.fullmatch(r"900\d{53}", event.log_id)
             assert datetime.strptime(event.log_id[3:17], "%Y%m%d%H%M%S").replace(tzinfo=UTC) - event.time < timedelta(
@@ -325,15 +329,15 @@ class TestShapes:
         by_id, by_date = (sorted(logs, key=key) for key in (lambda e: e.log_id, lambda e: e.detail["data"]["date"]))
         assert by_id != by_date
 
-    def test_logs_of_visits(self, events):
+    def test_logs_of_visits(self, events: list[Event]) -> None:
         for event in events:
             data = event.detail["data"]
             if data["type"] != "sapi":
                 assert set(data) == SHAPES[data["type"]], data["type"]
                 assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data["date"])
 
-    def test_management_calls(self, events):
-        actors = Counter()
+    def test_management_calls(self, events: list[Event]) -> None:
+        actors: Counter[str] = Counter()
         for event in events:
             data = event.detail["data"]
             if data["type"] != "sapi":
@@ -359,17 +363,18 @@ class TestShapes:
         assert min(actors.values()) > 100
         assert len(actors) == 3
 
-    def test_user_calls(self, events):
+    def test_user_calls(self, events: list[Event]) -> None:
         for event in events:
             if event.kind not in ("create", "update", "delete"):
                 continue
             request, response = (event.detail["data"]["details"][key] for key in ("request", "response"))
+            assert event.change
             if event.kind == "delete":
                 assert (request["method"], response) == ("delete", {"statusCode": 204, "body": {}})
                 assert request["body"] in ({}, None)
             else:
-                body = response["body"]
-                assert body is event.change.user
+                assert response["body"] is event.change.user
+                body: Any = response["body"]
                 assert body["user_id"] == event.user_id
                 assert set(body) >= PROFILE
                 assert body["user_id"] == f"{body['identities'][0]['provider']}|{body['identities'][0]['user_id']}"
@@ -387,12 +392,12 @@ class TestShapes:
                 late = event.change.date - event.change.version
                 assert timedelta(0) < late < timedelta(milliseconds=40)
 
-    def test_no_key_that_auth0_refuses(self, traffic):
+    def test_no_key_that_auth0_refuses(self, traffic: Traffic) -> None:
         for user in traffic.oracle.live.values():
             for key in [*user.get("user_metadata", {}), *user.get("app_metadata", {})]:
                 assert not re.search("[.$]", key)
 
-    def test_sqs_record(self, events):
+    def test_sqs_record(self, events: list[Event]) -> None:
         body = envelope(events[0])
         record = sqs_record(body, "m1", receive_count=2)
         assert set(record) == {
@@ -407,12 +412,12 @@ class TestShapes:
         assert sent == events[0].time.replace(microsecond=0)
 
     @pytest.mark.parametrize("body", ["not JSON", '{"detail": "\\ud800"}', "\ud800"])
-    def test_sqs_record_of_any_text(self, body):
+    def test_sqs_record_of_any_text(self, body: str) -> None:
         assert sqs_record(body, "m1")["body"] == body
 
 
 @given(st.integers(0, 4_102_444_800_000))
-def test_both_spellings_of_a_time_mean_the_same(milliseconds):
+def test_both_spellings_of_a_time_mean_the_same(milliseconds: int) -> None:
     for spelling in (timestamp(milliseconds), short_timestamp(milliseconds)):
         assert datetime.fromisoformat(spelling) == moment(milliseconds)
     assert short_timestamp(1_768_467_600_000) == "2026-01-15T09:00:00Z"

@@ -9,6 +9,7 @@ import pytest
 import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlglot.expressions import Select
 
 from pipeline.archive import findings, questions
 
@@ -72,7 +73,7 @@ def test_a_parameter_cannot_become_a_command() -> None:
 
 @pytest.mark.parametrize("question", WATCHABLE, ids=lambda question: question.name)
 def test_a_question_has_the_columns_that_it_is_watched_by(question: questions.Question) -> None:
-    columns = {item.alias_or_name for item in sqlglot.parse_one(question.sql, dialect="trino").selects}
+    columns = {item.alias_or_name for item in sqlglot.parse_one(question.sql, into=Select, dialect="trino").selects}
     assert set(question.finding) <= columns
     assert not question.looks_back or "dt" in columns
     subject = findings.subject(f"{'n' * 16}-{'e' * 10}", question, 1000)
