@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -16,7 +18,7 @@ from tests.cli import athena
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Athena, which notes what it was asked."""
     with athena.served() as (found, endpoint):
         for name, value in (athena.ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint}).items():
@@ -25,7 +27,7 @@ def asked(monkeypatch):
         yield found
 
 
-def ask(*arguments):
+def ask(*arguments: Any) -> Any:
     return CliRunner().invoke(app, ["ask", *arguments])
 
 
@@ -44,7 +46,7 @@ def ask(*arguments):
         "EXPLAIN (TYPE IO, FORMAT JSON) WITH a AS (SELECT 1) SELECT * FROM a",
     ],
 )
-def test_sql_that_reads_is_sent_as_it_is(asked, sql):
+def test_sql_that_reads_is_sent_as_it_is(asked: Any, sql: Any) -> None:
     assert ask(sql).exit_code == 0
     assert asked.asked == [sql]
 
@@ -64,7 +66,7 @@ def test_sql_that_reads_is_sent_as_it_is(asked, sql):
         "/* not closed SELECT 1",
     ],
 )
-def test_sql_that_does_more_than_read_is_refused(asked, sql):
+def test_sql_that_does_more_than_read_is_refused(asked: Any, sql: Any) -> None:
     result = ask(sql)
     assert result.exit_code == 2
     assert "SELECT, WITH, SHOW, DESCRIBE" in " ".join(result.output.replace("│", " ").split())
@@ -72,14 +74,14 @@ def test_sql_that_does_more_than_read_is_refused(asked, sql):
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP TABLE logs", "SELECT 1;;"])
-def test_several_statements_are_refused(asked, sql):
+def test_several_statements_are_refused(asked: Any, sql: Any) -> None:
     result = ask(sql)
     assert result.exit_code == 2
     assert "one statement" in result.output
     assert asked.asked == []
 
 
-def test_since_and_until_take_days_back(asked):
+def test_since_and_until_take_days_back(asked: Any) -> None:
     assert ask("failed_logins", "since=7d", "until=1d").exit_code == 0
     [sql] = asked.asked
     today = datetime.now(UTC).date()
@@ -88,14 +90,14 @@ def test_since_and_until_take_days_back(asked):
 
 @pytest.mark.parametrize("name", ["since", "until"])
 @pytest.mark.parametrize("text", ["7", "d", "-7d", "7w", "99999999999d", "900000d", "yesterday", ""])
-def test_another_since_or_until_is_refused(asked, name, text):
+def test_another_since_or_until_is_refused(asked: Any, name: Any, text: Any) -> None:
     result = ask("failed_logins", f"{name}={text}")
     assert result.exit_code == 2
     assert "7d" in result.output
     assert asked.asked == []
 
 
-def test_the_window_and_the_cost_are_said(asked):
+def test_the_window_and_the_cost_are_said(asked: Any) -> None:
     result = ask("failed_logins", "since=2026-01-02", "until=2026-01-03T09:30Z")
     assert result.stderr.strip() == "1 row; arrived 2026-01-02 00:00 to 2026-01-03 09:59 (UTC); 1,234 bytes read"
     today = datetime.now(UTC).date()
@@ -104,7 +106,7 @@ def test_the_window_and_the_cost_are_said(asked):
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
-def test_a_limit_that_cut_the_answer_is_said(asked, form):
+def test_a_limit_that_cut_the_answer_is_said(asked: Any, form: Any) -> None:
     asked.rows = [[str(number)] for number in range(3)]
     result = ask("failed_logins", "limit=2", *form)
     assert asked.asked[0].endswith("LIMIT 3")
@@ -114,7 +116,7 @@ def test_a_limit_that_cut_the_answer_is_said(asked, form):
     assert "cut" not in ask("failed_logins", "limit=3", *form).stderr
 
 
-def test_a_query_that_takes_longer_than_its_timeout_is_cancelled(asked):
+def test_a_query_that_takes_longer_than_its_timeout_is_cancelled(asked: Any) -> None:
     asked.state = "RUNNING"
     result = ask("SELECT 1", "--timeout", "0.2")
     assert isinstance(result.exception, TimedOut)
@@ -123,26 +125,26 @@ def test_a_query_that_takes_longer_than_its_timeout_is_cancelled(asked):
     assert asked.stopped == ["q1"]
 
 
-def test_null_and_empty_text_differ_in_each_form(asked):
+def test_null_and_empty_text_differ_in_each_form(asked: Any) -> None:
     asked.columns, asked.rows = ["a", "b"], [[None, ""], ["NULL", "x"]]
     assert ask("SELECT 1").stdout.splitlines() == ["a\tb", "NULL\t''", "'NULL'\tx"]
     assert ask("SELECT 1", "--csv").stdout_bytes == b'a,b\r\n,""\r\nNULL,x\r\n'
     assert json.loads(ask("SELECT 1", "--json").stdout) == [{"a": None, "b": ""}, {"a": "NULL", "b": "x"}]
 
 
-def test_two_forms_at_once_are_refused(asked):
+def test_two_forms_at_once_are_refused(asked: Any) -> None:
     assert ask("SELECT 1", "--json", "--csv").exit_code == 2
     assert asked.asked == []
 
 
-def test_the_list_as_rows():
+def test_the_list_as_rows() -> None:
     listed = list(csv.DictReader(io.StringIO(ask("--list", "--csv").stdout, newline="")))
     assert [one["name"] for one in listed] == questions.names()
     first = json.loads(ask("--list", "--json").stdout)[0]
     assert first["takes"] == questions.load("account").takes()
 
 
-def test_the_list_says_what_each_question_answers_and_takes():
+def test_the_list_says_what_each_question_answers_and_takes() -> None:
     said = " ".join(ask("--list").stdout.split())
     for question in map(questions.load, questions.names()):
         assert f"{question.name}: {question.title}" in said

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import boto3
 import psycopg
@@ -16,7 +18,7 @@ NOBODY = "http://127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
-def _nowhere(monkeypatch, tmp_path):
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No credentials, no region, no files of the AWS CLI, no instance to ask."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -29,10 +31,10 @@ def _nowhere(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def typed(monkeypatch, capsys):
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run a command as it is typed; return the line that it ends with."""
 
-    def run(*arguments, **variables):
+    def run(*arguments: Any, **variables: Any) -> Any:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["auth0-sync", *arguments])
@@ -66,7 +68,7 @@ ASK = ["ask", "SELECT 1"]
         (["sql", "SELECT 1"], {"DATABASE_URL": "s3cret"}, ["DATABASE_URL"]),
     ],
 )
-def test_what_is_wrong_and_which_setting_it_is(typed, arguments, variables, names):
+def test_what_is_wrong_and_which_setting_it_is(typed: Any, arguments: Any, variables: Any, names: Any) -> None:
     said = typed(*arguments, **variables)
     assert [name for name in names if name not in said] == []
     assert "batch" not in said
@@ -83,7 +85,7 @@ def test_what_is_wrong_and_which_setting_it_is(typed, arguments, variables, name
         (["logs", "--deployment", "auth0-sync-prod"], {}),
     ],
 )
-def test_aws_out_of_reach_takes_seconds(typed, arguments, variables):
+def test_aws_out_of_reach_takes_seconds(typed: Any, arguments: Any, variables: Any) -> None:
     began = time.monotonic()
     said = typed(*arguments, **variables, **CREDENTIALS, AWS_DEFAULT_REGION="eu-central-1", AWS_ENDPOINT_URL=NOBODY)
     assert NOBODY in said
@@ -91,14 +93,14 @@ def test_aws_out_of_reach_takes_seconds(typed, arguments, variables):
     assert time.monotonic() - began < 15
 
 
-def test_what_people_type_waits_less_than_the_sdk(typed):
+def test_what_people_type_waits_less_than_the_sdk(typed: Any) -> None:
     typed(*ASK, **ATHENA, AWS_DEFAULT_REGION="eu-central-1")
-    config = boto3.client("sqs").meta.config
+    config: Any = boto3.client("sqs").meta.config
     assert config.connect_timeout == aws.CONNECT_SECONDS
     assert config.retries["total_max_attempts"] == aws.ATTEMPTS
 
 
-def refusal(code, operation="GetItem", message="no"):
+def refusal(code: Any, operation: Any = "GetItem", message: Any = "no") -> Any:
     return exceptions.ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
@@ -118,14 +120,14 @@ def refusal(code, operation="GetItem", message="no"):
         (psycopg.errors.AdminShutdown("terminating connection"), ["terminating connection", "again"]),
     ],
 )  # fmt: skip
-def test_each_kind_of_error(error, names):
-    said = failures.message(error)
+def test_each_kind_of_error(error: Any, names: Any) -> None:
+    said = str(failures.message(error))
     assert [name for name in names if name not in said] == []
     assert "\n" not in said
 
 
-def test_the_cause_counts_where_the_error_is_about_something_else():
-    def chained(error, cause):
+def test_the_cause_counts_where_the_error_is_about_something_else() -> None:
+    def chained(error: Any, cause: Any) -> Any:
         error.__cause__ = cause
         return failures.message(error)
 
@@ -136,5 +138,5 @@ def test_the_cause_counts_where_the_error_is_about_something_else():
     assert "secretsmanager" in chained(NotAllowed("x"), refusal("AccessDeniedException", "BeginTransaction"))
 
 
-def test_a_mistake_of_ours_keeps_its_traceback():
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     assert failures.message(KeyError("x")) is None

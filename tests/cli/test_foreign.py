@@ -7,6 +7,7 @@ import unicodedata
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,12 @@ MARKUP = "[red]a[/] [/] [link=https://evil.example]b[/link] \\[c] :smile:"
 CONTROL = "\x1b[31m\x07\r\x7f\x9b2J\u202e\u2066\n"
 
 
-def controls(text):
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def controls(text: Any) -> Any:
     return [c for c in text if c != "\n" and (unicodedata.category(c) == "Cc" or c in "\u202e\u2066")]
 
 
@@ -42,7 +48,7 @@ FOREIGN = st.text(
 
 
 @given(FOREIGN)
-def test_nothing_that_controls_is_left(text):
+def test_nothing_that_controls_is_left(text: Any) -> None:
     assert controls(foreign.plain(text)) == []
     assert "\n" not in foreign.plain(text)
     foreign.plain(text).encode()
@@ -51,11 +57,11 @@ def test_nothing_that_controls_is_left(text):
 
 
 @given(st.lists(st.tuples(FOREIGN | st.none(), FOREIGN), max_size=3), FOREIGN, st.integers(1, 80))
-def test_tables_show_foreign_text_on_one_line_and_as_it_is(answers, name, width):
+def test_tables_show_foreign_text_on_one_line_and_as_it_is(answers: Any, name: Any, width: Any) -> None:
     result = Result((name, "b"), answers)
     screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, emoji=False)
     rows.print_table(result, screen)
-    printed = screen.file.getvalue().removesuffix("\n").split("\n")
+    printed = written(screen).removesuffix("\n").split("\n")
     piped = list(rows.tab_lines(result))
     assert len(piped) == 1 + len(answers)
     for row in answers:
@@ -68,13 +74,13 @@ def test_tables_show_foreign_text_on_one_line_and_as_it_is(answers, name, width)
 
 
 @given(st.lists(FOREIGN | st.none(), unique=True))
-def test_no_two_values_look_alike_but_for_control_characters(values):
+def test_no_two_values_look_alike_but_for_control_characters(values: Any) -> None:
     values = [value for value in values if value is None or value == foreign.plain(value)]
     assert len({foreign.text(value) for value in values}) == len(values)
 
 
 @given(st.lists(st.tuples(FOREIGN | st.none(), FOREIGN), max_size=3), FOREIGN)
-def test_csv_is_read_back_and_has_no_formula(answers, name):
+def test_csv_is_read_back_and_has_no_formula(answers: Any, name: Any) -> None:
     written = "".join(rows.csv_lines(Result((name, "b"), answers)))
     assert controls(written.replace("\r\n", "")) == []
     written.encode()
@@ -87,7 +93,7 @@ def test_csv_is_read_back_and_has_no_formula(answers, name):
             assert cell.removeprefix("'") == ("" if value is None else foreign.plain(value))
 
 
-def test_csv_by_rfc_4180():
+def test_csv_by_rfc_4180() -> None:
     result = Result(
         ("a", 'b "c"'), [(None, ""), ("x,y", 'say "hi"'), (-1, "-1"), ("=1+1", "'=1"), (True, {"a": [None]})]
     )
@@ -101,27 +107,27 @@ def test_csv_by_rfc_4180():
     ]
 
 
-def test_numbers_that_json_does_not_have_are_text():
+def test_numbers_that_json_does_not_have_are_text() -> None:
     value = {"a": float("nan"), "b": [float("inf"), 1.5]}
     assert json.loads(foreign.as_json(value), parse_constant=pytest.fail) == {"a": "nan", "b": ["inf", 1.5]}
 
 
-def printed_on(width, result):
+def printed_on(width: Any, result: Any) -> Any:
     screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, emoji=False)
     rows.print_table(result, screen)
-    return screen.file.getvalue().splitlines()
+    return written(screen).splitlines()
 
 
 WIDE = Result(("user_id", "profile"), [("auth0|1", {"name": "Ada"}), ("auth0|2", None)])
 
 
-def test_a_table_that_fits_is_one():
+def test_a_table_that_fits_is_one() -> None:
     assert printed_on(80, WIDE) == ["user_id  profile", 'auth0|1  {"name": "Ada"}', "auth0|2  NULL"]
     assert printed_on(24, WIDE) == printed_on(80, WIDE)
     assert printed_on(1, Result(("user_id", "profile"), [])) == ["user_id  profile"]
 
 
-def test_a_table_that_does_not_fit_becomes_records():
+def test_a_table_that_does_not_fit_becomes_records() -> None:
     assert printed_on(23, WIDE) == [
         "user_id  auth0|1",
         'profile  {"name": "Ada"}',
@@ -134,7 +140,7 @@ def test_a_table_that_does_not_fit_becomes_records():
     assert printed_on(20, wide) == ["日本", "漢" * 10]
 
 
-def test_a_question_spares_a_terminal_columns_without_a_value():
+def test_a_question_spares_a_terminal_columns_without_a_value() -> None:
     result = Result(("a", "b", "c"), [(1, None, ""), (None, None, "x")])
     for terminal, lines in (
         (True, ["a     c", "1     ''", "NULL  x"]),
@@ -142,22 +148,22 @@ def test_a_question_spares_a_terminal_columns_without_a_value():
     ):
         out = Console(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None, emoji=False)
         rows.print_table(result, out, whole=False)
-        assert out.file.getvalue().splitlines() == lines
+        assert written(out).splitlines() == lines
     assert printed_on(80, result)[0] == "a     b     c"
 
 
-def test_nothing_is_cut_in_a_pipe():
+def test_nothing_is_cut_in_a_pipe() -> None:
     long = Result(("a", "b"), [("x" * 5000, "y" * 5000)])
     pipe = Console(file=io.StringIO(), width=20)
     rows.print_table(long, pipe)
-    assert pipe.file.getvalue() == f"a\tb\n{'x' * 5000}\t{'y' * 5000}\n"
+    assert written(pipe) == f"a\tb\n{'x' * 5000}\t{'y' * 5000}\n"
 
 
-def test_columns_of_one_name_are_all_in_json():
+def test_columns_of_one_name_are_all_in_json() -> None:
     assert Result(("a", "a", "a_2"), [(1, 2, 3)]).dicts() == [{"a": 1, "a_2": 2, "a_2_2": 3}]
 
 
-def test_the_answer_to_a_question(asked):
+def test_the_answer_to_a_question(asked: Any) -> None:
     asked.columns, asked.rows = [f"x{CONTROL}"], [[MARKUP + CONTROL]]
     for form in ((), ("--csv",)):
         printed = CliRunner().invoke(app, ["ask", "SELECT 1", *form]).stdout
@@ -169,16 +175,16 @@ def test_the_answer_to_a_question(asked):
 
 
 @pytest.fixture
-def shown(monkeypatch):
+def shown(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is printed on a wide terminal."""
     out = Console(file=io.StringIO(), width=400, emoji=False)
     monkeypatch.setattr(users_commands, "console", out)
-    return out.file.getvalue
+    return lambda: written(out)
 
 
-def test_a_user(monkeypatch, shown):
+def test_a_user(monkeypatch: pytest.MonkeyPatch, shown: Any) -> None:
     store = SimpleNamespace(read=lambda _: {"version": "v", "user_metadata": {MARKUP: CONTROL}})
-    monkeypatch.setattr(users_commands.postgres, "from_env", lambda: nullcontext(store))
+    monkeypatch.setattr("pipeline.stores.postgres.from_env", lambda: nullcontext(store))
     monkeypatch.setattr(users_commands, "DynamoDBStore", lambda *_: store)
     monkeypatch.setenv("USERS_TABLE", "t")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -187,7 +193,7 @@ def test_a_user(monkeypatch, shown):
     assert controls(shown()) == []
 
 
-def test_an_error(monkeypatch, capsys):
+def test_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["auth0-sync", "ask", "--list"])
     monkeypatch.setattr(failures, "message", lambda _: f"{MARKUP}\n{CONTROL}")
     monkeypatch.setattr(archive_commands, "_list", lambda **_: 1 / 0)
@@ -198,7 +204,7 @@ def test_an_error(monkeypatch, capsys):
     assert controls(said) == []
 
 
-def test_failed_messages(capsys):
+def test_failed_messages(capsys: pytest.CaptureFixture[str]) -> None:
     one = Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, [MARKUP])
     failed_commands._print("q", [one], None, users=True, as_csv=False)
     printed = capsys.readouterr().out

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,7 +28,7 @@ WAYS = ["server", "data_api"]
 
 
 @pytest.fixture
-def cluster(postgres_server):
+def cluster(postgres_server: str) -> Iterator[Any]:
     """With roles, schema and one user."""
     with aurora.cluster(postgres_server) as found:
         with psycopg.connect(found.url_of(aurora.MASTER)) as master:
@@ -40,7 +42,7 @@ def cluster(postgres_server):
 
 
 @pytest.fixture
-def api(cluster, monkeypatch):
+def api(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(data_api, "PAUSE", 0.01)
     with aurora.data_api(cluster) as found:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": found.endpoint}).items():
@@ -51,14 +53,14 @@ def api(cluster, monkeypatch):
 
 
 @pytest.fixture
-def way(api, monkeypatch, request):
+def way(api: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
     if request.param == "server":
         # As somebody who could write, if the command let them.
         monkeypatch.setenv("DATABASE_URL", api.cluster.url_of("auth0_migrator"))
     return request.param
 
 
-def run(*arguments):
+def run(*arguments: Any) -> Any:
     result = CliRunner().invoke(app, ["sql", *arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -67,7 +69,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_a_table(way):
+def test_a_table(way: Any) -> None:
     query = "SELECT user_id, user_metadata, ARRAY['[red]'] AS tags, NULL AS nothing, '' AS empty FROM auth0.live_users"
     result = CliRunner().invoke(app, ["sql", query])
     header, row = [line.split("\t") for line in result.stdout.splitlines()]
@@ -77,14 +79,14 @@ def test_a_table(way):
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_csv(way):
+def test_csv(way: Any) -> None:
     query = "SELECT 'a,b' AS text, NULL AS nothing, '' AS empty, -1 AS number, '=1+1' AS formula, true AS yes"
     result = CliRunner().invoke(app, ["sql", query, "--csv"])
     assert result.stdout_bytes == b'text,nothing,empty,number,formula,yes\r\n"a,b",,"",-1,\'=1+1,true\r\n'
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_json_is_the_same_by_both_ways(way):
+def test_json_is_the_same_by_both_ways(way: Any) -> None:
     query = """
         SELECT 'é' AS text, 1 AS int, 2.50::numeric AS numeric, true AS bool, NULL AS nothing,
             '{"a": [1, null]}'::jsonb AS object, ARRAY[1, 2] AS ints, ARRAY['x'] AS texts,
@@ -126,12 +128,12 @@ def test_json_is_the_same_by_both_ways(way):
         ("ARRAY[timestamptz 'infinity']", ["infinity"]),
     ],
 )
-def test_what_python_cannot_hold_is_shown_as_text(way, value, text):
+def test_what_python_cannot_hold_is_shown_as_text(way: Any, value: Any, text: Any) -> None:
     assert json.loads(run("--json", f"SELECT {value} AS it")) == [{"it": text}]
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_no_rows(way):
+def test_no_rows(way: Any) -> None:
     assert json.loads(run("--json", "SELECT * FROM auth0.live_users WHERE false")) == []
     assert run("SELECT user_id FROM auth0.live_users WHERE false") == "user_id\n"
     assert run("SELECT user_id FROM auth0.live_users WHERE false", "--csv") == "user_id\n"
@@ -151,7 +153,7 @@ READING = [
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize("statement", READING)
-def test_statements_that_read_are_run_as_they_are(way, statement):
+def test_statements_that_read_are_run_as_they_are(way: Any, statement: Any) -> None:
     run(statement)
 
 
@@ -174,7 +176,7 @@ def test_statements_that_read_are_run_as_they_are(way, statement):
         "",
     ],
 )
-def test_other_statements_are_refused_before_they_are_sent(monkeypatch, statement):
+def test_other_statements_are_refused_before_they_are_sent(monkeypatch: pytest.MonkeyPatch, statement: Any) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/d")
     result = CliRunner().invoke(app, ["sql", "--", statement])
     assert result.exit_code == 2
@@ -193,7 +195,7 @@ def test_other_statements_are_refused_before_they_are_sent(monkeypatch, statemen
         ("SELECT 1 FROM", "syntax error"),
     ],
 )
-def test_what_postgres_refuses(way, cluster, statement, reason):
+def test_what_postgres_refuses(way: Any, cluster: Any, statement: Any, reason: Any) -> None:
     with pytest.raises(data_api.Refused, match=reason):
         run(statement)
     assert cluster.run("SELECT count(*) FROM users", user="auth0_reader") == [(1,)]
@@ -212,7 +214,7 @@ BREAK_OUT = [
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize("statement", BREAK_OUT)
-def test_no_statement_leaves_its_read_only_transaction(way, cluster, statement):
+def test_no_statement_leaves_its_read_only_transaction(way: Any, cluster: Any, statement: Any) -> None:
     """Also none that the command itself would not send."""
     with pytest.raises(data_api.Refused):
         ask(statement)
@@ -220,11 +222,11 @@ def test_no_statement_leaves_its_read_only_transaction(way, cluster, statement):
 
 
 @pytest.mark.parametrize("statement", BREAK_OUT)
-def test_nor_does_one_through_a_pooler(cluster, monkeypatch, statement):
+def test_nor_does_one_through_a_pooler(cluster: Any, monkeypatch: pytest.MonkeyPatch, statement: Any) -> None:
     """Which drops what a session begins with, and prepares nothing."""
     monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
     monkeypatch.setattr(postgres, "is_pooled", lambda _: True)
-    connect = postgres.psycopg.connect
+    connect = psycopg.connect
     dropped = lambda conninfo, **rest: connect(conninfo, **rest, options="")  # noqa: E731
     monkeypatch.setattr(postgres, "psycopg", SimpleNamespace(**vars(psycopg) | {"connect": dropped}))
     with pytest.raises(data_api.Refused):
@@ -233,7 +235,7 @@ def test_nor_does_one_through_a_pooler(cluster, monkeypatch, statement):
 
 
 @pytest.mark.parametrize("who", ["superuser", aurora.MASTER, "ada"])
-def test_a_superuser_is_refused(cluster, monkeypatch, tmp_path, who):
+def test_a_superuser_is_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, who: Any) -> None:
     """Who writes files in a read-only transaction: also a member of a superuser's role, and RDS's master."""
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
         superuser.execute("CREATE ROLE ada LOGIN")
@@ -248,7 +250,7 @@ def test_a_superuser_is_refused(cluster, monkeypatch, tmp_path, who):
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_a_statement_is_cancelled_when_its_time_is_over(way, cluster):
+def test_a_statement_is_cancelled_when_its_time_is_over(way: Any, cluster: Any) -> None:
     with pytest.raises(TimedOut, match=r"0\.3 seconds of --timeout") as raised:
         run("SELECT pg_sleep(20)", "--timeout", "0.3")
     assert failures.exit_code(raised.value) == 5
@@ -258,12 +260,12 @@ def test_a_statement_is_cancelled_when_its_time_is_over(way, cluster):
 
 
 @pytest.mark.parametrize("way", WAYS, indirect=True)
-def test_no_schema_need_be_named(way):
+def test_no_schema_need_be_named(way: Any) -> None:
     assert run("SELECT count(*) AS users FROM live_users") == "users\n1\n"
     assert run("SELECT current_setting('search_path') ~ '^auth0, ' AS first") == "first\ntrue\n"
 
 
-def test_a_search_path_of_the_callers_own_is_kept(cluster, monkeypatch):
+def test_a_search_path_of_the_callers_own_is_kept(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
     for path, schemas in (("sales", "{auth0,sales}"), ("''", '{auth0,"\\"\\""}')):
         cluster.run(
@@ -280,7 +282,7 @@ def test_a_search_path_of_the_callers_own_is_kept(cluster, monkeypatch):
         (aurora.MASTER, ["SET ROLE auth0_readers"]),
     ],
 )
-def test_nor_by_the_other_ways_into_the_database(cluster, who, statements):
+def test_nor_by_the_other_ways_into_the_database(cluster: Any, who: Any, statements: Any) -> None:
     """psql and programs as auth0_reader, a role made by docs/database.md, the console's query editor."""
     page = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
     [made] = re.findall("`(CREATE ROLE ada.*?)`", page, flags=re.DOTALL)
@@ -291,7 +293,7 @@ def test_nor_by_the_other_ways_into_the_database(cluster, who, statements):
         cluster.run("DROP ROLE ada")
 
 
-def test_the_data_api_reads_as_readers_do(api):
+def test_the_data_api_reads_as_readers_do(api: Any) -> None:
     """Not as the master user, whose secret it is: that one may read no table, and do other things."""
     assert json.loads(run("--json", "SELECT current_user AS who, session_user AS by")) == [
         {"who": roles.READERS, "by": aurora.MASTER}
@@ -302,15 +304,15 @@ def test_the_data_api_reads_as_readers_do(api):
     assert api.open_transactions == 0
 
 
-def test_a_paused_cluster_is_waited_for(api):
+def test_a_paused_cluster_is_waited_for(api: Any) -> None:
     api.faults = [Fault("DatabaseResumingException", "resuming")] * 3
     assert "a|1" in run("SELECT user_id FROM auth0.live_users")
 
 
-def test_a_query_that_takes_too_long_is_not_asked_again(api, monkeypatch):
+def test_a_query_that_takes_too_long_is_not_asked_again(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, query = api._answer, "SELECT user_id FROM auth0.live_users"
 
-    def slow(operation, body):
+    def slow(operation: Any, body: Any) -> Any:
         if body.get("sql") == query:
             api.faults = [Fault("StatementTimeoutException", "Request timed out")]
         return answer(operation, body)
@@ -321,12 +323,12 @@ def test_a_query_that_takes_too_long_is_not_asked_again(api, monkeypatch):
     assert [sql for _, sql in api.calls].count(query) == 1
 
 
-def test_an_answer_that_is_too_large_says_what_to_do(api):
+def test_an_answer_that_is_too_large_says_what_to_do(api: Any) -> None:
     with pytest.raises(data_api.TooLarge, match=r"1 MiB.*LIMIT"):
         run("SELECT repeat('x', 60000) FROM generate_series(1, 20)")
 
 
-def test_before_the_roles_are_made(postgres_server, monkeypatch):
+def test_before_the_roles_are_made(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as api:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": api.endpoint}).items():
             monkeypatch.setenv(name, value)
@@ -334,14 +336,14 @@ def test_before_the_roles_are_made(postgres_server, monkeypatch):
             run("SELECT 1")
 
 
-def test_nowhere_to_ask(monkeypatch):
+def test_nowhere_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "PGHOST", "CLUSTER_ARN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadSettings, match="CLUSTER_ARN"):
         run("SELECT 1")
 
 
-def test_the_printed_roles_can_be_run_as_they_are(postgres_server):
+def test_the_printed_roles_can_be_run_as_they_are(postgres_server: str) -> None:
     printed = CliRunner().invoke(app, ["roles"]).stdout
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url_of(aurora.MASTER), autocommit=True) as master:

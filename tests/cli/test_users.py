@@ -1,7 +1,9 @@
 """`auth0-sync user`, by id and by e-mail, through the RDS Data API and straight from the server."""
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,7 +28,9 @@ PEOPLE = [
 
 
 @pytest.fixture(params=["data_api", "server"])
-def sinks(postgres_server, aws, monkeypatch, request):
+def sinks(
+    postgres_server: str, aws: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Any]:
     """The sinks of the two stores that the environment names; Postgres is read in one way and in the other."""
     dynamodb, table = aws.client("dynamodb"), name("users")
     dynamodb.create_table(
@@ -59,12 +63,12 @@ def sinks(postgres_server, aws, monkeypatch, request):
         sink.close()
 
 
-def apply(sink, *users, **data):
+def apply(sink: Any, *users: Any, **data: Any) -> None:
     for one in users:
         sink.apply(changes(updated(one, **data)))
 
 
-def test_a_user_with_whatever_id_is_found(sinks):
+def test_a_user_with_whatever_id_is_found(sinks: Any) -> None:
     apply(sinks["postgres"], *PEOPLE)
     result = CliRunner().invoke(app, ["user", AWKWARD, "--json"])
     assert result.exit_code == 3, result.output
@@ -77,12 +81,12 @@ def test_a_user_with_whatever_id_is_found(sinks):
     assert json.loads(result.stdout) == {"postgres": None, "dynamodb": None}
 
 
-def told(*arguments):
+def told(*arguments: Any) -> Any:
     result = CliRunner().invoke(app, ["user", *arguments])
     return result.exit_code, result.stdout
 
 
-def test_an_address_finds_its_users_whatever_its_case(sinks):
+def test_an_address_finds_its_users_whatever_its_case(sinks: Any) -> None:
     for sink in sinks.values():
         apply(sink, *PEOPLE)
     code, said = told("O'Brien%s:X@acme.example")
@@ -103,7 +107,7 @@ def test_an_address_finds_its_users_whatever_its_case(sinks):
 
 
 @pytest.mark.parametrize("sinks", ["server"], indirect=True)
-def test_nothing_of_a_user_is_wrapped_in_a_pipe(sinks):
+def test_nothing_of_a_user_is_wrapped_in_a_pipe(sinks: Any) -> None:
     note = "word " * 100
     apply(sinks["postgres"], user("a|1", user_metadata={"note": note}))
     assert note in told("a|1")[1]
@@ -124,7 +128,7 @@ A, B = "2026-11-01T10:00:00.000Z", "2026-11-02T10:00:00.000Z"
     ],
 )
 @pytest.mark.parametrize("sinks", ["server"], indirect=True)
-def test_one_line_says_whether_the_stores_agree(sinks, postgres, dynamodb, code, line):
+def test_one_line_says_whether_the_stores_agree(sinks: Any, postgres: Any, dynamodb: Any, code: Any, line: Any) -> None:
     for sink, updated_at in (("postgres", postgres), ("dynamodb", dynamodb)):
         if updated_at:
             apply(sinks[sink], user("a|[1]", updated_at))
@@ -133,5 +137,5 @@ def test_one_line_says_whether_the_stores_agree(sinks, postgres, dynamodb, code,
 
 
 @pytest.mark.parametrize("name", ["", "a|\udc80"])
-def test_what_can_be_no_id_is_refused(name):
+def test_what_can_be_no_id_is_refused(name: Any) -> None:
     assert told(name)[0] == 2

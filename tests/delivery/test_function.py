@@ -19,7 +19,9 @@ LOG = 'START\n{"message_id": "1", "reason": "Refused"}\nEND\n'
 class Lambda:
     """A function that answers as it was told, and the waits that it was given."""
 
-    def __init__(self, answer: Any = None, log: str = "", error: Exception | None = None, function_error: str = ""):
+    def __init__(
+        self, answer: Any = None, log: str = "", error: Exception | None = None, function_error: str = ""
+    ) -> None:
         self.answer, self.log, self.error, self.function_error = answer, log, error, function_error
         self.records: list[Any] = []
         self.waits: list[float] = []

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipeline.deploy.failures import explain, function_error
+from pipeline.deploy.failures import explain
+from pipeline.invocation import function_error
 from pipeline.terraform import TerraformError, describe
 
 DEPLOYED = {"function_names": {"migrate": "auth0-sync-prod-migrate"}}

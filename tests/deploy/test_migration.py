@@ -29,7 +29,7 @@ def test_says_from_where_to_where() -> None:
 
 def test_says_the_same_of_the_users_own() -> None:
     own = {"from": None, "to": "u202611260930"}
-    done = migrate(Lambda({"from": "0005", "to": "0005", "own": own}), "f")
+    done = migrate(Lambda({"from": "0005", "to": "0005", "own": own}), "f", "prod")
     assert str(done) == "0005, unchanged; your own none → u202611260930"
     assert str(Migrated("0005", "0006")) == "0005 → 0006"
 

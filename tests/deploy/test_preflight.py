@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline.deploy import DeployError, preflight
+from pipeline.deploy import DeployError
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.preflight import (
     Identity,
@@ -136,7 +136,7 @@ class TestConcurrency:
             def get_account_settings(self) -> Any:
                 return {"AccountLimit": {"ConcurrentExecutions": executions}}
 
-        caller.setattr(preflight.boto3, "client", lambda *_, **__: Lambda())
+        caller.setattr(boto3, "client", lambda *_, **__: Lambda())
         said = concurrency_warning({"maximum_concurrency": 5, "refresh": refresh}, HERE)
         assert bool(said) is warned
         if warned:
@@ -196,18 +196,18 @@ class TestSources:
                     return {"EventSources": [{"Name": "other", "State": "ACTIVE"}], "NextToken": "2"}
                 return {"EventSources": [{"Name": source, "State": "PENDING"}]}
 
-        caller.setattr(preflight.boto3, "client", lambda *_, **__: Events())
+        caller.setattr(boto3, "client", lambda *_, **__: Events())
         check_sources(self.settings(source), HERE, [])
 
     def test_in_the_region_of_auth0(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        regions = []
-        client = preflight.boto3.client
+        client: Any = boto3.client
+        client = boto3.client
 
         def noting(service: str, region_name: str) -> Any:
             regions.append(region_name)
             return client(service, region_name=region_name)
 
-        monkeypatch.setattr(preflight.boto3, "client", noting)
+        monkeypatch.setattr(boto3, "client", noting)
         with pytest.raises(DeployError, match="region eu-north-1"):
             check_sources(self.settings(source, source_region="eu-north-1"), HERE, [])
         assert regions == ["eu-north-1"]

@@ -65,8 +65,9 @@ class Deployed:
         self.variables = root / f"infra/terraform/environments/{ENVIRONMENT}.tfvars"
 
     def client(self, service: str, region: str = DATA_REGION) -> Any:
+        make: Any = boto3.client  # its types have names of services only
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
+        return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
 
     def run(self, command: str, *arguments: str) -> str:
         """The output of a command that must succeed."""

@@ -1,6 +1,7 @@
 """What goes and what stays when a deployment is removed. Really removing one is tested on the emulator."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
 def test_protection_is_taken_from_what_holds_data_only(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unprotected = []
+    unprotected: list[Any] = []
     monkeypatch.setattr(teardown, "_unprotect_cluster", unprotected.append)
     calls = terraform(
         tmp_path, monkeypatch, STATE, planned("update", "module.auth0_sync.module.users_table.aws_dynamodb_table.users")
@@ -132,9 +133,8 @@ def test_protection_stays_where_taking_it_would_change_more(
 class TestCluster:
     @pytest.fixture
     def rds(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        client = boto3.client("rds", region_name="us-east-1", **keys)
-        monkeypatch.setattr(teardown.boto3, "client", lambda *_, **__: client)
+        client = boto3.client("rds", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+        monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
         with Stubber(client) as stub:
             described = {"DBClusters": [{"Status": "available"}]}
             stub.add_response("describe_db_clusters", described, {"DBClusterIdentifier": "c"})
@@ -181,11 +181,11 @@ class Interfaces:
 class TestNetworkInterfaces:
     @pytest.fixture
     def wait(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Interfaces]:
-        monkeypatch.setattr(teardown.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(time, "sleep", lambda _seconds: None)
 
         def wait(*looks: list[str], functions: Sequence[dict[str, Any]] = ()) -> Interfaces:
             interfaces = Interfaces(list(looks), list(functions))
-            monkeypatch.setattr(teardown.boto3, "client", lambda *_, **__: interfaces)
+            monkeypatch.setattr(boto3, "client", lambda *_, **__: interfaces)
             teardown._wait_for_interfaces("us-east-1", NETWORK, Quiet())
             return interfaces
 

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from devstack import StackError, stack
+from pipeline.progress import Quiet
 
 OUTPUTS = {
     "deployment": "auth0-sync-local",
@@ -159,7 +161,9 @@ def test_the_digest_follows_what_is_applied(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_migrations_answer_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([{"from": None, "to": "0001"}, {"errorMessage": "no such table"}, {"from": None, "to": None}])
+    answers: Iterator[dict[str, Any]] = iter(
+        [{"from": None, "to": "0001"}, {"errorMessage": "no such table"}, {"from": None, "to": None}]
+    )
 
     class Lambda:
         def invoke(self, **_arguments: str) -> dict[str, object]:
@@ -170,17 +174,17 @@ def test_the_migrations_answer_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
             return {"Payload": io.BytesIO(json.dumps(answer).encode()), **error}
 
     monkeypatch.setattr(stack.Stack, "client", lambda _self, _service: Lambda())
-    stack._migrate(saved(1).stack, stack.Quiet())
+    stack._migrate(saved(1).stack, Quiet())
     for said in ("no such table", '"to": null'):
         with pytest.raises(StackError, match=said):
-            stack._migrate(saved(1).stack, stack.Quiet())
+            stack._migrate(saved(1).stack, Quiet())
 
 
 def test_steps_are_reported_from_any_thread() -> None:
     seen: list[str] = []
 
     def work() -> None:
-        with stack.Quiet().step("x") as step:
+        with Quiet().step("x") as step:
             step.update("y")
             seen.append("done")
 

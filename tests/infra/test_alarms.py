@@ -18,12 +18,13 @@ import pytest
 from botocore import xform_name
 
 from pipeline import telemetry
+from pipeline.auth0.envelope import Deferred
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts
 from pipeline.changes import Outcome
 from pipeline.errors import Refused
 from pipeline.functions import refresh
-from pipeline.functions.refresh import Deferred, Run
+from pipeline.functions.refresh import Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
 from tests.strategies import updated, user

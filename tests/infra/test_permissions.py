@@ -157,7 +157,8 @@ class Aws:
     def answer(self, service: str, operation: str, parameters: Json) -> Json:
         self.operations.add(operation)
         self.asked.update(named_by_iam(service, operation, parameters))
-        return self.answers.get(operation, lambda parameters: {})(parameters)
+        answer = self.answers.get(operation)
+        return answer(parameters) if answer else {}
 
     def connect(self, conninfo: str, **options: Any) -> Any:
         """What psycopg is asked for. The token names the user that IAM is asked about, not the connection's."""

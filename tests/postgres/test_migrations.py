@@ -2,7 +2,9 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,28 +30,28 @@ MIGRATING = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name =
 RELATIONS = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'auth0' ORDER BY 1"
 
 
-def query(url, statement):
+def query(url: Any, statement: Any) -> Any:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         return connection.execute(statement).fetchall()
 
 
-def relations(url):
+def relations(url: Any) -> Any:
     return [row["table_name"] for row in query(url, RELATIONS)]
 
 
 @pytest.fixture
-def handled(monkeypatch, empty_postgres_url):
+def handled(monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str) -> Any:
     """The handler as Lambda runs it, on an empty database; its answer about the product."""
     monkeypatch.setenv("DATABASE_URL", empty_postgres_url)
 
-    def handled(**event):
+    def handled(**event: Any) -> Any:
         done = handler(event, None)
         return {key: done[key] for key in ("from", "to")}
 
     return handled
 
 
-def test_up_and_down_again(handled, empty_postgres_url):
+def test_up_and_down_again(handled: Any, empty_postgres_url: str) -> None:
     assert handled(revision="head") == {"from": None, "to": HEAD}
     assert set(relations(empty_postgres_url)) >= MIGRATED
     assert handled() == {"from": HEAD, "to": HEAD}
@@ -61,7 +63,7 @@ def test_up_and_down_again(handled, empty_postgres_url):
     assert handled(revision=HEAD) == {"from": None, "to": HEAD}
 
 
-def test_a_schema_of_a_newer_version_is_left_as_it_is(handled, empty_postgres_url):
+def test_a_schema_of_a_newer_version_is_left_as_it_is(handled: Any, empty_postgres_url: str) -> None:
     """An earlier version that is deployed again must not fail for it, and must not take anything back."""
     handled()
     newer = f"UPDATE auth0.alembic_version SET version_num = '9999' WHERE version_num = '{HEAD}' RETURNING 1"
@@ -77,25 +79,25 @@ def test_a_schema_of_a_newer_version_is_left_as_it_is(handled, empty_postgres_ur
 
 
 @pytest.mark.parametrize("revision", [None, 5, ["head"]])
-def test_a_revision_that_is_no_text_is_refused(handled, revision, empty_postgres_url):
+def test_a_revision_that_is_no_text_is_refused(handled: Any, revision: Any, empty_postgres_url: str) -> None:
     with pytest.raises(errors.BadSettings, match="revision"):
         handled(revision=revision)
     assert relations(empty_postgres_url) == []
 
 
-def test_an_unknown_revision_changes_nothing(handled, empty_postgres_url):
+def test_an_unknown_revision_changes_nothing(handled: Any, empty_postgres_url: str) -> None:
     with pytest.raises(BadMigrations, match=rf"no revision 'no-such' in this package. It has 0001 to {HEAD}"):
         handled(revision="no-such")
     assert "users" not in relations(empty_postgres_url)
 
 
-def test_a_database_that_does_not_answer_is_named_down(monkeypatch):
+def test_a_database_that_does_not_answer_is_named_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(errors.StoreDown):
         handler({}, None)
 
 
-def test_the_migrations_make_the_schema(postgres_url, tmp_path):
+def test_the_migrations_make_the_schema(postgres_url: str, tmp_path: Path) -> None:
     """What ``alembic check`` asks, and what it cannot see: the comments, collations and the view."""
     bind = engine(Database(url=postgres_url))
     config = Config(attributes={"engine": bind})
@@ -114,16 +116,16 @@ def test_the_migrations_make_the_schema(postgres_url, tmp_path):
     assert {(row["column_name"], row["collation_name"]) for row in collated} == {("user_id", "C"), ("version", "C")}
 
 
-def test_live_users_is_the_schemas_view(postgres_url):
+def test_live_users_is_the_schemas_view(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         definition = "SELECT pg_get_viewdef('auth0.live_users'::regclass)"
-        [migrated] = connection.execute(definition).fetchone()
+        [(migrated,)] = connection.execute(definition).fetchall()
         connection.execute("DROP VIEW auth0.live_users")
         connection.execute(f"CREATE VIEW auth0.live_users AS {schema.LIVE_USERS}")
         assert connection.execute(definition).fetchone() == (migrated,)
 
 
-def test_live_users_hides_the_deleted(sink, postgres_url):
+def test_live_users_hides_the_deleted(sink: Any, postgres_url: str) -> None:
     sink.apply(changes(updated(user("a|1")), updated(user("a|2")), deleted("a|2"), deleted("a|3")))
     [row] = query(postgres_url, "SELECT * FROM auth0.live_users")
     assert list(row) == schema.live_columns
@@ -131,7 +133,7 @@ def test_live_users_hides_the_deleted(sink, postgres_url):
     assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at", "carried"}
 
 
-def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
+def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url: str) -> None:
     """An index that is created concurrently waits for every snapshot that is older: a waiting deploy must have none."""
     with psycopg.connect(postgres_url, autocommit=True) as first:
         first.execute(lock.TRY)
@@ -151,7 +153,7 @@ def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url):
             waiting.wait()
 
 
-def test_two_at_once_take_turns(empty_postgres_url):
+def test_two_at_once_take_turns(empty_postgres_url: str) -> None:
     """Two deploys, held up at the lock until both wait for it."""
     code = "from pipeline.functions.migrate import handler; print(handler({}, None)['to'])"
     with psycopg.connect(empty_postgres_url, autocommit=True, application_name="nightly") as deploy:
@@ -183,7 +185,7 @@ def test_two_at_once_take_turns(empty_postgres_url):
     assert {"version_num": HEAD} in query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version")
 
 
-def test_who_waits_too_long_says_for_what(postgres_url, monkeypatch):
+def test_who_waits_too_long_says_for_what(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda would end the function without a word."""
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 2000)
@@ -196,7 +198,9 @@ def test_who_waits_too_long_says_for_what(postgres_url, monkeypatch):
     assert handler({}, context)["to"] == HEAD
 
 
-def test_an_index_is_created_concurrently_while_another_migration_waits(empty_postgres_url, tmp_path):
+def test_an_index_is_created_concurrently_while_another_migration_waits(
+    empty_postgres_url: str, tmp_path: Path
+) -> None:
     """Both are whole migrations here, and the first one's index takes as long as the second one's wait."""
     release = Release(tmp_path)
     migrate(Database(url=empty_postgres_url), directory=release.directory)
@@ -215,7 +219,7 @@ def test_an_index_is_created_concurrently_while_another_migration_waits(empty_po
     assert said == [f"{HEAD} {new}", f"{new} {new}"]
 
 
-def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(empty_postgres_url):
+def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(empty_postgres_url: str) -> None:
     """The view is dropped first, which needs no lock that is held; then the table, which does."""
     database = Database(url=empty_postgres_url)
     migrate(database, "0001")
@@ -232,7 +236,7 @@ def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(empty_postgr
     assert migrate(database, "base") == {"from": "0001", "to": None}
 
 
-def test_no_session_is_left_behind(postgres_url):
+def test_no_session_is_left_behind(postgres_url: str) -> None:
     migrate(Database(url=postgres_url))
     sessions = (
         "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

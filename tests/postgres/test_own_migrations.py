@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,32 +28,32 @@ REGION = (
 
 
 @pytest.fixture
-def release(tmp_path):
+def release(tmp_path: Path) -> Any:
     return Release(tmp_path)
 
 
 @pytest.fixture
-def database(empty_postgres_url):
+def database(empty_postgres_url: str) -> Any:
     return Target(empty_postgres_url)
 
 
 class Target:
-    def __init__(self, url):
+    def __init__(self, url: Any) -> None:
         self.url = url
 
-    def migrate(self, release, revision="head"):
+    def migrate(self, release: Any, revision: Any = "head") -> Any:
         return migrate(Database(url=self.url), revision, directory=release.directory)
 
-    def run(self, statement):
+    def run(self, statement: Any) -> Any:
         with psycopg.connect(self.url) as connection:
             return connection.execute(statement).fetchall()
 
     @property
-    def rows(self):
+    def rows(self) -> Any:
         return sorted(row for (row,) in self.run("SELECT version_num FROM auth0.alembic_version"))
 
     @property
-    def columns(self):
+    def columns(self) -> Any:
         """Those that are not of today's product, in the order in which they were added."""
         found = self.run(
             "SELECT attname FROM pg_attribute WHERE attrelid = 'auth0.users'::regclass AND attnum > 0"
@@ -61,7 +63,7 @@ class Target:
         return names[names.index("carried") + 1 :]
 
 
-def test_a_release_comes_to_a_database_with_a_migration_of_the_users_own(database, release):
+def test_a_release_comes_to_a_database_with_a_migration_of_the_users_own(database: Any, release: Any) -> None:
     today = release.head
     own = release.own("plan", *PLAN)
     assert database.migrate(release) == {"from": None, "to": today, "own": {"from": None, "to": own}}
@@ -76,7 +78,7 @@ def test_a_release_comes_to_a_database_with_a_migration_of_the_users_own(databas
     assert database.migrate(release)["from"] == new
 
 
-def test_a_migration_of_the_users_own_comes_to_a_database_with_the_release(database, release):
+def test_a_migration_of_the_users_own_comes_to_a_database_with_the_release(database: Any, release: Any) -> None:
     release.product("region", *REGION)
     database.migrate(release)
     own = release.own("plan", *PLAN)
@@ -84,7 +86,7 @@ def test_a_migration_of_the_users_own_comes_to_a_database_with_the_release(datab
     assert database.columns == ["region", "plan"]
 
 
-def test_a_new_database_gets_both_in_the_order_in_which_an_old_one_got_them(database, release):
+def test_a_new_database_gets_both_in_the_order_in_which_an_old_one_got_them(database: Any, release: Any) -> None:
     release.own("plan", *PLAN)
     release.product("region", *REGION)
     release.own("tier", 'op.execute("ALTER TABLE auth0.users ADD tier text")')
@@ -94,7 +96,7 @@ def test_a_new_database_gets_both_in_the_order_in_which_an_old_one_got_them(data
     assert database.rows == [release.head, *sorted(path.name[:13] for path in release.directory.glob("own/u*.py"))[-1:]]
 
 
-def test_the_users_own_wait_for_what_they_depend_on(database, release):
+def test_the_users_own_wait_for_what_they_depend_on(database: Any, release: Any) -> None:
     today, new = release.head, release.product("region", *REGION)
     own = release.own("copy", 'op.execute("ALTER TABLE auth0.users ADD copy text GENERATED ALWAYS AS (region) STORED")')
     database.migrate(release, today)
@@ -102,7 +104,7 @@ def test_the_users_own_wait_for_what_they_depend_on(database, release):
     assert database.migrate(release, own) == {"from": today, "to": new, "own": {"from": None, "to": own}}
 
 
-def test_without_depends_on_it_runs_after_the_product(database, release):
+def test_without_depends_on_it_runs_after_the_product(database: Any, release: Any) -> None:
     own = release.own("plan", *PLAN)
     release.edit(own, depends_on=None)
     release.product("region", *REGION)
@@ -110,7 +112,7 @@ def test_without_depends_on_it_runs_after_the_product(database, release):
     assert database.columns == ["region", "plan"]
 
 
-def test_a_release_fails_and_the_users_own_that_it_follows_stay(database, release):
+def test_a_release_fails_and_the_users_own_that_it_follows_stay(database: Any, release: Any) -> None:
     today, own = release.head, release.own("plan", *PLAN)
     release.product("region", 'op.execute("SELECT nonsense")')
     with pytest.raises(sa.exc.ProgrammingError, match="nonsense"):
@@ -118,7 +120,7 @@ def test_a_release_fails_and_the_users_own_that_it_follows_stay(database, releas
     assert database.rows == [today, own]
 
 
-def test_a_number_of_the_product_is_refused_for_the_users_own(database, release):
+def test_a_number_of_the_product_is_refused_for_the_users_own(database: Any, release: Any) -> None:
     """As the recipe once was: an upgrade brought another migration of that number, and skipped it."""
     database.migrate(release)
     new = release.product("promote_plan", *PLAN)
@@ -133,7 +135,7 @@ def test_a_number_of_the_product_is_refused_for_the_users_own(database, release)
     assert database.columns == ["plan"]
 
 
-def test_a_migration_that_nobody_has_written_does_not_count_as_run(database, release):
+def test_a_migration_that_nobody_has_written_does_not_count_as_run(database: Any, release: Any) -> None:
     create("plan", directory=release.directory)
     with pytest.raises(sa.exc.ProgrammingError, match='syntax error at or near "the"'):
         database.migrate(release)
@@ -143,7 +145,7 @@ def test_a_migration_that_nobody_has_written_does_not_count_as_run(database, rel
 # By name
 
 
-def test_a_number_moves_its_branch_alone(database, release):
+def test_a_number_moves_its_branch_alone(database: Any, release: Any) -> None:
     today, new = release.head, release.product("region", *REGION)
     database.migrate(release, new)
     own, later = release.own("plan", *PLAN), release.own("nothing")
@@ -161,7 +163,7 @@ def test_a_number_moves_its_branch_alone(database, release):
     assert database.migrate(release, "own@head")["own"] == {"from": None, "to": later}
 
 
-def test_what_the_users_own_depend_on_is_not_taken_back(database, release):
+def test_what_the_users_own_depend_on_is_not_taken_back(database: Any, release: Any) -> None:
     today, new = release.head, release.product("region", *REGION)
     own = release.own("plan", *PLAN)
     database.migrate(release)
@@ -172,7 +174,7 @@ def test_what_the_users_own_depend_on_is_not_taken_back(database, release):
     assert database.migrate(release, today) == {"from": new, "to": today}
 
 
-def test_base_takes_everything_back_the_users_own_first(database, release):
+def test_base_takes_everything_back_the_users_own_first(database: Any, release: Any) -> None:
     own = release.own("view", 'op.execute("CREATE VIEW public.mine AS SELECT * FROM auth0.live_users")')
     release.edit(own, depends_on=None)
     text = release.file(own).read_text()
@@ -189,7 +191,7 @@ def test_base_takes_everything_back_the_users_own_first(database, release):
 # Packages that lack what the database has
 
 
-def test_an_earlier_package_leaves_both_branches_alone(database, release, tmp_path):
+def test_an_earlier_package_leaves_both_branches_alone(database: Any, release: Any, tmp_path: Path) -> None:
     today, own = release.head, release.own("plan", *PLAN)
     new, later = release.product("region", *REGION), release.own("nothing")
     database.migrate(release)
@@ -203,7 +205,9 @@ def test_an_earlier_package_leaves_both_branches_alone(database, release, tmp_pa
     assert database.columns == ["plan", "region"]
 
 
-def test_a_package_without_the_users_own_still_migrates_the_product(database, release, tmp_path):
+def test_a_package_without_the_users_own_still_migrates_the_product(
+    database: Any, release: Any, tmp_path: Path
+) -> None:
     own = release.own("plan", *PLAN)
     database.migrate(release)
     clone = release.without(own, to=tmp_path / "clone")
@@ -212,7 +216,9 @@ def test_a_package_without_the_users_own_still_migrates_the_product(database, re
     assert database.rows == [new, own]
 
 
-def test_another_clones_first_migration_is_not_taken_for_the_one_that_has_run(database, release, tmp_path):
+def test_another_clones_first_migration_is_not_taken_for_the_one_that_has_run(
+    database: Any, release: Any, tmp_path: Path
+) -> None:
     own = release.own("plan", *PLAN)
     database.migrate(release)
     clone = release.without(own, to=tmp_path / "clone")
@@ -222,7 +228,7 @@ def test_another_clones_first_migration_is_not_taken_for_the_one_that_has_run(da
     assert database.rows == [release.head, own]
 
 
-def test_an_earlier_product_runs_the_users_own_that_suit_it(database, release, tmp_path):
+def test_an_earlier_product_runs_the_users_own_that_suit_it(database: Any, release: Any, tmp_path: Path) -> None:
     new = release.product("region", *REGION)
     database.migrate(release)
     own = release.own("plan", *PLAN)  # depends on the newer product, which the database has
@@ -230,7 +236,7 @@ def test_an_earlier_product_runs_the_users_own_that_suit_it(database, release, t
     assert database.migrate(earlier) == {"from": new, "to": new, "own": {"from": None, "to": own}}
 
 
-def test_what_depends_on_a_version_to_come_is_refused(database, release, tmp_path):
+def test_what_depends_on_a_version_to_come_is_refused(database: Any, release: Any, tmp_path: Path) -> None:
     new = release.product("region", *REGION)
     own = release.own("plan", *PLAN)
     earlier = release.without(new, to=tmp_path / "earlier")
@@ -240,7 +246,7 @@ def test_what_depends_on_a_version_to_come_is_refused(database, release, tmp_pat
 
 
 @pytest.mark.parametrize("rows", [["abc"], ["0004", "0005"], ["u202611260930", "u202611260931"]])
-def test_a_version_table_that_was_changed_by_hand_is_refused(database, release, rows):
+def test_a_version_table_that_was_changed_by_hand_is_refused(database: Any, release: Any, rows: Any) -> None:
     database.migrate(release)
     with psycopg.connect(database.url) as connection:
         connection.execute("DELETE FROM auth0.alembic_version")
@@ -250,7 +256,7 @@ def test_a_version_table_that_was_changed_by_hand_is_refused(database, release, 
 
 
 @pytest.mark.parametrize("command", [["upgrade", "heads"], ["downgrade", "base"], ["stamp", "heads"]])
-def test_alembics_own_commands_are_refused(database, command):
+def test_alembics_own_commands_are_refused(database: Any, command: Any) -> None:
     """They would keep one row for both branches."""
     done = subprocess.run(
         [sys.executable, "-m", "alembic", *command],

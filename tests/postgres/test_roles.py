@@ -1,7 +1,9 @@
 """The roles on a real Postgres, made by a master user such as that of RDS."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -39,22 +41,22 @@ STATE = """
 
 
 @pytest.fixture
-def cluster(postgres_server):
+def cluster(postgres_server: str) -> Iterator[Any]:
     with aurora.cluster(postgres_server) as found:
         yield found
 
 
-def make_roles(cluster, user=aurora.MASTER, *more):
+def make_roles(cluster: Any, user: Any = aurora.MASTER, *more: Any) -> None:
     with psycopg.connect(cluster.url_of(user)) as connection:
         for statement in (*roles.statements(), *more):
             connection.execute(statement, prepare=True)  # which is one statement only, as a call of the Data API is
 
 
-def migrate_as(cluster, user=MIGRATOR):
+def migrate_as(cluster: Any, user: Any = MIGRATOR) -> Any:
     return migrate(Database(url=cluster.url_of(user)))
 
 
-def write(cluster, *ids):
+def write(cluster: Any, *ids: Any) -> None:
     """By the sync itself; the names of the users then."""
     sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
     try:
@@ -65,22 +67,22 @@ def write(cluster, *ids):
         sink.close()
 
 
-def read(cluster):
+def read(cluster: Any) -> Any:
     return [user_id for (user_id,) in cluster.run("SELECT user_id FROM live_users ORDER BY 1", user=READER)]
 
 
-def state(cluster):
+def state(cluster: Any) -> Any:
     return cluster.run(STATE)
 
 
-def test_roles_first_then_migrations(cluster):
+def test_roles_first_then_migrations(cluster: Any) -> None:
     make_roles(cluster)
     assert migrate_as(cluster)["to"] is not None
     write(cluster, "a|1", "a|2")
     assert read(cluster) == ["a|1", "a|2"]
 
 
-def test_what_a_later_migration_makes_has_its_rights_at_once(cluster):
+def test_what_a_later_migration_makes_has_its_rights_at_once(cluster: Any) -> None:
     make_roles(cluster)
     migrate(Database(url=cluster.url_of(MIGRATOR)), "0001")
     row = (
@@ -94,7 +96,7 @@ def test_what_a_later_migration_makes_has_its_rights_at_once(cluster):
         cluster.run(f"SELECT * FROM {table}", user=READER)
 
 
-def test_migrations_first_then_roles(cluster):
+def test_migrations_first_then_roles(cluster: Any) -> None:
     """A server whose schema was handed over, tables and all, to the migrator."""
     cluster.run(f"CREATE ROLE {MIGRATOR} LOGIN")
     cluster.run(f"GRANT CREATE ON DATABASE {cluster.url.rpartition('/')[2]} TO {MIGRATOR}")
@@ -104,7 +106,7 @@ def test_migrations_first_then_roles(cluster):
     assert read(cluster) == ["a|1"]
 
 
-def test_history_is_written(cluster):
+def test_history_is_written(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
@@ -120,7 +122,7 @@ def test_history_is_written(cluster):
     assert cluster.run("SELECT count(*) FROM user_history", user=READER) == [(1,)]
 
 
-def test_a_second_run_changes_nothing(cluster):
+def test_a_second_run_changes_nothing(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     before = state(cluster)
@@ -141,7 +143,7 @@ def test_a_second_run_changes_nothing(cluster):
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
     ],
 )
-def test_a_second_run_repairs(cluster, damage):
+def test_a_second_run_repairs(cluster: Any, damage: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     before = state(cluster)
@@ -152,14 +154,14 @@ def test_a_second_run_repairs(cluster, damage):
     assert state(cluster) == before
 
 
-def test_a_run_that_fails_leaves_nothing(cluster):
+def test_a_run_that_fails_leaves_nothing(cluster: Any) -> None:
     before = state(cluster)
     with pytest.raises(refusals.DivisionByZero):
         make_roles(cluster, aurora.MASTER, "SELECT 1/0")
     assert state(cluster) == before
 
 
-def test_everybody_signs_in_by_token_but_the_master(cluster):
+def test_everybody_signs_in_by_token_but_the_master(cluster: Any) -> None:
     make_roles(cluster)
     granted = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND inherit_option"
     assert {member for (member,) in cluster.run(granted)} == set(roles.NAMES)
@@ -174,7 +176,7 @@ def test_everybody_signs_in_by_token_but_the_master(cluster):
     assert cluster.run(usable) == [(0,)]
 
 
-def test_an_idle_writer_is_signed_out_and_comes_back(cluster):
+def test_an_idle_writer_is_signed_out_and_comes_back(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     assert cluster.run("SHOW idle_session_timeout", user=WRITER) == [("5min",)]
@@ -192,7 +194,7 @@ def test_an_idle_writer_is_signed_out_and_comes_back(cluster):
     assert cluster.run("SELECT count(*) FROM auth0.users", user=READER) == [(3,)]
 
 
-def test_the_master_user_may_read_as_readers_do(cluster):
+def test_the_master_user_may_read_as_readers_do(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     write(cluster, "a|1")
@@ -229,7 +231,7 @@ def test_the_master_user_may_read_as_readers_do(cluster):
         (MIGRATOR, "DROP SCHEMA public"),
     ],
 )
-def test_what_a_role_may_not(cluster, role, statement):
+def test_what_a_role_may_not(cluster: Any, role: Any, statement: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     write(cluster, "a|1")
@@ -238,14 +240,14 @@ def test_what_a_role_may_not(cluster, role, statement):
         cluster.run("SET default_transaction_read_only = off", statement, user=role)
 
 
-def test_a_reader_does_not_write_by_mistake(cluster):
+def test_a_reader_does_not_write_by_mistake(cluster: Any) -> None:
     make_roles(cluster)
     with pytest.raises(refusals.ReadOnlySqlTransaction):
         cluster.run("CREATE TABLE x ()", user=READER)
 
 
 @pytest.mark.parametrize("role", roles.NAMES)
-def test_nobody_else_gets_in(cluster, role):
+def test_nobody_else_gets_in(cluster: Any, role: Any) -> None:
     make_roles(cluster)
     cluster.run("SELECT 1", user=role)
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
@@ -257,7 +259,7 @@ def test_nobody_else_gets_in(cluster, role):
             superuser.execute("DROP ROLE auth0_test_stranger")
 
 
-def test_a_person_can_be_a_reader(cluster):
+def test_a_person_can_be_a_reader(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     cluster.run("CREATE ROLE auth0_test_ada LOGIN", f"GRANT {roles.READERS}, rds_iam TO auth0_test_ada")
@@ -267,20 +269,20 @@ def test_a_person_can_be_a_reader(cluster):
         cluster.run("DROP ROLE auth0_test_ada")
 
 
-def test_a_schema_of_somebody_else_is_not_taken(cluster):
+def test_a_schema_of_somebody_else_is_not_taken(cluster: Any) -> None:
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
         superuser.execute("CREATE SCHEMA auth0")
     with pytest.raises(refusals.RaiseException, match="schema auth0 belongs to") as refused:
         make_roles(cluster)
-    assert "REASSIGN OWNED BY" in refused.value.diag.message_hint
+    assert "REASSIGN OWNED BY" in str(refused.value.diag.message_hint)
 
 
-def test_a_superuser_of_an_own_server_can_run_it(postgres_server):
+def test_a_superuser_of_an_own_server_can_run_it(postgres_server: str) -> None:
     """There is no rds_iam, and the superuser needs no membership."""
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url, autocommit=True) as superuser:
             superuser.execute("DROP ROLE rds_iam")
-        superuser_name = psycopg.conninfo.conninfo_to_dict(cluster.url)["user"]
+        superuser_name = str(psycopg.conninfo.conninfo_to_dict(cluster.url)["user"])
         make_roles(cluster, superuser_name)
         migrate_as(cluster)
         write(cluster, "a|1")
@@ -292,7 +294,7 @@ def test_a_superuser_of_an_own_server_can_run_it(postgres_server):
         assert [name for (name,) in cluster.run(memberships, user=superuser_name) if name.startswith("auth0_")] == []
 
 
-def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
+def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster: Any) -> None:
     make_roles(cluster)
     first, second = cluster.connect(), cluster.connect()
     with first, second:
@@ -307,11 +309,11 @@ def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster):
         assert holder.startswith(f"process {second.info.backend_pid}, ")
 
 
-def test_many_at_once(cluster):
+def test_many_at_once(cluster: Any) -> None:
     """Each tries the lock until it has it, as the function does."""
     start = threading.Barrier(4)
 
-    def run():
+    def run() -> None:
         start.wait(10)
         while True:
             with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
@@ -327,7 +329,7 @@ def test_many_at_once(cluster):
     write(cluster, "a|1")
 
 
-def test_statements_are_as_the_data_api_can_read_them():
+def test_statements_are_as_the_data_api_can_read_them() -> None:
     """It takes `:name` for a parameter, in comments too, and one statement a call."""
     for statement in roles.statements():
         assert "--" not in statement

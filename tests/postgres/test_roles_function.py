@@ -1,6 +1,8 @@
 """The roles function, by the AWS SDK, against a Data API with a real Postgres behind it."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,15 +20,15 @@ MADE = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^auth0_'"
 
 
 class Context:
-    def __init__(self, seconds=60.0):
+    def __init__(self, seconds: Any = 60.0) -> None:
         self.ends = time.monotonic() + seconds
 
-    def get_remaining_time_in_millis(self):
+    def get_remaining_time_in_millis(self) -> Any:
         return int((self.ends - time.monotonic()) * 1000)
 
 
 @pytest.fixture
-def api(postgres_server, monkeypatch):
+def api(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(data_api, "PAUSE", 0.01)
     with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as found:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": found.endpoint}).items():
@@ -36,11 +38,11 @@ def api(postgres_server, monkeypatch):
         function.data_api.cache_clear()
 
 
-def operations(api):
+def operations(api: Any) -> Any:
     return [operation for operation, _ in api.calls]
 
 
-def test_roles_and_then_migrations(api):
+def test_roles_and_then_migrations(api: Any) -> None:
     assert function.handler({}, Context()) == {"roles": ["auth0_migrator", "auth0_writer", "auth0_reader"]}
     assert api.open_transactions == 0
     assert migrate(Database(url=api.cluster.url_of("auth0_migrator")))["to"] is not None
@@ -48,12 +50,12 @@ def test_roles_and_then_migrations(api):
     assert api.cluster.run("SELECT count(*) FROM live_users", user="auth0_reader") == [(0,)]
 
 
-def test_it_can_be_run_again(api):
+def test_it_can_be_run_again(api: Any) -> None:
     function.handler({}, Context())
     assert function.handler({"any": "thing"}, Context())["roles"]
 
 
-def test_a_paused_cluster_is_waited_for(api):
+def test_a_paused_cluster_is_waited_for(api: Any) -> None:
     api.faults = [RESUMING] * 5
     function.handler({}, Context())
     assert operations(api)[:6] == ["BeginTransaction"] * 6
@@ -73,11 +75,13 @@ def test_a_paused_cluster_is_waited_for(api):
     ],
 )
 @pytest.mark.parametrize("call", [0, 1, 5])
-def test_what_passes_is_tried_again_from_the_start(api, fault, call, monkeypatch):
+def test_what_passes_is_tried_again_from_the_start(
+    api: Any, fault: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever call it happens to: the one that begins, takes the lock, or makes something."""
     answer = api._answer
 
-    def faulty(operation, body):
+    def faulty(operation: Any, body: Any) -> Any:
         if len(api.calls) == call:
             api.faults = [fault]
         return answer(operation, body)
@@ -89,7 +93,7 @@ def test_what_passes_is_tried_again_from_the_start(api, fault, call, monkeypatch
     assert api.cluster.run(MADE) == [(len(roles.NAMES) + 1,)]
 
 
-def test_it_gives_up_before_the_functions_time_ends(api):
+def test_it_gives_up_before_the_functions_time_ends(api: Any) -> None:
     api.faults = [RESUMING] * 1000
     context = Context(function.RESERVE + 0.3)
     with pytest.raises(data_api.Unavailable, match=r"Try again in a minute.*DatabaseResumingException"):
@@ -98,7 +102,7 @@ def test_it_gives_up_before_the_functions_time_ends(api):
     assert api.cluster.run(MADE) == [(0,)]
 
 
-def test_another_deployment_is_waited_for_and_named(api):
+def test_another_deployment_is_waited_for_and_named(api: Any) -> None:
     with api.cluster.connect() as other:
         other.execute(lock.TRY)
         with pytest.raises(function.Locked, match="Another deployment"):
@@ -119,7 +123,7 @@ USER = "User: arn:aws:sts::123456789012:assumed-role/auth0-sync-prod-roles/roles
         Fault("BadRequestException", "Access to KMS is not allowed (Service: AWSSecretsManager; Status Code: 400)"),
     ],
 )
-def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api, fault):
+def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api: Any, fault: Any) -> None:
     """IAM takes seconds, at times a minute, to apply what a first deployment has just written."""
     api.faults = [fault] * 3
     function.handler({}, Context())
@@ -127,7 +131,9 @@ def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api, fault):
     assert api.cluster.run(MADE) == [(len(roles.NAMES) + 1,)]
 
 
-def test_a_right_that_is_missing_is_named_before_the_functions_time_ends(api, monkeypatch):
+def test_a_right_that_is_missing_is_named_before_the_functions_time_ends(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MASTER_SECRET_ARN", aurora.SECRET_ARN + "-other")
     monkeypatch.setattr(function, "PROPAGATION", 0.3)
     context = Context(1000)
@@ -137,14 +143,14 @@ def test_a_right_that_is_missing_is_named_before_the_functions_time_ends(api, mo
     assert context.get_remaining_time_in_millis() > 900 * 1000
 
 
-def test_a_function_whose_time_ends_does_not_wait_for_iam(api, monkeypatch):
+def test_a_function_whose_time_ends_does_not_wait_for_iam(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_SECRET_ARN", aurora.SECRET_ARN + "-other")
     with pytest.raises(data_api.NotAllowed):
         function.handler({}, Context(function.RESERVE))
     assert operations(api) == ["BeginTransaction"]
 
 
-def test_what_postgres_refuses_is_rolled_back_and_said(api):
+def test_what_postgres_refuses_is_rolled_back_and_said(api: Any) -> None:
     with api.cluster.connect("postgres") as superuser:
         superuser.execute("CREATE SCHEMA auth0")
     with pytest.raises(data_api.Refused, match="schema auth0 belongs to"):
@@ -154,7 +160,7 @@ def test_what_postgres_refuses_is_rolled_back_and_said(api):
     assert api.cluster.run(MADE) == [(0,)]
 
 
-def test_nobody_at_the_address_is_unavailable(api, monkeypatch):
+def test_nobody_at_the_address_is_unavailable(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     function.data_api.cache_clear()
     with pytest.raises(data_api.Unavailable, match="EndpointConnectionError"):
@@ -162,7 +168,7 @@ def test_nobody_at_the_address_is_unavailable(api, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["CLUSTER_ARN", "MASTER_SECRET_ARN", "PGDATABASE"])
-def test_a_missing_setting_is_named(api, monkeypatch, name):
+def test_a_missing_setting_is_named(api: Any, monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(BadSettings, match=name):
         function.handler({}, Context())

@@ -4,7 +4,9 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,12 +50,12 @@ PURE = ("errors", "events", "log_types", "changes", "batch")
 WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
 
 
-def modules(room):
+def modules(room: Any) -> Any:
     found = ROOT / "pipeline" / room
     return sorted(found.rglob("*.py")) if found.is_dir() else [found.with_suffix(".py")]
 
 
-def imported(path):
+def imported(path: Any) -> Iterator[Any]:
     """Every module that a file names in an import, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -66,30 +68,30 @@ def imported(path):
                 yield node.module
 
 
-def rooms():
+def rooms() -> Any:
     package = ROOT / "pipeline"
     return {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 
 
-def test_every_room_has_its_rule():
+def test_every_room_has_its_rule() -> None:
     assert rooms() - set(MAY_IMPORT) == {"__init__", "cli"}
 
 
 @pytest.mark.parametrize("room", sorted(set(MAY_IMPORT) & rooms()))
-def test_imports_follow_the_data(room):
+def test_imports_follow_the_data(room: Any) -> None:
     for path in modules(room):
         ours = {name.split(".")[1] for name in imported(path) if name.startswith("pipeline.")}
         assert ours - {room} <= MAY_IMPORT[room], path
 
 
 @pytest.mark.parametrize("product", ["pipeline", "migrations"])
-def test_the_product_never_imports_the_local_stack(product):
+def test_the_product_never_imports_the_local_stack(product: Any) -> None:
     paths = sorted((ROOT / product).rglob("*.py"))
     assert paths
     assert [path for path in paths for name in imported(path) if name.split(".")[0] == "devstack"] == []
 
 
-def test_the_command_loads_the_local_stack_by_its_entry_point_only():
+def test_the_command_loads_the_local_stack_by_its_entry_point_only() -> None:
     code = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
     code += "from pipeline.cli import commands; from pipeline.cli.app import load\n"
     code += "all(load(name) for name in commands.COMMANDS)\n"
@@ -97,7 +99,7 @@ def test_the_command_loads_the_local_stack_by_its_entry_point_only():
     assert loaded(code, "pipeline.cli.logs") == {"pipeline.cli.logs"}
 
 
-def test_traffic_knows_nothing_of_what_it_tests():
+def test_traffic_knows_nothing_of_what_it_tests() -> None:
     """The final state that it says a sync must reach is an independent account."""
     paths = sorted((ROOT / "devstack" / "traffic").rglob("*.py"))
     assert paths
@@ -107,7 +109,7 @@ def test_traffic_knows_nothing_of_what_it_tests():
 
 
 @pytest.mark.parametrize("room", PURE)
-def test_pure_modules_do_no_io(room):
+def test_pure_modules_do_no_io(room: Any) -> None:
     [path] = modules(room)
     others = {name for name in imported(path) if name.split(".")[0] != "pipeline"}
     assert {name for name in others if not any(f"{name}.".startswith(f"{pure}.") for pure in WITHOUT_IO)} == set()
@@ -121,25 +123,25 @@ def loaded(code: str, *names: str, **env: str) -> set[str]:
     return set(done.stdout.decode().split())
 
 
-def test_the_postgres_function_loads_nothing_that_it_does_not_use():
+def test_the_postgres_function_loads_nothing_that_it_does_not_use() -> None:
     heavy = {"sqlalchemy", "alembic", "boto3", "typer", "rich", "pipeline.schema", "pipeline.sinks.dynamodb"}
     assert loaded("import pipeline.functions.sync, pipeline.sinks.postgres", *heavy) == set()
 
 
-def test_the_dynamodb_function_loads_nothing_that_it_does_not_use():
+def test_the_dynamodb_function_loads_nothing_that_it_does_not_use() -> None:
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres"}
     env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
     code = "import pipeline.functions.sync; pipeline.functions.sync.sync()"
     assert loaded(code, "boto3", *heavy, **env) == {"boto3"}
 
 
-def test_the_roles_function_loads_nothing_that_it_does_not_use():
+def test_the_roles_function_loads_nothing_that_it_does_not_use() -> None:
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks"}
     env = {"AWS_LAMBDA_FUNCTION_NAME": "roles", "AWS_DEFAULT_REGION": "us-east-1"}
     assert loaded("import pipeline.functions.roles", "boto3", *heavy, **env) == {"boto3"}
 
 
-def test_the_command_starts_without_what_only_its_commands_use():
+def test_the_command_starts_without_what_only_its_commands_use() -> None:
     heavy = {"boto3", "botocore", "psycopg", "sqlalchemy", "duckdb", "elftools", "psutil", "devstack.stack"}
     code = "from pipeline.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: print()"
     assert loaded("import pipeline.cli", "typer", *heavy) == {"typer"}
@@ -147,11 +149,11 @@ def test_the_command_starts_without_what_only_its_commands_use():
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
-def test_the_summary_of_a_command_is_that_of_its_docstring(name):
+def test_the_summary_of_a_command_is_that_of_its_docstring(name: Any) -> None:
     first, _, _ = load(name).help.partition("\n\n")
     assert " ".join(first.split()) == commands.COMMANDS[name].summary
 
 
-def test_in_lambda_the_store_is_loaded_while_the_function_starts():
+def test_in_lambda_the_store_is_loaded_while_the_function_starts() -> None:
     env = {"SINK": "postgres", "DATABASE_URL": "postgresql://nowhere.invalid/x", "AWS_LAMBDA_FUNCTION_NAME": "sync"}
     assert loaded("import pipeline.functions.sync", "psycopg", **env) == {"psycopg"}

@@ -353,6 +353,7 @@ def test_question_is_described(name: str) -> None:
     assert not question.title.endswith(".")
     assert len(question.title) <= 60
     select = sqlglot.parse_one(question.sql, dialect="trino")
+    assert isinstance(select, exp.Query)
     assert len(list(select.find_all(exp.Placeholder))) == len(question.parameters)
     assert {table.name for table in select.find_all(exp.Table)} <= set(VIEWS)
     names = [item.alias_or_name for item in select.selects]
