@@ -79,11 +79,11 @@ class Queue:
         try:
             answer = self._sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
         except BotoCoreError as error:
-            return dict.fromkeys(batch, QueueDown(type(error).__name__))
+            return dict.fromkeys(batch, _down(type(error).__name__, error))
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if not code.endswith(_ABOUT_THE_MESSAGE):
-                return dict.fromkeys(batch, QueueDown(code))
+                return dict.fromkeys(batch, _down(code, error))
             if len(batch) == 1:
                 return {batch[0]: QueueRefused(code)}
             singly: Errors = {}
@@ -94,3 +94,9 @@ class Queue:
             int(failure["Id"]): QueueRefused(failure["Code"]) if failure["SenderFault"] else QueueDown(failure["Code"])
             for failure in answer.get("Failed", [])
         }
+
+
+def _down(answer: str, cause: Exception) -> QueueDown:
+    error = QueueDown(answer)
+    error.__cause__ = cause
+    return error

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from pipeline.delivery.queue import Queue
 from pipeline.doctor import synthetic
 from pipeline.doctor.deployed import Deployed
 from pipeline.doctor.findings import Finding, bad, guarded, ok, unknown
@@ -56,7 +57,9 @@ class _Sink:
         found: list[Finding] = []
         for what, event, before in phases:
             title = f"{self._title}: {what}"
-            self.sqs.send_message(QueueUrl=outputs["queue_urls"][self.name], MessageBody=event.body)
+            queue = Queue(self.sqs, outputs["queue_urls"][self.name], sleep=self.deployed.clock.sleep)
+            if error := queue.send([event.body]).failed.get(0):
+                raise error.__cause__ or error  # the answer of AWS, which may be that it denies the request
             took = wait(self.probe, event, before, seconds, self.deployed.clock)
             if took is None:
                 why = f"not stored {seconds:.0f} s after it was put into the queue"

@@ -1,10 +1,12 @@
 """The check of the sync, where nothing arrives and where it is paused."""
 
 import io
+import json
 import threading
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.doctor import sync
 from pipeline.doctor.deployed import Deployed
@@ -26,12 +28,18 @@ class Account:
     def __init__(self, **states: str) -> None:
         self.states = states
         self.sent: list[str] = []
+        self.refusal = ""
 
     def get_event_source_mapping(self, UUID: str) -> dict[str, str]:  # noqa: N803
         return {"State": self.states.get(UUID, "Enabled")}
 
-    def send_message(self, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
+    def send_message_batch(self, QueueUrl: str, Entries: Any) -> dict[str, Any]:  # noqa: N803
+        if self.refusal:
+            raise ClientError({"Error": {"Code": self.refusal}}, "SendMessageBatch")
+        [entry] = Entries
+        assert json.loads(entry["MessageBody"])["source"] == "auth0-sync/doctor"
         self.sent.append(QueueUrl)
+        return {}
 
     def get_item(self, **_: Any) -> dict[str, Any]:
         return {}
@@ -71,3 +79,13 @@ def test_a_sync_that_is_paused_is_sent_nothing(account: Account) -> None:
     assert {postgres.verdict, dynamodb.verdict} == {"unknown"}
     assert postgres.detail == "it is paused (Disabled): events wait in the queue"
     assert account.sent == []
+
+
+@pytest.mark.parametrize(("refusal", "verdict"), [("InternalError", "bad"), ("AccessDenied", "unknown")])
+def test_event_that_the_queue_does_not_take_is_not_waited_for(account: Account, refusal: str, verdict: str) -> None:
+    account.refusal = refusal
+    postgres, dynamodb = sync.check(deployed(account))
+    assert [postgres.title, dynamodb.title] == ["Sync to Postgres", "Sync to DynamoDB"]
+    assert {postgres.verdict, dynamodb.verdict} == {verdict}
+    assert refusal in postgres.detail
+    assert "SendMessageBatch" in postgres.detail
