@@ -46,8 +46,8 @@ def user(
                 _list(user, Result(_LISTED, having), as_json)
                 return
             [user_id] = ids
-        items = DynamoDBStore(aws.client("dynamodb"), settings.users_table())
-        found = {"postgres": users.read(user_id), "dynamodb": items.read(user_id)}
+        found = {"postgres": users.read(user_id)}
+    found["dynamodb"] = DynamoDBStore(aws.client("dynamodb"), settings.users_table()).read(user_id)
     if as_json:
         print_json(found)
     else:
