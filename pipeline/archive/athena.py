@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.archive.literals import Parameter, bind
 from pipeline.errors import SyncError
-from pipeline.query import Result as Result
-from pipeline.query import TimedOut
+from pipeline.query import Result, TimedOut
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient

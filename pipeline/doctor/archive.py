@@ -10,6 +10,7 @@ from pipeline.archive import athena
 from pipeline.doctor import metrics
 from pipeline.doctor.deployed import Deployed
 from pipeline.doctor.findings import Finding, bad, ok, unknown
+from pipeline.query import Result
 
 COUNTED: Final = timedelta(hours=1)
 """The time for which events are counted: after a repair the check must pass soon."""
@@ -82,7 +83,7 @@ def logs(deployed: Deployed) -> list[Finding]:
     return [ok(title, "Athena reads them, each line a JSON document")]
 
 
-def _ask(deployed: Deployed, sql: str) -> athena.Result:
+def _ask(deployed: Deployed, sql: str) -> Result:
     database, workgroup = deployed.outputs["glue_database"], deployed.outputs["athena_workgroup"]
     return athena.query(deployed.client("athena"), sql, database=database, workgroup=workgroup)
 

@@ -41,7 +41,18 @@ MAY_IMPORT = {
     "terraform": {"errors"},
     "packaging": {"errors", "locks"},
     "invocation": {"errors"},
-    "doctor": {"errors", "settings", "changes", "data_api", "stores", "delivery", "archive", "invocation", "progress"},
+    "doctor": {
+        "errors",
+        "settings",
+        "changes",
+        "data_api",
+        "stores",
+        "delivery",
+        "archive",
+        "invocation",
+        "progress",
+        "query",
+    },
     "deploy": {"errors", "packaging", "terraform", "invocation", "progress", "locks", "doctor"},
 }
 """The rooms that run in the cloud, or must not depend on what does. The command may use all."""
