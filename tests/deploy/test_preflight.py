@@ -200,8 +200,8 @@ class TestSources:
         check_sources(self.settings(source), HERE, [])
 
     def test_in_the_region_of_auth0(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        regions: list[str] = []
         client: Any = boto3.client
-        client = boto3.client
 
         def noting(service: str, region_name: str) -> Any:
             regions.append(region_name)
