@@ -20,7 +20,7 @@ from pipeline.changes import (
     interpret,
     merged,
 )
-from pipeline.errors import Poison, SyncError
+from pipeline.errors import Auth0SyncError, Poison
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
 _EVENT_TIME = slice(30, 57)  # of a version, see pipeline.changes.version
@@ -53,7 +53,7 @@ class Failure(NamedTuple):
     """A message to be delivered again, or at last to the dead-letter queue, and why."""
 
     message_id: str
-    error: SyncError
+    error: Auth0SyncError
     user_id: str | None = None
 
 

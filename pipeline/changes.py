@@ -186,8 +186,8 @@ class Outcome(Struct):
 
     duplicate: set[str] = set()
     stale: set[str] = set()
-    failed: dict[str, errors.SyncError] = {}
-    unrecorded: dict[tuple[str, str], errors.SyncError] = {}
+    failed: dict[str, errors.Auth0SyncError] = {}
+    unrecorded: dict[tuple[str, str], errors.Auth0SyncError] = {}
     """By user id and version: what history refused, of changes that others of the batch supersede."""
 
 

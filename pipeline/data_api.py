@@ -13,7 +13,7 @@ import msgspec
 from botocore import exceptions
 
 from pipeline import query
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 from pipeline.settings import Cluster
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Client(Protocol):
         """Roll back ``transactionId``."""
 
 
-class DataApiError(SyncError):
+class DataApiError(Auth0SyncError):
     """The RDS Data API refused the call."""
 
 

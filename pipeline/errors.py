@@ -6,8 +6,8 @@ raise adds is detail that holds no personal data.
 """
 
 
-class SyncError(Exception):
-    """The change could not be synced."""
+class Auth0SyncError(Exception):
+    """Something went wrong; every error of ours is of this class."""
 
     def __init__(self, detail: str = "") -> None:
         summary = " ".join((type(self).__doc__ or "").split())
@@ -19,11 +19,11 @@ class SyncError(Exception):
         return type(self).__name__
 
 
-class Retry(SyncError):
+class Retry(Auth0SyncError):
     """The store did not take the change now; it is delivered again."""
 
 
-class Poison(SyncError):
+class Poison(Auth0SyncError):
     """The message can never be stored as it is."""
 
 
@@ -63,9 +63,12 @@ class StoreNotReady(Retry):
     """The store answers, but lacks the table or the rights; run the migration, or check the role."""
 
 
-class BadSettings(SyncError):
+class BadSettings(Auth0SyncError):
     """A setting is missing or wrong."""
 
 
-class CommandError(Exception):
+class CommandError(Auth0SyncError):
     """A command could not do what was asked; ``auth0-sync`` prints the message, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 
 
-class TimedOut(SyncError):
+class TimedOut(Auth0SyncError):
     """The query took longer than it was given, and was cancelled. Ask for less, or give it more time."""
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.archive.literals import Parameter, bind
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 from pipeline.query import Result, TimedOut
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds
 
 
-class QueryFailed(SyncError):
+class QueryFailed(Auth0SyncError):
     """Athena could not answer the query."""
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from pipeline.auth0.envelope import Deferred, deferral
 from pipeline.batch import Failure
 from pipeline.changes import Signal, read
-from pipeline.errors import Poison, SyncError
+from pipeline.errors import Auth0SyncError, Poison
 
 
 class Wanted(Struct):
@@ -65,7 +65,7 @@ def _add(signals: Signals, user_id: str, message_id: str, deferred: Deferred) ->
     )
 
 
-def failures(signals: Signals, failed: Mapping[str, SyncError]) -> list[Failure]:
+def failures(signals: Signals, failed: Mapping[str, Auth0SyncError]) -> list[Failure]:
     """Return the messages that SQS must deliver again: unreadable ones, and those of users that ``failed``."""
     found = {failure.message_id: failure for failure in signals.unread}
     for user_id, error in failed.items():

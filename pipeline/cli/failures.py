@@ -10,7 +10,7 @@ from botocore import exceptions
 
 from pipeline.cli.app import TIMED_OUT
 from pipeline.data_api import DataApiError, Unreachable
-from pipeline.errors import CommandError, StoreDown, SyncError
+from pipeline.errors import Auth0SyncError, StoreDown
 from pipeline.query import TimedOut
 
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -45,7 +45,7 @@ def message(error: BaseException) -> str | None:
         if said is not None:
             return said
     match error:
-        case SyncError() | CommandError():
+        case Auth0SyncError():
             return str(error)
         case exceptions.ClientError():
             return _refused(error)

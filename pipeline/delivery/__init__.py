@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 
 
 class Sent(NamedTuple):
     """The outcome of a send, by the position of each body."""
 
-    failed: dict[int, SyncError]
+    failed: dict[int, Auth0SyncError]
     """The bodies that were not taken, and why. A ``Retry`` may succeed later."""
     invoked: frozenset[int] = frozenset()
     """The bodies that the queue cannot take and the function was invoked with, whether it stored them or not."""

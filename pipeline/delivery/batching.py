@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from pipeline.errors import Retry, SyncError
+from pipeline.errors import Auth0SyncError, Retry
 
 ATTEMPTS: Final = 3
 PAUSE: Final = 0.2
 """Seconds before the second attempt; twice as long before the third."""
 
-Errors = dict[int, SyncError]
+Errors = dict[int, Auth0SyncError]
 """The error of each message that was not taken, by its position."""
 
 

@@ -1,6 +1,6 @@
 """Why a target did not take a message."""
 
-from pipeline.errors import Poison, Retry, SyncError
+from pipeline.errors import Auth0SyncError, Poison, Retry
 
 
 class QueueDown(Retry):
@@ -31,6 +31,6 @@ class RecordTooLarge(Poison):
     """A delivery stream can never take the record: it is over 1,000 KiB."""
 
 
-def cause(error: SyncError) -> str:
+def cause(error: Auth0SyncError) -> str:
     """Return what to count a failure as: the answer of the function or the stream, else the name of the error."""
     return (error.answer if isinstance(error, NotStored | StreamDown) else "") or error.reason

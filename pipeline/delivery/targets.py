@@ -11,7 +11,7 @@ from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
 from pipeline.delivery import Delivery, Sent
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import Queue
-from pipeline.errors import BadSettings, SyncError
+from pipeline.errors import Auth0SyncError, BadSettings
 from pipeline.log_types import LOGINS
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Each:
 
     def send(self, bodies: Sequence[str]) -> Sent:
         """Send every body to every target."""
-        failed: dict[int, SyncError] = {}
+        failed: dict[int, Auth0SyncError] = {}
         invoked: frozenset[int] = frozenset()
         for target in self._targets:
             sent = target.send(bodies)

@@ -25,7 +25,7 @@ from pipeline.auth0.signals import Signals, collect, failures
 from pipeline.batch import Failure
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
-from pipeline.errors import Poison, Retry, SyncError
+from pipeline.errors import Auth0SyncError, Poison, Retry
 from pipeline.telemetry import emit, logger, pseudonym
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Run:
         self.refreshed: set[str] = set()
         self.gone: set[str] = set()
         self.later: dict[str, Later] = {}
-        self.failed: dict[str, SyncError] = {}
+        self.failed: dict[str, Auth0SyncError] = {}
 
     def fetch_all(self, users: Fetcher, deadline: float) -> None:
         """Fetch the users in turn, and send them on as soon as there is a batch of messages."""
@@ -195,14 +195,14 @@ class Run:
         for user_id in self.failed:
             self.later.pop(user_id, None)
 
-    def _fail(self, user_id: str, error: SyncError) -> None:
+    def _fail(self, user_id: str, error: Auth0SyncError) -> None:
         self.refreshed.discard(user_id)
         self.gone.discard(user_id)
         if not isinstance(self.failed.get(user_id), Retry):  # what may pass decides over what will not
             self.failed[user_id] = error
 
 
-def _log_invocation(user_id: str, body: str, function: str, error: SyncError | None) -> None:
+def _log_invocation(user_id: str, body: str, function: str, error: Auth0SyncError | None) -> None:
     why = {} if error is None else _why(error)
     logger.warning(
         "user too large for the queue",
@@ -244,7 +244,7 @@ def _age(signals: Signals) -> dict[str, float]:
     return {"SignalAge": max(0.0, time.time() * 1000 - oldest)}
 
 
-def _why(error: SyncError) -> dict[str, str]:
+def _why(error: Auth0SyncError) -> dict[str, str]:
     return {"reason": error.reason, "detail": str(error)}
 
 

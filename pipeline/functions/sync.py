@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from pipeline import settings
 from pipeline.batch import Counts, Failure, collect, event_times, summarize
 from pipeline.changes import DAY, MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK
-from pipeline.errors import Retry, SyncError
+from pipeline.errors import Auth0SyncError, Retry
 from pipeline.sinks import Sink
 from pipeline.telemetry import count, lag, logger, pseudonym
 
@@ -130,7 +130,7 @@ def handler(event: dict[str, Any], context: object) -> Answer:  # noqa: ARG001 -
     return sync()(event["Records"])
 
 
-def _why(error: SyncError) -> dict[str, str]:
+def _why(error: Auth0SyncError) -> dict[str, str]:
     return {"reason": error.reason, "detail": str(error)}
 
 

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from pipeline.archive import findings, questions
 from pipeline.archive.findings import Finding
 from pipeline.archive.questions import Question
-from pipeline.errors import BadSettings, SyncError
+from pipeline.errors import Auth0SyncError, BadSettings
 from pipeline.settings import Watch
 from pipeline.telemetry import emit, logger
 
@@ -38,11 +38,11 @@ BATCH = 100
 """Keys that DynamoDB reads at once."""
 
 
-class QuestionsFailed(SyncError):
+class QuestionsFailed(Auth0SyncError):
     """Some questions could not be asked, or what they found not be sent; the next run asks them again."""
 
 
-class LimitReached(SyncError):
+class LimitReached(Auth0SyncError):
     """The answer has as many rows as its limit, so there may be more. Raise the question's limit or its minimum."""
 
 
@@ -228,7 +228,7 @@ def _first_day(now: datetime, days: int) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ClientError):
         return str(error.response["Error"]["Code"])
-    return error.reason if isinstance(error, SyncError) else type(error).__name__
+    return error.reason if isinstance(error, Auth0SyncError) else type(error).__name__
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

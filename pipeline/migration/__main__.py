@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 from pipeline.migration.files import DIRECTORY, OWN, PRODUCT, Migrations
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         print(create(given.name, product=given.product))  # noqa: T201 - its one result
-    except SyncError as error:
+    except Auth0SyncError as error:
         parser.exit(1, f"{error}\n")
 
 

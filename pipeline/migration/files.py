@@ -10,13 +10,13 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionError, RevisionMap
 from alembic.util import CommandError
 
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 
 DIRECTORY: Final = Path(__file__).parents[2] / "migrations"
 """In the repository, and in the package of the migration function."""
 
 
-class BadMigrations(SyncError):
+class BadMigrations(Auth0SyncError):
     """The database cannot be migrated."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import SyncError
+from pipeline.errors import Auth0SyncError
 from pipeline.telemetry import logger
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ REMIND: Final = 60.0
 """Seconds between two lines in the log that say what is waited for."""
 
 
-class Locked(SyncError):
+class Locked(Auth0SyncError):
     """Another migration, or the roles function, is at work in this database. Try again when it is done."""
 
 

@@ -233,7 +233,7 @@ class DynamoDBSink(Sink):
         outcome = Outcome()
         for change, result in zip(changes, self._pool.map(self._put, changes), strict=True):
             match result:
-                case errors.SyncError():
+                case errors.Auth0SyncError():
                     outcome.failed[change.user_id] = result
                 case "duplicate":
                     outcome.duplicate.add(change.user_id)
@@ -248,7 +248,7 @@ class DynamoDBSink(Sink):
         """End the threads."""
         self._pool.shutdown()
 
-    def _put(self, change: Change) -> errors.SyncError | str:
+    def _put(self, change: Change) -> errors.Auth0SyncError | str:
         try:
             return self._replace(change) if change.carried is None else self._merge(change)
         except errors.Refused as error:
@@ -258,7 +258,7 @@ class DynamoDBSink(Sink):
         except BotoCoreError as error:
             return errors.StoreDown(type(error).__name__)
 
-    def _replace(self, change: Change) -> errors.SyncError | str:
+    def _replace(self, change: Change) -> errors.Auth0SyncError | str:
         """Put a change that carries the whole user."""
         whole = item(change) | _written(change, datetime.now(UTC))
         condition = "attribute_not_exists(user_id) OR version < :version"
@@ -269,7 +269,7 @@ class DynamoDBSink(Sink):
             return self._merge(change, stored)
         return "duplicate" if stored.get("version") == {"S": change.version} else "stale"
 
-    def _merge(self, change: Change, stored: Mapping[str, Attribute] | None = None) -> errors.SyncError | str:
+    def _merge(self, change: Change, stored: Mapping[str, Attribute] | None = None) -> errors.Auth0SyncError | str:
         """Merge a change with the item, and put it if no other writer changed the item meanwhile; else try again."""
         said = _known(change)
         if stored is None:
@@ -339,7 +339,7 @@ def _synced(now: datetime) -> dict[str, Attribute]:
     return {"synced_at": {"S": now.isoformat(timespec="milliseconds")}}
 
 
-def _rejected(error: ClientError) -> errors.SyncError:
+def _rejected(error: ClientError) -> errors.Auth0SyncError:
     code = error.response["Error"]["Code"]
     if code in _THROTTLED:
         return errors.StoreBusy(code)

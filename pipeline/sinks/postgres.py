@@ -403,7 +403,7 @@ def _json(rows: Sequence[Change] | Sequence[HistoryEntry]) -> Jsonb:
     return Jsonb(rows, _encode)
 
 
-def _classify(error: psycopg.Error, *, broken: bool) -> errors.SyncError:
+def _classify(error: psycopg.Error, *, broken: bool) -> errors.Auth0SyncError:
     state = error.sqlstate or ""
     if broken or not state or state.startswith(_RECONNECT):
         return errors.StoreDown(_describe(error))

@@ -97,7 +97,7 @@ def answer(stubber: Stubber, *codes: str | None) -> None:
     ],
 )
 def test_one_failure_is_the_users_own(
-    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.SyncError]
+    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.Auth0SyncError]
 ) -> None:
     sink, stubber = stubbed
     answer(stubber, None, code, None)
@@ -119,7 +119,7 @@ def test_one_failure_is_the_users_own(
     ],
 )
 def test_a_store_that_takes_nothing_fails_the_batch(
-    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.SyncError]
+    stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.Auth0SyncError]
 ) -> None:
     sink, stubber = stubbed
     answer(stubber, code, code, code)

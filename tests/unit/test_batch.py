@@ -21,14 +21,14 @@ OTHERS = [
 ]
 
 
-Run = tuple[list[list[tuple[str, Any]]], dict[str, errors.SyncError]]
+Run = tuple[list[list[tuple[str, Any]]], dict[str, errors.Auth0SyncError]]
 """Batches of (kind, body or log), and the users that fail."""
 
 
 class Store:
     """A sink in memory: last write wins, and some users fail."""
 
-    def __init__(self, failing: Mapping[str, errors.SyncError]) -> None:
+    def __init__(self, failing: Mapping[str, errors.Auth0SyncError]) -> None:
         self.versions: dict[str, str] = {}
         self.failing = failing
 

@@ -183,13 +183,13 @@ def test_a_pseudonym_is_stable_and_says_nothing() -> None:
     assert len(telemetry.pseudonym("\ud800")) == 16
 
 
-def every_error() -> list[type[errors.SyncError]]:
+def every_error() -> list[type[errors.Auth0SyncError]]:
     found = vars(errors).values()
-    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, errors.SyncError)]
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, errors.Auth0SyncError)]
 
 
 @pytest.mark.parametrize("kind", every_error())
-def test_an_error_is_its_docstring(kind: type[errors.SyncError]) -> None:
+def test_an_error_is_its_docstring(kind: type[errors.Auth0SyncError]) -> None:
     error = kind()
     assert error.reason == kind.__name__
     assert str(error) == " ".join((kind.__doc__ or "").split())
@@ -198,5 +198,5 @@ def test_an_error_is_its_docstring(kind: type[errors.SyncError]) -> None:
 
 def test_every_failure_is_either_tried_again_or_poison() -> None:
     for kind in every_error():
-        if kind not in (errors.SyncError, errors.BadSettings):
+        if kind not in (errors.Auth0SyncError, errors.BadSettings):
             assert issubclass(kind, errors.Retry) != issubclass(kind, errors.Poison)
