@@ -61,6 +61,7 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m devstack.terraform
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
 	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
