@@ -8,6 +8,7 @@ Terraform silently drops an attribute that a typed object does not have, such as
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ _OPTIONS: Final = hcl2.SerializationOptions(
 Block = dict[str, Any]
 
 
+@cache
 def blocks(file: Path, kind: str) -> dict[str, Block]:
     """Return the blocks of a kind in a file, such as its variables, by name."""
     with file.open() as text:
