@@ -299,7 +299,7 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "max_capacity          = 8" in variables
     deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
-    changed = re.findall(r"^  [~+-] module\.(.*)$", said, flags=re.M)
+    changed = re.findall(r"^  [~+-] module\.auth0_sync\.module\.(.*)$", said, flags=re.M)
     assert [address for address in changed if not address.startswith("observability.")] == [
         "database[0].aws_rds_cluster.this"
     ]
