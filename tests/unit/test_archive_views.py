@@ -51,7 +51,7 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module", autouse=True)
 def events(traffic: Traffic) -> list[Event]:
-    """All events; the oracle knows no other."""
+    """All events. Every test needs them: the oracle is complete once they are made."""
     return list(traffic)
 
 
