@@ -7,7 +7,7 @@ variable "region" {
 }
 
 variable "tags" {
-  description = "Tags for every resource, besides Project, Deployment and Environment."
+  description = "Tags for every resource, besides Project, Deployment, Environment and Version."
   type        = map(string)
   default     = {}
 }

@@ -3,6 +3,7 @@ locals {
     Project     = "auth0-sync"
     Deployment  = "${var.name}-${var.environment}"
     Environment = var.environment
+    Version     = jsondecode(file("${path.module}/modules/auth0-sync/generated.json")).version
   }, var.tags)
 }
 

@@ -7,6 +7,7 @@ Terraform silently drops an attribute that a typed object does not have, such as
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -76,11 +77,17 @@ def description(block: Block) -> str:
 
 
 def generated_json() -> str:
-    """Return `generated.json`: the archive's tables and views, the questions to watch, the regions of certificates."""
+    """Return `generated.json`: the version, the archive's tables and views, questions to watch, regions with certificates."""
     archive = json.loads((ARCHIVE / "catalog.json").read_text("utf-8"))
     for name, view in archive["views"].items():
         view["sql"] = (ARCHIVE / "views" / f"{name}.sql").read_text("utf-8")
-    found = {"archive": archive, "rds_regions": _rds_regions(), "watchable": _watchable()}
+    project = tomllib.loads((packaging.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    found = {
+        "version": project["version"],
+        "archive": archive,
+        "rds_regions": _rds_regions(),
+        "watchable": _watchable(),
+    }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 

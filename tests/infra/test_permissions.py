@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partialmethod
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -557,6 +558,11 @@ def test_eventbridge_takes_a_role_for_the_rules_of_its_targets_only(deployment: 
             assert role.trust["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
     # A queue and a function are reached by their own policies, everything else as a role.
     assert {target["arn"].split(":")[2] for target in targets if target["role_arn"] is None} == {"sqs", "lambda"}
+
+
+def test_every_function_has_the_version(deployment: Deployment) -> None:
+    environments = [found.values["environment"][0]["variables"] for found in deployment.all("aws_lambda_function")]
+    assert {variables["AUTH0_SYNC_VERSION"] for variables in environments} == {version("auth0-sync")}
 
 
 def test_only_its_schedule_starts_the_watch(deployment: Deployment) -> None:

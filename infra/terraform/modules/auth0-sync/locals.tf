@@ -5,6 +5,7 @@ locals {
     LOG_LEVEL                    = var.logs.level
     POWERTOOLS_METRICS_NAMESPACE = "auth0-sync"
     DEPLOYMENT                   = local.prefix
+    AUTH0_SYNC_VERSION           = local.generated.version
     CLOCK_TOLERANCE              = tostring(var.sync.clock_tolerance_seconds)
   }
 
