@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from devstack.traffic import Event, envelope, sqs_record
-from devstack.traffic.dice import Dice
 from devstack.traffic.logs import user_updated
 from devstack.traffic.profiles import connection_for, moment, new_profile, timestamp
+from devstack.traffic.seeded_random import SeededRandom
 from pipeline.changes import read
 
 Records = list[dict[str, Any]]
@@ -19,7 +19,7 @@ class Users:
     """``count`` users of whom ``batch`` gives the next update; the same for the same seed."""
 
     def __init__(self, count: int, seed: int = 1) -> None:
-        self._dice = Dice(seed)
+        self._dice = SeededRandom(seed)
         self._profiles = [self._profile(number) for number in range(count)]
         self._turn = itertools.cycle(range(count))
         self._now = itertools.count(_START, 1000)

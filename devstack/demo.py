@@ -18,7 +18,7 @@ import psycopg
 from devstack import StackError
 from devstack.logs import log_events
 from devstack.stack import Stack
-from devstack.traffic import Event, Oracle, Traffic
+from devstack.traffic import Event, ExpectedState, Traffic
 from pipeline.archive import questions
 from pipeline.batch import Counts
 from pipeline.query import Result
@@ -50,7 +50,7 @@ class Run:
     stack: Stack
     seed: int
     malformed: int
-    oracle: Oracle
+    expected: ExpectedState
     started: datetime
     versions_before: dict[str, dict[str, str]]
     """Versions of the users in each store before this run."""
@@ -112,11 +112,11 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
     bad_before = {sink: _waiting(sqs, stack.outputs["dlq_urls"][sink]) for sink in SINKS}
     client = stack.client("events")
     stream = iter(traffic)
-    run = Run(stack, seed, malformed, traffic.oracle, now - timedelta(seconds=1), versions_before, bad_before)
+    run = Run(stack, seed, malformed, traffic.expected, now - timedelta(seconds=1), versions_before, bad_before)
     while batch := list(islice(stream, ENTRIES)):
         _put_batch(client, run, batch)
         update(f"{len(run.details)} of {events}")
-    run.oracle = traffic.oracle  # a new one for each iteration, and complete only now
+    run.expected = traffic.expected  # a new one for each iteration, and complete only now
     return run
 
 
@@ -167,7 +167,7 @@ def report(run: Run) -> Report:
     with _stores(run.stack) as stores:
         rows, items = (_changed(run, sink, stores[sink]) for sink in SINKS)
     archived = _archived(run)
-    shown = max(run.oracle.live, key=lambda user_id: (run.changes[user_id], user_id))
+    shown = max(run.expected.live, key=lambda user_id: (run.changes[user_id], user_id))
     outputs = run.stack.outputs
     logs = {sink: _log(run, sink) for sink in SINKS}
     with psycopg.connect(run.stack.database_url) as connection:
@@ -195,8 +195,8 @@ def report(run: Run) -> Report:
         item=items.get(shown, {}),
         answer=answer,
         differences=[
-            *_compare_rows(run.oracle, rows),
-            *_compare_items(run.oracle, items),
+            *_compare_rows(run.expected, rows),
+            *_compare_items(run.expected, items),
             *_compare_archive(run, archived),
             *compare_answer(run, shown, answer),
         ],
@@ -237,9 +237,9 @@ def _archived(run: Run) -> list[Json]:
 # --- compared with the truth --------------------------------------------------------------------------------------
 
 
-def _compare_rows(oracle: Oracle, rows: dict[str, Json]) -> Iterator[str]:
-    yield from _strangers("Postgres", oracle, rows)
-    for user_id, user in oracle.live.items():
+def _compare_rows(expected: ExpectedState, rows: dict[str, Json]) -> Iterator[str]:
+    yield from _strangers("Postgres", expected, rows)
+    for user_id, user in expected.live.items():
         row = rows.get(user_id)
         if row is None or row["deleted_at"] is not None:
             yield f"Postgres: {user_id} is {'missing' if row is None else 'deleted'}, but lives"
@@ -249,7 +249,7 @@ def _compare_rows(oracle: Oracle, rows: dict[str, Json]) -> Iterator[str]:
             yield f"Postgres: the metadata of {user_id} is not its last one"
         elif row["email"] != user.get("email") or row["updated_at"] != datetime.fromisoformat(user["updated_at"]):
             yield f"Postgres: the columns of {user_id} do not match its profile"
-    for user_id, moment in oracle.deleted.items():
+    for user_id, moment in expected.deleted.items():
         row = rows.get(user_id)
         if row is None or row["deleted_at"] != moment:
             yield f"Postgres: {user_id} was deleted at {moment}, but there is no such tombstone"
@@ -257,9 +257,9 @@ def _compare_rows(oracle: Oracle, rows: dict[str, Json]) -> Iterator[str]:
             yield f"Postgres: {user_id} was deleted, but its profile is still there"
 
 
-def _compare_items(oracle: Oracle, items: dict[str, Json]) -> Iterator[str]:
-    yield from _strangers("DynamoDB", oracle, items)
-    for user_id, user in oracle.live.items():
+def _compare_items(expected: ExpectedState, items: dict[str, Json]) -> Iterator[str]:
+    yield from _strangers("DynamoDB", expected, items)
+    for user_id, user in expected.live.items():
         item = items.get(user_id)
         if item is None or "deleted_at" in item:
             yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
@@ -267,7 +267,7 @@ def _compare_items(oracle: Oracle, items: dict[str, Json]) -> Iterator[str]:
         metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item[name]}
         if item["profile"] | metadata != json.loads(json.dumps(user)):
             yield f"DynamoDB: the item of {user_id} is not its last profile"
-    for user_id, moment in oracle.deleted.items():
+    for user_id, moment in expected.deleted.items():
         item = items.get(user_id)
         if item is None or datetime.fromisoformat(item.get("deleted_at", "0001-01-01")) != moment:
             yield f"DynamoDB: {user_id} was deleted at {moment}, but there is no such tombstone"
@@ -275,8 +275,8 @@ def _compare_items(oracle: Oracle, items: dict[str, Json]) -> Iterator[str]:
             yield f"DynamoDB: {user_id} was deleted, but its profile is still there"
 
 
-def _strangers(store: str, oracle: Oracle, stored: dict[str, Json]) -> Iterator[str]:
-    for user_id in stored.keys() - oracle.live.keys() - oracle.deleted.keys():
+def _strangers(store: str, expected: ExpectedState, stored: dict[str, Json]) -> Iterator[str]:
+    for user_id in stored.keys() - expected.live.keys() - expected.deleted.keys():
         yield f"{store}: {user_id} is there, but no event created it"
 
 

@@ -28,7 +28,7 @@ from devstack import StackError, postgres
 from devstack.emulator import process as emulator
 from devstack.terraform import Terraform, aws_environment, end_leftovers
 from pipeline import packaging, roles
-from pipeline.deploy.shell import names
+from pipeline.deploy.environment import names
 from pipeline.locks import exclusive
 from pipeline.progress import Progress, Quiet
 from pipeline.terraform import CONFIGURATION, TerraformError

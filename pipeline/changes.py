@@ -315,7 +315,7 @@ def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
     return f"{changed_at}.{rank}.{event_time}.{digest}"
 
 
-def usable(user_id: str) -> str:
+def validate_user_id(user_id: str) -> str:
     """``user_id`` itself, if it can be a key in both stores. Raises ``NoUserId``."""
     if not user_id or "\ufffd" in user_id or (not user_id.isprintable() and _NOT_IN_IDS.search(user_id)):
         raise errors.NoUserId("empty, or with characters that no user id has")
@@ -464,7 +464,7 @@ def _signal(envelope: Envelope, kind: str, log: Data) -> Meaning:
         return Ignored(f"type {kind} that names no user")
     if kind == "sscim" and method == "delete":
         return _tombstone(envelope, _event_id(envelope), log.date, log.date, user_id)
-    return Signal(usable(user_id), kind)
+    return Signal(validate_user_id(user_id), kind)
 
 
 def _named(place: str, log: Data) -> str:
@@ -509,14 +509,14 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
     if target.beneath == "identities":
         return _identities_changed(envelope, log, target, response.body)
     if target.beneath:
-        return (Signal(usable(target.user_id), target.beneath),)
+        return (Signal(validate_user_id(target.user_id), target.beneath),)
     if method == "delete":
         return (_tombstone(envelope, _event_id(envelope), log.date, log.date, target.user_id),)
     head = _read(_head, response.body) or _Head()
     if head.user_id and head.updated_at is not None:
         return _snapshot(envelope, _event_id(envelope), log.date, head, response.body)
     # An answer without the whole user still says whose it was, unless the user was just created.
-    return (Signal(usable(head.user_id or target.user_id), "sapi"),)
+    return (Signal(validate_user_id(head.user_id or target.user_id), "sapi"),)
 
 
 class _Target(NamedTuple):
@@ -559,10 +559,10 @@ def _elsewhere(method: str, path: str) -> _Target | Ignored:
 
 def _identities_changed(envelope: Envelope, log: Data, target: _Target, answer: Raw) -> tuple[Meaning, ...]:
     """Linked: every identity of the primary but its own is no user any more. Unlinked: the other is one again."""
-    primary = usable(target.user_id)
+    primary = validate_user_id(target.user_id)
     if identity := _IDENTITY.fullmatch(target.rest):
         other = f"{_decoded(identity[1])}|{_decoded(identity[2])}"
-        return (Signal(primary, "unlinked"), Signal(usable(other), "unlinked"))
+        return (Signal(primary, "unlinked"), Signal(validate_user_id(other), "unlinked"))
     try:
         identities = [f"{identity.provider}|{identity.user_id}" for identity in _identities.decode(answer)]
     except msgspec.ValidationError as error:
@@ -589,7 +589,7 @@ def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...
         return (_tombstone(envelope, event_id, moment, detail.time, gone.user_id),)
     head = _read(_head, data.object) or _Head()
     if head.updated_at is None:
-        return (Signal(usable(head.user_id), kind),)
+        return (Signal(validate_user_id(head.user_id), kind),)
     return _snapshot(envelope, event_id, detail.time, head, data.object)
 
 
@@ -621,7 +621,7 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
         profile = Raw(storable(text))
     feed = _feed(envelope.source)
     order = version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id)
-    change = Snapshot(usable(head.user_id), order, feed, event_id, changed_at, profile)
+    change = Snapshot(validate_user_id(head.user_id), order, feed, event_id, changed_at, profile)
     if feed == EVENT_STREAM:
         partial = Partial(*_place(change), profile, Carried())
         return (partial, Signal(change.user_id, PARTIAL)) if UNSET in (head.name, head.nickname) else (partial,)
@@ -651,7 +651,7 @@ def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: 
     # A deletion in whole seconds may have come at the end of its second: it beats every update of that second.
     last = _end_of_second(moment) if _WHOLE_SECONDS.search(deleted_at or "") else moment
     order = version(last, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
-    return Tombstone(usable(user_id), order, _feed(envelope.source), event_id, moment, moment)
+    return Tombstone(validate_user_id(user_id), order, _feed(envelope.source), event_id, moment, moment)
 
 
 def _end_of_second(moment: str) -> str:

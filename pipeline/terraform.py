@@ -59,13 +59,13 @@ def _nothing() -> None:
 class Program:
     """Terraform in one directory, with exactly this environment.
 
-    `patience` is how long it may take after an interrupt to wind up what is in flight and write its state, before it is
-    ended with its provider; None lets it take its time. `interrupted` is called when that wait begins.
+    After an interrupt it has `grace_seconds` to finish what is in flight and write its state, before it is killed with
+    its provider; None lets it take its time. `interrupted` is called when that wait begins.
     """
 
     directory: Path
     environment: Mapping[str, str]
-    patience: float | None = 10
+    grace_seconds: float | None = 10
     interrupted: Callable[[], None] = _nothing
 
     def run(self, *arguments: str, stdin: str = "", timeout: float | None = None) -> subprocess.CompletedProcess[str]:
@@ -109,7 +109,7 @@ class Program:
         finally:
             if process.poll() is None:
                 self.interrupted()
-                _interrupt(process, self.patience)
+                _interrupt(process, self.grace_seconds)
             process.stdout.close()
         if process.returncode != 0:
             said = describe(problems) or "\n".join(other[-15:]) or f"exit code {process.returncode}"
@@ -272,11 +272,11 @@ def _belongs(path: Path) -> bool:
     return not path.name.startswith(".") and (path.is_dir() or path.suffix in (".tf", ".json"))
 
 
-def _interrupt(process: subprocess.Popen[str], patience: float | None) -> None:
+def _interrupt(process: subprocess.Popen[str], grace_seconds: float | None) -> None:
     """Ask Terraform to finish, and end it with its provider if it does not, or if there is another interrupt."""
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=patience)  # reads on: Terraform would die of a closed pipe
+        process.communicate(timeout=grace_seconds)  # reads on: Terraform would die of a closed pipe
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()

@@ -11,7 +11,7 @@ from rich.table import Table
 from devstack import demo as job
 from devstack import stack
 from pipeline.batch import Counts
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, app, console
+from pipeline.cli.app import EXIT_UNHEALTHY, app, console
 from pipeline.cli.progress import Steps
 from pipeline.cli.rows import print_table
 from pipeline.query import Result
@@ -49,14 +49,14 @@ def demo(
             found = job.report(run)
     _show(run, found)
     if found.differences:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _show(run: job.Run, found: job.Report) -> None:
     console.print()
     console.rule("What happened", align="left")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in run.oracle.counts.most_common())
-    console.print(f"{found.put} events put on the bus (seed {run.seed}): {kinds}; {run.oracle.late} arrived late.")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in run.expected.counts.most_common())
+    console.print(f"{found.put} events put on the bus (seed {run.seed}): {kinds}; {run.expected.late} arrived late.")
     console.print(f"{found.archived} archived.\n")
     console.print(_stages(found))
     console.print(
@@ -106,7 +106,7 @@ def _verdict(run: job.Run, found: job.Report) -> None:
         for difference in found.differences:
             console.print(f"[red]✘[/] {difference}", highlight=False)
         return
-    live, deleted = len(run.oracle.live), len(run.oracle.deleted)
+    live, deleted = len(run.expected.live), len(run.expected.deleted)
     console.print(
         f"[green]✔[/] Postgres and DynamoDB hold exactly the {live} users that live, and {deleted} tombstones."
     )

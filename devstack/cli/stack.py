@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from devstack import stack
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, print_json
 from pipeline.cli.progress import Steps
 
 
@@ -35,4 +35,4 @@ def status(as_json: AsJson = False) -> None:
         for name in ("postgres", "emulator", "ready"):
             console.print(f"{name:<10} {'[green]yes[/]' if getattr(found, name) else '[red]no[/]'}")
     if not found.ready:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from devstack.traffic import logs
-from devstack.traffic.dice import Dice
 from devstack.traffic.events import Change, Event, Kind
-from devstack.traffic.oracle import Oracle
+from devstack.traffic.expected_state import ExpectedState
 from devstack.traffic.profiles import (
     DATABASE,
     EMAIL,
@@ -22,6 +21,7 @@ from devstack.traffic.profiles import (
     short_timestamp,
     timestamp,
 )
+from devstack.traffic.seeded_random import SeededRandom
 
 #: Where a stream starts if nothing else is said; fixed, so that the seed alone decides what is generated.
 DEFAULT_START = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
@@ -52,11 +52,11 @@ def generate(
 
 
 class Traffic:
-    """A stream and its oracle.
+    """A stream and its expected.
 
-    Each iteration starts the same stream again, with a new `oracle`, which is complete when the iteration ends.
+    Each iteration starts the same stream again, with a new `expected`, which is complete when the iteration ends.
 
-    :param keep_log_ids: see `Oracle`; switch it off for streams of many millions.
+    :param keep_log_ids: see `ExpectedState`; switch it off for streams of many millions.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Traffic:
     ) -> None:
         self._arguments = (events, users, seed)
         self._start, self._malformed, self._keep_log_ids = start, malformed, keep_log_ids
-        self.oracle = Oracle(keep_log_ids=keep_log_ids)
+        self.expected = ExpectedState(keep_log_ids=keep_log_ids)
 
     def __iter__(self) -> Iterator[Event]:
-        oracle = self.oracle = Oracle(keep_log_ids=self._keep_log_ids)
+        expected = self.expected = ExpectedState(keep_log_ids=self._keep_log_ids)
         for event in generate(*self._arguments, start=self._start, malformed=self._malformed):
-            oracle.observe(event)
+            expected.observe(event)
             yield event
 
 
@@ -95,7 +95,7 @@ class _User:
 
 class _Tenant:
     def __init__(self, events: int, users: int, seed: int, began: int, malformed: int) -> None:
-        self._dice = Dice(seed)
+        self._dice = SeededRandom(seed)
         self._events, self._expected_users = events, users
         self._now = began
         self._users: list[_User] = []
@@ -119,46 +119,46 @@ class _Tenant:
     # What happens
 
     def _something_happens(self) -> None:
-        dice = self._dice
+        rng = self._dice
         appeared_by = max(1.0, self._events * _USERS_KNOWN_BY)
         due = min(1.0, (self._planned + 1) / appeared_by) * self._expected_users
         if len(self._users) < min(due, self._expected_users) or not self._users:
             self._user_appears()
             return
         # The square makes some users much busier than others.
-        user = self._users[int(len(self._users) * dice.fraction() ** 2)]
+        user = self._users[int(len(self._users) * rng.fraction() ** 2)]
         at = max(self._now, user.last + 20)
         if not user.alive:
-            if dice.chance(0.2):
+            if rng.chance(0.2):
                 self._recreate(user, at)
-            elif dice.chance(0.3):
+            elif rng.chance(0.3):
                 self._put_login_failure(user, at, known=False)
             return
-        match dice.weighted(((44, "update"), (5, "delete"), (25, "login"), (11, "management"), (15, "visit"))):
+        match rng.weighted(((44, "update"), (5, "delete"), (25, "login"), (11, "management"), (15, "visit"))):
             case "update":
-                self._update_burst(user, at) if dice.chance(0.25) else self._update(user, at)
+                self._update_burst(user, at) if rng.chance(0.25) else self._update(user, at)
             case "delete":
                 self._delete(user, at)
             case "login":
                 self._login(user, at)
             case "management":
                 log_id = self._log_id(at)
-                self._put("other", at, log_id, logs.other_management(dice, at, log_id, user.id), None)
+                self._put("other", at, log_id, logs.other_management(rng, at, log_id, user.id), None)
             case _:
                 self._visit(user, at)
 
     def _user_appears(self) -> None:
         """A new user: created by an API call, or signed up and then completed by the team's back-end."""
-        dice, at, number = self._dice, self._now, len(self._users)
-        connection = connection_for(dice)
-        user = _User(number, connection, new_profile(dice, connection, number, at), at)
+        rng, at, number = self._dice, self._now, len(self._users)
+        connection = connection_for(rng)
+        user = _User(number, connection, new_profile(rng, connection, number, at), at)
         self._users.append(user)
         by_email = connection in (DATABASE, EMAIL)
-        if by_email and dice.chance(0.3):
+        if by_email and rng.chance(0.3):
             self._put_visit(user, at, logs.signed_up)
-            self._update(user, at + dice.between(200, 2000))
+            self._update(user, at + rng.between(200, 2000))
             return
-        if by_email and dice.chance(0.4):
+        if by_email and rng.chance(0.4):
             self._put_visit(user, at - 8, logs.signed_up)  # API calls are also logged as sign-ups, a little earlier
         self._create(user, at)
 
@@ -192,41 +192,41 @@ class _Tenant:
 
     def _update_burst(self, user: _User, at: int) -> None:
         """Two or three changes at once, of which the first often arrives last; some share their millisecond."""
-        dice = self._dice
-        for number in range(dice.between(2, 3)):
+        rng = self._dice
+        for number in range(rng.between(2, 3)):
             self._update(
-                user, at, tie=15 + 5 * number if number else 0, late=True if number == 0 and dice.chance(0.4) else None
+                user, at, tie=15 + 5 * number if number else 0, late=True if number == 0 and rng.chance(0.4) else None
             )
-            if dice.chance(0.6):
-                at += dice.between(16, 3000)
+            if rng.chance(0.6):
+                at += rng.between(16, 3000)
 
     def _delete(self, user: _User, at: int) -> None:
-        dice = self._dice
-        if dice.chance(0.35):  # the last change of a user arrives after its deletion
+        rng = self._dice
+        if rng.chance(0.35):  # the last change of a user arrives after its deletion
             self._update(user, at, late=True)
-            at += dice.between(50, 2000)
+            at += rng.between(50, 2000)
         if user.connection is DATABASE:
-            self._put_visit(user, at - dice.between(5, 12), logs.deletion_notice)
+            self._put_visit(user, at - rng.between(5, 12), logs.deletion_notice)
         date = at + 15
         log_id = self._log_id(date)
-        data = logs.user_deleted(dice, date, log_id, user.id)
+        data = logs.user_deleted(rng, date, log_id, user.id)
         self._put("delete", date, log_id, data, user.id, Change(user.id, moment(date), moment(date), None))
-        if dice.chance(0.2):  # a change in the very millisecond of the deletion: the deletion wins
+        if rng.chance(0.2):  # a change in the very millisecond of the deletion: the deletion wins
             self._update(user, date)
         user.last, user.alive = date + 40, False
 
     def _login(self, user: _User, at: int) -> None:
-        dice = self._dice
-        if dice.chance(0.25):
-            self._put_login_failure(user, at, known=dice.chance(0.7))
+        rng = self._dice
+        if rng.chance(0.25):
+            self._put_login_failure(user, at, known=rng.chance(0.7))
             return
         visit = self._visitor(user)
         user.profile, user.last = logged_in(user.profile, at, visit.ip), at
         log_id = self._log_id(at)
-        data = logs.login(dice, at, log_id, visit, user.profile["logins_count"])
+        data = logs.login(rng, at, log_id, visit, user.profile["logins_count"])
         self._put("login", at, log_id, data, user.id)
-        if dice.chance(0.5):
-            self._put_visit(user, at + dice.between(100, 500), logs.code_exchanged)
+        if rng.chance(0.5):
+            self._put_visit(user, at + rng.between(100, 500), logs.code_exchanged)
 
     def _put_login_failure(self, user: _User, at: int, *, known: bool) -> None:
         log_id, visit = self._log_id(at), self._visitor(user)
@@ -250,11 +250,11 @@ class _Tenant:
         return profile | {"updated_at": short_timestamp(at) if short else timestamp(at)}
 
     def _visitor(self, user: _User) -> logs.Visit:
-        dice, profile = self._dice, user.profile
-        client_id, client_name = dice.pick(logs.APPLICATIONS)
+        rng, profile = self._dice, user.profile
+        client_id, client_name = rng.pick(logs.APPLICATIONS)
         name = profile.get("email") or profile.get("phone_number") or ""
         return logs.Visit(
-            user.id, name, user.connection, logs.ip_address(dice), dice.pick(logs.AGENTS), client_id, client_name
+            user.id, name, user.connection, logs.ip_address(rng), rng.pick(logs.AGENTS), client_id, client_name
         )
 
     def _put_visit(self, user: _User, at: int, shape: logs.VisitLog) -> None:
@@ -270,12 +270,12 @@ class _Tenant:
 
     def _put_malformed(self) -> None:
         """An update that cannot be placed in time. Nothing else is known of its user."""
-        dice, at = self._dice, self._now
+        rng, at = self._dice, self._now
         number = 90_000_000 + self._malformed_left  # beyond the ordinals of the real users
-        profile = new_profile(dice, DATABASE, number, at)
-        request, profile = changed(dice, profile, at)
+        profile = new_profile(rng, DATABASE, number, at)
+        request, profile = changed(rng, profile, at)
         log_id = self._log_id(at)
-        data = logs.user_updated(dice, at, log_id, profile | {"updated_at": "not-a-date"}, request)
+        data = logs.user_updated(rng, at, log_id, profile | {"updated_at": "not-a-date"}, request)
         self._malformed_left -= 1
         self._send(Event(_detail(log_id, data), moment(at + 400), "malformed", profile["user_id"]), at + 400)
 
@@ -296,13 +296,13 @@ class _Tenant:
         """Send a log once or twice, soon or late. Does nothing once the stream is long enough."""
         if self._room() <= 0:
             return
-        dice = self._dice
-        late = dice.chance(_LATE) if late is None else late
-        arrival = date + (dice.between(5_000, 120_000) if late else dice.between(150, 1200))
+        rng = self._dice
+        late = rng.chance(_LATE) if late is None else late
+        arrival = date + (rng.between(5_000, 120_000) if late else rng.between(150, 1200))
         detail = _detail(log_id, data)
         self._send(Event(detail, moment(arrival), kind, user_id, 0, late, change), arrival)
-        if dice.chance(_DUPLICATES) and self._room() > 0:
-            again = arrival + dice.between(50, 90_000)
+        if rng.chance(_DUPLICATES) and self._room() > 0:
+            again = arrival + rng.between(50, 90_000)
             self._send(Event(detail, moment(again), "duplicate", user_id, 1, late, change), again)
 
     def _send(self, event: Event, arrival: int) -> None:
@@ -311,11 +311,11 @@ class _Tenant:
 
     def _log_id(self, date: int) -> str:
         """56 digits: a prefix, a time somewhat after the log's date, a shard and a sequence number."""
-        dice = self._dice
-        written = moment(date + (dice.between(900, 5400) if dice.chance(0.05) else dice.between(10, 900)))
-        self._sequence += dice.between(1, 90_000_000)
+        rng = self._dice
+        written = moment(date + (rng.between(900, 5400) if rng.chance(0.05) else rng.between(10, 900)))
+        self._sequence += rng.between(1, 90_000_000)
         stamp = written.strftime("%Y%m%d%H%M%S") + f"{written.microsecond // 1000:03d}"
-        return f"900{stamp}{dice.below(1000):03d}000000000000001{223372090000000000 + self._sequence:018d}"
+        return f"900{stamp}{rng.below(1000):03d}000000000000001{223372090000000000 + self._sequence:018d}"
 
 
 def _detail(log_id: str, data: Json) -> Json:

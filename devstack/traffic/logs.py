@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from devstack.traffic.dice import Dice
 from devstack.traffic.profiles import DATABASE, Connection, Json, timestamp
+from devstack.traffic.seeded_random import SeededRandom
 
 TENANT = "acme"
 ENVIRONMENT = "prod-eu-1"
@@ -76,14 +76,14 @@ class Visit:
 
 
 #: A log of something that a user did.
-VisitLog = Callable[[Dice, int, str, Visit], Json]
+VisitLog = Callable[[SeededRandom, int, str, Visit], Json]
 
 
-def ip_address(dice: Dice) -> str:
+def ip_address(rng: SeededRandom) -> str:
     """An address from the ranges that are reserved for documentation."""
-    if dice.chance(0.3):
-        return f"2001:db8:{dice.hex(4)}:{dice.hex(4)}::{dice.hex(3)}"
-    return f"{dice.pick(('203.0.113', '198.51.100', '192.0.2'))}.{dice.between(1, 254)}"
+    if rng.chance(0.3):
+        return f"2001:db8:{rng.hex(4)}:{rng.hex(4)}::{rng.hex(3)}"
+    return f"{rng.pick(('203.0.113', '198.51.100', '192.0.2'))}.{rng.between(1, 254)}"
 
 
 def _closing(log_id: str) -> Json:
@@ -96,7 +96,7 @@ def _closing(log_id: str) -> Json:
 
 
 def management(
-    dice: Dice,
+    rng: SeededRandom,
     *,
     at: int,
     log_id: str,
@@ -108,20 +108,20 @@ def management(
     response: Any,
 ) -> Json:
     """A `sapi` log: a successful call of the Management API, by an administrator or by a machine."""
-    ip = ip_address(dice)
+    ip = ip_address(rng)
     data: Json = {"date": timestamp(at), "type": "sapi", "description": description}
     exchange: Json
-    if dice.chance(0.6):
-        user_id, name, email = dice.pick(ADMINS)
-        client_id, agent, channel = DASHBOARD_CLIENT, dice.pick(AGENTS), "https://manage.auth0.com/"
+    if rng.chance(0.6):
+        user_id, name, email = rng.pick(ADMINS)
+        client_id, agent, channel = DASHBOARD_CLIENT, rng.pick(AGENTS), "https://manage.auth0.com/"
         user: Json = {"user_id": user_id, "name": name, "email": email}
-        credentials: Json = {"jti": dice.hex(32), "scopes": DASHBOARD_SCOPES}
+        credentials: Json = {"jti": rng.hex(32), "scopes": DASHBOARD_SCOPES}
         actor: Json = {"user_id": user_id}
     else:
-        client_id, agent = dice.pick(MACHINE_CLIENTS)
+        client_id, agent = rng.pick(MACHINE_CLIENTS)
         channel, user, credentials = "api", {}, {"scopes": MACHINE_SCOPES}
         # There is no user behind a machine's call; newer logs leave the key out, older ones say null.
-        actor = {"user_id": None} if dice.chance(0.4) else {}
+        actor = {"user_id": None} if rng.chance(0.4) else {}
     exchange = {
         "method": method,
         "path": path,
@@ -142,7 +142,7 @@ def user_path(user_id: str) -> str:
     return "/api/v2/users/" + quote(user_id, safe="!'()*")
 
 
-def user_created(dice: Dice, at: int, log_id: str, profile: Json) -> Json:
+def user_created(rng: SeededRandom, at: int, log_id: str, profile: Json) -> Json:
     """`POST /api/v2/users`: the response is the whole user."""
     copied = ("email", "phone_number", "username", "name", "user_metadata", "app_metadata")
     request = {key: profile[key] for key in copied if key in profile}
@@ -150,34 +150,34 @@ def user_created(dice: Dice, at: int, log_id: str, profile: Json) -> Json:
     if "email" in profile:
         request["password"] = "*****"  # noqa: S105 - what Auth0 writes in place of it
     return management(
-        dice, at=at, log_id=log_id, description="Create a User", method="post", path="/api/v2/users",
+        rng, at=at, log_id=log_id, description="Create a User", method="post", path="/api/v2/users",
         request=request, status=201, response=profile,
     )  # fmt: skip
 
 
-def user_updated(dice: Dice, at: int, log_id: str, profile: Json, request: Json) -> Json:
+def user_updated(rng: SeededRandom, at: int, log_id: str, profile: Json, request: Json) -> Json:
     """`PATCH /api/v2/users/{id}`: the response is the whole user."""
-    description = "Update a User" if dice.chance(0.8) else "Update a user"  # both spellings are in use
+    description = "Update a User" if rng.chance(0.8) else "Update a user"  # both spellings are in use
     return management(
-        dice, at=at, log_id=log_id, description=description, method="patch", path=user_path(profile["user_id"]),
+        rng, at=at, log_id=log_id, description=description, method="patch", path=user_path(profile["user_id"]),
         request=request, status=200, response=profile,
     )  # fmt: skip
 
 
-def user_deleted(dice: Dice, at: int, log_id: str, user_id: str) -> Json:
+def user_deleted(rng: SeededRandom, at: int, log_id: str, user_id: str) -> Json:
     """`DELETE /api/v2/users/{id}`: only the path says who."""
-    request: Json | None = {} if dice.chance(0.8) else None
+    request: Json | None = {} if rng.chance(0.8) else None
     return management(
-        dice, at=at, log_id=log_id, description="Delete a User", method="delete", path=user_path(user_id),
+        rng, at=at, log_id=log_id, description="Delete a User", method="delete", path=user_path(user_id),
         request=request, status=204, response={},
     )  # fmt: skip
 
 
-def other_management(dice: Dice, at: int, log_id: str, user_id: str) -> Json:
+def other_management(rng: SeededRandom, at: int, log_id: str, user_id: str) -> Json:
     """A call of the Management API that changes no profile, though some name a user."""
-    method, path, description, request, status, response = dice.pick(_OTHER_CALLS)(dice, user_id)
+    method, path, description, request, status, response = rng.pick(_OTHER_CALLS)(rng, user_id)
     return management(
-        dice, at=at, log_id=log_id, description=description, method=method, path=path,
+        rng, at=at, log_id=log_id, description=description, method=method, path=path,
         request=request, status=status, response=response,
     )  # fmt: skip
 
@@ -185,46 +185,46 @@ def other_management(dice: Dice, at: int, log_id: str, user_id: str) -> Json:
 _Call = tuple[str, str, str, Any, int, Any]
 
 
-def _create_role(dice: Dice, _: str) -> _Call:
-    role = {"name": f"role-{dice.hex(4)}", "description": "May read orders"}
-    return "post", "/api/v2/roles", "Create a role", role, 200, {"id": f"rol_{dice.token(16)}"} | role
+def _create_role(rng: SeededRandom, _: str) -> _Call:
+    role = {"name": f"role-{rng.hex(4)}", "description": "May read orders"}
+    return "post", "/api/v2/roles", "Create a role", role, 200, {"id": f"rol_{rng.token(16)}"} | role
 
 
-def _assign_roles(dice: Dice, user_id: str) -> _Call:
-    body = {"roles": [f"rol_{dice.token(16)}"]}
+def _assign_roles(rng: SeededRandom, user_id: str) -> _Call:
+    body = {"roles": [f"rol_{rng.token(16)}"]}
     return "post", user_path(user_id) + "/roles", "Assign roles to a user", body, 204, {}
 
 
-def _update_branding(dice: Dice, _: str) -> _Call:
-    body = {"colors": {"primary": f"#{dice.hex(6)}", "page_background": "#ffffff"}}
+def _update_branding(rng: SeededRandom, _: str) -> _Call:
+    body = {"colors": {"primary": f"#{rng.hex(6)}", "page_background": "#ffffff"}}
     response = body | {"logo_url": "https://cdn.acme.example/logo.svg"}
     return "patch", "/api/v2/branding", "Update branding settings", body, 200, response
 
 
-def _update_client(dice: Dice, _: str) -> _Call:
-    client_id, name = dice.pick(APPLICATIONS)
+def _update_client(rng: SeededRandom, _: str) -> _Call:
+    client_id, name = rng.pick(APPLICATIONS)
     body = {"callbacks": ["https://shop.acme.example/callback"]}
     response = {"tenant": TENANT, "client_id": client_id, "name": name, "client_secret": "REDACTED"} | body
     return "patch", f"/api/v2/clients/{client_id}", "Update a client", body, 200, response
 
 
-def _remove_members(dice: Dice, user_id: str) -> _Call:
-    path = f"/api/v2/organizations/org_{dice.token(16)}/members"
+def _remove_members(rng: SeededRandom, user_id: str) -> _Call:
+    path = f"/api/v2/organizations/org_{rng.token(16)}/members"
     return "delete", path, "Delete members from an organization", {"members": [user_id]}, 204, {}
 
 
-def _invite(dice: Dice, _: str) -> _Call:
+def _invite(rng: SeededRandom, _: str) -> _Call:
     body = {
-        "client_id": dice.pick(APPLICATIONS)[0],
-        "invitee": {"email": f"guest.{dice.hex(4)}@example.com"},
+        "client_id": rng.pick(APPLICATIONS)[0],
+        "invitee": {"email": f"guest.{rng.hex(4)}@example.com"},
         "inviter": {"name": "Erin Admin"},
     }
-    path = f"/api/v2/organizations/org_{dice.token(16)}/invitations"
-    response = {"id": f"uinv_{dice.token(16)}"} | body
+    path = f"/api/v2/organizations/org_{rng.token(16)}/invitations"
+    response = {"id": f"uinv_{rng.token(16)}"} | body
     return "post", path, "Create invitations to organization", body, 201, response
 
 
-_OTHER_CALLS: tuple[Callable[[Dice, str], _Call], ...] = (
+_OTHER_CALLS: tuple[Callable[[SeededRandom, str], _Call], ...] = (
     _create_role, _assign_roles, _update_branding, _update_client, _remove_members, _invite
 )  # fmt: skip
 
@@ -249,9 +249,9 @@ def _visit_data(visit: Visit, log_type: str, description: str, at: int, details:
     }
 
 
-def login(dice: Dice, at: int, log_id: str, visit: Visit, count: int) -> Json:
+def login(rng: SeededRandom, at: int, log_id: str, visit: Visit, count: int) -> Json:
     """`s`: a successful login. `count` is the number of logins of this user so far."""
-    began, answered, stats = at - dice.between(4_000, 60_000), at - dice.between(200, 900), {"loginsCount": count}
+    began, answered, stats = at - rng.between(4_000, 60_000), at - rng.between(200, 900), {"loginsCount": count}
     prompts: list[Json] = [
         {
             "name": "login",
@@ -260,7 +260,7 @@ def login(dice: Dice, at: int, log_id: str, visit: Visit, count: int) -> Json:
             "completedAt": answered + 3,
             "user_id": visit.user_id,
             "user_name": visit.user_name,
-            "timers": {"rules": dice.between(5, 200)},
+            "timers": {"rules": rng.between(5, 200)},
             "elapsedTime": answered + 3 - began,
         }
     ]
@@ -276,7 +276,7 @@ def login(dice: Dice, at: int, log_id: str, visit: Visit, count: int) -> Json:
                 "strategy": visit.connection.strategy,
                 "identity": visit.user_id.partition("|")[2],
                 "stats": stats,
-                "session_user": dice.hex(24),
+                "session_user": rng.hex(24),
                 "elapsedTime": 300,
             },
         )
@@ -285,26 +285,26 @@ def login(dice: Dice, at: int, log_id: str, visit: Visit, count: int) -> Json:
         "initiatedAt": began,
         "completedAt": answered + 5,
         "elapsedTime": answered + 5 - began,
-        "session_id": dice.token(32),
+        "session_id": rng.token(32),
         "stats": stats,
     }
     return _visit_data(visit, "s", "Successful login", at, details) | _closing(log_id)
 
 
-def wrong_password(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def wrong_password(_: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`fp`: the user exists, the password is wrong."""
     text = "Wrong email or password."
     return _visit_data(visit, "fp", text, at, {"error": {"message": text}}) | _closing(log_id)
 
 
-def unknown_user(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def unknown_user(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`fu`: there is no such user; what was typed is in `user_name`."""
     text = "Wrong email or password."
     data = _visit_data(visit, "fu", text, at, {"error": {"message": text}})
-    return data | {"user_id": "", "user_name": f"typo.{dice.hex(4)}@example.com"} | _closing(log_id)
+    return data | {"user_id": "", "user_name": f"typo.{rng.hex(4)}@example.com"} | _closing(log_id)
 
 
-def signed_up(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def signed_up(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`ss`: carries the request as it was sent, not the stored user. Also logged for users that an API call creates."""
     body = {
         "client_id": visit.client_id,
@@ -313,7 +313,7 @@ def signed_up(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
         "password": "*****",
         "tenant": TENANT,
         "transaction": {
-            "id": f"tx_{dice.token(16)}",
+            "id": f"tx_{rng.token(16)}",
             "locale": "en",
             "protocol": "oidc-basic-profile",
             "requested_scopes": ["openid", "profile", "email"],
@@ -321,7 +321,7 @@ def signed_up(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
             "ui_locales": [],
             "redirect_uri": "https://shop.acme.example/callback",
             "prompt": [],
-            "state": dice.token(32),
+            "state": rng.token(32),
             "login_hint": None,
             "response_mode": "query",
             "response_type": ["code"],
@@ -331,13 +331,13 @@ def signed_up(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
     return _visit_data(visit, "ss", "Successful signup", at, {"body": body}) | _closing(log_id)
 
 
-def deletion_notice(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def deletion_notice(_: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`sdu`: precedes the `sapi` log of a deletion; names the user in its description only, without the provider."""
     data = _visit_data(visit, "sdu", f"user_id: {visit.user_id.partition('|')[2]}", at, {})
     return data | {"user_id": "", "user_name": ""} | _closing(log_id)
 
 
-def password_changed(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def password_changed(_: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`scp`: the user has a new password."""
     details = {
         "title": "Password Changed",
@@ -349,7 +349,7 @@ def password_changed(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
     return _visit_data(visit, "scp", text, at, details) | _closing(log_id)
 
 
-def blocked(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def blocked(_: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`limit_wc`: too many wrong passwords from one address. Has no details and no user id."""
     text = (
         f"User ({visit.user_name}) attempted 10 consecutive logins unsuccessfully. Brute force protection is enabled "
@@ -359,37 +359,37 @@ def blocked(_: Dice, at: int, log_id: str, visit: Visit) -> Json:
     return {key: data[key] for key in data if key not in ("details", "client_name", "strategy", "strategy_type")}
 
 
-def code_exchanged(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def code_exchanged(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`seacft`: an authorization code became an access token."""
-    details = {"code": "*" * 40 + dice.token(3), "access_token_jti": dice.token(22)}
+    details = {"code": "*" * 40 + rng.token(3), "access_token_jti": rng.token(22)}
     data = _visit_data(visit, "seacft", "Authorization code for Access Token", at, details) | _closing(log_id)
     return {key: data[key] for key in data if key not in ("strategy", "strategy_type")}
 
 
-def silent_login(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def silent_login(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`ssa`: a session was used again without asking."""
-    details = {"completedAt": at, "elapsedTime": None, "initiatedAt": at - 80, "session_id": dice.token(32)}
+    details = {"completedAt": at, "elapsedTime": None, "initiatedAt": at - 80, "session_id": rng.token(32)}
     data = _visit_data(visit, "ssa", "Successful silent authentication", at, details)
     data |= {"audience": "https://api.acme.example", "scope": ["openid", "profile", "email"]}
     auth0_client = {"name": "auth0-spa-js", "version": "2.1.3"}
     return data | {"auth0_client": auth0_client} | _closing(log_id)
 
 
-def logged_out(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def logged_out(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`slo`: the user logged out."""
     details = {
         "return_to": "https://shop.acme.example",
         "allowed_logout_url": ["https://shop.acme.example"],
-        "session_id": dice.token(32),
+        "session_id": rng.token(32),
     }
     data = _visit_data(visit, "slo", "User successfully logged out", at, details) | _closing(log_id)
     return {key: data[key] for key in data if key not in ("strategy", "strategy_type")}
 
 
-def joined_organization(dice: Dice, at: int, log_id: str, visit: Visit) -> Json:
+def joined_organization(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
     """`organization_member_added`: has the user's id without its provider, as the real ones do."""
     text = "Successfully added member to organization"
     data = _visit_data(visit, "organization_member_added", text, at, {"reason": "invitation"})
     data = {key: data[key] for key in data if key not in ("strategy", "strategy_type")}
     data["user_id"] = visit.user_id.partition("|")[2]
-    return data | {"organization_id": f"org_{dice.token(16)}", "organization_name": "acme-emea"} | _closing(log_id)
+    return data | {"organization_id": f"org_{rng.token(16)}", "organization_name": "acme-emea"} | _closing(log_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from devstack.traffic.dice import Dice
+from devstack.traffic.seeded_random import SeededRandom
 
 Json = dict[str, Any]
 
@@ -76,53 +76,53 @@ _SENTENCES = (
 )
 
 
-def connection_for(dice: Dice) -> Connection:
+def connection_for(rng: SeededRandom) -> Connection:
     """The connection of a new user."""
-    return dice.weighted(_CONNECTIONS)
+    return rng.weighted(_CONNECTIONS)
 
 
-def new_profile(dice: Dice, connection: Connection, number: int, created: int) -> Json:
+def new_profile(rng: SeededRandom, connection: Connection, number: int, created: int) -> Json:
     """A user who has just been created.
 
     :param number: the user's ordinal in this stream; keeps ids apart.
     :param created: milliseconds since 1970.
     """
-    who = dice.below(len(_NAMES))
+    who = rng.below(len(_NAMES))
     given, family = _NAMES[who]
     handle = f"{_HANDLES[who]}{number}"
-    email = f"{handle}@{dice.pick(_DOMAINS)}"
+    email = f"{handle}@{rng.pick(_DOMAINS)}"
     identity: Json = {"connection": connection.name, "provider": connection.strategy, "isSocial": False}
-    profile: Json = {"created_at": timestamp(created), "email": email, "email_verified": dice.chance(0.8)}
+    profile: Json = {"created_at": timestamp(created), "email": email, "email_verified": rng.chance(0.8)}
     if connection is SMS:
-        local, phone = dice.hex(16) + f"{number:08x}", f"+1555{number:07d}"
+        local, phone = rng.hex(16) + f"{number:08x}", f"+1555{number:07d}"
         profile = {"created_at": timestamp(created), "phone_number": phone, "phone_verified": True, "name": phone}
     elif connection is GOOGLE:
-        local = dice.digits(13) + f"{number:08d}"
+        local = rng.digits(13) + f"{number:08d}"
         identity["isSocial"] = True
         profile |= {"name": f"{given} {family}", "given_name": given, "family_name": family}
     elif connection is SAML:
         # Name ids come as the company's directory has them: an address, a path, a percent sign.
-        name_id = dice.weighted(((85, email), (8, f"ACME/{handle}"), (4, f"{handle}%41"), (3, f"åcme {handle}")))
+        name_id = rng.weighted(((85, email), (8, f"ACME/{handle}"), (4, f"{handle}%41"), (3, f"åcme {handle}")))
         local = f"{connection.name}|{name_id}"
         profile |= {"name": f"{given} {family}", "given_name": given, "family_name": family}
     else:
-        local = dice.hex(16) + f"{number:08x}"
-        profile["name"] = email if dice.chance(0.4) else f"{given} {family}"
-        if connection is DATABASE and dice.chance(0.25):
+        local = rng.hex(16) + f"{number:08x}"
+        profile["name"] = email if rng.chance(0.4) else f"{given} {family}"
+        if connection is DATABASE and rng.chance(0.25):
             profile["username"] = handle.replace("+", "_")
     identity["user_id"] = local
     profile["identities"] = [identity]
     profile["nickname"] = handle
-    profile["picture"] = f"https://s.gravatar.com/avatar/{dice.hex(32)}?s=480&r=pg&d=mp"
+    profile["picture"] = f"https://s.gravatar.com/avatar/{rng.hex(32)}?s=480&r=pg&d=mp"
     profile["user_id"] = f"{connection.strategy}|{local}"
     profile["updated_at"] = timestamp(created)
-    if dice.chance(0.8):  # a user who never had metadata has no such key at all
+    if rng.chance(0.8):  # a user who never had metadata has no such key at all
         profile["user_metadata"] = {
-            key: _user_value(dice, key, created) for key in _USER_KEYS if dice.chance(_USER_KEYS[key])
+            key: _user_value(rng, key, created) for key in _USER_KEYS if rng.chance(_USER_KEYS[key])
         }
-    if dice.chance(0.6):
+    if rng.chance(0.6):
         profile["app_metadata"] = {
-            key: _app_value(dice, key, created) for key in _APP_KEYS if dice.chance(_APP_KEYS[key])
+            key: _app_value(rng, key, created) for key in _APP_KEYS if rng.chance(_APP_KEYS[key])
         }
     return profile
 
@@ -135,60 +135,60 @@ _USER_KEYS = {
 _APP_KEYS = {"roles": 0.8, "stripe_customer_id": 0.6, "entitlements": 0.4, "trial_ends_at": 0.2, "legacy_id": 0.3}
 
 
-def _user_value(dice: Dice, key: str, at: int) -> Any:  # noqa: C901 - one case per key
+def _user_value(rng: SeededRandom, key: str, at: int) -> Any:  # noqa: C901 - one case per key
     match key:
         case "plan":
-            return dice.pick(_PLANS)
+            return rng.pick(_PLANS)
         case "locale":
-            return dice.pick(_LOCALES)
+            return rng.pick(_LOCALES)
         case "preferences":
             notifications = {
-                "email": dice.chance(0.7),
-                "sms": dice.chance(0.2),
-                "digest": dice.pick(("daily", "weekly")),
+                "email": rng.chance(0.7),
+                "sms": rng.chance(0.2),
+                "digest": rng.pick(("daily", "weekly")),
             }
-            return {"theme": dice.pick(_THEMES), "notifications": notifications, "page_size": dice.pick((20, 50, 100))}
+            return {"theme": rng.pick(_THEMES), "notifications": notifications, "page_size": rng.pick((20, 50, 100))}
         case "marketing":
-            return {"consent": dice.chance(0.5), "consented_at": timestamp(at), "channels": ["email", "push"]}
+            return {"consent": rng.chance(0.5), "consented_at": timestamp(at), "channels": ["email", "push"]}
         case "interests":
-            return [interest for interest in _INTERESTS if dice.chance(0.4)]
+            return [interest for interest in _INTERESTS if rng.chance(0.4)]
         case "company":
-            return dice.pick(_COMPANIES)
+            return rng.pick(_COMPANIES)
         case "loyalty_points":
-            return dice.below(100_000)
+            return rng.below(100_000)
         case "rating":
-            return dice.between(0, 40) / 8  # eighths print the same everywhere
+            return rng.between(0, 40) / 8  # eighths print the same everywhere
         case "onboarded":
-            return dice.chance(0.9)
+            return rng.chance(0.9)
         case "note":
-            return " ".join(dice.pick(_SENTENCES) for _ in range(dice.between(4, 20)))
+            return " ".join(rng.pick(_SENTENCES) for _ in range(rng.between(4, 20)))
         case "referrer":
-            medium = None if dice.chance(0.5) else "email"
-            return {"campaign": dice.hex(8), "medium": medium, "path": ["ad", ["banner", dice.below(9)]]}
+            medium = None if rng.chance(0.5) else "email"
+            return {"campaign": rng.hex(8), "medium": medium, "path": ["ad", ["banner", rng.below(9)]]}
         case _:
             return ""
 
 
-def _app_value(dice: Dice, key: str, at: int) -> Any:
+def _app_value(rng: SeededRandom, key: str, at: int) -> Any:
     match key:
         case "roles":
-            return [role for role in _ROLES if dice.chance(0.4)]
+            return [role for role in _ROLES if rng.chance(0.4)]
         case "stripe_customer_id":
-            return f"cus_{dice.token(14)}"
+            return f"cus_{rng.token(14)}"
         case "entitlements":
-            return {"seats": dice.between(1, 500), "features": {"sso": dice.chance(0.3), "audit": dice.chance(0.5)}}
+            return {"seats": rng.between(1, 500), "features": {"sso": rng.chance(0.3), "audit": rng.chance(0.5)}}
         case "trial_ends_at":
             return timestamp(at + 14 * 86_400_000)
         case _:
-            return 9_007_199_254_740_991 - dice.below(1000)  # the largest that JavaScript, and so Auth0, holds exactly
+            return 9_007_199_254_740_991 - rng.below(1000)  # the largest that JavaScript, and so Auth0, holds exactly
 
 
-def changed(dice: Dice, profile: Json, at: int) -> tuple[Json, Json]:
+def changed(rng: SeededRandom, profile: Json, at: int) -> tuple[Json, Json]:
     """One realistic `PATCH /api/v2/users/{id}`.
 
     :returns: the request body, which Auth0 merges one level deep into the metadata, and the user after it.
     """
-    what = dice.weighted(
+    what = rng.weighted(
         ((45, "set"), (10, "remove"), (5, "clear"), (15, "app"), (15, "name"), (6, "email"), (4, "blocked"))
     )
     user = dict(profile)
@@ -199,31 +199,31 @@ def changed(dice: Dice, profile: Json, at: int) -> tuple[Json, Json]:
         what = "name"
     match what:
         case "set":
-            keys = [key for key in _USER_KEYS if dice.chance(0.2)] or ["plan"]
-            values = {key: _user_value(dice, key, at) for key in keys}
+            keys = [key for key in _USER_KEYS if rng.chance(0.2)] or ["plan"]
+            values = {key: _user_value(rng, key, at) for key in keys}
             request = {"user_metadata": values}
             user["user_metadata"] = user.get("user_metadata", {}) | values
         case "remove":  # a null takes the key away; the key itself never shows again
-            gone = dice.pick(list(user["user_metadata"]))
+            gone = rng.pick(list(user["user_metadata"]))
             request = {"user_metadata": {gone: None}}
             user["user_metadata"] = {k: v for k, v in user["user_metadata"].items() if k != gone}
         case "clear":
             request = {"user_metadata": {}}
             user["user_metadata"] = {}
-            if dice.chance(0.3):  # cleared app_metadata leaves no key behind
+            if rng.chance(0.3):  # cleared app_metadata leaves no key behind
                 request["app_metadata"] = {}
                 user.pop("app_metadata", None)
         case "app":
-            keys = [key for key in _APP_KEYS if dice.chance(0.3)] or ["roles"]
-            values = {key: _app_value(dice, key, at) for key in keys}
+            keys = [key for key in _APP_KEYS if rng.chance(0.3)] or ["roles"]
+            values = {key: _app_value(rng, key, at) for key in keys}
             request = {"app_metadata": values}
             user["app_metadata"] = user.get("app_metadata", {}) | values
         case "name":
-            given, family = dice.pick(_NAMES)
+            given, family = rng.pick(_NAMES)
             request = {"name": f"{given} {family}", "given_name": given, "family_name": family}
             user |= request
         case "email":
-            request = {"email": f"new.{user['nickname']}@{dice.pick(_DOMAINS)}", "email_verified": False}
+            request = {"email": f"new.{user['nickname']}@{rng.pick(_DOMAINS)}", "email_verified": False}
             user |= request
         case _:
             request = {"blocked": not user.get("blocked", False)}

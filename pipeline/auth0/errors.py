@@ -10,7 +10,7 @@ class CredentialsRefused(Retry):
 class Later(Retry):
     """The user cannot be fetched now; the signal goes back to the queue as a copy, to be read after a wait."""
 
-    patience = 1
+    backoff = 1
     """Seconds of the first wait; it doubles with each deferral."""
 
     def __init__(self, detail: str = "", wait: float = 0) -> None:
@@ -30,7 +30,7 @@ class OutOfTime(Later):
 class Auth0Down(Later):
     """Auth0 did not answer, or not with a user."""
 
-    patience = 30
+    backoff = 30
 
 
 class GivenUp(Retry):

@@ -46,7 +46,7 @@ _WIDTH = None if sys.stdout.isatty() else 120
 console = Console(width=_WIDTH, emoji=False)
 errors = Console(stderr=True, width=_WIDTH, emoji=False)
 
-NOT_AS_IT_SHOULD_BE = 3
+EXIT_UNHEALTHY = 3
 """Exit code: the command worked, and found that something is wrong."""
 
 NOBODY = 4

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
 from pipeline.cli import checks, plans
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, app, console, errors, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, errors, print_json
 from pipeline.cli.progress import Steps
 from pipeline.deploy import DeployError, migration, planning, preflight, teardown
 from pipeline.deploy import cost as costs
@@ -75,7 +75,7 @@ def deploy(
     good = checks.run(env, outputs, seconds)
     _show_next(deployment, outputs)
     if not good:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def smoke_test(
 ) -> None:
     """Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be."""
     if not checks.run(env, deployed(env), seconds, as_json=as_json):
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 @app.command()

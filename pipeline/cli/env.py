@@ -9,32 +9,32 @@ import typer
 from pipeline.cli import local
 from pipeline.cli.app import AsJson, app, print_json
 from pipeline.cli.deploy import deployed
-from pipeline.deploy import shell
+from pipeline.deploy import environment
 
 
 @app.command()
 def env(
-    environment: Annotated[
+    name: Annotated[
         str | None, typer.Option("--env", help="A deployment in AWS; without it, the embedded stack.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the variables that point this command, the AWS CLI and psql at the embedded stack, or at a deployment."""
     hidden: tuple[str, ...] = ()
-    if environment is None:
+    if name is None:
         variables = local.stack().environment()
     else:
-        hides = shell.STACK if shell.uses_stack(os.environ) else ()  # a state in S3 is not in the emulator
-        kept = {name: os.environ.pop(name) for name in hides if name in os.environ}
+        hides = environment.STACK if environment.uses_stack(os.environ) else ()  # a state in S3 is not in the emulator
+        kept = {hide: os.environ.pop(hide) for hide in hides if hide in os.environ}
         try:
-            outputs = deployed(environment)
+            outputs = deployed(name)
         finally:
             os.environ |= kept
-        variables, hidden = shell.variables(outputs), shell.hidden(outputs, os.environ)
+        variables, hidden = environment.variables(outputs), environment.hidden(outputs, os.environ)
     if as_json:
         print_json(variables)
         return
-    for name in hidden:
-        typer.echo(f"unset {name}")
-    for name, value in variables.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+    for variable in hidden:
+        typer.echo(f"unset {variable}")
+    for variable, value in variables.items():
+        typer.echo(f"export {variable}={shlex.quote(value)}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import boto3
 import typer
 
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsCsv, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsCsv, AsJson, DeploymentName, app, console, errors, print_json
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.logs import log_lines
 from pipeline.cli.rows import require_one, show
@@ -71,7 +71,7 @@ def failed(
     if not action and most is not None:
         _tell_of_more(sqs, url, most)
     if report.refused:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _require_choice(*, put_back: bool, delete: bool, chosen: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import boto3
 import typer
 
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, console, print_json
 from pipeline.cli.foreign import in_markup
 from pipeline.delivery import redrive as undelivered
 from pipeline.delivery.redrive import FORWARDED, Target
@@ -38,7 +38,7 @@ def redrive(
     else:
         _print(report, dry_run)
     if report.refused:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _print(report: undelivered.Report, dry_run: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, console, errors, print_json
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.delivery.stream import Stream
@@ -63,7 +63,7 @@ def replay(
         else:
             _print(report, dry_run=dry_run)
     if report.refused:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _progress(report: archive.Report) -> str:
@@ -116,4 +116,4 @@ def rearchive(
         for reason, number in report.refused.most_common():
             console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if report.refused:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)

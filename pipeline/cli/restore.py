@@ -10,7 +10,7 @@ from uuid import uuid4
 import boto3
 import typer
 
-from pipeline.cli.app import NOT_AS_IT_SHOULD_BE, AsJson, DeploymentName, app, console, errors, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, console, errors, print_json
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
@@ -60,7 +60,7 @@ def restore(
     for reason, number in ({} if as_json else refused).items():
         console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if refused:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _batches(*, overwrite: bool) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
 from pipeline.cli import aws
-from pipeline.cli.app import NOBODY, NOT_AS_IT_SHOULD_BE, AsJson, app, console, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, NOBODY, AsJson, app, console, print_json
 from pipeline.cli.foreign import as_json as as_text
 from pipeline.cli.foreign import in_markup
 from pipeline.cli.rows import print_table
@@ -59,7 +59,7 @@ def user(
     if versions == {None}:
         raise typer.Exit(NOBODY)
     if len(versions) > 1:
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+        raise typer.Exit(EXIT_UNHEALTHY)
 
 
 def _list(address: str, having: Result, as_json: bool) -> None:

@@ -132,7 +132,7 @@ class Deployment:
     def terraform(self) -> Program:
         """Terraform, in the environment of the caller but for what would change which state it works on, and how."""
         environment = inherited_environment() | {"TF_VAR_env": self.name}
-        return Program(self.directory, environment, patience=None, interrupted=self.interrupted)
+        return Program(self.directory, environment, grace_seconds=None, interrupted=self.interrupted)
 
     @property
     def inputs(self) -> list[str]:

@@ -186,7 +186,7 @@ class Run:
                 self.failed[user_id] = GivenUp(str(error))
                 continue
             # Their turns are spread, as they would only meet the rate again if all came back at once.
-            wait = max(error.wait, error.patience * 2 ** min(deferred.times, 10)) + len(waiting) / self._settings.rate
+            wait = max(error.wait, error.backoff * 2 ** min(deferred.times, 10)) + len(waiting) / self._settings.rate
             waiting.append(user_id)
             bodies.append(envelope.signal(user_id, Deferred(deferred.first_seen, deferred.times + 1)))
             delays.append(min(math.ceil(wait), LONGEST_DELAY))

@@ -70,7 +70,7 @@ _carried = msgspec.json.Decoder(Carried)
 RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
 """The authorities of RDS' certificates in every region, which no system trusts by itself."""
 
-PATIENCE = 40.0
+RESUME_SECONDS = 40.0
 """Seconds for which RDS is asked for a connection again. Aurora that has paused itself takes 15 to resume, and 30 after
 a day; meanwhile it lets a connection hang, or refuses it."""
 _PAUSE = 1.0
@@ -100,9 +100,9 @@ def connect(database: Database, **session: str) -> Connection:
     """A connection in autocommit, where each statement is its own transaction.
 
     ``session`` overrides libpq parameters such as ``options``. Behind a pooler nothing is prepared on it.
-    Raises ``StoreDown``, with IAM after ``PATIENCE``.
+    Raises ``StoreDown``, with IAM after ``RESUME_SECONDS``.
     """
-    deadline = time.monotonic() + (PATIENCE if database.iam else 0)
+    deadline = time.monotonic() + (RESUME_SECONDS if database.iam else 0)
     parameters = _SESSION | session
     while True:
         try:

@@ -13,7 +13,7 @@ from pipeline.cli import app, plans
 from pipeline.deploy import DeployError, deployment, migration, preflight, teardown
 from pipeline.doctor import Finding
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
-from tests.deploy.test_shell import OUTPUTS as NAMES
+from tests.deploy.test_environment import OUTPUTS as NAMES
 
 CLUSTER = "module.auth0_sync.module.database[0].aws_rds_cluster.this"
 TABLE = "module.auth0_sync.module.users_table.aws_dynamodb_table.users"

@@ -45,7 +45,7 @@ def test_a_user_with_more_changes_than_a_question_shows_has_them_all() -> None:
     assert number > questions.DEFAULT_LIMIT
     athena = Athena([event.log_id for event in events if quote(user_id, safe="") in json.dumps(event.detail)])
     stack: Any = SimpleNamespace(client=lambda _: athena, outputs={"glue_database": "d", "athena_workgroup": "w"})
-    run = demo.Run(stack, demo.FIRST_SEED, 1, traffic.oracle, datetime.now(UTC), {}, {})
+    run = demo.Run(stack, demo.FIRST_SEED, 1, traffic.expected, datetime.now(UTC), {}, {})
     run.details |= {str(number): event.detail for number, event in enumerate(events)}
     answer = demo.who_changed(run, user_id)
     assert list(demo.compare_answer(run, user_id, answer)) == []

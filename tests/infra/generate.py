@@ -77,7 +77,7 @@ def description(block: Block) -> str:
 
 
 def generated_json() -> str:
-    """Return `generated.json`: version, tables and views of the archive, questions to watch, regions with certificates."""
+    """Return `generated.json`: the version, archive, questions to watch, and regions with certificates."""
     archive = json.loads((ARCHIVE / "catalog.json").read_text("utf-8"))
     for name, view in archive["views"].items():
         view["sql"] = (ARCHIVE / "views" / f"{name}.sql").read_text("utf-8")

@@ -141,7 +141,7 @@ def database(
 ) -> Callable[..., Database]:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(postgres, "PATIENCE", 0.0)
+    monkeypatch.setattr(postgres, "RESUME_SECONDS", 0.0)
     monkeypatch.setattr(postgres, "_PAUSE", 0.05)
     awake = front()
     _, directory = server
@@ -208,7 +208,7 @@ def test_why_a_connection_fails_is_said_without_the_token(database: Callable[...
 def test_a_cluster_that_resumes_is_waited_for(
     database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch, refuses: bool
 ) -> None:
-    monkeypatch.setattr(postgres, "PATIENCE", 20.0)
+    monkeypatch.setattr(postgres, "RESUME_SECONDS", 20.0)
     monkeypatch.setitem(postgres._SESSION, "connect_timeout", "2")
     paused = front(3, refuses=refuses)
     began = time.monotonic()
@@ -220,7 +220,7 @@ def test_a_cluster_that_resumes_is_waited_for(
 def test_patience_ends_in_time_for_the_function(
     database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "PATIENCE", 1.0)
+    monkeypatch.setattr(postgres, "RESUME_SECONDS", 1.0)
     paused = front(60)
     began = time.monotonic()
     with pytest.raises(StoreDown):
@@ -231,12 +231,12 @@ def test_patience_ends_in_time_for_the_function(
 
 def test_the_default_patience_outlasts_a_resume_within_the_functions_time() -> None:
     """30 seconds after a day of pause; a function of 60 seconds, of which the last try may take all of its timeout."""
-    assert postgres.PATIENCE > 30
-    assert postgres.PATIENCE + int(postgres._SESSION["connect_timeout"]) <= 55
+    assert postgres.RESUME_SECONDS > 30
+    assert postgres.RESUME_SECONDS + int(postgres._SESSION["connect_timeout"]) <= 55
 
 
 def test_a_server_by_url_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "PATIENCE", 60.0)
+    monkeypatch.setattr(postgres, "RESUME_SECONDS", 60.0)
     began = time.monotonic()
     with pytest.raises(StoreDown):
         postgres.connect(Database(url="postgresql://postgres@127.0.0.1:1/none"))

@@ -19,7 +19,7 @@ import pytest
 from psycopg import errors as refusals
 
 from devstack import postgres
-from devstack.traffic import Oracle, Traffic, envelope, sqs_record
+from devstack.traffic import ExpectedState, Traffic, envelope, sqs_record
 from pipeline import roles, schema
 from pipeline.functions.migrate import migrate
 from pipeline.migration.__main__ import create
@@ -87,7 +87,7 @@ def deploy(cluster: aurora.Cluster) -> aurora.Cluster:
 
 
 @pytest.fixture(scope="module")
-def tenant(cluster: aurora.Cluster) -> tuple[aurora.Cluster, Oracle]:
+def tenant(cluster: aurora.Cluster) -> tuple[aurora.Cluster, ExpectedState]:
     """A database as traffic leaves it, with history on, and what the traffic says must be in it."""
     deploy(cluster)
     traffic = Traffic(events=2000, users=150, seed=11)
@@ -98,7 +98,7 @@ def tenant(cluster: aurora.Cluster) -> tuple[aurora.Cluster, Oracle]:
     ):
         for start in range(0, len(records), 100):
             assert function.invoke(records[start : start + 100]) == []
-    return cluster, traffic.oracle
+    return cluster, traffic.expected
 
 
 @pytest.fixture
@@ -111,14 +111,14 @@ def empty(postgres_server: str, cluster: aurora.Cluster) -> Iterator[aurora.Clus
 
 
 @pytest.fixture
-def mirror(tenant: tuple[aurora.Cluster, Oracle]) -> Iterator[psycopg.Connection]:
+def mirror(tenant: tuple[aurora.Cluster, ExpectedState]) -> Iterator[psycopg.Connection]:
     with psycopg.connect(tenant[0].url_of(READER), options="-c timezone=UTC") as connection:
         yield connection
         connection.rollback()
 
 
 @pytest.fixture
-def live(tenant: tuple[aurora.Cluster, Oracle]) -> dict[str, Json]:
+def live(tenant: tuple[aurora.Cluster, ExpectedState]) -> dict[str, Json]:
     return tenant[1].live
 
 
@@ -193,10 +193,10 @@ def test_numbers(mirror: psycopg.Connection, live: dict[str, Any]) -> None:
         assert (users, most) == (len(found), max(found))
 
 
-def test_what_changed(mirror: psycopg.Connection, tenant: tuple[aurora.Cluster, Oracle]) -> None:
-    oracle = tenant[1]
+def test_what_changed(mirror: psycopg.Connection, tenant: tuple[aurora.Cluster, ExpectedState]) -> None:
+    expected = tenant[1]
     for user_id, _, deleted in answer(mirror, 10):
-        assert (user_id in oracle.deleted, user_id in oracle.live) == (deleted, not deleted)
+        assert (user_id in expected.deleted, user_id in expected.live) == (deleted, not deleted)
 
 
 def test_the_index_is_used_through_the_view(mirror: psycopg.Connection) -> None:
@@ -206,7 +206,7 @@ def test_the_index_is_used_through_the_view(mirror: psycopg.Connection) -> None:
         assert index in plan, number
 
 
-def test_retention_and_erasure(tenant: tuple[aurora.Cluster, Oracle]) -> None:
+def test_retention_and_erasure(tenant: tuple[aurora.Cluster, ExpectedState]) -> None:
     count = "SELECT count(*) FROM auth0.user_history WHERE user_id = 'sms|d00573de2d85191700000006'"
     with psycopg.connect(tenant[0].url_of(MIGRATOR)) as owner:
         assert owner.execute(count).fetchone() != (0,)
@@ -222,7 +222,7 @@ def test_retention_and_erasure(tenant: tuple[aurora.Cluster, Oracle]) -> None:
 
 @pytest.mark.parametrize("tag", ["sql retention", "sql erase", "sql promote"])
 @pytest.mark.parametrize("role", [WRITER, READER, aurora.MASTER])
-def test_what_takes_the_owner(tenant: tuple[aurora.Cluster, Oracle], role: str, tag: str) -> None:
+def test_what_takes_the_owner(tenant: tuple[aurora.Cluster, ExpectedState], role: str, tag: str) -> None:
     first = block(tag).split(";")[0]
     with tenant[0].connect(role) as connection:
         connection.execute("SET default_transaction_read_only = off")
@@ -230,7 +230,7 @@ def test_what_takes_the_owner(tenant: tuple[aurora.Cluster, Oracle], role: str, 
             connection.execute(first)
 
 
-def test_a_role_of_your_own_reads_the_live_users_only(tenant: tuple[aurora.Cluster, Oracle]) -> None:
+def test_a_role_of_your_own_reads_the_live_users_only(tenant: tuple[aurora.Cluster, ExpectedState]) -> None:
     cluster = tenant[0]
     cluster.run("CREATE ROLE reader LOGIN", f"GRANT CONNECT ON DATABASE {cluster.url.rpartition('/')[2]} TO reader")
     try:

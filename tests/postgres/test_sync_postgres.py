@@ -92,10 +92,10 @@ def test_no_user_of_a_realistic_stream_is_in_the_logs(function: Function, databa
         function(*(envelope(event) for event in events[start : start + 50]))
     assert {line["reason"] for line in function.logged("message not stored")} == {"BadTimestamp"}
     rows = database.execute("SELECT user_id, profile, deleted_at FROM auth0.users").fetchall()
-    assert {user_id: profile for user_id, profile, gone in rows if gone is None} == traffic.oracle.live
-    assert {user_id: gone for user_id, _, gone in rows if gone is not None} == traffic.oracle.deleted
+    assert {user_id: profile for user_id, profile, gone in rows if gone is None} == traffic.expected.live
+    assert {user_id: gone for user_id, _, gone in rows if gone is not None} == traffic.expected.deleted
     personal = {user_id for user_id, _, _ in rows}
-    for profile in traffic.oracle.live.values():
+    for profile in traffic.expected.live.values():
         personal |= {
             profile[key] for key in ("email", "name", "phone_number", "last_ip", "picture") if profile.get(key)
         }

@@ -22,9 +22,9 @@ def test_counts_add_up(run: demo.Run, report: demo.Report) -> None:
     attempts = 2  # max_receive_count of environments/local.tfvars
     for counts in report.counts.values():
         assert counts["poison"] == attempts * MALFORMED
-        fates = ("applied", "duplicate", "stale", "ignored", "signals", "poison", "retried")
-        assert counts["received"] == sum(counts[fate] for fate in fates)
-        assert counts["applied"] >= len(run.oracle.live) + len(run.oracle.deleted)
+        outcomes = ("applied", "duplicate", "stale", "ignored", "signals", "poison", "retried")
+        assert counts["received"] == sum(counts[outcome] for outcome in outcomes)
+        assert counts["applied"] >= len(run.expected.live) + len(run.expected.deleted)
         assert counts["retried"] == 0
 
 
@@ -35,9 +35,9 @@ def test_bad_messages_are_in_the_dead_letter_queues_with_the_reason(report: demo
 
 def test_people_get_answers(run: demo.Run, report: demo.Report) -> None:
     assert sum(row["users"] for row in report.metadata.dicts()) == sum(
-        "plan" in user.get("user_metadata", {}) for user in run.oracle.live.values()
+        "plan" in user.get("user_metadata", {}) for user in run.expected.live.values()
     )
-    assert report.item["user_metadata"] == run.oracle.live[report.user_id].get("user_metadata", {})
+    assert report.item["user_metadata"] == run.expected.live[report.user_id].get("user_metadata", {})
     newest = report.answer.dicts()[0]
     assert newest["http_method"] in ("patch", "post")
     assert newest["ip"]
@@ -48,7 +48,7 @@ def test_a_difference_is_found(run: demo.Run, running: stack.Stack) -> None:
     """The comparison itself can fail: take one user away from each store, and one event from the archive."""
     import psycopg
 
-    gone = min(run.oracle.live)
+    gone = min(run.expected.live)
     with psycopg.connect(running.database_url) as connection:
         connection.execute("UPDATE auth0.users SET profile = '{}' WHERE user_id = %s", [gone])
     dynamodb = running.client("dynamodb")

@@ -51,7 +51,7 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module", autouse=True)
 def events(traffic: Traffic) -> list[Event]:
-    """All events. Every test needs them: the oracle is complete once they are made."""
+    """All events. Every test needs them: the expected is complete once they are made."""
     return list(traffic)
 
 
@@ -107,7 +107,7 @@ class TestCatalog:
 class TestTenantLogs:
     def test_each_log_once(self, archive: Archive, traffic: Traffic) -> None:
         found = [row["log_id"] for row in archive.rows("SELECT log_id FROM tenant_logs")]
-        assert sorted(found) == sorted(traffic.oracle.log_ids)
+        assert sorted(found) == sorted(traffic.expected.log_ids)
 
     def test_columns_are_those_of_the_log(self, archive: Archive, events: list[Event]) -> None:
         logs = {event.log_id: event.detail["data"] for event in events}

@@ -16,7 +16,7 @@ from devstack.traffic import (
     DEFAULT_START,
     Change,
     Event,
-    Oracle,
+    ExpectedState,
     Traffic,
     envelope,
     generate,
@@ -58,7 +58,7 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module", autouse=True)
 def events(traffic: Traffic) -> list[Event]:
-    """All events. Every test needs them: the oracle is complete once they are made."""
+    """All events. Every test needs them: the expected is complete once they are made."""
     return list(traffic)
 
 
@@ -85,10 +85,10 @@ class TestSeed:
     def test_iterating_again_starts_again(self) -> None:
         traffic = Traffic(events=100, users=9, seed=3)
         first = list(traffic)
-        live = traffic.oracle.live
+        live = traffic.expected.live
         assert list(traffic) == first
-        assert traffic.oracle.live == live
-        assert traffic.oracle.put == 100
+        assert traffic.expected.live == live
+        assert traffic.expected.put == 100
 
     def test_start_moves_everything(self) -> None:
         start = datetime(2030, 5, 1, tzinfo=UTC)
@@ -116,26 +116,26 @@ class TestStream:
         malformed = data.draw(st.integers(0, min(number, 5)))
         traffic = Traffic(number, users, seed, malformed=malformed)
         events = list(traffic)
-        assert len(events) == number == traffic.oracle.put
-        assert traffic.oracle.counts["malformed"] == malformed
-        assert len(traffic.oracle.log_ids) == number - traffic.oracle.counts["duplicate"]
-        assert len(traffic.oracle.live) + len(traffic.oracle.deleted) <= users
+        assert len(events) == number == traffic.expected.put
+        assert traffic.expected.counts["malformed"] == malformed
+        assert len(traffic.expected.log_ids) == number - traffic.expected.counts["duplicate"]
+        assert len(traffic.expected.live) + len(traffic.expected.deleted) <= users
 
     def test_events_come_in_the_order_of_arrival(self, events: list[Event]) -> None:
         assert [event.time for event in events] == sorted(event.time for event in events)
 
     def test_mix(self, traffic: Traffic) -> None:
-        counts, put = traffic.oracle.counts, traffic.oracle.put
+        counts, put = traffic.expected.counts, traffic.expected.put
         assert 0.10 <= counts["duplicate"] / put <= 0.15
-        assert 0.08 <= traffic.oracle.late / put <= 0.14
+        assert 0.08 <= traffic.expected.late / put <= 0.14
         assert counts["update"] > counts["create"] > counts["delete"] > 50
         assert counts["login"] > 1000
-        assert len(traffic.oracle.live) > 200
-        assert len(traffic.oracle.deleted) > 20
-        assert set(traffic.oracle.types) == {"sapi", *SHAPES}
+        assert len(traffic.expected.live) > 200
+        assert len(traffic.expected.deleted) > 20
+        assert set(traffic.expected.types) == {"sapi", *SHAPES}
 
     def test_every_user_appears_when_there_is_room(self, traffic: Traffic) -> None:
-        assert len(traffic.oracle.live) + len(traffic.oracle.deleted) == 300
+        assert len(traffic.expected.live) + len(traffic.expected.deleted) == 300
 
     def test_a_user_event_is_of_realistic_size(self, events: list[Event]) -> None:
         sizes = [len(text(event).encode()) for event in events if event.kind in ("create", "update")]
@@ -197,14 +197,14 @@ class TestHardCases:
             races += sum(change.user is not None and change.version in deleted for change in seen)
             newest = max(change.version for change in seen)
             if newest in deleted:
-                assert seen[0].user_id in traffic.oracle.deleted
+                assert seen[0].user_id in traffic.expected.deleted
         assert races > 5
 
     def test_users_come_back_after_deletion(self, changes: dict[str, list[Change]], traffic: Traffic) -> None:
         back = [
             user_id
             for user_id, seen in changes.items()
-            if user_id in traffic.oracle.live and any(change.user is None for change in seen)
+            if user_id in traffic.expected.live and any(change.user is None for change in seen)
         ]
         assert len(back) > 5
 
@@ -216,7 +216,7 @@ class TestHardCases:
         ]
         assert requests.count({}) > 20
         assert sum(None in request.values() for request in requests) > 50
-        live = traffic.oracle.live.values()
+        live = traffic.expected.live.values()
         assert sum("user_metadata" not in user for user in live) >= 5
         assert sum(user.get("user_metadata") == {} for user in live) > 2
 
@@ -244,23 +244,23 @@ class TestHardCases:
         assert any("|" in event.user_id.partition("|")[2] for event in events if event.user_id)
 
     def test_updated_at_has_several_forms(self, traffic: Traffic) -> None:
-        forms = Counter(re.sub(r"\d", "9", user["updated_at"]) for user in traffic.oracle.live.values())
+        forms = Counter(re.sub(r"\d", "9", user["updated_at"]) for user in traffic.expected.live.values())
         assert set(forms) >= {"9999-99-99T99:99:99.999Z", "9999-99-99T99:99:99.99Z"}
 
     def test_names_are_from_all_over_the_world(self, traffic: Traffic) -> None:
-        names = "".join(user["name"] for user in traffic.oracle.live.values())
+        names = "".join(user["name"] for user in traffic.expected.live.values())
         assert {"李", "ü", "🌸", "ч", "م", "'"} <= set(names)
 
 
 class TestOracle:
     def test_the_order_of_arrival_does_not_matter(self, traffic: Traffic, events: list[Event]) -> None:
         for arranged in (events[::-1], sorted(events, key=lambda e: e.log_id[::-1]), sorted(events, key=text)):
-            oracle = Oracle()
+            expected = ExpectedState()
             for event in arranged:
-                oracle.observe(event)
-            assert oracle.live == traffic.oracle.live
-            assert oracle.deleted == traffic.oracle.deleted
-            assert oracle.counts == traffic.oracle.counts
+                expected.observe(event)
+            assert expected.live == traffic.expected.live
+            assert expected.deleted == traffic.expected.deleted
+            assert expected.counts == traffic.expected.counts
 
     def test_the_logs_themselves_say_the_same(self, traffic: Traffic, events: list[Event]) -> None:
         """Worked out once more from nothing but the JSON, with every distinct log sorted by the documented order."""
@@ -270,8 +270,8 @@ class TestOracle:
         ):
             state[user_id] = order[0] if body is None else body
         live = {user_id: body for user_id, body in state.items() if isinstance(body, dict)}
-        assert live == traffic.oracle.live
-        assert {u: at for u, at in state.items() if u not in live} == traffic.oracle.deleted
+        assert live == traffic.expected.live
+        assert {u: at for u, at in state.items() if u not in live} == traffic.expected.deleted
 
     def test_no_order_is_left_to_chance(self, changes: dict[str, list[Change]]) -> None:
         for seen in changes.values():
@@ -281,8 +281,8 @@ class TestOracle:
     def test_log_ids_can_be_left_out(self) -> None:
         traffic = Traffic(50, 5, 1, keep_log_ids=False)
         list(traffic)
-        assert traffic.oracle.log_ids == set()
-        assert traffic.oracle.put == 50
+        assert traffic.expected.log_ids == set()
+        assert traffic.expected.put == 50
 
 
 def read(event: dict[str, Any]) -> Any:
@@ -393,7 +393,7 @@ class TestShapes:
                 assert timedelta(0) < late < timedelta(milliseconds=40)
 
     def test_no_key_that_auth0_refuses(self, traffic: Traffic) -> None:
-        for user in traffic.oracle.live.values():
+        for user in traffic.expected.live.values():
             for key in [*user.get("user_metadata", {}), *user.get("app_metadata", {})]:
                 assert not re.search("[.$]", key)
 

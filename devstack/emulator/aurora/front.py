@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
-from devstack.emulator.aurora import wire
+from devstack.emulator.aurora import protocol
 
 log = logging.getLogger("aurora")
 
@@ -32,7 +32,7 @@ SignIn = Callable[[str, str, str], "tuple[str, str] | None"]
 """Called in a thread with user, database and password; None lets the user in, else SQLSTATE and message."""
 
 # What a client that hangs up, or was never one, makes of a connection.
-_BROKEN = (ConnectionError, asyncio.IncompleteReadError, wire.ProtocolError, ssl.SSLError, TimeoutError)
+_BROKEN = (ConnectionError, asyncio.IncompleteReadError, protocol.ProtocolError, ssl.SSLError, TimeoutError)
 
 
 class Front:
@@ -89,10 +89,10 @@ class Front:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(SIGN_IN_SECONDS):
             startup = await self._negotiate(reader, writer)
-            if startup.code != wire.CANCEL_REQUEST:
+            if startup.code != protocol.CANCEL_REQUEST:
                 refusal = await self._refusal(startup, reader, writer)
                 if refusal is not None:
-                    writer.write(wire.fatal(*refusal))
+                    writer.write(protocol.fatal(*refusal))
                     await writer.drain()
                     return
         up, down = await asyncio.open_connection(LOCAL, self._server_port())
@@ -102,21 +102,21 @@ class Front:
         finally:
             down.close()
 
-    async def _negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> wire.Startup:
+    async def _negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> protocol.Startup:
         """Answer what a client asks before it starts up, and return its start-up."""
         while True:
-            startup = await wire.read_startup(reader)
-            if startup.code == wire.SSL_REQUEST and not _over_tls(writer):
-                writer.write(wire.YES)
+            startup = await protocol.read_startup(reader)
+            if startup.code == protocol.SSL_REQUEST and not _over_tls(writer):
+                writer.write(protocol.YES)
                 await writer.start_tls(self._tls(self.host))
-            elif startup.code in (wire.SSL_REQUEST, wire.GSS_REQUEST):
-                writer.write(wire.NO)
+            elif startup.code in (protocol.SSL_REQUEST, protocol.GSS_REQUEST):
+                writer.write(protocol.NO)
                 await writer.drain()
             else:
                 return startup
 
     async def _refusal(
-        self, startup: wire.Startup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, startup: protocol.Startup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[str, str] | None:
         parameters = startup.parameters()
         user = parameters.get("user", "")
@@ -124,9 +124,9 @@ class Front:
         if not _over_tls(writer):
             who = f'host "{LOCAL}", user "{user}", database "{database}"'
             return "28000", f"no pg_hba.conf entry for {who}, no encryption"
-        writer.write(wire.ASK_FOR_PASSWORD)
+        writer.write(protocol.ASK_FOR_PASSWORD)
         await writer.drain()
-        password = await wire.read_password(reader)
+        password = await protocol.read_password(reader)
         return await asyncio.to_thread(self._sign_in, user, database, password)
 
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 _ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-class Dice:
+class SeededRandom:
     """A seeded source of choices.
 
     Python promises a stable sequence for `Random.random()` only; `choice`, `sample` and `shuffle` have changed

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from devstack.terraform import aws_environment
 from pipeline.cli import app, env
-from pipeline.deploy import DeployError, shell
+from pipeline.deploy import DeployError, environment
 
 URL = "https://sqs.eu-central-1.amazonaws.com/123456789012"
 SOURCE = "aws.partner/auth0.com/acme/auth0.logs"
@@ -40,29 +40,29 @@ STACK = aws_environment("http://127.0.0.1:4566", "us-east-1") | {"DATABASE_URL":
 
 
 def test_a_server_of_ones_own_is_reached_by_ones_own_variables() -> None:
-    variables = shell.variables(OUTPUTS)
+    variables = environment.variables(OUTPUTS)
     assert variables["AWS_REGION"] == "eu-central-1"
     assert variables["SOURCE_REGION"] == "eu-west-1"
     assert variables["DEPLOYMENT"] == "auth0-sync-prod"
     assert variables["LOG_STREAM_SOURCE"] == SOURCE
     assert variables["USERS_TABLE"] == "users"
     assert variables["POSTGRES_DLQ_URL"] == f"{URL}/postgres-failed"
-    hidden = shell.hidden(OUTPUTS, {"DATABASE_URL": "postgresql://127.0.0.1/mine", "AWS_ACCESS_KEY_ID": "mine"})
+    hidden = environment.hidden(OUTPUTS, {"DATABASE_URL": "postgresql://127.0.0.1/mine", "AWS_ACCESS_KEY_ID": "mine"})
     assert not (variables.keys() | hidden) & {"DATABASE_URL", "PGHOST", "AWS_ACCESS_KEY_ID"}
 
 
 def test_aurora_is_reached_by_the_data_api_and_no_other_database_instead() -> None:
     outputs = OUTPUTS | {"database": AURORA}
-    variables = shell.variables(outputs)
+    variables = environment.variables(outputs)
     assert variables["CLUSTER_ID"] == "auth0-sync-prod-1"
     assert variables["CLUSTER_ARN"] == "arn:cluster"
     assert variables["MASTER_SECRET_ARN"] == "arn:secret"
     assert variables["PGDATABASE"] == "auth0"
-    assert {"DATABASE_URL", "PGHOST"} <= set(shell.hidden(outputs, {}))
+    assert {"DATABASE_URL", "PGHOST"} <= set(environment.hidden(outputs, {}))
 
 
 def test_no_variable_holds_credentials() -> None:
-    assert not [name for name in shell.variables(OUTPUTS | {"database": AURORA}) if name.startswith("AWS_ACCESS")]
+    assert not [name for name in environment.variables(OUTPUTS | {"database": AURORA}) if name.startswith("AWS_ACCESS")]
 
 
 def test_what_only_another_deployment_has_is_unset() -> None:
@@ -70,15 +70,15 @@ def test_what_only_another_deployment_has_is_unset() -> None:
     more |= {"kms_key_arn": "arn:key", "bus_names": {"log-stream": "bus", "event-stream": "other"}}
     for kind in ("queue_urls", "dlq_urls"):
         more[kind] = more[kind] | {"refresh": f"{URL}/refresh"}
-    left = shell.variables(more).keys() - shell.variables(OUTPUTS).keys()
-    assert left == set(shell.SOME)
-    assert left <= set(shell.hidden(OUTPUTS, {}))
-    assert not left & set(shell.hidden(more, {}))
+    left = environment.variables(more).keys() - environment.variables(OUTPUTS).keys()
+    assert left == set(environment.SOME)
+    assert left <= set(environment.hidden(OUTPUTS, {}))
+    assert not left & set(environment.hidden(more, {}))
 
 
 def test_a_deployment_of_an_earlier_version_says_so() -> None:
     with pytest.raises(DeployError, match=r"lack 'deployment'. Deploy again"):
-        shell.variables({name: value for name, value in OUTPUTS.items() if name != "deployment"})
+        environment.variables({name: value for name, value in OUTPUTS.items() if name != "deployment"})
 
 
 def test_a_shell_that_used_the_embedded_stack_uses_aws_afterwards(
@@ -110,9 +110,11 @@ def test_ones_own_credentials_and_endpoint_stay(monkeypatch: pytest.MonkeyPatch)
         {"AWS_ACCESS_KEY_ID": "test", "AWS_ENDPOINT_URL": "https://proxy.acme.example"},
         {"AWS_ACCESS_KEY_ID": "test"},
     ):
-        assert not set(shell.hidden(OUTPUTS, own)) & set(shell.STACK)
+        assert not set(environment.hidden(OUTPUTS, own)) & set(environment.STACK)
 
 
 def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(env, "deployed", lambda _: OUTPUTS)
-    assert json.loads(CliRunner().invoke(app, ["env", "--env", "acme", "--json"]).stdout) == shell.variables(OUTPUTS)
+    assert json.loads(CliRunner().invoke(app, ["env", "--env", "acme", "--json"]).stdout) == environment.variables(
+        OUTPUTS
+    )

@@ -9,7 +9,7 @@ from devstack.traffic.profiles import Json
 _Order = tuple[datetime, bool, datetime, str]
 
 
-class Oracle:
+class ExpectedState:
     """Keeps the newest change of each user, whatever the order in which events are shown to it.
 
     It reads only the generator's own account of each event and no code of the pipeline, so that the two can disagree.
