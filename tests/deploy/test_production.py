@@ -70,11 +70,14 @@ class Deployed:
         return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
 
     def run(self, command: str, *arguments: str) -> str:
-        """The output of a command that must succeed."""
-        result = CliRunner().invoke(app, [command, *arguments])
+        """The output of a command that must succeed, with what it says beside it."""
+        return str(self._invoke(command, *arguments).output)
+
+    def _invoke(self, *arguments: str) -> Any:
+        result = CliRunner().invoke(app, arguments)
         print(result.output)  # noqa: T201 - pytest shows it whole, but cuts an assertion's values
         assert result.exit_code == 0, result.exception
-        return result.output
+        return result
 
     def put(self, *events: dict[str, Any]) -> None:
         """Put events on the bus of their source, in its region, as Auth0 does."""
@@ -127,7 +130,7 @@ class Deployed:
         return str(newest)
 
     def sql(self, query: str) -> Any:
-        return json.loads(self.run("sql", query, "--json"))
+        return json.loads(self._invoke("sql", query, "--json").stdout)
 
 
 def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
