@@ -24,6 +24,7 @@ from pipeline.errors import Auth0SyncError, Poison
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
 _EVENT_TIME = slice(30, 57)  # of a version, see pipeline.changes.version
+_AUTH0 = "auth0."  # begins the source of every change that came from Auth0 itself
 
 
 class Counts(Struct):
@@ -174,13 +175,17 @@ def _parts(newest: Change) -> set[str]:
 
 
 def event_times(batch: Batch, outcome: Outcome) -> list[str]:
-    """When what was applied happened at its source, as ``instant``s.
+    """Return when Auth0's events that were applied happened, as ``instant``s.
 
-    Not when the user was updated, which may be long past: a fetched user's change is as old as it is. And not what was
-    overtaken, so that an event from the past that comes again does not count.
+    Uses the event's time, not ``updated_at``: a user may have been updated long before. What was overtaken does not
+    count, as it may be an old event that came again, nor what the pipeline sent itself.
     """
     others = outcome.duplicate | outcome.stale | outcome.failed.keys()
-    return [change.version[_EVENT_TIME] for user_id, change in batch.newest.items() if user_id not in others]
+    return [
+        change.version[_EVENT_TIME]
+        for user_id, change in batch.newest.items()
+        if user_id not in others and change.source.startswith(_AUTH0)
+    ]
 
 
 def _unrecorded(outcome: Outcome, user_id: str, messages: Sequence[tuple[str, str]]) -> list[Failure]:

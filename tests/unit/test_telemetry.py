@@ -20,7 +20,7 @@ from pipeline.functions import refresh, watch
 from pipeline.functions.refresh import Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
-from tests.strategies import LOG_ID, Json, call, deleted, log, records, updated, user
+from tests.strategies import LOG_ID, Json, call, deleted, log, records, streamed, updated, user
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -87,6 +87,13 @@ def test_the_lag_is_of_the_event_and_not_of_the_users_last_update() -> None:
     fetched = user("auth0|ada", updated_at="2019-01-01T00:00:00.000Z")
     batch = collect(records(updated(fetched, date="2026-11-22T07:59:58.500Z")))
     assert event_times(batch, Outcome()) == ["2026-11-22T07:59:58.500000Z"]
+
+
+@pytest.mark.parametrize("sender", ["refresh", "doctor", "backfill"])
+def test_what_the_pipeline_sent_itself_has_no_lag(sender: str) -> None:
+    own = streamed("user.updated", user("a|own")) | {"source": f"auth0-sync/{sender}"}
+    assert event_times(collect(records(own)), Outcome()) == []
+    assert len(event_times(collect(records(own, streamed("user.updated", user("a|2")))), Outcome())) == 1
 
 
 def test_what_was_overtaken_or_failed_has_no_lag() -> None:
