@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.errors import Auth0SyncError, CommandError
+from pipeline.errors import Auth0SyncError
 
 Verdict = Literal["ok", "bad", "unknown"]
 
@@ -49,7 +49,7 @@ def guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     except (BotoCoreError, ClientError) as error:
         denied = _code(error) in _DENIED
         return [unknown(title, str(error)) if denied else bad(title, str(error))]
-    except (Auth0SyncError, CommandError) as error:
+    except Auth0SyncError as error:
         return [bad(title, str(error))]
 
 
