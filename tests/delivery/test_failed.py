@@ -50,7 +50,7 @@ def log(since: float, pattern: str) -> Iterable[str]:
     return LOG
 
 
-def test_reason_is_the_readers_the_logs_or_that_of_the_batch() -> None:
+def test_reason_comes_from_the_reader_the_log_or_the_batch() -> None:
     report = find(Letters(), log, Choice())
     assert {one.id: one.reason for one in report.messages} == {
         "unreadable": "NotJson", "refused": "Refused", "failed": BATCH_FAILED,
@@ -70,7 +70,7 @@ def test_reason_is_the_readers_the_logs_or_that_of_the_batch() -> None:
         (Choice(["NotJson"], ["failed"]), []),
     ],
 )
-def test_only_those_that_are_chosen_are_deleted(choice: Choice, chosen: list[str]) -> None:
+def test_only_selected_messages_are_deleted(choice: Choice, chosen: list[str]) -> None:
     letters = Letters()
     report = find(letters, log, choice, delete=True)
     assert [one.id for one in report.messages] == chosen
@@ -78,7 +78,7 @@ def test_only_those_that_are_chosen_are_deleted(choice: Choice, chosen: list[str
     assert letters.names == [name for name in BODIES if name not in chosen]
 
 
-def test_only_what_was_taken_is_deleted() -> None:
+def test_only_accepted_messages_are_deleted() -> None:
     letters, target = Letters(), Target(Sent({0: QueueDown(), 2: NotStored("StoreDown")}))
     report = find(letters, log, Choice(), put_back=target)
     assert target.bodies == list(BODIES.values())

@@ -72,14 +72,14 @@ def test_message_arrives_as_sqs_would_send_it() -> None:
         (Lambda(error=ReadTimeoutError(endpoint_url="x")), "ReadTimeoutError"),
     ],
 )
-def test_function_that_does_not_store_it_says_why(lambda_: Lambda, reason: str) -> None:
+def test_unstored_message_fails_with_the_functions_reason(lambda_: Lambda, reason: str) -> None:
     error = function(lambda_).take("body")
     assert isinstance(error, NotStored)
     assert isinstance(error, Retry)
     assert cause(error) == reason
 
 
-def test_message_that_is_too_large_to_invoke_with_is_never_taken() -> None:
+def test_message_over_the_invocation_limit_is_refused() -> None:
     error = function(Lambda(error=ClientError({"Error": {"Code": "RequestTooLargeException"}}, "Invoke"))).take("x")
     assert isinstance(error, QueueRefused)
     assert isinstance(error, Poison)

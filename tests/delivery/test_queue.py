@@ -47,7 +47,7 @@ def answer(*taken: int, failed: dict[int, tuple[str, bool]] | None = None) -> di
     }
 
 
-def test_entry_that_failed_is_sent_again_and_nothing_else(sqs: tuple[Any, Stubber]) -> None:
+def test_only_a_failed_entry_is_sent_again(sqs: tuple[Any, Stubber]) -> None:
     client, stubber = sqs
     busy = {1: ("InternalError", False)}
     stubber.add_response("send_message_batch", answer(0, failed=busy), request((0, "a", 0), (1, "b", 30)))

@@ -35,7 +35,7 @@ def stream(firehose: Any) -> Stream:
     return Stream(firehose, "auth0-sync-prod-archive", sleep=lambda _: None)
 
 
-def test_record_that_was_not_taken_is_sent_again_and_nothing_else() -> None:
+def test_only_a_failed_record_is_sent_again() -> None:
     firehose = Firehose(b=2)
     assert stream(firehose).send(["a", "b", "c"]).failed == {}
     assert firehose.batches == [["a", "c"], [], ["b"]]

@@ -63,14 +63,14 @@ class Refusing:
         return self.sent
 
 
-def test_body_that_one_of_several_targets_does_not_take_has_failed() -> None:
+def test_body_that_one_of_several_targets_refuses_has_failed() -> None:
     down, refused = QueueDown(), QueueRefused()
     targets = [Refusing(Sent({1: down})), Refusing(Sent({}, frozenset({0}))), Refusing(Sent({2: refused}))]
     assert Each(targets).send(["a", "b", "c"]) == Sent({1: down, 2: refused}, frozenset({0}))
     assert [target.bodies for target in targets] == [["a", "b", "c"]] * 3
 
 
-def test_target_gets_only_what_it_wants() -> None:
+def test_filtered_target_gets_only_matching_bodies() -> None:
     down = QueueDown()
     target = Refusing(Sent({1: down}, frozenset({0})))
     assert Only(lambda body: body != "a", target).send(["a", "b", "c"]) == Sent({2: down}, frozenset({1}))

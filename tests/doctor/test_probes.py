@@ -33,7 +33,7 @@ def test_the_events_are_ordered_and_of_one_user() -> None:
     assert {change.user_id for event in (OLDER, NEW, GONE) for change in changes(event.body)} == {synthetic.USER}
 
 
-def test_events_that_are_sent_say_who_sent_them() -> None:
+def test_sent_events_name_the_doctor_as_source() -> None:
     sent = [json.loads(event.body) for event in (OLDER, NEW, GONE)]
     assert {(event["source"], event["detail-type"]) for event in sent} == {("auth0-sync/doctor", "auth0-sync doctor")}
     assert {change.source for event in (OLDER, NEW, GONE) for change in changes(event.body)} == {"doctor"}
@@ -69,7 +69,7 @@ class TestInvoking:
 
         return Invoking(Lambda(), "sync")
 
-    def test_has_what_came_by_the_queue_and_nothing_else(self, function: Function) -> None:
+    def test_probe_finds_only_the_event_that_arrived_by_the_queue(self, function: Function) -> None:
         probe = self.probe(function)
         assert not probe.has(NEW, OLDER)
         assert not probe.has(NEW, OLDER)
@@ -80,16 +80,16 @@ class TestInvoking:
         assert probe.has(GONE, NEW)
         assert not probe.has(NEW, OLDER)
 
-    def test_a_newer_version_of_somebody_else_is_not_taken_for_it(self, function: Function) -> None:
+    def test_newer_version_does_not_count_as_the_sent_event(self, function: Function) -> None:
         function(GONE.body)
         assert not self.probe(function).has(NEW, OLDER)
 
-    def test_a_log_without_metrics_is_said_and_asked_for_again(self, function: Function) -> None:
+    def test_missing_metrics_in_a_log_are_reported(self, function: Function) -> None:
         probe = self.probe(function, tail=False)
         assert not probe.has(NEW, OLDER)
         assert "no metrics" in probe.problem
 
-    def test_a_function_that_fails_is_asked_again_and_quoted(self) -> None:
+    def test_error_of_a_function_is_reported(self) -> None:
         class Lambda:
             def invoke(self, **_: Any) -> dict[str, Any]:
                 said = b'{"errorMessage": "The store cannot be reached", "errorType": "StoreDown"}'
@@ -100,7 +100,7 @@ class TestInvoking:
         assert probe.problem == "the function says: StoreDown: The store cannot be reached"
 
 
-def test_what_is_read_is_compared(stored: Stored) -> None:
+def test_reading_probe_compares_the_stored_version(stored: Stored) -> None:
     probe = Reading(stored.store, "SELECT")
     assert not probe.has(NEW, OLDER)
     for event, before in ((NEW, OLDER), (GONE, NEW)):
@@ -110,7 +110,7 @@ def test_what_is_read_is_compared(stored: Stored) -> None:
 
 
 @pytest.mark.usefixtures("in_aurora")
-def test_a_cluster_that_resumes_is_asked_again(api: aurora.DataApi) -> None:
+def test_resuming_cluster_is_queried_again(api: aurora.DataApi) -> None:
     store = PostgresStore(DataApi(boto3.client("rds-data"), settings.Cluster.from_env(), resume=0))
     probe = Reading(store, "SELECT")
     api.faults.append(aurora.Fault("DatabaseResumingException", "it is being resumed"))

@@ -74,7 +74,7 @@ def test_an_error_is_a_finding_and_the_next_check_runs(error: Exception, verdict
     assert good == ok("1")
 
 
-def test_a_mistake_in_a_check_is_no_finding() -> None:
+def test_bug_in_a_check_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         run([Check("a", "A", raises(ZeroDivisionError()))], DEPLOYED, Seen())
 
@@ -104,7 +104,7 @@ def test_a_check_needs_only_checks_before_it() -> None:
         assert set(check.needs) <= set(names[:place])
 
 
-def test_where_aws_denies_everything_nothing_is_known() -> None:
+def test_findings_are_unknown_if_aws_denies_every_call() -> None:
     class Denied:
         def __getattr__(self, _operation: str) -> Callable[..., None]:
             def deny(**_: object) -> None:

@@ -62,7 +62,7 @@ def deployed(account: Account) -> Deployed:
     return Deployed("prod", OUTPUTS, new_client, 10, FakeClock())
 
 
-def test_an_event_that_does_not_arrive_is_bad(account: Account) -> None:
+def test_missing_event_is_bad(account: Account) -> None:
     postgres, dynamodb = sync.check(deployed(account))
     assert (postgres.title, postgres.verdict) == ("Sync to Postgres: creation", "bad")
     assert postgres.detail.startswith("not stored 10 s after it was put into the queue; the function says: ")
@@ -73,7 +73,7 @@ def test_an_event_that_does_not_arrive_is_bad(account: Account) -> None:
     assert sorted(account.sent) == ["https://sqs/d", "https://sqs/p"]
 
 
-def test_a_sync_that_is_paused_is_sent_nothing(account: Account) -> None:
+def test_paused_sync_gets_no_event(account: Account) -> None:
     account.states = {"p": "Disabled", "d": "Disabling"}
     postgres, dynamodb = sync.check(deployed(account))
     assert {postgres.verdict, dynamodb.verdict} == {"unknown"}
@@ -82,7 +82,7 @@ def test_a_sync_that_is_paused_is_sent_nothing(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("refusal", "verdict"), [("InternalError", "bad"), ("AccessDenied", "unknown")])
-def test_event_that_the_queue_does_not_take_is_not_waited_for(account: Account, refusal: str, verdict: str) -> None:
+def test_check_does_not_wait_for_a_refused_event(account: Account, refusal: str, verdict: str) -> None:
     account.refusal = refusal
     postgres, dynamodb = sync.check(deployed(account))
     assert [postgres.title, dynamodb.title] == ["Sync to Postgres", "Sync to DynamoDB"]

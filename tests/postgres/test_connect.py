@@ -198,14 +198,14 @@ def test_missing_authorities_are_named(
         postgres.connect(database(ca_file=""))
 
 
-def test_why_a_connection_fails_is_said_without_the_token(database: Callable[..., Database]) -> None:
+def test_connection_error_has_the_reason_without_the_token(database: Callable[..., Database]) -> None:
     with pytest.raises(StoreDown, match='role "nobody" does not exist') as raised:
         postgres.connect(database(user="nobody"))
     assert "X-Amz-" not in str(raised.value)
 
 
 @pytest.mark.parametrize("refuses", [True, False], ids=["refuses", "hangs"])
-def test_a_cluster_that_resumes_is_waited_for(
+def test_connection_waits_for_a_resuming_cluster(
     database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch, refuses: bool
 ) -> None:
     monkeypatch.setattr(postgres, "RESUME_SECONDS", 20.0)
@@ -217,7 +217,7 @@ def test_a_cluster_that_resumes_is_waited_for(
     assert paused.tried > 1
 
 
-def test_patience_ends_in_time_for_the_function(
+def test_connection_attempts_end_before_the_functions_timeout(
     database: Callable[..., Database], front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "RESUME_SECONDS", 1.0)
@@ -229,13 +229,13 @@ def test_patience_ends_in_time_for_the_function(
     assert paused.tried > 2
 
 
-def test_the_default_patience_outlasts_a_resume_within_the_functions_time() -> None:
+def test_default_timeout_outlasts_a_resume_within_the_functions_time() -> None:
     """30 seconds after a day of pause; a function of 60 seconds, of which the last try may take all of its timeout."""
     assert postgres.RESUME_SECONDS > 30
     assert postgres.RESUME_SECONDS + int(postgres._SESSION["connect_timeout"]) <= 55
 
 
-def test_a_server_by_url_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_by_url_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "RESUME_SECONDS", 60.0)
     began = time.monotonic()
     with pytest.raises(StoreDown):

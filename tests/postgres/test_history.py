@@ -82,7 +82,7 @@ def test_another_setting_is_refused() -> None:
 
 
 @pytest.mark.parametrize("setting", OFF)
-def test_off_writes_nothing_and_needs_no_table(
+def test_history_off_writes_nothing_and_needs_no_table(
     monkeypatch: pytest.MonkeyPatch, postgres_url: str, database: psycopg.Connection, setting: dict[str, Any]
 ) -> None:
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=postgres_url, **setting) as function:
@@ -93,12 +93,12 @@ def test_off_writes_nothing_and_needs_no_table(
     assert rows(database, "SELECT count(*) AS n FROM auth0.users WHERE deleted_at IS NOT NULL") == [{"n": 1}]
 
 
-def test_off_reads_nothing_for_it() -> None:
+def test_history_off_reads_nothing() -> None:
     assert collect(records(*NEIGHBOURS)).entries == {}
     assert len(collect(records(*NEIGHBOURS), history=True).history) == 2
 
 
-def test_on_without_the_table_keeps_the_batch(function: Function, database: psycopg.Connection) -> None:
+def test_history_without_its_table_fails_the_batch(function: Function, database: psycopg.Connection) -> None:
     database.execute("DROP TABLE auth0.user_history CASCADE")
     with pytest.raises(StoreNotReady):
         function(*NEIGHBOURS)
@@ -227,7 +227,7 @@ def test_an_event_stream_names_the_application(function: Function, database: psy
 
 
 @pytest.mark.parametrize("odd", [5, True, [], {}, ["x"], {"id": {"a": 1}}, "a\0b\ud800", None, ""])
-def test_odd_callers_do_not_cost_the_change(function: Function, database: psycopg.Connection, odd: Any) -> None:
+def test_odd_caller_does_not_fail_the_change(function: Function, database: psycopg.Connection, odd: Any) -> None:
     actor = odd if odd is None or isinstance(odd, str) else "auth0|x"  # the sync itself refuses other types
     from_log = plan("a", 1, user_id=actor, client_id=odd, ip=odd)
     from_log["detail"]["data"]["details"]["request"] |= {"channel": odd, "ip": odd}
@@ -278,7 +278,7 @@ def test_a_refused_newest_change_fails_alone(function: Function, database: psyco
     assert [line["reason"] for line in function.logged("message not stored")] == ["Refused"]
 
 
-def test_a_refused_superseded_change_does_not_keep_the_newest_out(
+def test_newest_change_is_stored_if_a_superseded_one_is_refused(
     function: Function, database: psycopg.Connection
 ) -> None:
     ada = (plan("a", 1), unstorable(2), plan("c", 3), plan("b", 2))
@@ -316,7 +316,7 @@ def test_a_thousand_with_one_bad_row_take_few_statements(postgres_url: str, data
     assert rows(database, "SELECT count(*) AS n FROM auth0.user_history") == [{"n": 999}]
 
 
-def test_both_or_neither(function: Function, database: psycopg.Connection) -> None:
+def test_change_that_users_refuses_is_not_in_history(function: Function, database: psycopg.Connection) -> None:
     """The mirror refuses what history would take; nothing of the change is kept."""
     database.execute("ALTER TABLE auth0.users ADD CHECK (email <> 'refuse@acme.example')")
     refused = updated(user("auth0|no", MOMENTS[1], email="refuse@acme.example"))
@@ -332,7 +332,7 @@ def test_a_redelivery_changes_nothing(function: Function, database: psycopg.Conn
     assert rows(database) == before
 
 
-def test_what_is_good_enough_for_the_mirror_is_for_history(function: Function, database: psycopg.Connection) -> None:
+def test_unusual_messages_are_stored_in_history(function: Function, database: psycopg.Connection) -> None:
     for name, expected in GOOD_ENOUGH.items():
         database.execute("TRUNCATE auth0.users, auth0.user_history")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name

@@ -18,7 +18,7 @@ _COLUMNS = "user_id, updated_at, last_login, profile::text, user_metadata::text,
 
 @settings(against_a_server, max_examples=150)
 @given(hostile.messages)
-def test_any_user_is_stored_as_it_is(
+def test_any_user_is_stored_unchanged(
     sink: PostgresSink, database: psycopg.Connection, case: tuple[hostile.User, str, bool]
 ) -> None:
     given_user, carrier, ascii_only = case

@@ -65,7 +65,7 @@ def test_metadata_that_is_no_object_has_no_keys(sink: PostgresSink, database: ps
     assert keys(database) == {("plan",): (1, {"string": 1})}
 
 
-def test_there_are_no_values_in_it(sink: PostgresSink, database: psycopg.Connection) -> None:
+def test_view_contains_no_values(sink: PostgresSink, database: psycopg.Connection) -> None:
     store(sink, {"plan": "s3cret-value", "address": {"city": "s3cret-city", "deep": {"s3cret-key": 1}}})
     assert "s3cret" not in str(database.execute("SELECT * FROM auth0.metadata_keys").fetchall())
 

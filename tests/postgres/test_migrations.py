@@ -63,7 +63,7 @@ def test_up_and_down_again(handled: Any, empty_postgres_url: str) -> None:
     assert handled(revision=HEAD) == {"from": None, "to": HEAD}
 
 
-def test_a_schema_of_a_newer_version_is_left_as_it_is(handled: Any, empty_postgres_url: str) -> None:
+def test_newer_schema_is_not_changed(handled: Any, empty_postgres_url: str) -> None:
     """An earlier version that is deployed again must not fail for it, and must not take anything back."""
     handled()
     newer = f"UPDATE auth0.alembic_version SET version_num = '9999' WHERE version_num = '{HEAD}' RETURNING 1"
@@ -79,7 +79,7 @@ def test_a_schema_of_a_newer_version_is_left_as_it_is(handled: Any, empty_postgr
 
 
 @pytest.mark.parametrize("revision", [None, 5, ["head"]])
-def test_a_revision_that_is_no_text_is_refused(handled: Any, revision: Any, empty_postgres_url: str) -> None:
+def test_revision_that_is_not_text_is_refused(handled: Any, revision: Any, empty_postgres_url: str) -> None:
     with pytest.raises(errors.BadSettings, match="revision"):
         handled(revision=revision)
     assert relations(empty_postgres_url) == []
@@ -133,7 +133,7 @@ def test_live_users_hides_the_deleted(sink: Any, postgres_url: str) -> None:
     assert set(schema.live_columns) == {column.name for column in schema.users.c} - {"deleted_at", "carried"}
 
 
-def test_who_waits_does_not_hold_up_an_index_of_the_one_before(postgres_url: str) -> None:
+def test_waiting_migration_does_not_block_a_concurrent_index(postgres_url: str) -> None:
     """An index that is created concurrently waits for every snapshot that is older: a waiting deploy must have none."""
     with psycopg.connect(postgres_url, autocommit=True) as first:
         first.execute(lock.TRY)
@@ -185,7 +185,7 @@ def test_two_at_once_take_turns(empty_postgres_url: str) -> None:
     assert {"version_num": HEAD} in query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version")
 
 
-def test_who_waits_too_long_says_for_what(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_after_a_long_wait_names_the_other_session(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda would end the function without a word."""
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 2000)

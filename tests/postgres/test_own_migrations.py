@@ -135,7 +135,7 @@ def test_a_number_of_the_product_is_refused_for_the_users_own(database: Any, rel
     assert database.columns == ["plan"]
 
 
-def test_a_migration_that_nobody_has_written_does_not_count_as_run(database: Any, release: Any) -> None:
+def test_unfinished_migration_does_not_count_as_run(database: Any, release: Any) -> None:
     create("plan", directory=release.directory)
     with pytest.raises(sa.exc.ProgrammingError, match='syntax error at or near "the"'):
         database.migrate(release)
@@ -163,7 +163,7 @@ def test_a_number_moves_its_branch_alone(database: Any, release: Any) -> None:
     assert database.migrate(release, "own@head")["own"] == {"from": None, "to": later}
 
 
-def test_what_the_users_own_depend_on_is_not_taken_back(database: Any, release: Any) -> None:
+def test_revision_that_a_users_migration_depends_on_is_not_downgraded(database: Any, release: Any) -> None:
     today, new = release.head, release.product("region", *REGION)
     own = release.own("plan", *PLAN)
     database.migrate(release)
@@ -216,9 +216,7 @@ def test_a_package_without_the_users_own_still_migrates_the_product(
     assert database.rows == [new, own]
 
 
-def test_another_clones_first_migration_is_not_taken_for_the_one_that_has_run(
-    database: Any, release: Any, tmp_path: Path
-) -> None:
+def test_clone_without_the_migration_that_has_run_is_refused(database: Any, release: Any, tmp_path: Path) -> None:
     own = release.own("plan", *PLAN)
     database.migrate(release)
     clone = release.without(own, to=tmp_path / "clone")
@@ -236,7 +234,7 @@ def test_an_earlier_product_runs_the_users_own_that_suit_it(database: Any, relea
     assert database.migrate(earlier) == {"from": new, "to": new, "own": {"from": None, "to": own}}
 
 
-def test_what_depends_on_a_version_to_come_is_refused(database: Any, release: Any, tmp_path: Path) -> None:
+def test_dependency_on_a_future_version_is_refused(database: Any, release: Any, tmp_path: Path) -> None:
     new = release.product("region", *REGION)
     own = release.own("plan", *PLAN)
     earlier = release.without(new, to=tmp_path / "earlier")

@@ -94,7 +94,7 @@ def test_a_user_as_a_row(sink: PostgresSink, database: psycopg.Connection) -> No
     }
 
 
-def test_what_is_absent_is_empty(sink: PostgresSink, database: psycopg.Connection) -> None:
+def test_absent_key_is_empty(sink: PostgresSink, database: psycopg.Connection) -> None:
     sink.apply(changes(updated(user(updated_at=MOMENTS[0], username="x", user_metadata={"a": 1}, logins_count=3))))
     bare = {"user_id": "auth0|ada", "updated_at": MOMENTS[1]}
     sink.apply(changes(updated(bare)))
@@ -210,9 +210,7 @@ def test_text_columns_take_anything(sink: PostgresSink, database: psycopg.Connec
     assert [row["profile"] for row in rows(database)] == profiles
 
 
-def test_an_email_too_long_for_the_index_does_not_keep_the_user_out(
-    sink: PostgresSink, database: psycopg.Connection
-) -> None:
+def test_user_with_an_email_too_long_for_the_index_is_stored(sink: PostgresSink, database: psycopg.Connection) -> None:
     local = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))  # hard to compress
     profile = user(email=f"{local}@acme.example")
     assert sink.apply(changes(updated(profile))).failed == {}
@@ -229,7 +227,7 @@ def test_numbers_at_the_edge(sink: PostgresSink, database: psycopg.Connection) -
 
 
 @pytest.mark.parametrize("odd", ["x", 5, [1], True])
-def test_metadata_that_is_no_object_stays_what_it_is(
+def test_metadata_that_is_not_an_object_is_stored_unchanged(
     sink: PostgresSink, database: psycopg.Connection, odd: Any
 ) -> None:
     assert sink.apply(changes(updated(user(user_metadata=odd, app_metadata=odd)))).failed == {}
@@ -289,7 +287,7 @@ def test_a_refused_row_is_found_by_bisection(
     assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 1
 
 
-def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink: PostgresSink) -> None:
+def test_several_refused_rows_fail_and_the_others_are_stored(sink: PostgresSink) -> None:
     good = [updated(user(f"a|{number}", MOMENTS[2])) for number in (1, 3, 5)]
     sink.apply(changes(*good))
     bad = [REFUSED["beyond numeric"].replace("auth0|ada", f"a|{number}") for number in (0, 2, 4)]
@@ -300,7 +298,7 @@ def test_several_refused_rows_fail_and_the_rest_is_told_apart(sink: PostgresSink
     assert "1e200000" not in str(outcome.failed["a|0"])
 
 
-def test_what_is_too_deep_for_postgres_fails_alone(
+def test_user_nested_too_deeply_for_postgres_fails_alone(
     make_sink: Callable[..., PostgresSink], database: psycopg.Connection
 ) -> None:
     sink = make_sink(options="-c timezone=UTC -c max_stack_depth=100kB")
@@ -398,9 +396,7 @@ def test_an_ended_session_is_replaced(sink: PostgresSink, database: psycopg.Conn
     assert len(rows(database)) == 3
 
 
-def test_a_locked_table_is_tried_again_later(
-    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
-) -> None:
+def test_locked_table_is_a_retry(make_sink: Callable[..., PostgresSink], database: psycopg.Connection) -> None:
     sink = make_sink(options="-c lock_timeout=100ms")
     with database.transaction():
         database.execute("LOCK TABLE auth0.users")
@@ -409,9 +405,7 @@ def test_a_locked_table_is_tried_again_later(
     assert sink.apply(changes(updated(user()))).failed == {}
 
 
-def test_a_statement_that_takes_too_long_is_tried_again_later(
-    make_sink: Callable[..., PostgresSink], database: psycopg.Connection
-) -> None:
+def test_statement_timeout_is_a_retry(make_sink: Callable[..., PostgresSink], database: psycopg.Connection) -> None:
     sink = make_sink(options="-c statement_timeout=100ms")
     with database.transaction():
         database.execute("LOCK TABLE auth0.users")
@@ -420,7 +414,7 @@ def test_a_statement_that_takes_too_long_is_tried_again_later(
     assert sink.apply(changes(updated(user()))).failed == {}
 
 
-def test_a_server_that_is_no_writer_any_more_is_left(
+def test_connection_to_a_former_writer_is_replaced(
     make_sink: Callable[..., PostgresSink], database: psycopg.Connection, postgres_url: str
 ) -> None:
     """As after a failover, when the kept connection ends at a reader."""
@@ -516,9 +510,7 @@ def test_the_server_works_while_the_next_batch_is_taken(sink: PostgresSink, post
         assert write(sink, [updated(user("a|1", MOMENTS[1], user_metadata=metadata))], let_go) == Outcome()
 
 
-def test_what_is_refused_is_found_though_the_next_batch_is_taken(
-    sink: PostgresSink, database: psycopg.Connection
-) -> None:
+def test_refused_row_is_found_while_the_next_batch_is_read(sink: PostgresSink, database: psycopg.Connection) -> None:
     done = []
     bad = text(updated(user("a|2", user_metadata={"n": "@@"}))).replace('"@@"', "9" * 140_000)
     outcome = write(sink, [updated(user("a|1")), bad, updated(user("a|3"))], lambda: done.append(1))

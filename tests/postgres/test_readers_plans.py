@@ -71,9 +71,7 @@ def test_users_are_found_by_an_index(filled: psycopg.Connection, query: str) -> 
 
 
 @pytest.mark.parametrize("column", ["synced_at", "updated_at"])
-def test_what_has_changed_since_costs_what_it_returns(
-    filled: psycopg.Connection, sink: PostgresSink, column: str
-) -> None:
+def test_query_for_recent_changes_reads_few_pages(filled: psycopg.Connection, sink: PostgresSink, column: str) -> None:
     """Three users in the middle of the table change; of the pages of the table next to none is read."""
     assert sink.apply(changes(*(updated(user(f"auth0|{n}")) for n in (7, 2500, 4990)))).failed == {}
     query = f"SELECT user_id FROM auth0.users WHERE {column} > '2021-01-01'"

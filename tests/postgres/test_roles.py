@@ -82,7 +82,7 @@ def test_roles_first_then_migrations(cluster: Any) -> None:
     assert read(cluster) == ["a|1", "a|2"]
 
 
-def test_what_a_later_migration_makes_has_its_rights_at_once(cluster: Any) -> None:
+def test_objects_of_a_later_migration_have_their_rights_at_once(cluster: Any) -> None:
     make_roles(cluster)
     migrate(Database(url=cluster.url_of(MIGRATOR)), "0001")
     row = (
@@ -231,7 +231,7 @@ def test_the_master_user_may_read_as_readers_do(cluster: Any) -> None:
         (MIGRATOR, "DROP SCHEMA public"),
     ],
 )
-def test_what_a_role_may_not(cluster: Any, role: Any, statement: Any) -> None:
+def test_role_is_refused_other_statements(cluster: Any, role: Any, statement: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     write(cluster, "a|1")
@@ -247,7 +247,7 @@ def test_a_reader_does_not_write_by_mistake(cluster: Any) -> None:
 
 
 @pytest.mark.parametrize("role", roles.NAMES)
-def test_nobody_else_gets_in(cluster: Any, role: Any) -> None:
+def test_other_role_cannot_connect(cluster: Any, role: Any) -> None:
     make_roles(cluster)
     cluster.run("SELECT 1", user=role)
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
@@ -269,7 +269,7 @@ def test_a_person_can_be_a_reader(cluster: Any) -> None:
         cluster.run("DROP ROLE auth0_test_ada")
 
 
-def test_a_schema_of_somebody_else_is_not_taken(cluster: Any) -> None:
+def test_schema_of_another_owner_is_refused(cluster: Any) -> None:
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
         superuser.execute("CREATE SCHEMA auth0")
     with pytest.raises(refusals.RaiseException, match="schema auth0 belongs to") as refused:

@@ -50,12 +50,12 @@ def test_roles_and_then_migrations(api: Any) -> None:
     assert api.cluster.run("SELECT count(*) FROM live_users", user="auth0_reader") == [(0,)]
 
 
-def test_it_can_be_run_again(api: Any) -> None:
+def test_second_invocation_succeeds(api: Any) -> None:
     function.handler({}, Context())
     assert function.handler({"any": "thing"}, Context())["roles"]
 
 
-def test_a_paused_cluster_is_waited_for(api: Any) -> None:
+def test_function_waits_for_a_paused_cluster(api: Any) -> None:
     api.faults = [RESUMING] * 5
     function.handler({}, Context())
     assert operations(api)[:6] == ["BeginTransaction"] * 6
@@ -75,7 +75,7 @@ def test_a_paused_cluster_is_waited_for(api: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("call", [0, 1, 5])
-def test_what_passes_is_tried_again_from_the_start(
+def test_temporary_error_restarts_the_transaction(
     api: Any, fault: Any, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever call it happens to: the one that begins, takes the lock, or makes something."""
@@ -93,7 +93,7 @@ def test_what_passes_is_tried_again_from_the_start(
     assert api.cluster.run(MADE) == [(len(roles.NAMES) + 1,)]
 
 
-def test_it_gives_up_before_the_functions_time_ends(api: Any) -> None:
+def test_function_gives_up_before_its_timeout(api: Any) -> None:
     api.faults = [RESUMING] * 1000
     context = Context(function.RESERVE + 0.3)
     with pytest.raises(data_api.Unavailable, match=r"Try again in a minute.*DatabaseResumingException"):
@@ -102,7 +102,7 @@ def test_it_gives_up_before_the_functions_time_ends(api: Any) -> None:
     assert api.cluster.run(MADE) == [(0,)]
 
 
-def test_another_deployment_is_waited_for_and_named(api: Any) -> None:
+def test_function_waits_for_another_deployment_and_names_it(api: Any) -> None:
     with api.cluster.connect() as other:
         other.execute(lock.TRY)
         with pytest.raises(function.Locked, match="Another deployment"):
@@ -123,7 +123,7 @@ USER = "User: arn:aws:sts::123456789012:assumed-role/auth0-sync-prod-roles/roles
         Fault("BadRequestException", "Access to KMS is not allowed (Service: AWSSecretsManager; Status Code: 400)"),
     ],
 )
-def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api: Any, fault: Any) -> None:
+def test_function_waits_for_a_new_policy(api: Any, fault: Any) -> None:
     """IAM takes seconds, at times a minute, to apply what a first deployment has just written."""
     api.faults = [fault] * 3
     function.handler({}, Context())
@@ -131,9 +131,7 @@ def test_a_policy_that_is_not_in_effect_yet_is_waited_for(api: Any, fault: Any) 
     assert api.cluster.run(MADE) == [(len(roles.NAMES) + 1,)]
 
 
-def test_a_right_that_is_missing_is_named_before_the_functions_time_ends(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_right_is_named_before_the_timeout(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_SECRET_ARN", aurora.SECRET_ARN + "-other")
     monkeypatch.setattr(function, "PROPAGATION", 0.3)
     context = Context(1000)
@@ -150,7 +148,7 @@ def test_a_function_whose_time_ends_does_not_wait_for_iam(api: Any, monkeypatch:
     assert operations(api) == ["BeginTransaction"]
 
 
-def test_what_postgres_refuses_is_rolled_back_and_said(api: Any) -> None:
+def test_refused_statement_is_rolled_back_and_reported(api: Any) -> None:
     with api.cluster.connect("postgres") as superuser:
         superuser.execute("CREATE SCHEMA auth0")
     with pytest.raises(data_api.Refused, match="schema auth0 belongs to"):
@@ -160,7 +158,7 @@ def test_what_postgres_refuses_is_rolled_back_and_said(api: Any) -> None:
     assert api.cluster.run(MADE) == [(0,)]
 
 
-def test_nobody_at_the_address_is_unavailable(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_address_is_unavailable(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     function.data_api.cache_clear()
     with pytest.raises(data_api.Unavailable, match="EndpointConnectionError"):

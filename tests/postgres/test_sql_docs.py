@@ -222,7 +222,7 @@ def test_retention_and_erasure(tenant: tuple[aurora.Cluster, ExpectedState]) -> 
 
 @pytest.mark.parametrize("tag", ["sql retention", "sql erase", "sql promote"])
 @pytest.mark.parametrize("role", [WRITER, READER, aurora.MASTER])
-def test_what_takes_the_owner(tenant: tuple[aurora.Cluster, ExpectedState], role: str, tag: str) -> None:
+def test_statements_that_need_the_owner(tenant: tuple[aurora.Cluster, ExpectedState], role: str, tag: str) -> None:
     first = block(tag).split(";")[0]
     with tenant[0].connect(role) as connection:
         connection.execute("SET default_transaction_read_only = off")

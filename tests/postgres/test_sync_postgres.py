@@ -24,7 +24,7 @@ def stored(database: psycopg.Connection) -> Json:
     return dict(database.execute("SELECT user_id, user_metadata FROM auth0.users").fetchall())
 
 
-def test_bad_messages_fail_alone_and_for_their_reason(function: Function, database: psycopg.Connection) -> None:
+def test_invalid_messages_fail_alone_with_their_reason(function: Function, database: psycopg.Connection) -> None:
     for name, (body, reason) in POISON.items():
         database.execute("TRUNCATE auth0.users")
         before = len(function.output)
@@ -35,7 +35,7 @@ def test_bad_messages_fail_alone_and_for_their_reason(function: Function, databa
     assert leaked(function.output) == []
 
 
-def test_messages_that_are_good_enough_are_stored(function: Function, database: psycopg.Connection) -> None:
+def test_unusual_messages_are_stored(function: Function, database: psycopg.Connection) -> None:
     for name, expected in GOOD_ENOUGH.items():
         database.execute("TRUNCATE auth0.users")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
@@ -58,7 +58,7 @@ def test_a_number_beyond_python_is_stored(function: Function, database: psycopg.
     assert digits == "1" + "0" * 400
 
 
-def test_what_postgres_refuses_fails_alone(function: Function, database: psycopg.Connection) -> None:
+def test_user_that_postgres_refuses_fails_alone(function: Function, database: psycopg.Connection) -> None:
     assert function(NEIGHBOURS[0], with_raw("1e200000"), updated(bad("2023-07-01T00:00:00.000Z")), NEIGHBOURS[1]) == [
         "m1",
         "m2",
@@ -103,9 +103,7 @@ def test_no_user_of_a_realistic_stream_is_in_the_logs(function: Function, databa
     assert [found for found in personal if found in function.output] == []
 
 
-def test_what_was_done_stays_done_when_the_message_comes_again(
-    function: Function, database: psycopg.Connection
-) -> None:
+def test_redelivered_messages_are_duplicates(function: Function, database: psycopg.Connection) -> None:
     batch = (*NEIGHBOURS, deleted("auth0|gone"))
     assert function(*batch) == []
     assert function(*batch) == []

@@ -44,25 +44,25 @@ def stored(store: Store, *events: Json) -> Json | None:
     return users(store).get("a|1")
 
 
-def test_what_an_event_leaves_out_is_kept(store: Store) -> None:
+def test_absent_key_of_an_event_is_kept(store: Store) -> None:
     before = user("a|1", MOMENTS[1], username="ada", user_metadata={"plan": "pro"}, app_metadata={"roles": ["admin"]})
     found = stored(store, updated(before), part(2, email="new@acme.example"))
     assert found == before | {"updated_at": MOMENTS[2], "email": "new@acme.example"}
 
 
-def test_the_whole_user_may_come_later(store: Store) -> None:
+def test_whole_user_may_arrive_later(store: Store) -> None:
     found = stored(store, part(3, email="3@x.example"), part(2, email="2@x.example", blocked=True), whole(1))
     assert found == user("a|1", MOMENTS[3], email="3@x.example", blocked=True)
     assert stored(store, whole(4)) == user("a|1", MOMENTS[4])
     assert store.stored["a|1"].carried is None
 
 
-def test_whole_users_have_no_map(store: Store) -> None:
+def test_whole_user_has_no_carried_versions(store: Store) -> None:
     stored(store, whole(1), whole(2))
     assert store.stored["a|1"].carried is None
 
 
-def test_a_deletion_in_between_clears_what_is_older(store: Store) -> None:
+def test_deletion_in_between_clears_older_keys(store: Store) -> None:
     found = stored(store, part(3, email="3@x.example"), whole(1, username="old"), gone(2))
     assert found
     assert "username" not in found
@@ -82,7 +82,7 @@ def test_outcomes(store: Store) -> None:
     assert store.sink.apply(changes(first, second)).stale == {"a|1"}
 
 
-def test_the_whole_of_what_came_in_part_replaces_it(store: Store) -> None:
+def test_whole_user_replaces_the_same_partial_change(store: Store) -> None:
     """As when a log comes again after the stream's masking was switched off."""
     event = part(1, username="x")
     [change] = changes(event)
@@ -139,7 +139,7 @@ def test_any_order_ends_in_the_newest_of_each_key(store: Store, data: st.DataObj
 
 @pytest.mark.parametrize("events", list(itertools.permutations((part(1, blocked=True), part(2, username="x")))))
 @pytest.mark.parametrize("before", [(), (whole(0),)])
-def test_what_another_writes_meanwhile_is_not_lost(
+def test_concurrent_write_is_kept(
     store: Store, monkeypatch: pytest.MonkeyPatch, events: tuple[Json, ...], before: tuple[Json, ...]
 ) -> None:
     """The row is read, another writer changes it, and only then it is written."""
@@ -158,7 +158,7 @@ def test_what_another_writes_meanwhile_is_not_lost(
     assert (found["blocked"], found["username"], found["updated_at"]) == (True, "x", MOMENTS[2])
 
 
-def test_who_never_gets_his_turn_comes_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_that_loses_every_race_is_retried(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(store, whole(0))
     turns = iter(range(1, 1000))
     write = getattr(store.sink, store.write)
@@ -230,7 +230,7 @@ def test_a_verified_email_may_be_text(rows: Rows) -> None:
 # DynamoDB alone
 
 
-def test_what_was_too_large_stays_missing_until_it_comes_whole(sink: DynamoDBSink, table: Table) -> None:
+def test_omitted_part_stays_missing_until_the_whole_user_arrives(sink: DynamoDBSink, table: Table) -> None:
     large = user("a|1", MOMENTS[1], user_metadata={"plan": "gold"}, app_metadata={"notes": ["x" * 1000] * 500})
     store = Items(sink, table)
     sink.apply(changes(updated(large)))
@@ -250,7 +250,7 @@ def test_what_was_too_large_stays_missing_until_it_comes_whole(sink: DynamoDBSin
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=2), st.integers(0, 40))
 @example("", 40)
 @settings(max_examples=20, deadline=None)
-def test_an_item_of_parts_holds_what_a_whole_one_does(key: str, depth: int) -> None:
+def test_merged_item_equals_a_whole_one(key: str, depth: int) -> None:
     deep: Any = 1
     for _ in range(depth):
         deep = [deep]

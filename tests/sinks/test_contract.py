@@ -61,7 +61,7 @@ def test_a_user_is_stored_whole_with_its_place_in_the_order(store: Store) -> Non
     assert stored.profile["user_metadata"]["plan"] == "gold"
 
 
-def test_what_is_absent_is_empty(store: Store) -> None:
+def test_absent_key_is_empty(store: Store) -> None:
     store.sink.apply(changes(updated(user("a|1", MOMENTS[0], username="x", user_metadata={"a": 1}))))
     bare = {"user_id": "a|1", "updated_at": MOMENTS[1]}
     store.sink.apply(changes(updated(bare)))
@@ -85,12 +85,12 @@ def test_a_late_update_does_not_resurrect_and_a_new_creation_does(store: Store) 
     assert users(store) == {"a|1": profile}
 
 
-def test_nothing_to_apply_is_nothing(store: Store) -> None:
+def test_empty_batch_is_accepted(store: Store) -> None:
     assert store.sink.apply([]) == Outcome()
     assert store.stored == {}
 
 
-def test_what_cannot_be_stored_fails_alone(store: Store) -> None:
+def test_unstorable_user_fails_alone(store: Store) -> None:
     """No number of the profile is one that either store, or Python, can hold."""
     bad = [text(updated(user(f"a|{number}", n="@@"))).replace('"@@"', "1" + "0" * 200_000) for number in (3, 7)]
     good = [updated(user(f"a|{number}")) for number in range(10) if number not in (3, 7)]
@@ -140,9 +140,7 @@ def test_any_delivery_ends_in_the_newest_change_of_each_user(
 
 @settings(against_a_server, max_examples=5)
 @given(delivered(), st.randoms(use_true_random=False))
-def test_what_is_applied_again_changes_nothing(
-    store: Store, case: tuple[list[Log], list[list[Log]]], rng: Random
-) -> None:
+def test_repeated_change_changes_nothing(store: Store, case: tuple[list[Log], list[list[Log]]], rng: Random) -> None:
     _, batches = case
     store.empty()
     for batch in batches:

@@ -96,7 +96,7 @@ def answer(stubber: Stubber, *codes: str | None) -> None:
         ("SomethingNew", errors.StoreDown),
     ],
 )
-def test_one_failure_is_the_users_own(
+def test_failure_of_one_user_does_not_fail_the_others(
     stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.Auth0SyncError]
 ) -> None:
     sink, stubber = stubbed
@@ -118,7 +118,7 @@ def test_one_failure_is_the_users_own(
         ("SomethingNew", errors.StoreDown),
     ],
 )
-def test_a_store_that_takes_nothing_fails_the_batch(
+def test_batch_fails_if_every_write_fails(
     stubbed: tuple[DynamoDBSink, Stubber], code: str, kind: type[errors.Auth0SyncError]
 ) -> None:
     sink, stubber = stubbed
@@ -127,13 +127,13 @@ def test_a_store_that_takes_nothing_fails_the_batch(
         sink.apply(changes(*THREE))
 
 
-def test_refusing_everything_is_no_reason_to_try_again(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
+def test_batch_of_refused_users_is_not_retried(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
     sink, stubber = stubbed
     answer(stubber, *["ValidationException"] * 3)
     assert set(sink.apply(changes(*THREE)).failed) == {"a|0", "a|1", "a|2"}
 
 
-def test_what_cannot_be_an_item_is_refused_without_a_call(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
+def test_user_that_cannot_be_an_item_is_refused_without_a_call(stubbed: tuple[DynamoDBSink, Stubber]) -> None:
     sink, stubber = stubbed
     [first, second] = changes(*THREE[:2])
     [broken] = changes(updated(user("a|1", n="@@")))

@@ -67,7 +67,7 @@ def holds(found: dict[str, Any], user: hostile.User) -> bool:
 
 @settings(against_a_server, max_examples=200)
 @given(hostile.messages)
-def test_any_user_becomes_an_item_that_dynamodb_takes(case: tuple[hostile.User, str, bool]) -> None:
+def test_any_user_becomes_a_valid_item(case: tuple[hostile.User, str, bool]) -> None:
     user, carrier, ascii_only = case
     [change] = changes(hostile.message(user, carrier, ascii_only))
     attributes = item(change)

@@ -21,7 +21,7 @@ def function(monkeypatch: pytest.MonkeyPatch, aws: Aws, table: Table) -> Iterato
         yield function
 
 
-def test_bad_messages_fail_alone_and_for_their_reason(function: Function, table: Table) -> None:
+def test_invalid_messages_fail_alone_with_their_reason(function: Function, table: Table) -> None:
     for name, (body, reason) in POISON.items():
         table.empty()
         before = len(function.output)
@@ -39,7 +39,7 @@ OWN = {
 }
 
 
-def test_messages_that_are_good_enough_are_stored(function: Function, table: Table) -> None:
+def test_unusual_messages_are_stored(function: Function, table: Table) -> None:
     for name, expected in GOOD_ENOUGH.items():
         table.empty()
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
@@ -49,7 +49,7 @@ def test_messages_that_are_good_enough_are_stored(function: Function, table: Tab
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_dynamodb_cannot_hold_is_kept_as_text(function: Function, table: Table, name: str) -> None:
+def test_value_that_dynamodb_cannot_hold_is_kept_as_text(function: Function, table: Table, name: str) -> None:
     body, kept = OWN[name]
     assert function(NEIGHBOURS[0], body, NEIGHBOURS[1]) == []
     found = table.items["auth0|bad-user"]["user_metadata"]["x"]
@@ -58,7 +58,7 @@ def test_what_dynamodb_cannot_hold_is_kept_as_text(function: Function, table: Ta
     assert found == kept
 
 
-def test_a_megabyte_is_stored_without_what_does_not_fit(function: Function, table: Table) -> None:
+def test_user_of_a_megabyte_is_stored_without_its_largest_parts(function: Function, table: Table) -> None:
     body = text(updated(bad(app_metadata={"notes": ["x" * 1000] * 1000})))
     assert len(body) > 1_000_000
     assert function(NEIGHBOURS[0], body, NEIGHBOURS[1]) == []
@@ -68,7 +68,7 @@ def test_a_megabyte_is_stored_without_what_does_not_fit(function: Function, tabl
     assert leaked(function.output) == []
 
 
-def test_what_cannot_be_an_item_fails_alone(function: Function, table: Table) -> None:
+def test_user_that_cannot_be_an_item_fails_alone(function: Function, table: Table) -> None:
     assert function(NEIGHBOURS[0], with_raw("9" * 5000), NEIGHBOURS[1]) == ["m1"]
     assert table.items.keys() == {"auth0|first", "auth0|last"}
     [line] = function.logged("message not stored")

@@ -87,7 +87,7 @@ class TestCatalog:
         columns = [column for table in tables for column in table["columns"]] + CATALOG["partition_keys"]
         assert {column["type"] for column in columns} == {"string"}
 
-    def test_glue_takes_it(self) -> None:
+    def test_catalog_is_within_glues_limits(self) -> None:
         for entry in [*CATALOG["tables"].values(), *CATALOG["views"].values()]:
             assert len(entry["description"]) <= 2048
             for column in entry["columns"]:
@@ -144,7 +144,7 @@ class TestTenantLogs:
         about_users = {row["log_id"] for row in calls if row["target_user_id"]}
         assert {log_id for log_id, e in logs.items() if e.kind in ("create", "update", "delete")} <= about_users
 
-    def test_a_log_whose_id_stands_inside_only(self) -> None:
+    def test_log_with_its_id_only_in_data(self) -> None:
         row = one(*case("archive-inner-log-id"), *case("archive-inner-log-id"))
         assert row["type"] == "slo"
         assert row["log_id"].endswith("102")
@@ -166,7 +166,7 @@ class TestTenantLogs:
             "text", 5, None, [], {},
         ],
     )  # fmt: skip
-    def test_an_odd_event_stops_no_query(self, detail: Any) -> None:
+    def test_odd_event_does_not_fail_a_query(self, detail: Any) -> None:
         archive = Archive([log("s", "09:00:00", user_id=USER), log("s", "09:01:00") | {"detail": detail}])
         for name in VIEWS:
             archive.rows(f"SELECT * FROM {name}")
@@ -175,7 +175,7 @@ class TestTenantLogs:
         assert len(archive.rows("SELECT * FROM logs WHERE detail IS NOT NULL")) == 2 - (detail is None)
 
     @pytest.mark.parametrize("line", ["", "text", "{", '{"detail": {"log_id": "x"', "[]", "null", '"é"'])
-    def test_a_line_that_is_no_event_stops_no_query(self, line: str) -> None:
+    def test_line_that_is_not_an_event_does_not_fail_a_query(self, line: str) -> None:
         archive = Archive([line, json.dumps(log("s", "09:00:00"))])
         assert len(archive.rows("SELECT * FROM tenant_logs")) == 1
         assert archive.rows("SELECT count(*) AS n FROM lines") == [{"n": 2}]
@@ -246,7 +246,7 @@ class TestTargets:
         assert row["target_user_ids"] == expected
         assert row["target_user_id"] == (expected[0] if expected else None)
 
-    def test_what_was_done_to_somebody(self) -> None:
+    def test_calls_that_affect_a_user_are_found(self) -> None:
         archive = Archive(case("archive-what-was-done-to-them"))
         assert len(archive.ask("activity", user_id="auth0|u12")) == 3
         assert len(archive.ask("who_changed_user", user_id="auth0|u12")) == 3
@@ -273,14 +273,14 @@ class TestTargets:
 
 
 class TestStreamEvents:
-    def test_are_apart_from_logs(self, archive: Archive) -> None:
+    def test_stream_events_are_not_in_tenant_logs(self, archive: Archive) -> None:
         (row,) = archive.rows("SELECT * FROM stream_events")
         assert (row["type"], row["user_id"], row["email"]) == ("user.updated", "auth0|1", "a@acme.example")
         assert row["date"].isoformat() == "2026-01-15T08:59:59.123000"
         assert json.loads(row["object"])["updated_at"] == "2026-01-15T08:59:59.116Z"
         assert archive.rows("SELECT 1 FROM tenant_logs WHERE event_id = 'e-1'") == []
 
-    def test_each_once(self) -> None:
+    def test_duplicate_stream_event_is_removed(self) -> None:
         again = STREAM_EVENT | {"id": "e-2", "time": "2026-01-15T09:00:01Z"}
         assert one(again, STREAM_EVENT, view="stream_events")["event_id"] == "e-1"
 

@@ -21,7 +21,7 @@ from pipeline.archive.literals import Parameter, bind, literal
 
 class TestLiterals:
     @given(st.text().filter(lambda value: "\0" not in value).filter(lambda value: value.isprintable()))
-    def test_text_comes_back_as_it_was(self, value: str) -> None:
+    def test_literal_of_text_parses_to_the_same_text(self, value: str) -> None:
         assert sqlglot.parse_one(f"SELECT {literal(value)}", into=Select, dialect="trino").selects[0].this == value
         assert duckdb.execute(f"SELECT {literal(value)}").fetchone() == (value,)
 
@@ -114,7 +114,7 @@ class TestAthena:
         assert result.dicts()[0]["b"] == 12
         assert self.waits[0] < self.waits[1]
 
-    def test_what_python_cannot_hold_stays_text(self, client: Any, stub: Stubber) -> None:
+    def test_value_outside_of_pythons_range_stays_text(self, client: Any, stub: Stubber) -> None:
         columns = [("a", "date"), ("b", "timestamp"), ("c", "json"), ("d", "json")]
         row = ("20000-01-02", "20000-01-02 03:04:05.678", "9" * 5000, "[" * 5000 + "]" * 5000)
         self.start(stub)
@@ -130,7 +130,7 @@ class TestAthena:
         assert result.rows == [("logs",), ("tenant_logs",)]
 
     @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
-    def test_failure_says_why(self, client: Any, stub: Stubber, state: str) -> None:
+    def test_failed_query_raises_athenas_reason(self, client: Any, stub: Stubber, state: str) -> None:
         self.start(stub)
         self.state(stub, state, "TABLE_NOT_FOUND: line 1:15")
         with pytest.raises(athena.QueryFailed, match="TABLE_NOT_FOUND: line 1:15; query q1 " + state.lower()):

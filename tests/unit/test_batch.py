@@ -103,7 +103,7 @@ def test_the_newest_change_of_each_user_is_kept(logs: list[Log]) -> None:
 
 
 @pytest.mark.parametrize("error", [errors.Refused("x"), errors.StoreDown("x")])
-def test_messages_of_a_user_share_its_fate(error: Refused | StoreDown) -> None:
+def test_messages_of_a_user_fail_with_the_newest(error: Refused | StoreDown) -> None:
     logs = [Log(number, "a|1", number, 0, False, 0) for number in range(3)]
     bodies = [entry.body for entry in (*logs, logs[0], replace(logs[0], user_id="a|2"))]
     batch = collect(records(*bodies))
@@ -114,7 +114,7 @@ def test_messages_of_a_user_share_its_fate(error: Refused | StoreDown) -> None:
     assert counts.poison == (4 if isinstance(error, errors.Poison) else 0)
 
 
-def test_a_message_that_means_several_things_fails_with_any_of_them() -> None:
+def test_message_with_several_changes_fails_if_one_fails() -> None:
     identities = [
         {"provider": "a", "user_id": "1"},
         {"provider": "b", "user_id": "2"},
@@ -127,7 +127,7 @@ def test_a_message_that_means_several_things_fails_with_any_of_them() -> None:
     assert [failure.message_id for failure in failed] == ["m0"]
 
 
-def test_nothing_in_is_nothing_out() -> None:
+def test_empty_batch_has_no_outcome() -> None:
     batch = collect([])
     assert batch.changes == []
     failed, counts = summarize(batch, Outcome())

@@ -123,7 +123,7 @@ def test_any_id_survives_the_path(user_id: str) -> None:
 
 
 @pytest.mark.parametrize("description", ["Delete a User", "Update a User", "", "Benutzer löschen", 'x"y'])
-def test_the_description_plays_no_part(description: str) -> None:
+def test_description_is_ignored(description: str) -> None:
     assert isinstance(meaning(updated(user(), description=description)), Snapshot)
     assert isinstance(meaning(deleted("a|1", description=description)), Tombstone)
     other = call("post", "/api/v2/clients", {"user_id": "x"}, description=description)
@@ -157,7 +157,7 @@ def test_other_calls_are_ignored(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v2/connections/con_1/users?email=a%40b.example", "/api/v2/connections/con_1"])
-def test_deletions_that_name_no_user_are_counted_by_themselves(path: str) -> None:
+def test_deletions_without_a_user_are_counted_separately(path: str) -> None:
     assert meaning(call("delete", path, {})) == Ignored("deletes users of a connection, and names none")
     assert meaning(call("get", path, {})) == Ignored("api call that changes no profile")
 
@@ -205,7 +205,7 @@ def test_poison(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD_ENOUGH)
-def test_good_enough(name: str) -> None:
+def test_unusual_message_is_accepted(name: str) -> None:
     expected = GOOD_ENOUGH[name]
     change = snapshot(expected.body)
     assert change.user_id == expected.user_id
@@ -223,7 +223,7 @@ def test_a_message_of_any_depth_is_read_or_refused(depth: int) -> None:
 
 
 @pytest.mark.parametrize("answer", [ABSENT, None, {}, [], "", 0, "ok", [user()], {"user_id": "auth0|ada"}])
-def test_an_answer_without_the_user_still_names_it(answer: Any) -> None:
+def test_answer_without_a_user_becomes_a_signal(answer: Any) -> None:
     assert meaning(call("patch", path_of("auth0|ada"), answer)) == Signal("auth0|ada", "sapi")
 
 
@@ -259,7 +259,7 @@ def test_the_notice_of_a_deletion_names_the_user_in_its_description(named: str, 
 # Linked accounts
 
 
-def test_linking_ends_the_other_identities() -> None:
+def test_linking_deletes_the_other_identities() -> None:
     identities = [{"provider": "auth0", "user_id": "1"}, {"provider": "google-oauth2", "user_id": 22}]
     signal, end = read(text(call("post", "/api/v2/users/auth0%7C1/identities", identities, status=201)))
     assert signal == Signal("auth0|1", "linked")
@@ -268,7 +268,7 @@ def test_linking_ends_the_other_identities() -> None:
 
 
 @pytest.mark.parametrize(("identity", "other"), [("conn%7Ca%252F", "conn|a%2F"), ("conn|a/b", "conn|a/b")])
-def test_unlinking_names_both(identity: str, other: str) -> None:
+def test_unlinking_signals_both_users(identity: str, other: str) -> None:
     path = f"/api/v2/users/auth0%7C1/identities/samlp/{identity}"
     remaining = [{"provider": "auth0", "user_id": "1"}, {"provider": "google-oauth2", "user_id": "22"}]
     assert set(read(text(call("delete", path, remaining)))) == {
@@ -368,7 +368,9 @@ def said(feed: str, profile: Json) -> tuple[Snapshot, Json, list[str]]:
 
 
 @given(st.sampled_from(FEEDS), st.sampled_from(sorted(PERSONAL)), st.sampled_from(sorted(PLACES)), st.data())
-def test_masking_hides_nobody_and_damages_nothing(feed: str, field: str, place: str, data: st.DataObject) -> None:
+def test_masked_top_level_key_is_left_out_and_the_others_are_kept(
+    feed: str, field: str, place: str, data: st.DataObject
+) -> None:
     value = data.draw(st.sampled_from(MASKS + VALUES))
     if place == "in an address" and value in MASKS and "*" not in value:
         return  # a hash replaces the field itself
@@ -390,7 +392,7 @@ def test_masking_hides_nobody_and_damages_nothing(feed: str, field: str, place: 
 
 
 @pytest.mark.parametrize("value", MASKS)
-def test_what_administrators_write_gets_through_whatever_is_in_it(value: str) -> None:
+def test_app_metadata_loses_only_masked_fields(value: str) -> None:
     profile = user(app_metadata={"roles": ["x"], "size": 1.50, "contact": {"name": value, "id": 7}, "names": [value]})
     change, found, signals = said("auth0.logs", profile)
     assert found == profile | {"app_metadata": {"roles": ["x"], "size": 1.50, "contact": {"id": 7}, "names": [value]}}
@@ -400,19 +402,19 @@ def test_what_administrators_write_gets_through_whatever_is_in_it(value: str) ->
 
 
 @pytest.mark.parametrize("value", ["12345678", "deadbeef", "1234567890123456"])
-def test_a_hash_without_letters_or_digits_is_told_by_the_other_masked_fields(value: str) -> None:
+def test_hash_of_only_letters_or_digits_counts_as_masked_beside_another(value: str) -> None:
     fields: Json = {"name": value, "user_metadata": {"phone": value, "code": value}}
     assert "name" not in said("auth0.logs", user(email="5f4dcc3b", **fields))[1]
     assert "user_metadata" not in said("auth0.logs", user(email="5f4dcc3b", **fields))[1]
     assert said("auth0.logs", user(**fields))[1] == user(**fields)
 
 
-def test_a_deletion_has_nothing_to_mask() -> None:
+def test_deletion_ignores_masked_values() -> None:
     assert isinstance(meaning(deleted("auth0|***")), Tombstone)
 
 
 @pytest.mark.parametrize("number", ["1e400", "9" * 5000])
-def test_a_number_beyond_pythons_keeps_nothing_out(number: str) -> None:
+def test_number_outside_of_pythons_range_does_not_remove_metadata(number: str) -> None:
     body = text(updated(user(email="***", app_metadata={"n": "@@", "name": "***"}, user_metadata={"n": "@@"})))
     change, signal = read(body.replace('"@@"', number))
     assert signal == Signal("auth0|ada", MASKED)
@@ -428,7 +430,7 @@ ODD_VALUES: tuple[Any, ...] = (12345, 1.5, True, [], ["x"], {}, {"a": {"b": 1}},
 
 @pytest.mark.parametrize("value", ODD_VALUES)
 @pytest.mark.parametrize("field", ["user_id", "description", "date", "log_id", "client_id", "ip", "user_agent"])
-def test_what_decorates_a_log_cannot_fail_its_change(field: str, value: Any) -> None:
+def test_odd_unused_field_of_a_log_does_not_fail_its_change(field: str, value: Any) -> None:
     for event in (updated(user("a|1")), deleted("a|1"), log("sv", user_id="a|1")):
         event["detail"]["data"][field] = value
         if field == "user_id" and event["detail"]["data"]["type"] == "sv":
@@ -442,7 +444,7 @@ def test_what_decorates_a_log_cannot_fail_its_change(field: str, value: Any) -> 
 
 @pytest.mark.parametrize("value", ODD_VALUES)
 @pytest.mark.parametrize("field", ["id", "time", "a0purpose", "log_id"])
-def test_what_decorates_a_streamed_event_cannot_fail_its_change(field: str, value: Any) -> None:
+def test_odd_unused_field_of_a_streamed_event_does_not_fail_its_change(field: str, value: Any) -> None:
     event = streamed("user.updated", user("a|1"))
     event["detail"][field] = value
     meanings, notes = interpret(text(event))
@@ -451,7 +453,7 @@ def test_what_decorates_a_streamed_event_cannot_fail_its_change(field: str, valu
     assert notes == (f"odd {field}",)
 
 
-def test_what_is_odd_is_not_used() -> None:
+def test_odd_id_and_date_are_replaced_by_eventbridges() -> None:
     event = updated(user("a|1"))
     event["detail"]["log_id"] = event["detail"]["data"]["log_id"] = 5
     assert meaning(event).event_id == event["id"]
@@ -462,7 +464,7 @@ def test_what_is_odd_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("odd", [5, True, {}, ["a"], "x"])
-def test_what_a_deletion_does_not_need_cannot_fail_it(odd: Any) -> None:
+def test_odd_unused_field_does_not_fail_a_deletion(odd: Any) -> None:
     for fields in ({"updated_at": odd}, {"deleted_at": odd}):
         gone = meaning(streamed("user.deleted", {"user_id": "a|1"} | fields))
         assert (gone.user_id, gone.deleted_at) == ("a|1", "2023-07-11T16:30:53.250000Z")
@@ -474,13 +476,13 @@ def test_what_a_deletion_does_not_need_cannot_fail_it(odd: Any) -> None:
     assert isinstance(gone, Tombstone)
 
 
-def test_a_deletion_date_in_an_update_decorates() -> None:
+def test_odd_deleted_at_does_not_fail_an_update() -> None:
     assert meaning(streamed("user.updated", user("a|1") | {"deleted_at": 5})).user_id == "a|1"
 
 
 @pytest.mark.parametrize("opening", ["[", '{"name":'])
 @pytest.mark.parametrize("key", ["user_metadata", "app_metadata"])
-def test_masked_values_nested_too_deep_to_look_into_cost_no_change(opening: str, key: str) -> None:
+def test_masked_values_nested_too_deeply_do_not_fail_the_change(opening: str, key: str) -> None:
     deep = opening * 900 + '"***"' + {"[": "]"}.get(opening, "}") * 900
     change = read(text(updated(user(blocked=True, **{key: "@@"}))).replace('"@@"', deep))[0]
     assert isinstance(change, Snapshot)
@@ -498,7 +500,7 @@ def in_hours(hours: float) -> str:
 
 
 @pytest.mark.parametrize("hours", [25, 24 * 365, 24 * 365 * 5000])
-def test_a_change_dated_ahead_is_as_old_as_its_event(hours: int) -> None:
+def test_change_dated_ahead_is_ordered_by_its_events_time(hours: int) -> None:
     date = in_hours(-1)
     profile = user(updated_at=in_hours(hours))
     for event in (updated(profile, date=date), streamed("user.updated", profile, time=date)):
@@ -514,14 +516,14 @@ def test_a_change_dated_ahead_is_as_old_as_its_event(hours: int) -> None:
     assert gone.version.startswith(f"{instant(date)}.2.")
 
 
-def test_a_masked_change_dated_ahead_is_whole_as_of_its_event() -> None:
+def test_masked_change_dated_ahead_carries_its_own_version() -> None:
     change, _ = read(text(updated(user(updated_at=in_hours(100), name="***"), date=in_hours(-1))))
     assert isinstance(change, Snapshot)
     assert change.carried == Carried(change.version, {"name": ""})
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 23])
-def test_a_change_within_the_tolerance_is_believed(hours: int) -> None:
+def test_change_within_the_clock_tolerance_keeps_its_time(hours: int) -> None:
     meanings, notes = interpret(text(updated(user(updated_at=in_hours(hours)))))
     assert notes == ()
     assert isinstance(meanings[0], Snapshot)
@@ -535,7 +537,7 @@ def test_the_tolerance_can_be_set() -> None:
 
 
 @pytest.mark.parametrize("date", [in_hours(100), "soon", ABSENT], ids=["ahead", "unreadable", "absent"])
-def test_without_a_time_of_its_own_an_event_is_as_old_as_eventbridge_says(date: Any) -> None:
+def test_event_without_a_time_has_eventbridges(date: Any) -> None:
     change = meaning(updated(user(updated_at=in_hours(100)), date=date))
     assert change.version.startswith("2023-07-11T16:30:54.000000Z")
     event = updated(user(updated_at=in_hours(100)), date=date) | {"time": "?"}
@@ -569,20 +571,20 @@ def test_a_deletion_in_whole_seconds_beats_every_update_of_that_second(ms: str) 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30))
 @example("samlp|idp|Ada\u00a0L")
 @example("ad|\u3000\u200d\u00ad\u2028\ue000\U000e0041")
-def test_whatever_both_stores_can_hold_is_an_id(user_id: str) -> None:
+def test_id_that_both_stores_can_hold_is_valid(user_id: str) -> None:
     assume("\ufffd" not in user_id)
     assert meaning(updated(user(user_id))).user_id == meaning(deleted(user_id)).user_id == user_id
 
 
 @pytest.mark.parametrize("character", ["\0", "\n", "\x1f", "\x7f", "\x85", "\x9f", "\ud800"])
-def test_what_no_store_can_hold_or_nobody_see_is_no_id(character: str) -> None:
+def test_id_that_is_unstorable_or_invisible_is_refused(character: str) -> None:
     user_id = f"auth0|{character}"
     for event in (updated(user(user_id), path="/api/v2/users/x"), streamed("user.deleted", {"user_id": user_id})):
         with pytest.raises(errors.NoUserId):
             read(json.dumps(event))
 
 
-def test_an_empty_log_id_is_no_id() -> None:
+def test_empty_log_id_is_ignored() -> None:
     event = updated(user(), log_id="")
     assert meaning(event).event_id == event["id"]
     event["detail"]["log_id"] = "outer"
@@ -627,7 +629,7 @@ def as_python_reads(string: str) -> datetime:
 @example("2023-07-11T16:30:53.231Z")
 @example("2025-06-27T02:05:15.96Z")
 @example("2023-07-11T16:30:53Z")
-def test_an_instant_is_what_python_reads(string: str) -> None:
+def test_instant_equals_pythons_datetime(string: str) -> None:
     found = instant(string)
     assert len(found) == 27
     assert found.isascii()
@@ -664,7 +666,7 @@ def test_instants_sort_as_time_does(one: str, other: str) -> None:
         "Tue, 11 Jul 2023 16:30:53 GMT",
     ],
 )
-def test_what_is_no_time_has_no_place_in_the_order(string: str) -> None:
+def test_invalid_time_is_refused(string: str) -> None:
     with pytest.raises(errors.BadTimestamp):
         instant(string)
 
@@ -709,7 +711,7 @@ def test_the_logs_time_decides_between_equal_snapshots() -> None:
 
 
 @pytest.mark.parametrize("date", ["", "soon", None, ABSENT])
-def test_an_unreadable_log_time_costs_no_change(date: Any) -> None:
+def test_invalid_log_time_does_not_fail_the_change(date: Any) -> None:
     assert meaning(updated(user(), date=date)).updated_at == instant(UPDATED_AT)
 
 

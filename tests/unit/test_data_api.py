@@ -133,7 +133,7 @@ def test_errors(client: Any, stub: Stubber, code: str, message: str, kind: type[
     assert type(raised.value) is kind
 
 
-def test_an_error_rolls_back_and_stays_what_it_was(client: Any, stub: Stubber) -> None:
+def test_rollback_keeps_the_original_error(client: Any, stub: Stubber) -> None:
     stub.add_client_error("execute_statement", "DatabaseErrorException", "ERROR: first; SQLState: 42P01")
     stub.add_client_error("rollback_transaction", "TransactionNotFoundException", "second")
     with pytest.raises(data_api.Refused, match="first"), Transaction(client, CLUSTER) as transaction:

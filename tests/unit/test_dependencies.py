@@ -33,7 +33,7 @@ def test_requirements_name_no_index() -> None:
 
 
 @pytest.mark.parametrize("missing", ["psutil", "elftools"])
-def test_without_the_extra_a_command_that_deploys_says_so(missing: str) -> None:
+def test_deploying_command_without_the_extra_names_it(missing: str) -> None:
     code = f"sys.modules[{missing!r}] = None\n"
     code += "from pipeline.cli.app import load; from pipeline.errors import CommandError\n"
     code += "try: load('plan')\nexcept CommandError as error: print(error)"
@@ -41,6 +41,6 @@ def test_without_the_extra_a_command_that_deploys_says_so(missing: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["user", "sql", "roles", "ask"])
-def test_without_extras_the_commands_that_read_are_there(command: str) -> None:
+def test_reading_commands_need_no_extras(command: str) -> None:
     others = {"psutil", "elftools", "sqlalchemy", "alembic", "aws_lambda_powertools", "cryptography", "duckdb"}
     assert loaded(f"from pipeline.cli.app import load; load({command!r})", "typer", *others) == {"typer"}

@@ -60,12 +60,12 @@ keyed = documents(plain_text.filter(bool), small_numbers)
 
 
 @given(keyed)
-def test_what_dynamodb_can_hold_comes_back_as_it_was(value: Any) -> None:
+def test_storable_value_is_unchanged_after_a_round_trip(value: Any) -> None:
     assert tagged(_python(attribute(value))) == tagged(value)
 
 
 @given(keyed)
-def test_a_users_metadata_comes_back_as_it_was(value: Any) -> None:
+def test_metadata_is_unchanged_after_a_round_trip(value: Any) -> None:
     raw = msgspec.json.Encoder(decimal_format="number").encode({"user_id": "a|1", "user_metadata": {"x": value}})
     assert tagged(_python(item(snapshot_of(raw))["user_metadata"])) == tagged({"x": value})
 
@@ -115,7 +115,7 @@ def levels(stored: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("depth", [1, 2, 30, 31, 32, 33, 100, 500])
 @pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
-def test_what_is_too_deep_is_kept_as_text(depth: int, begin: str, end: str) -> None:
+def test_value_nested_too_deeply_is_kept_as_text(depth: int, begin: str, end: str) -> None:
     raw = begin * depth + "1.50" + end * depth
     stored = item(snapshot_of(f'{{"user_metadata":{raw}}}'.encode()))["user_metadata"]
     assert levels(stored) == min(depth, CONTAINERS)
@@ -160,7 +160,7 @@ def test_absent_metadata_is_empty(absent: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("odd", ["x", 5, [1], True])
-def test_metadata_that_is_no_object_stays_what_it_is(odd: Any) -> None:
+def test_metadata_that_is_not_an_object_is_stored_unchanged(odd: Any) -> None:
     assert _python(item(snapshot_of({"user_metadata": odd}))["user_metadata"]) == odd
 
 

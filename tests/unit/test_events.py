@@ -79,7 +79,7 @@ def test_a_message_with_any_text_is_read(string: str, escaped: bool) -> None:
     assert json.loads(storable(bytes(body_of(envelope)))) == [repaired(string)]
 
 
-def test_the_users_json_stays_as_it_came() -> None:
+def test_users_json_is_kept_byte_for_byte() -> None:
     body = text(updated(user(n="@@"))).replace('"@@"', '1.50 ,"m" : 1e400, "m":\t12345678901234567890123456789.0')
     assert b'"n":1.50 ,"m" : 1e400, "m":\t12345678901234567890123456789.0' in bytes(body_of(decode(body)))
 
@@ -100,7 +100,7 @@ def test_the_users_json_stays_as_it_came() -> None:
         ('{"x":' + "[" * 100_000, errors.TooDeep),
     ],
 )
-def test_what_is_no_auth0_event_is_refused_whole(body: str, reason: type[errors.Poison]) -> None:
+def test_event_of_another_shape_is_refused(body: str, reason: type[errors.Poison]) -> None:
     with pytest.raises(errors.Poison) as raised:
         decode(body)
     assert type(raised.value) is reason
@@ -119,5 +119,5 @@ def test_what_is_no_auth0_event_is_refused_whole(body: str, reason: type[errors.
         (text(log("fp", date="\ud800")), "fp"),
     ],
 )
-def test_the_type_is_found_whatever_the_rest_looks_like(body: str, kind: str | None) -> None:
+def test_type_is_read_from_an_event_of_any_shape(body: str, kind: str | None) -> None:
     assert event_type(body) == kind

@@ -54,20 +54,20 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
 
 
-def test_one_that_is_ready_is_invoked_once() -> None:
+def test_ready_function_is_invoked_once() -> None:
     function = Lambda()
     assert call(function, "f", {"a": 1}, failed="", logs="") == 1
     assert function.done == ['invoke f {"a": 1}']
 
 
 @pytest.mark.parametrize("problems", [[INACTIVE], [PENDING], [DOWNLOADING], [INACTIVE, PENDING]])
-def test_one_that_is_not_ready_is_waited_for(problems: list[tuple[str, str]]) -> None:
+def test_invocation_waits_for_a_function_that_is_not_ready(problems: list[tuple[str, str]]) -> None:
     function = Lambda(*problems)
     assert call(function, "f", {}, failed="", logs="") == 1
     assert function.done == [*["invoke f {}", "function_active_v2 f"] * len(problems), "invoke f {}"]
 
 
-def test_it_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_a_function_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invocation, "WAKE_SECONDS", -2)
     function = Lambda(*[INACTIVE] * 100)
     with pytest.raises(ClientError, match="ResourceNotReady"):
@@ -75,14 +75,14 @@ def test_it_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(function.done) == 1
 
 
-def test_another_error_is_said_at_once() -> None:
+def test_other_error_is_raised_at_once() -> None:
     function = Lambda(("ResourceNotFoundException", "Function not found: f"))
     with pytest.raises(CommandError, match=r"The function f could not be invoked.*Function not found"):
         call(function, "f", {}, failed="", logs="")
     assert len(function.done) == 1
 
 
-def test_one_that_never_wakes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_that_stays_inactive_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise WaiterError("FunctionActiveV2", "Max attempts exceeded", {})
 
@@ -91,7 +91,7 @@ def test_one_that_never_wakes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         call(Lambda(INACTIVE), "f", {}, failed="", logs="")
 
 
-def test_idle_ones_are_found_and_woken() -> None:
+def test_idle_functions_are_found_and_activated() -> None:
     function = Lambda(INACTIVE, PENDING, states=("Inactive", "Active", "Inactive", "Pending"))
     found = idle(function, ["a", "b", "gone", "c", "d"])
     assert found == ["a", "c"]
@@ -99,12 +99,12 @@ def test_idle_ones_are_found_and_woken() -> None:
     assert function.done == ["invoke a {}", "invoke c {}", "function_active_v2 a", "function_active_v2 c"]
 
 
-def test_waking_says_what_else_goes_wrong() -> None:
+def test_other_error_while_activating_is_raised() -> None:
     with pytest.raises(ClientError, match="KMSAccessDenied"):
         wake(Lambda(("KMSAccessDeniedException", "no")), ["a"], {})
 
 
-def test_is_waited_for_as_long_as_it_may_run_and_never_run_twice() -> None:
+def test_client_outwaits_the_longest_run_and_does_not_retry() -> None:
     config = client("us-east-1").meta.config
     assert config.read_timeout > LONGEST
     assert config.retries["total_max_attempts"] == 1

@@ -51,7 +51,7 @@ def test_the_command_loads_the_local_stack_by_its_entry_point_only() -> None:
     assert loaded(code, "pipeline.cli.logs") == {"pipeline.cli.logs"}
 
 
-def test_traffic_knows_nothing_of_what_it_tests() -> None:
+def test_traffic_imports_nothing_of_the_product() -> None:
     """The final state that it says a sync must reach is an independent account."""
     paths = sorted((ROOT / "devstack" / "traffic").rglob("*.py"))
     assert paths
@@ -75,25 +75,25 @@ def loaded(code: str, *names: str, **env: str) -> set[str]:
     return set(done.stdout.decode().split())
 
 
-def test_the_postgres_function_loads_nothing_that_it_does_not_use() -> None:
+def test_postgres_function_loads_no_unused_module() -> None:
     heavy = {"sqlalchemy", "alembic", "boto3", "typer", "rich", "pipeline.schema", "pipeline.sinks.dynamodb"}
     assert loaded("import pipeline.functions.sync, pipeline.sinks.postgres", *heavy) == set()
 
 
-def test_the_dynamodb_function_loads_nothing_that_it_does_not_use() -> None:
+def test_dynamodb_function_loads_no_unused_module() -> None:
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres"}
     env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
     code = "import pipeline.functions.sync; pipeline.functions.sync.sync()"
     assert loaded(code, "boto3", *heavy, **env) == {"boto3"}
 
 
-def test_the_roles_function_loads_nothing_that_it_does_not_use() -> None:
+def test_roles_function_loads_no_unused_module() -> None:
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks"}
     env = {"AWS_LAMBDA_FUNCTION_NAME": "roles", "AWS_DEFAULT_REGION": "us-east-1"}
     assert loaded("import pipeline.functions.roles", "boto3", *heavy, **env) == {"boto3"}
 
 
-def test_the_command_starts_without_what_only_its_commands_use() -> None:
+def test_command_starts_without_the_imports_of_its_commands() -> None:
     heavy = {"boto3", "botocore", "psycopg", "sqlalchemy", "duckdb", "elftools", "psutil", "devstack.stack"}
     code = "from pipeline.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: print()"
     assert loaded("import pipeline.cli", "typer", *heavy) == {"typer"}

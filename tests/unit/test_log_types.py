@@ -67,7 +67,7 @@ def test_a_signals_user_is_found_in_each_of_its_places(kind: str, place: str) ->
 
 @pytest.mark.parametrize("kind", SIGNALS)
 @pytest.mark.parametrize("details", [ABSENT, None, [], {}, {"body": [], "query": 5}, {"body": {"user_id": 5}}])
-def test_a_signal_that_names_nobody_is_counted_by_itself(kind: str, details: Any) -> None:
+def test_signal_without_a_user_is_counted_separately(kind: str, details: Any) -> None:
     assert meanings(log(kind, user_id="", details=details)) == (Ignored(f"type {kind} that names no user"),)
 
 
@@ -96,7 +96,7 @@ def test_a_scim_read_changes_nothing(method: str, path: str) -> None:
     assert meanings(scim(method, path)) == (Ignored("type sscim that only reads"),)
 
 
-def test_a_scim_creation_names_nobody() -> None:
+def test_scim_creation_has_no_user() -> None:
     assert meanings(scim("POST", "/scim/v2/connections/con_1/Users")) == (Ignored("type sscim that names no user"),)
 
 
@@ -134,7 +134,7 @@ def test_every_call_of_the_sdk_on_a_user_is_settled(one: str, tail: str) -> None
 
 
 @given(st.sampled_from([*USER_PATHS]), st.sampled_from([*WRITES, "get", "POST", "Delete"]))
-def test_a_path_that_is_known_is_never_unknown(beneath: str, method: str) -> None:
+def test_known_path_does_not_count_as_unknown(beneath: str, method: str) -> None:
     path = f"{path_of('auth0|1')}/{beneath}" if beneath else path_of("auth0|1")
     for meaning in meanings(call(method, path, [], status=404)):
         assert meaning in (Ignored(NO_CHANGE), Ignored("api call that failed"))
@@ -157,7 +157,7 @@ def test_a_creation_by_any_form_of_the_path(tail: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", WRITES)
-def test_a_path_on_users_that_is_not_known_is_counted_by_itself(method: str, path: str) -> None:
+def test_unknown_path_on_users_is_counted_separately(method: str, path: str) -> None:
     assert meanings(call(method, path, user())) == (Ignored(UNKNOWN_PATH),)
     assert meanings(call("get", path, user())) == (Ignored(NO_CHANGE),)
 
@@ -171,7 +171,7 @@ def test_an_unblocked_user_is_a_signal() -> None:
 # Who else has the list
 
 
-def test_the_question_about_logins_knows_them_all() -> None:
+def test_login_question_has_every_login_type() -> None:
     for succeeded in re.findall(r"type IN \(([^)]*'sepft'[^)]*)\)", VIEWS["login_attempts"]):
         found = set(re.findall(r"'(\w+)'", succeeded))
         assert {kind for kind in found if kind in SIGNALS} == LOGINS.keys()
@@ -199,6 +199,6 @@ def test_signals_of_cases(name: str, expected: list[Signal]) -> None:
     assert [meaning for event in case(name) for meaning in meanings(event)] == expected
 
 
-def test_a_deletion_by_email_names_nobody() -> None:
+def test_deletion_by_email_has_no_user() -> None:
     _, deletion = case("delete-connection-user")
     assert meanings(deletion) == (Ignored(UNNAMED_DELETION),)

@@ -45,7 +45,7 @@ def test_the_users_own_are_numbered_by_the_minute_and_depend_on_the_product_of_t
     assert [script.doc for script in found.own] == ["Promote plan.", "Next.", "From a machine whose clock is late."]
 
 
-def test_what_is_written_passes_the_checks(release: Release) -> None:
+def test_written_migration_passes_the_checks(release: Release) -> None:
     sql = 'op.execute("SELECT 1")'
     made = [release.own("a", sql, sql), release.own("b", sql, sql), release.product("c", sql, sql)]
     files = [str(release.file(revision)) for revision in made]
@@ -55,7 +55,7 @@ def test_what_is_written_passes_the_checks(release: Release) -> None:
 
 
 @pytest.mark.parametrize("name", ["", '"""', "../x", "é"])
-def test_a_name_that_is_no_name_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_name_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([name])
     assert "NAME=promote_plan" in capsys.readouterr().err
@@ -82,7 +82,7 @@ def test_two_files_of_one_number(release: Release) -> None:
     assert "a later number" in text
 
 
-def test_two_that_follow_one(release: Release) -> None:
+def test_two_migrations_with_the_same_predecessor(release: Release) -> None:
     """As two colleagues make them on two branches of the repository."""
     first, second, third = (release.own(name, now=NOW) for name in "xyz")
     release.edit(third, down_revision=first)
@@ -104,7 +104,7 @@ def test_depends_on_itself(release: Release, variable: str) -> None:
 
 
 @pytest.mark.parametrize("names", ["u202611260929", "head", ("0001", "own")])
-def test_depends_on_what_is_not_of_the_product(release: Release, names: object) -> None:
+def test_depends_on_a_revision_outside_of_the_product(release: Release, names: object) -> None:
     release.edit(release.own("x", now=NOW), depends_on=names)
     assert "depends_on is for revisions of the product" in said(release)
 

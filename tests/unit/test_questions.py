@@ -313,7 +313,7 @@ ANSWERS: dict[str, tuple[list[Json], Json, list[Json]]] = {
 
 
 @pytest.mark.parametrize("name", questions.names())
-def test_question_gives_the_rows_it_must(name: str) -> None:
+def test_question_returns_the_expected_rows(name: str) -> None:
     events, parameters, expected = ANSWERS[name]
     since = (datetime.now(UTC) - timedelta(days=200)).date().isoformat()
     found = Archive(events, day=max(since, "2026-01-15")).ask(name, **({"since": since} | parameters))
@@ -374,7 +374,7 @@ class TestValues:
         assert since == f"{today - timedelta(questions.DEFAULT_DAYS)}T00"
         assert until == f"{today}T23"
 
-    def test_a_parameter_stands_wherever_it_is_named(self) -> None:
+    def test_parameter_is_bound_at_each_of_its_names(self) -> None:
         values = questions.load("account").values({"account": "x", "since": date(2026, 1, 2), "until": "2026-01-03"})
         hours = ["2026-01-02T00", "2026-01-03T23"]
         assert values == ["x", "x", *hours, *hours, questions.DEFAULT_LIMIT]
@@ -389,7 +389,7 @@ class TestValues:
             (datetime(2026, 1, 2, 9, 30, tzinfo=UTC), date(2026, 1, 2), ("09", "23")),
         ],
     )
-    def test_a_time_counts_as_its_hour(self, since: Any, until: Any, hours: tuple[str, str]) -> None:
+    def test_time_is_rounded_to_its_hour(self, since: Any, until: Any, hours: tuple[str, str]) -> None:
         first, last = (f"2026-01-02T{hour}" for hour in hours)
         given = {"since": since, "until": until}
         question = questions.load("failed_logins")
@@ -421,11 +421,11 @@ class TestValues:
             ),
         ],
     )
-    def test_wrong_ones_are_refused(self, given: Json, problem: str) -> None:
+    def test_invalid_parameters_are_refused(self, given: Json, problem: str) -> None:
         with pytest.raises(ValueError, match=problem):
             questions.load("who_changed_user").values(given)
 
-    def test_an_unknown_question_names_those_there_are(self) -> None:
+    def test_error_for_an_unknown_question_lists_the_questions(self) -> None:
         with pytest.raises(ValueError, match="account, accounts_under_attack"):
             questions.load("../who_changed_user")
 

@@ -68,7 +68,7 @@ def test_a_missing_variable_is_named(missing: str, value: str | None) -> None:
 
 
 @pytest.mark.parametrize("port", ["x", "54 32", "-1", "1.5"])
-def test_a_port_that_is_no_number_is_named(port: str) -> None:
+def test_invalid_port_is_named(port: str) -> None:
     with pytest.raises(BadSettings, match="PGPORT"):
         Database.from_env(AURORA | {"PGPORT": port})
 
@@ -131,6 +131,6 @@ def test_the_tolerance_of_the_clock(env: dict[str, Any], seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["a day", "-1", "1.5"])
-def test_a_tolerance_that_is_no_number_is_refused(text: str) -> None:
+def test_invalid_clock_tolerance_is_refused(text: str) -> None:
     with pytest.raises(BadSettings, match="CLOCK_TOLERANCE"):
         clock_tolerance({"CLOCK_TOLERANCE": text})

@@ -65,7 +65,7 @@ def ago(seconds: float) -> str:
     return instant((NOW - timedelta(seconds=seconds)).isoformat())
 
 
-def test_nothing_applied_is_no_lag() -> None:
+def test_batch_without_an_applied_change_has_no_lag() -> None:
     assert telemetry.lag([], NOW) is None
 
 
@@ -77,7 +77,7 @@ def test_the_lag_is_the_median_and_never_negative(seconds: list[float]) -> None:
 
 
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=40), st.floats(86_400, 10**7))
-def test_one_old_event_among_others_is_no_lag(fresh: list[float], old: float) -> None:
+def test_one_old_event_does_not_raise_the_lag(fresh: list[float], old: float) -> None:
     lag = telemetry.lag([ago(one) for one in [*fresh, old]], NOW)
     assert lag is not None
     assert lag <= 5000
@@ -90,13 +90,13 @@ def test_the_lag_is_of_the_event_and_not_of_the_users_last_update() -> None:
 
 
 @pytest.mark.parametrize("sender", ["refresh", "doctor", "backfill"])
-def test_what_the_pipeline_sent_itself_has_no_lag(sender: str) -> None:
+def test_events_of_the_pipeline_itself_have_no_lag(sender: str) -> None:
     own = streamed("user.updated", user("a|own")) | {"source": f"auth0-sync/{sender}"}
     assert event_times(collect(records(own)), Outcome()) == []
     assert len(event_times(collect(records(own, streamed("user.updated", user("a|2")))), Outcome())) == 1
 
 
-def test_what_was_overtaken_or_failed_has_no_lag() -> None:
+def test_stale_and_failed_changes_have_no_lag() -> None:
     names = ("a|applied", "a|duplicate", "a|stale", "a|failed")
     batch = collect(records(*[updated(user(name), date="2020-01-01T00:00:00.000Z") for name in names]))
     batch.newest["a|applied"] = collect(records(deleted("a|applied", date="2026-11-22T08:00:00.000Z"))).newest[
@@ -116,7 +116,7 @@ class Store(Sink):
         pass
 
 
-def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took() -> None:
+def test_batch_line_has_lag_masked_logs_and_duration() -> None:
     now = datetime.now(UTC)
     masked = updated(user("auth0|bob", email="b***@acme.example", name="***"))
     with sync_with(Store()) as function:
@@ -130,7 +130,7 @@ def test_a_batch_says_how_late_it_is_what_was_masked_and_how_long_it_took() -> N
     assert 0 <= logged["milliseconds"] < 60_000
 
 
-def test_what_somebody_should_know_of_is_counted() -> None:
+def test_special_counts_are_sent() -> None:
     ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     events = (
         call("patch", "/api/v2/users/a%7C1/next-year"),
@@ -184,7 +184,7 @@ def test_the_docs_have_every_metric_and_no_other(capsys: pytest.CaptureFixture[s
     assert sorted(documented) == sorted(found)
 
 
-def test_a_pseudonym_is_stable_and_says_nothing() -> None:
+def test_pseudonym_is_a_stable_digest() -> None:
     assert telemetry.pseudonym("auth0|ada") == telemetry.pseudonym("auth0|ada") == "84047e8f9fb03cf8"
     assert telemetry.pseudonym("auth0|ada") != telemetry.pseudonym("auth0|adb")
     assert len(telemetry.pseudonym("\ud800")) == 16
@@ -204,7 +204,7 @@ def test_an_error_is_its_docstring(kind: type[errors.Auth0SyncError]) -> None:
     assert str(kind("at 5")) == f"{error} (at 5)"
 
 
-def test_every_failure_is_either_tried_again_or_poison() -> None:
+def test_every_failure_is_retry_or_poison() -> None:
     for kind in every_error():
         if kind not in (errors.Auth0SyncError, errors.BadSettings):
             assert issubclass(kind, errors.Retry) != issubclass(kind, errors.Poison)

@@ -73,7 +73,7 @@ def changes(events: list[Event]) -> dict[str, list[Change]]:
 
 
 class TestSeed:
-    def test_the_seed_alone_decides(self) -> None:
+    def test_same_seed_generates_the_same_events(self) -> None:
         assert list(generate(500, 40, 7)) == list(generate(500, 40, 7))
         assert list(generate(500, 40, 7)) != list(generate(500, 40, 8))
 
@@ -104,7 +104,7 @@ class TestSeed:
             {"start": datetime(2030, 5, 1)},  # noqa: DTZ001 - the point
         ],
     )
-    def test_senseless_arguments_are_refused(self, arguments: dict[str, Any]) -> None:
+    def test_invalid_arguments_are_refused(self, arguments: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"must|time zone"):
             generate(**({"events": 10, "users": 3, "seed": 1} | arguments))
 
@@ -112,7 +112,9 @@ class TestSeed:
 class TestStream:
     @settings(max_examples=60, deadline=None)
     @given(st.integers(0, 300), st.integers(1, 60), st.integers(0, 2**32), st.data())
-    def test_as_many_as_asked_for(self, number: int, users: int, seed: int, data: st.DataObject) -> None:
+    def test_requested_number_of_events_is_generated(
+        self, number: int, users: int, seed: int, data: st.DataObject
+    ) -> None:
         malformed = data.draw(st.integers(0, min(number, 5)))
         traffic = Traffic(number, users, seed, malformed=malformed)
         events = list(traffic)
@@ -220,7 +222,7 @@ class TestHardCases:
         assert sum("user_metadata" not in user for user in live) >= 5
         assert sum(user.get("user_metadata") == {} for user in live) > 2
 
-    def test_removed_keys_stay_away(self, events: list[Event]) -> None:
+    def test_removed_keys_are_not_added_again(self, events: list[Event]) -> None:
         for event in events:
             if event.kind == "update":
                 exchange = event.detail["data"]["details"]
@@ -228,7 +230,7 @@ class TestHardCases:
                 for key, value in (exchange["request"]["body"].get("user_metadata") or {}).items():
                     assert (key not in after) if value is None else after[key] == value
 
-    def test_ids_that_are_hard_to_take_apart(self, events: list[Event]) -> None:
+    def test_some_ids_are_hard_to_parse(self, events: list[Event]) -> None:
         paths = " ".join(e.detail["data"]["details"]["request"]["path"] for e in events if e.kind == "update")
         for part in (
             "auth0%7C",
@@ -247,7 +249,7 @@ class TestHardCases:
         forms = Counter(re.sub(r"\d", "9", user["updated_at"]) for user in traffic.expected.live.values())
         assert set(forms) >= {"9999-99-99T99:99:99.999Z", "9999-99-99T99:99:99.99Z"}
 
-    def test_names_are_from_all_over_the_world(self, traffic: Traffic) -> None:
+    def test_names_are_in_many_scripts(self, traffic: Traffic) -> None:
         names = "".join(user["name"] for user in traffic.expected.live.values())
         assert {"李", "ü", "🌸", "ч", "م", "'"} <= set(names)
 
@@ -262,7 +264,7 @@ class TestOracle:
             assert expected.deleted == traffic.expected.deleted
             assert expected.counts == traffic.expected.counts
 
-    def test_the_logs_themselves_say_the_same(self, traffic: Traffic, events: list[Event]) -> None:
+    def test_logs_alone_give_the_expected_state(self, traffic: Traffic, events: list[Event]) -> None:
         """Worked out once more from nothing but the JSON, with every distinct log sorted by the documented order."""
         state = {}
         for order, user_id, body in sorted(
@@ -273,7 +275,7 @@ class TestOracle:
         assert live == traffic.expected.live
         assert {u: at for u, at in state.items() if u not in live} == traffic.expected.deleted
 
-    def test_no_order_is_left_to_chance(self, changes: dict[str, list[Change]]) -> None:
+    def test_changes_of_a_user_have_distinct_versions(self, changes: dict[str, list[Change]]) -> None:
         for seen in changes.values():
             orders = [(change.version, change.user is None, change.date) for change in seen]
             assert len(set(orders)) == len(orders)
