@@ -59,7 +59,7 @@ def counted(planned: Plan) -> str:
 def confirm_plan(deployment: Deployment, planned: Plan, *, yes: bool, allow_data_loss: bool) -> None:
     """Go on if the plan is to be applied. Raises DeployError otherwise."""
     if not planned.losses:
-        confirm("Apply this? Only yes is a yes", "yes", yes=yes, what="apply")
+        confirm("Apply this plan? Only 'yes' will be accepted", "yes", yes=yes, what="apply")
         return
     if yes and not allow_data_loss:
         raise DeployError("The plan loses data for good, which --yes alone does not allow; --allow-data-loss does.")
