@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -70,6 +71,7 @@ class Archive:
             self._database.executemany(f"INSERT INTO {name} VALUES ({marks})", [[*row, day, "09"] for row in rows])
 
 
+@cache
 def translate(sql: str) -> str:
     """Athena's SQL as DuckDB's."""
     return dialect.to_duckdb(dialect.parse_query(sql))
