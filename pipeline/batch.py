@@ -1,4 +1,4 @@
-"""Pure: an SQS batch becomes the newest change per user, and every outcome finds its way back to message ids."""
+"""Pure: reduce an SQS batch to the newest change per user, and map outcomes back to message ids."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -24,24 +24,24 @@ from pipeline.errors import Auth0SyncError, Poison
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
 _EVENT_TIME = slice(30, 57)  # of a version, see pipeline.changes.version
-_AUTH0 = "auth0."  # begins the source of every change that came from Auth0 itself
+_AUTH0 = "auth0."  # prefix of the source of every change from Auth0 itself
 
 
 class Counts(Struct):
-    """What became of the messages of a batch.
+    """The outcomes of a batch's messages, counted.
 
-    The other fields add up to ``received``, but for messages that mean more than one thing (accounts linked).
+    The other fields add up to ``received``, unless a message has more than one meaning (linked accounts).
     """
 
     received: int = 0
     applied: int = 0
     duplicate: int = 0
-    """The same change was already there, in the store or in this batch."""
+    """The store or this batch already has the same change."""
     stale: int = 0
-    """A newer change was already there, in the store or in this batch."""
+    """The store or this batch already has a newer change."""
     ignored: int = 0
     signals: int = 0
-    """A user changed, but its profile has to be fetched to know how."""
+    """A user changed, but the message lacks the profile: it must be fetched."""
     poison: int = 0
     retried: int = 0
 
@@ -51,7 +51,7 @@ class Counts(Struct):
 
 
 class Failure(NamedTuple):
-    """A message to be delivered again, or at last to the dead-letter queue, and why."""
+    """A message that SQS must deliver again, at last to the dead-letter queue, and the reason."""
 
     message_id: str
     error: Auth0SyncError
@@ -63,38 +63,38 @@ class Batch(Struct):
 
     received: int = 0
     newest: dict[str, Change] = {}
-    """User id to the newest change of the user, with what older ones carry and it does not."""
+    """User id to the user's newest change, merged with keys that only older changes carry."""
     deliveries: dict[str, list[tuple[str, str]]] = {}
-    """User id to (message id, version) of every message about the user: they share the fate of the newest."""
+    """User id to (message id, version) of every message about the user: they fail if the newest change fails."""
     entries: dict[tuple[str, str], HistoryEntry] = {}
-    """Where history is kept: every change of the batch once, by user id and version."""
+    """With history: every change of the batch once, by user id and version."""
     unread: list[Failure] = []
     masked: list[str] = []
-    """Ids of the logs whose masked keys were left out."""
+    """Ids of the logs whose masked keys the sync left out."""
     signals: dict[str, int] = {}
     """Cause to number."""
     ignored: dict[str, int] = {}
     """Reason to number."""
     notes: dict[str, int] = {}
-    """What was odd about messages to number; see ``pipeline.changes.Reading``."""
+    """Note about odd messages to number of messages; see ``pipeline.changes.Reading``."""
 
     @property
     def changes(self) -> list[Change]:
-        """What to apply: sorted by user id, so that concurrent writers lock rows in one order."""
+        """Return the changes to apply, sorted by user id so that concurrent writers lock rows in one order."""
         return [self.newest[user_id] for user_id in sorted(self.newest)]
 
     @property
     def history(self) -> list[HistoryEntry]:
-        """What to record, in the order in which concurrent writers lock it."""
+        """Return the history entries to record, in the order in which concurrent writers lock them."""
         return [self.entries[key] for key in sorted(self.entries)]
 
 
 def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False, tolerance: timedelta = DAY) -> Batch:
-    """Read SQS records (``messageId`` and ``body`` are used) and keep the newest change of each user.
+    """Read ``messageId`` and ``body`` of SQS records and keep the newest change of each user.
 
-    A change that is dated further ahead than ``tolerance`` is ordered by the time of its event.
+    The time of the event orders a change that is dated further ahead than ``tolerance``.
 
-    With ``history``, keep an entry of each superseded change too, with who made it.
+    With ``history``, keep an entry of each superseded change too, with its actor.
     """
     batch = Batch(received=len(records))
     for record in records:
@@ -177,8 +177,8 @@ def _parts(newest: Change) -> set[str]:
 def event_times(batch: Batch, outcome: Outcome) -> list[str]:
     """Return when Auth0's events that were applied happened, as ``instant``s.
 
-    Uses the event's time, not ``updated_at``: a user may have been updated long before. What was overtaken does not
-    count, as it may be an old event that came again, nor what the pipeline sent itself.
+    Uses the event's time, not ``updated_at``: a user may have been updated long before. Superseded changes do not
+    count, as they may be old events delivered again, nor do the pipeline's own events.
     """
     others = outcome.duplicate | outcome.stale | outcome.failed.keys()
     return [
@@ -189,6 +189,6 @@ def event_times(batch: Batch, outcome: Outcome) -> list[str]:
 
 
 def _unrecorded(outcome: Outcome, user_id: str, messages: Sequence[tuple[str, str]]) -> list[Failure]:
-    """The messages that history refused, of a user whose newest change it took."""
+    """Return the messages that history refused, of a user whose newest change it took."""
     errors = [(message_id, outcome.unrecorded.get((user_id, version))) for message_id, version in messages]
     return [Failure(message_id, error, user_id) for message_id, error in errors if error is not None]

@@ -1,8 +1,8 @@
-"""Pure: one event becomes what it means for the mirror, and every change gets its place in one total order.
+"""Pure: turn one event into its meaning for the stores, and give every change its place in one total order.
 
-An event is a user (``Snapshot``), the end of one (``Tombstone``), word that a user changed without the user itself
-(``Signal``), or nothing to the mirror (``Ignored``). A change that does not carry the whole user is merged with what is
-known of the user already (``merge``): each top-level key has the value of the newest change that carried it.
+An event carries a user (``Snapshot``), reports its deletion (``Tombstone``), reports a change without the user itself
+(``Signal``), or does not concern the stores (``Ignored``). ``merge`` combines a change that does not carry the whole
+user with the known user: each top-level key has the value of the newest change that carried it.
 """
 
 import hashlib
@@ -35,21 +35,21 @@ from pipeline.log_types import NAMELESS, PLACES, SIGNALS, USER_PATHS
 DAY = timedelta(days=1)
 
 ODD = "odd"
-"""Begins the note of a field that the sync dropped because it was not text."""
+"""Prefix of the note about a field that the sync dropped because it was not text."""
 WRONG_CLOCK = "wrong clock"
-"""The note of a change that is dated too far ahead: the time of its event orders it instead."""
+"""Note about a change that is dated too far ahead: the time of its event orders it instead."""
 
 MAX_USER_ID_BYTES = 1024
 """Longer ids do not fit DynamoDB's key (2,048 bytes) or a Postgres index entry; Auth0's are far shorter."""
 
 
 class Carried(Struct, frozen=True, gc=False):
-    """How old the parts of a user are that did not come with one change; an empty version is older than any."""
+    """Versions of a user's parts that came with several changes; an empty version is older than any."""
 
     whole: str = ""
-    """Version of the newest change that carried every key but those in ``keys``: as of it, what is absent is empty."""
+    """Version of the newest change that carried every key but those in ``keys``: as of it, absent keys are empty."""
     keys: dict[str, str] = {}
-    """Versions of other keys: those that are there but older than the newest change, and absent ones."""
+    """Versions of the other keys: present ones that are older than the newest change, and absent ones."""
 
     @property
     def oldest(self) -> str:
@@ -58,7 +58,7 @@ class Carried(Struct, frozen=True, gc=False):
 
 
 class Snapshot(Struct, frozen=True, gc=False):
-    """A user as a whole: what is absent from ``profile`` is empty. Encoded as it is, it is a row for Postgres."""
+    """A whole user: keys absent from ``profile`` are empty. Encoded as it is, it is a row for Postgres."""
 
     user_id: str
     version: str
@@ -71,28 +71,28 @@ class Snapshot(Struct, frozen=True, gc=False):
 
 
 class Partial(Snapshot, frozen=True, gc=False):
-    """A user as far as it is known: what is absent from ``profile`` is not known, or was empty; see ``Carried``."""
+    """A user as far as it is known: keys absent from ``profile`` are unknown or were empty; see ``Carried``."""
 
     carried: Carried  # type: ignore[misc]
 
 
 class Tombstone(Struct, frozen=True, gc=False):
-    """A user that no longer exists, as of ``deleted_at``: a change that carries every key, and empties it."""
+    """A user that no longer exists, as of ``deleted_at``: a change that carries every key as empty."""
 
     user_id: str
     version: str
     source: str
     event_id: str
     updated_at: str
-    """When the user last changed, which is when it was deleted."""
+    """Time of the user's last change, which is its deletion."""
     deleted_at: str
     carried: ClassVar[Carried | None] = None
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
-    """A user's metadata as of one change, and who made it. Encoded as it is, it is a row for Postgres.
+    """A user's metadata as of one change, with the actor. Encoded as it is, it is a row for Postgres.
 
-    ``Raw`` fields are JSON text as Auth0 sent it, ``null`` where there is nothing.
+    ``Raw`` fields are JSON text as Auth0 sent it, or ``null``.
     """
 
     user_id: str
@@ -110,14 +110,14 @@ class HistoryEntry(Struct, frozen=True, gc=False):
 
 
 class Signal(Struct, frozen=True, gc=False):
-    """Word that ``user_id`` changed; the profile has to be fetched. ``cause`` is the event's type."""
+    """Notice that ``user_id`` changed; the profile must be fetched. ``cause`` is the event's type."""
 
     user_id: str
     cause: str
 
 
 class Ignored(Struct, frozen=True, gc=False):
-    """An event that says nothing about a profile, or must not be written; ``reason`` is stable."""
+    """An event without a change of a profile, or one that must not be written; ``reason`` is stable."""
 
     reason: str
 
@@ -126,7 +126,7 @@ T = TypeVar("T")
 
 
 class Known(NamedTuple, Generic[T]):
-    """What is known of a user, whether from one change or from many; a store has its own kind of values."""
+    """The known keys of a user, from one change or from many; each store has its own type of values."""
 
     version: str
     carried: Carried | None
@@ -134,39 +134,39 @@ class Known(NamedTuple, Generic[T]):
 
     @property
     def whole(self) -> str:
-        """Version of the newest change that carried every key."""
+        """Return the version of the newest change that carried every key."""
         return self.version if self.carried is None else self.carried.whole
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Versions of single keys, as far as they differ from the rest."""
+        """Return the versions of the keys that differ from ``whole``."""
         return {} if self.carried is None else self.carried.keys
 
     def since(self, key: str) -> str:
-        """Version of the newest change that carried ``key``."""
+        """Return the version of the newest change that carried ``key``."""
         if key in self.versions:
             return self.versions[key]
         return self.version if key in self.profile else self.whole
 
     def same_as(self, other: "Known[T]") -> bool:
-        """Whether both know the same of one user."""
+        """Return whether both hold the same of one user."""
         return (self.version, self.carried, self.profile.keys()) == (
             other.version, other.carried, other.profile.keys()
         )  # fmt: skip
 
     def includes(self, version: str) -> bool:
-        """Whether a change of this version is what is known, or a part of it."""
+        """Return whether a change of this version is the known user or a part of it."""
         carried = self.carried or Carried()
         return version == self.version or version == carried.whole or version in carried.keys.values()
 
 
 def merge(one: Known[T], other: Known[T]) -> Known[T]:
-    """Return what is known from both, the same in whatever order: of each key the newest value."""
+    """Return the newest value of each key from both; the order of the arguments does not matter."""
     version, whole = max(one.version, other.version), max(one.whole, other.whole)
     profile: dict[str, T] = {}
     older: dict[str, str] = {}
     for key in {**one.profile, **other.profile, **one.versions, **other.versions}:
-        # Of equally old ones the whole one: the same event may come again with more keys, once it is not masked.
+        # Of equal versions prefer the whole one: the same event may arrive again unmasked, with more keys.
         newest = max(one, other, key=lambda known: (known.since(key), known.whole))
         since, default = newest.since(key), whole
         if key in newest.profile:
@@ -182,25 +182,25 @@ Meaning = Snapshot | Tombstone | Signal | Ignored
 
 
 class Outcome(Struct):
-    """What a sink did with the changes of a batch, by user id. What is not named here was applied."""
+    """A sink's results for the changes of a batch, by user id. Changes that it does not name were applied."""
 
     duplicate: set[str] = set()
     stale: set[str] = set()
     failed: dict[str, errors.Auth0SyncError] = {}
     unrecorded: dict[tuple[str, str], errors.Auth0SyncError] = {}
-    """By user id and version: what history refused, of changes that others of the batch supersede."""
+    """Error by user id and version: superseded changes of the batch that history refused."""
 
 
 EVENT_STREAM = "auth0.events"
-"""The feed whose events carry the keys that they have: Auth0 leaves out what it likes."""
+"""The source whose events may lack keys: Auth0 does not say which."""
 
 LOG_STREAM = "auth0.logs"
-"""The only feed in which Auth0 masks fields."""
+"""The only source in which Auth0 masks fields."""
 
 PARTIAL = "partial user"
-"""Cause of the signal that comes with a change from which keys are missing that every user has."""
+"""Cause of the signal beside a change that lacks keys which every user has."""
 MASKED = "masked user"
-"""Cause of the signal that comes with a change whose masked keys were left out."""
+"""Cause of the signal beside a change whose masked keys the sync left out."""
 
 PERSONAL = frozenset(
     (
@@ -210,10 +210,10 @@ PERSONAL = frozenset(
 )
 """Names of the fields that a Log Stream's PII configuration can mask or hash, at any depth (Auth0, Log Streams)."""
 
-_ADMINISTRATIVE = "app_metadata"  # no user can choose it, so no value in it may keep a change of it out
+_ADMINISTRATIVE = "app_metadata"  # users cannot choose it, so no value in it may make the sync leave it out
 _ANY_HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?")  # xxHash
-_HASH = re.compile(rf"(?=.*[0-9])(?=.*[a-f]){_ANY_HASH.pattern}")  # and no telephone number, and no word
-# After a key that ends as the names of personal fields do. The colon comes first, as looking for one text is fastest.
+_HASH = re.compile(rf"(?=.*[0-9])(?=.*[a-f]){_ANY_HASH.pattern}")  # but neither a telephone number nor a word
+# After a key that ends like the name of a personal field. The colon comes first: searching for one text is fastest.
 _HASHED_VALUE = re.compile(rb':(?<=[elrs]":)\s*"[0-9a-f]{8}(?:[0-9a-f]{8}(?:[0-9a-f]{16})?)?"')
 _GONE = object()
 
@@ -221,9 +221,9 @@ _USER_EVENTS = ("user.created", "user.updated", "user.deleted")
 
 NO_CHANGE = "api call that changes no profile"
 UNKNOWN_PATH = "unknown path on users"
-"""Why a call is ignored whose path on users is none that is known: a new one may change profiles."""
+"""Reason for ignoring a call on an unknown path on users: a new path may change profiles."""
 UNNAMED_DELETION = "deletes users of a connection, and names none"
-"""Why the deletion of a connection, or of its user by e-mail address, is ignored: no log says who is gone."""
+"""Reason for ignoring the deletion of a connection, or of its user by e-mail address: the log names no user."""
 
 _CREATE = ("post",)
 _END = r"/?(?:\?.*)?"
@@ -236,7 +236,7 @@ _SCIM_PATH = re.compile(rf"(?:[^?]*/)?Users/([^/?]+){_END}", re.IGNORECASE)
 _NOT_IN_IDS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and unpaired surrogates
 _DELETED_ID = re.compile(r"user_id:\s*(\S+)")
 
-# Only what exists in every month of every year; the rest is for the calendar to say.
+# Matches days 01-28 only; other dates go through `datetime`.
 _AS_AUTH0_WRITES = re.compile(
     r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:[01][1-9]|[12]0|2[1-8])T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z\Z"
 )
@@ -248,7 +248,7 @@ _TOMBSTONE_RANK = "2"
 
 
 class _Head(Struct, frozen=True, gc=False):
-    """What the sync itself needs of a user's JSON."""
+    """The fields of a user's JSON that the sync itself reads."""
 
     user_id: str = ""
     updated_at: str | None = None
@@ -289,7 +289,7 @@ EMPTY = Raw(b"{}")
 
 
 def instant(text: str) -> str:
-    """``text`` in the one form that sorts as time does: ``2023-07-11T16:30:53.231000Z``, 27 characters, UTC.
+    """Return ``text`` in the one form that sorts by time: ``2023-07-11T16:30:53.231000Z``, 27 characters, UTC.
 
     Takes every ISO 8601 form that ``datetime.fromisoformat`` takes; no offset means UTC, digits below the
     microsecond are dropped. Raises ``BadTimestamp``.
@@ -306,7 +306,7 @@ def instant(text: str) -> str:
 
 
 def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
-    """The place of a change in the total order: 74 ASCII characters that compare as the changes do.
+    """Return the place of a change in the total order: 74 ASCII characters that compare as the changes do.
 
     ``changed_at`` and ``event_time`` are ``instant``s. The event id only breaks ties, for which a digest of fixed
     width is as good as the id, whatever its length and alphabet.
@@ -316,7 +316,7 @@ def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
 
 
 def validate_user_id(user_id: str) -> str:
-    """``user_id`` itself, if it can be a key in both stores. Raises ``NoUserId``."""
+    """Return ``user_id`` if it can be a key in both stores. Raises ``NoUserId``."""
     if not user_id or "\ufffd" in user_id or (not user_id.isprintable() and _NOT_IN_IDS.search(user_id)):
         raise errors.NoUserId("empty, or with characters that no user id has")
     if len(user_id) * 4 > MAX_USER_ID_BYTES and len(user_id.encode()) > MAX_USER_ID_BYTES:
@@ -325,24 +325,24 @@ def validate_user_id(user_id: str) -> str:
 
 
 Reading = tuple[tuple[Meaning, ...], tuple[str, ...]]
-"""What one message means, and notes of what was odd about it: see ``ODD`` and ``WRONG_CLOCK``."""
+"""The meanings of one message, and notes about oddities: see ``ODD`` and ``WRONG_CLOCK``."""
 
 
 def read(body: str, tolerance: timedelta = DAY) -> tuple[Meaning, ...]:
-    """Return what one SQS message body means: more than one thing for linked accounts and for parts of a user.
+    """Return the meanings of one SQS message body: more than one for linked accounts and for parts of a user.
 
-    A change that is dated further ahead than ``tolerance`` is ordered by the time of its event. Raises *poison* errors;
-    see ``pipeline.errors``.
+    The time of the event orders a change that is dated further ahead than ``tolerance``. Raises *poison* errors; see
+    ``pipeline.errors``.
     """
     return interpret(body, tolerance)[0]
 
 
 def interpret(body: str, tolerance: timedelta = DAY) -> Reading:
-    """Return what one SQS message body means, as ``read`` does, and notes of what was odd about it."""
+    """Return the meanings of one SQS message body, as ``read`` does, and notes about oddities."""
     try:
         envelope = decode(body)
     except errors.UnknownShape:
-        # Logs of other types are free in form, and not ours to refuse.
+        # Logs of other types have any form: do not refuse them.
         kind = event_type(body)
         if kind is not None and not (kind == "sapi" or kind in SIGNALS or kind in _USER_EVENTS):
             return (Ignored(f"type {kind}"),), ()
@@ -378,7 +378,7 @@ def _is_ahead(moment: str, tolerance: timedelta) -> bool:
 
 
 def _time_of(envelope: Envelope, tolerance: timedelta) -> str:
-    """Return when the source says that an event happened, else when EventBridge took it, else now."""
+    """Return the time of an event by its source, else the time when EventBridge took it, else now."""
     for time in (envelope.detail.data.date, envelope.detail.time, envelope.time):
         moment = _event_time(time, "")
         if moment and not _is_ahead(moment, tolerance):
@@ -399,7 +399,7 @@ def _dated(meaning: Meaning, moment: str, tolerance: timedelta) -> Meaning:
 
 
 def history_entry(change: Change, body: str) -> HistoryEntry:
-    """What history keeps of ``change``, which ``read`` found in the message ``body``.
+    """Return the history entry of ``change``, which ``read`` found in the message ``body``.
 
     Metadata that the change does not carry are ``null``, and empty ones an empty object.
     """
@@ -425,20 +425,20 @@ def _given(value: Raw | UnsetType, key: str, change: Change) -> Raw:
 
 
 def known(change: Change) -> Known[Raw]:
-    """Return what ``change`` says of its user, by key."""
+    """Return the keys of the user that ``change`` carries."""
     profile = _keys.decode(change.profile) if isinstance(change, Snapshot) else {}
     return Known(change.version, change.carried, profile)
 
 
 def merged(one: Change, other: Change) -> Change:
-    """Return one change that does what both do."""
+    """Return one change with the effect of both."""
     if one.carried is None and other.carried is None:
         return one if one.version >= other.version else other
     return newest_with(merge(known(one), known(other)), one, other)
 
 
 def newest_with(all_known: Known[Raw], *changes: Change) -> Change:
-    """Return the newest of ``changes`` with all that is known from them."""
+    """Return the newest of ``changes``, completed with all that is known from them."""
     newest = max(changes, key=lambda change: (change.version, change.carried is None))
     if all_known.carried is None:
         return newest
@@ -494,7 +494,7 @@ def _with_provider(user_id: str) -> str:
 
 
 def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
-    """A call of the Management API. ``log.user_id`` is the actor: the target is in the answer, else in the path."""
+    """Read a Management API call. ``log.user_id`` is the actor; the target is in the response, else in the path."""
     if not (isinstance(log.details, Details) and isinstance(log.details.request, Request)):
         raise errors.UnknownShape("a Management API log without details.request")
     request, response = log.details.request, log.details.response
@@ -515,12 +515,12 @@ def _api_call(envelope: Envelope, log: Data) -> tuple[Meaning, ...]:
     head = _read(_head, response.body) or _Head()
     if head.user_id and head.updated_at is not None:
         return _snapshot(envelope, _event_id(envelope), log.date, head, response.body)
-    # An answer without the whole user still says whose it was, unless the user was just created.
+    # A response without the whole user still names it, unless the call created the user.
     return (Signal(validate_user_id(head.user_id or target.user_id), "sapi"),)
 
 
 class _Target(NamedTuple):
-    """Which user a call changes, and by what beneath the user."""
+    """The user that a call changes, and the path below the user."""
 
     segment: str
     beneath: str = ""
@@ -528,13 +528,13 @@ class _Target(NamedTuple):
 
     @property
     def user_id(self) -> str:
-        """The id in the path; empty if the call creates a user."""
+        """Return the id in the path, empty if the call creates a user."""
         return _decoded(self.segment)
 
 
 def _target(method: str, path: str) -> _Target | Ignored:
     on_user = _USER_PATH.fullmatch(path)
-    if on_user is not None and method in USER_PATHS[""]:  # nearly every call that counts
+    if on_user is not None and method in USER_PATHS[""]:  # nearly every call that changes a user
         return _Target(on_user[1])
     found = _USERS_PATH.fullmatch(path)
     if found is None:
@@ -548,7 +548,7 @@ def _target(method: str, path: str) -> _Target | Ignored:
 
 
 def _elsewhere(method: str, path: str) -> _Target | Ignored:
-    """Return what a call changes whose path is not below ``/api/v2/users``."""
+    """Return the target of a call whose path is not below ``/api/v2/users``."""
     if method == "delete":
         if unblocked := _UNBLOCK_PATH.fullmatch(path):
             return _Target(unblocked[2], unblocked[1])
@@ -558,7 +558,7 @@ def _elsewhere(method: str, path: str) -> _Target | Ignored:
 
 
 def _identities_changed(envelope: Envelope, log: Data, target: _Target, answer: Raw) -> tuple[Meaning, ...]:
-    """Linked: every identity of the primary but its own is no user any more. Unlinked: the other is one again."""
+    """Read a link or unlink call. A linked identity is no longer a user; an unlinked one is a user again."""
     primary = validate_user_id(target.user_id)
     if identity := _IDENTITY.fullmatch(target.rest):
         other = f"{_decoded(identity[1])}|{_decoded(identity[2])}"
@@ -573,7 +573,7 @@ def _identities_changed(envelope: Envelope, log: Data, target: _Target, answer: 
 
 
 def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...]:
-    """An event of an Event Stream, or a user that the refresh function fetched."""
+    """Read an event of an Event Stream, or a user that the refresh function fetched."""
     detail = envelope.detail
     if kind not in _USER_EVENTS:
         return (Ignored(f"type {kind}"),)
@@ -594,12 +594,12 @@ def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...
 
 
 def _event_id(envelope: Envelope) -> str:
-    """The log's own id, which is the same in every delivery of it; Auth0's dashboard leaves it empty."""
+    """Return the log's own id, which is the same in every delivery; logs of Auth0's dashboard have none."""
     return envelope.detail.data.log_id or envelope.detail.log_id or envelope.id
 
 
 def _decoded(segment: str) -> str:
-    """A path segment without its percent-encoding: matched first and decoded once, as an id may hold ``%2F``."""
+    """Decode a path segment. Paths are matched first and decoded once, as an id may hold ``%2F``."""
     if len(segment) > 3 * MAX_USER_ID_BYTES:  # decoding a megabyte takes seconds
         raise errors.NoUserId(f"longer than {MAX_USER_ID_BYTES} bytes")
     return unquote(segment, errors="replace")
@@ -611,7 +611,7 @@ def _read(decoder: msgspec.json.Decoder[T], body: Raw) -> T | None:
     except msgspec.ValidationError as error:
         if bytes(body).startswith(b"{"):
             raise errors.UnknownShape(f"in the user: {error}") from None
-        return None  # null or a list: no user in the answer
+        return None  # null or a list: no user in the response
 
 
 def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, profile: Raw) -> tuple[Meaning, ...]:
@@ -635,7 +635,7 @@ def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
     profile = _keys.decode(change.profile)
     if not _masked(profile, _HASH):
         return (change,)
-    masked = _masked(profile, _ANY_HASH)  # where one value is masked, eight digits are a hash as well
+    masked = _masked(profile, _ANY_HASH)  # if one value is masked, eight digits are a hash, too
     kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
     rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
     left = (
@@ -648,7 +648,7 @@ def _tombstone(envelope: Envelope, event_id: str, deleted_at: str | None, time: 
     if deleted_at is None and envelope.odd:
         deleted_at = envelope.time
     moment = instant(deleted_at or "")
-    # A deletion in whole seconds may have come at the end of its second: it beats every update of that second.
+    # A deletion in whole seconds may have happened at the end of its second: it wins over every update of that second.
     last = _end_of_second(moment) if _WHOLE_SECONDS.search(deleted_at or "") else moment
     order = version(last, _TOMBSTONE_RANK, _event_time(time, moment), event_id)
     return Tombstone(validate_user_id(user_id), order, _feed(envelope.source), event_id, moment, moment)
@@ -659,12 +659,12 @@ def _end_of_second(moment: str) -> str:
 
 
 def _feed(source: str) -> str:
-    """``auth0.logs``, ``auth0.events`` or ``refresh``."""
+    """Return ``auth0.logs``, ``auth0.events`` or ``refresh``."""
     return source.rpartition("/")[2]
 
 
 def _event_time(time: str | None, default: str) -> str:
-    """When the source says it happened; only a tie-break, so an unreadable one must not cost the change."""
+    """Return the event's time by its source. It only breaks ties, so an unreadable one must not fail the change."""
     try:
         return instant(time or "")
     except errors.BadTimestamp:
@@ -672,7 +672,7 @@ def _event_time(time: str | None, default: str) -> str:
 
 
 def _suspect(text: bytes, email: bytes) -> bool:
-    """Return whether ``_masked`` has to run: few users are masked, and it takes ten times as long as this."""
+    """Return whether ``_masked`` must run: few users are masked, and it takes ten times as long as this check."""
     if b"*" in text or (email.startswith(b'"') and b"@" not in email and email != b'""'):
         return True
     return _HASHED_VALUE.search(text) is not None
@@ -681,7 +681,7 @@ def _suspect(text: bytes, email: bytes) -> bool:
 def _masked(profile: Mapping[str, Raw], hashed: re.Pattern[str]) -> dict[str, Raw | None]:
     """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
 
-    The value is what is left of ``app_metadata``, and None for every other key.
+    The value is the rest of ``app_metadata``, and None for every other key.
     """
     found: dict[str, Raw | None] = {}
     for key, value in profile.items():
@@ -689,7 +689,7 @@ def _masked(profile: Mapping[str, Raw], hashed: re.Pattern[str]) -> dict[str, Ra
         try:
             inside = _any.decode(text)
             kept = _unmasked(inside, hashed, personal=key in PERSONAL)
-        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's, or nested too deep to look into
+        except (msgspec.DecodeError, RecursionError):  # numbers beyond Python's range, or nested too deep to search
             if key != _ADMINISTRATIVE and b'"*' in text:
                 found[key] = None
             continue
@@ -716,12 +716,12 @@ def _unmasked(value: Any, hashed: re.Pattern[str], *, personal: bool) -> Any:
 
 
 def _string(value: Raw) -> str:
-    """A JSON string's text; nothing for other values, which need not even be within Python's range."""
+    """Return a JSON string's text, or nothing for other values, which may exceed Python's range."""
     return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""
 
 
 def _looks_masked(text: str, hashed: re.Pattern[str]) -> bool:
-    """Return whether a text is asterisks and what they leave, or a hash."""
+    """Return whether a text is masked by asterisks, all or in part, or is a hash."""
     if "*" in text:
         return not any(character.isalnum() for character in text)
     return hashed.fullmatch(text) is not None

@@ -55,7 +55,7 @@ def query(
         execution = _wait(client, query_id, timeout)
     except QueryFailed:
         raise
-    except BaseException:  # an interrupt above all: what nobody waits for should not go on being billed
+    except BaseException:  # interrupts included: AWS bills a query that goes on
         with suppress(Exception):
             client.stop_query_execution(QueryExecutionId=query_id)
         raise
@@ -104,7 +104,7 @@ def _texts(row: RowTypeDef) -> list[str | None]:
 def _value(kind: str, text: str | None) -> Any:
     if text is None:
         return None
-    with suppress(ValueError, ArithmeticError, RecursionError):  # such as the year 20000: a date for Athena only
+    with suppress(ValueError, ArithmeticError, RecursionError):  # such as the year 20000: beyond Python's dates
         match kind:
             case "tinyint" | "smallint" | "integer" | "int" | "bigint":
                 return int(text)
@@ -124,7 +124,7 @@ def _value(kind: str, text: str | None) -> Any:
 
 
 def _utc(text: str) -> datetime | str:
-    """A time without a zone is in UTC, as all of the archive is; a named zone other than UTC stays text."""
+    """Parse a time. Without a zone it is in UTC, as the whole archive is; a named zone other than UTC stays text."""
     with suppress(ValueError):
         parsed = datetime.fromisoformat(text.removesuffix(" UTC"))
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What a watched question found: what makes a row one finding, and the message that tells of new ones."""
+"""Findings of watched questions: identify a row as one finding, and write the message about new ones."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from pipeline.archive.questions import Question
 LARGEST = 256 * 1024
 """Bytes of UTF-8 that SNS takes as one message."""
 LONGEST = 1000
-"""Characters of a value; a user may choose some of them, and a request's body can be as long as a book."""
+"""Characters shown of a value; users choose some values, and a request's body can be very long."""
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of Unicode: control, format (direction of writing, zero width), surrogates, separators of lines."""
@@ -21,7 +21,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row, and the key by which it is remembered: a digest, so that the memory holds no personal data."""
+    """A row, and the key by which the watch remembers it: a digest, so that the table holds no personal data."""
 
     key: str
     row: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Finding:
 def collect(question: Question, rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
     """Return the findings in the order of their rows, each once.
 
-    A row whose `finding` columns are all empty is known by all of its columns: two logs without an id are two findings.
+    All columns identify a row whose `finding` columns are all empty: two logs without an id are two findings.
     """
     found: dict[str, Finding] = {}
     for row in rows:
@@ -71,7 +71,7 @@ def command(env: str, question: Question, given: Mapping[str, str], since: str) 
 
 
 def _plain(value: Any) -> str:
-    """Return a value as one line of text, in which nothing can be hidden or pass for another line."""
+    """Return a value as one line of text, with invisible characters and line breaks escaped."""
     text = str(value)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return "".join("\ufffd" if unicodedata.category(character) in _INVISIBLE else character for character in text)

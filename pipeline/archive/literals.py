@@ -1,7 +1,7 @@
-"""SQL as text: parameters as literals of the SQL itself, and whether a statement only reads.
+"""Write parameters into SQL as literals, and check that a statement only reads.
 
-Athena has execution parameters of its own, but takes them as SQL expressions too, so quoting is the caller's work
-either way; done here it also works where they are not supported.
+Athena's own execution parameters are SQL expressions, too, so the caller has to quote them anyway; literals also work
+in statements that do not support execution parameters.
 """
 
 import re
@@ -12,7 +12,7 @@ from math import isfinite
 
 Parameter = str | int | float | Decimal | bool | date | None
 
-# Strings, quoted names and comments are skipped whole, as a "?" in them is no parameter.
+# Skip strings, quoted names and comments: a "?" in them is no parameter.
 _PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\r\n]*|/\*.*?\*/|\?", re.DOTALL)
 
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN")
@@ -54,7 +54,7 @@ def bind(sql: str, parameters: Sequence[Parameter]) -> str:
 
 
 def literal(value: Parameter) -> str:  # noqa: C901 - one case per type
-    """The SQL literal of a value. Backslashes mean nothing in it; only the quote is doubled."""
+    """Return the SQL literal of a value. Only quotes are doubled; backslashes have no meaning."""
     match value:
         case None:
             return "NULL"

@@ -1,10 +1,9 @@
-"""Questions that people ask of the archive, each an SQL file in ``queries/``.
+"""Questions over the archive, each an SQL file in ``queries/``.
 
-A file begins with comment lines: its title, its description, and ``-- parameters:`` with the names that its ``?`` stand
-for, in order. A name may stand there more than once, each time with its default if it has one (``minimum=5``). A
-question that can be watched names the columns that tell one finding from another (``-- finding: log_id``). A question
-that compares with what was before also says how many days it needs (``-- looks back: 30``), and has the day of arrival
-as ``dt``.
+A file begins with comment lines: its title, its description, and ``-- parameters:`` with the names of its ``?``, in
+order. A name may repeat, each time with its default if it has one (``minimum=5``). A question that can be watched names
+the columns that identify a finding (``-- finding: log_id``). A question that compares with earlier days also gives
+their number (``-- looks back: 30``), and has the day of arrival as ``dt``.
 
 ``since`` and ``until`` are the first and the last hour of arrival, such as ``2026-01-15T09``. Their days bound ``dt``
 by itself, so that Athena reads no other day.
@@ -26,12 +25,12 @@ from pipeline.query import Result
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
 
-#: How far back a question looks if it is not told: `since` bounds the days that Athena reads, and so the cost.
+#: Days that a question looks back by default: `since` bounds the days that Athena reads, and so the cost.
 DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
 
 _FOLDER = files("pipeline.archive") / "queries"
-#: Firehose's longest buffer. An object lies under the hour of its first event, and holds what came this much later.
+#: Firehose's longest buffer. An object lies under the hour of its first event, and holds events up to this much later.
 BUFFER = timedelta(minutes=15)
 
 _DAY = len("2026-01-15")
@@ -43,8 +42,8 @@ _HEADER = re.compile(r"(parameters|finding|looks back): (.+)")
 class Question:
     """A named query.
 
-    :param title: what it answers, in a few words.
-    :param description: what its rows are, and what it cannot know.
+    :param title: its answer, in a few words.
+    :param description: the meaning of its rows, and its limits.
     :param parameters: the names of its `?`, in order; a name may repeat.
     :param defaults: numbers for the parameters that have one of their own, by name.
     :param finding: the columns that identify a finding; none if the question cannot be watched.
@@ -61,7 +60,7 @@ class Question:
     looks_back: int = 0
 
     def parse(self, given: Mapping[str, str]) -> dict[str, Parameter]:
-        """Return parameters that were given as text, those that have to be numbers as numbers."""
+        """Parse parameters from text; return numbers for those that must be numbers."""
         numbers = {"limit", *self.defaults}
         return {name: int(value) if name in numbers and value.isdecimal() else value for name, value in given.items()}
 
@@ -73,7 +72,7 @@ class Question:
     def values(self, given: Mapping[str, Parameter]) -> list[Parameter]:
         """Return the parameters in order. `since`, `until`, `limit` and numbers have defaults.
 
-        :raises ValueError: if one is missing, unknown or not what it has to be.
+        :raises ValueError: if one is missing, unknown or of the wrong type.
         """
         known: dict[str, Parameter] = {"limit": DEFAULT_LIMIT, **self.defaults, **given}
         known["since"], known["until"] = _hours(given)
@@ -88,7 +87,7 @@ class Question:
         return [known[name] for name in self.parameters]
 
     def window(self, given: Mapping[str, Parameter]) -> tuple[str, str]:
-        """Return the first and the last minute of arrival that the question looks at, in UTC."""
+        """Return the first and the last minute of arrival that the question reads, in UTC."""
         since, until = _hours(given)
         return f"{since.replace('T', ' ')}:00", f"{until.replace('T', ' ')}:59"
 
@@ -101,7 +100,7 @@ def names() -> list[str]:
 def load(name: str) -> Question:
     """Return a question by its name.
 
-    :raises ValueError: if there is none of this name.
+    :raises ValueError: if no question has this name.
     """
     if name not in names():
         raise ValueError(f"there is no question {name!r}; there are {', '.join(names())}")
@@ -142,9 +141,9 @@ def ask(
 
 
 def _hours(given: Mapping[str, Parameter]) -> tuple[str, str]:
-    """Return the first and the last hour of arrival, which a time stands for.
+    """Return the first and the last hour of arrival for the times that were given.
 
-    The first is the hour before, if an object of that hour may hold what arrived at the time.
+    The first is one hour earlier if an object of that hour may hold events that arrived at the time.
     """
     now = datetime.now(UTC)
     since = _moment("since", given.get("since", f"{DEFAULT_DAYS}d"), now, -BUFFER)
@@ -167,7 +166,7 @@ def _moment(name: str, value: Parameter, now: datetime, shift: timedelta = timed
         if isinstance(value, date) or len(text) == _DAY:
             return date.fromisoformat(text).isoformat()
         if text == "now":
-            return now.date().isoformat()  # whatever the clocks say, the day is not over
+            return now.date().isoformat()  # the day is not over, even if the clocks differ
         if back := _BACK.fullmatch(text):
             number = int(back[1])
             if back[2] == "d":

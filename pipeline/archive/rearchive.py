@@ -20,19 +20,19 @@ BATCH: Final = 3
 
 @dataclass
 class Report:
-    """The objects of errors that were found, and how many of their events were sent."""
+    """The error objects that were found, and how many of their events were sent."""
 
     objects: int = 0
     events: int = 0
     sent: int = 0
     codes: Counter[str] = field(default_factory=Counter)
-    """Why Firehose could not archive events, to number."""
+    """Firehose's error code to number of events."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Why events could not be sent now, to number."""
+    """Reason why events could not be sent now, to number of events."""
 
 
 def rearchive(s3: "S3Client", bucket: str, prefix: str, stream: Delivery, *, dry_run: bool = False) -> Report:
-    """Send the events of the objects under a prefix, and delete each object of which the stream took all."""
+    """Send the events of the objects under a prefix, and delete each object whose events the stream took all."""
     report = Report()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for key in [one["Key"] for one in page.get("Contents", [])]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 THREADS: Final = 16
-"""Batches that are sent side by side."""
+"""Batches that are sent at the same time."""
 IN_FLIGHT: Final = 4 * THREADS
 BUFFER: Final = timedelta(minutes=15)
 """Firehose names an object by the hour of its first event, and buffers events for 15 minutes at most."""
@@ -42,22 +42,22 @@ class Report:
     wanted: Counter[str] = field(default_factory=Counter)
     """Consumer to number of events for it."""
     too_large: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of those over its queue's limit, which go to its function."""
+    """Consumer to number of events over its queue's limit, which go to its function."""
     sent: Counter[str] = field(default_factory=Counter)
     """Consumer to number of events that it took."""
     invoked: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of those that its function took in place of its queue."""
+    """Consumer to number of events that its function took in place of its queue."""
     refused: Counter[str] = field(default_factory=Counter)
     """Consumer and reason, to number of events that it did not take."""
     unreadable: Counter[str] = field(default_factory=Counter)
-    """Why the sync cannot read an event, to number. Replay does not send these."""
+    """Reason why the sync cannot read an event, to number of events. Replay does not send these."""
     resume: str | None = None
     """The hour to start again from, if the replay stopped before the end."""
     seconds: float = 0.0
 
 
 def period(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
-    """Return beginning and end. ``until`` includes its whole hour or, if it is a date, its whole day.
+    """Return the beginning and the end. ``until`` includes its whole hour or, if it is a date, its whole day.
 
     Raises ValueError.
     """
@@ -103,7 +103,7 @@ def _content(s3: "S3Client", bucket: str, key: str) -> bytes:
     for attempt in range(READS):
         try:
             return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except BotoCoreError:  # botocore repeats a request, but not the reading of its answer
+        except BotoCoreError:  # botocore retries a request, but not the reading of its answer
             if attempt == READS - 1:
                 raise
     raise AssertionError
@@ -122,13 +122,13 @@ def replay(
 ) -> None:
     """Send the events of objects that concern users, or one user, to the targets that want them.
 
-    Stops after the hour in which a queue was down. ``report`` is right at every moment, even where an error ends it.
+    Stops after the hour in which a queue was down. ``report`` is right at every moment, even after an error.
     """
     began = time.monotonic()
     pending: deque[tuple[Consumer, int, Future[Sent]]] = deque()
 
     def await_answers(left: int) -> bool:
-        """Wait until so many batches are in flight; return whether every queue took what it was sent."""
+        """Wait until at most ``left`` batches are in flight; return whether every queue took its messages."""
         up = True
         while len(pending) > left:
             consumer, count, future = pending.popleft()

@@ -1,4 +1,4 @@
-"""The migration function: brings the schema in Postgres to a revision, with Alembic."""
+"""The migration function: bring the schema in Postgres to a revision, with Alembic."""
 
 import math
 import time
@@ -21,10 +21,10 @@ from pipeline.telemetry import logger
 
 
 def engine(database: Database) -> Engine:
-    """An engine on the same connections as the sync, without its timeouts: ``migrations/env.py`` sets its own.
+    """Return an engine with the sync's connections but without its timeouts: ``migrations/env.py`` sets its own.
 
-    Connecting raises ``BadSettings`` behind a pooler: one in transaction mode would take the lock of migrations in a
-    session where nobody releases it, and the two modes cannot be told apart.
+    Connecting raises ``BadSettings`` behind a pooler: in transaction mode the migration would never release its lock,
+    and the function cannot detect the pooler's mode.
     """
 
     def direct() -> Connection:
@@ -52,10 +52,10 @@ def migrate(
     directory: Path = DIRECTORY,
     deadline: float = math.inf,
 ) -> dict[str, Any]:
-    """Bring the schema to ``revision``, which ``pipeline.migration.plan`` describes; ``{"from": …, "to": …}``.
+    """Bring the schema to ``revision`` (see ``pipeline.migration.plan``) and return ``{"from": …, "to": …}``.
 
     These are the product's revisions. ``own`` has the same of the user's own migrations, if there are any.
-    Raises ``BadMigrations``, and ``Locked`` if another migration goes on until ``deadline``, by ``time.monotonic``.
+    Raises ``BadMigrations``, and ``Locked`` if another migration runs until ``deadline``, by ``time.monotonic``.
     """
     migrations = Migrations(directory)
     passed: list[Revisions] = []
@@ -77,16 +77,16 @@ def migrate(
 
 
 class Context(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context that the function uses."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until Lambda ends the invocation."""
 
 
 def handler(event: dict[str, Any], context: Context | None) -> dict[str, Any]:
-    """``{"revision": "head"}`` in, ``{"from": …, "to": …}`` out. A migration that fails raises and changes nothing.
+    """Take ``{"revision": "head"}``, return ``{"from": …, "to": …}``. A failed migration raises and changes nothing.
 
-    Half of the function's time is for waiting until another migration is done.
+    The function waits for another migration for at most half of its time.
     """
     revision = event.get("revision", "head")
     if not isinstance(revision, str):

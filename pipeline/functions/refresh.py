@@ -1,9 +1,9 @@
-"""The refresh function: fetches the users that events name but do not carry, for the queues of the sinks.
+"""The refresh function: fetch the users that events name but do not carry, and send them to the sinks' queues.
 
-Each user of a batch is fetched once. What cannot be fetched now, because of Auth0's rate limit, our own rate, an
-outage or the end of the function's time, is not a failure: SQS would count it as one, and after a few of them the
-signal would be in the dead-letter queue. A copy of the signal goes back to the queue with a delay, remembers when the
-user was first asked for, and the message itself is acknowledged. Only past ``REFRESH_MAX_AGE`` does it fail for real.
+The function fetches each user of a batch once. It defers users that it cannot fetch now, because of Auth0's rate limit,
+its own rate, an outage or the end of its time: it sends a copy of the signal, with the time of the first one, back to
+the queue with a delay, and acknowledges the message. Failures would soon move the signal to the dead-letter queue. Only
+past ``REFRESH_MAX_AGE`` does the message fail.
 
 A user that is too large for a sink's queue goes straight to the sink's function.
 """
@@ -33,34 +33,34 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RESERVE = 5.0
-"""Seconds at the end of the function's time that are kept for sending what was fetched and what was not."""
+"""Seconds kept at the end of the function's time for sending the fetched and the deferred users."""
 DOWN_AFTER = 2
-"""Users in a row for whom Auth0 has no answer before the rest of the batch is not asked for."""
+"""Users in a row without an answer from Auth0 after which the function defers the rest of the batch."""
 LARGE = 200_000
-"""A message of this many characters is sent at once: if a queue refuses it, invoking the function takes time."""
+"""Characters from which a message is sent at once: if a queue refuses it, invoking the function takes time."""
 FUNCTION_SECONDS = 20
-"""How long to wait for a sink's function: a database that has paused itself takes 15 seconds. A slower function goes on
-by itself, and a later try finds the user stored."""
+"""Seconds to wait for a sink's function: a paused database takes 15. A slower function goes on by itself, and a later
+try finds the user stored."""
 
 
 class Context(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context that the function uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until Lambda ends the invocation."""
         ...
 
 
 @cache
 def fetcher() -> Fetcher:
-    """Made once per execution environment: it keeps the token, the connections and the rate."""
+    """Return the execution environment's one fetcher, which keeps the token, the connections and the rate."""
     auth0 = settings.Auth0.from_env()
     return Fetcher(ManagementApi(auth0, credentials(auth0)), settings.Refresh.from_env().rate)
 
 
 @cache
 def sqs() -> "SQSClient":
-    """Made once per execution environment."""
+    """Return the execution environment's one SQS client."""
     import boto3
     from botocore.config import Config
 
@@ -78,9 +78,9 @@ def functions(seconds: float) -> "LambdaClient":
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
-    """Fetch the users of a batch; the answer names the messages that SQS must deliver again.
+    """Fetch the users of a batch, and return the messages that SQS must deliver again.
 
-    Raises ``CredentialsRefused`` where Auth0 does not let us in, so that Lambda backs off and counts an error.
+    Raises ``CredentialsRefused`` if Auth0 refuses the credentials, so that Lambda backs off and counts an error.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     signals = collect(event["Records"])
@@ -109,14 +109,14 @@ class Run:
         self._unsent: list[tuple[str, str]] = []  # user id and message
         self._sinks: list[Queue] = []
         self.oversized: set[str] = set()
-        """Users that are too large for a queue, whatever became of them."""
+        """Users that are too large for a queue, whatever their outcome."""
         self.refreshed: set[str] = set()
         self.gone: set[str] = set()
         self.later: dict[str, Later] = {}
         self.failed: dict[str, Auth0SyncError] = {}
 
     def fetch_all(self, users: Fetcher, deadline: float) -> None:
-        """Fetch the users in turn, and send them on as soon as there is a batch of messages."""
+        """Fetch the users in turn, and send each full batch of messages at once."""
         down = 0
         self._sinks = self._open_sinks(deadline + RESERVE)
         stopped: Later | None = None
@@ -185,7 +185,7 @@ class Run:
             if now - deferred.first_seen / 1000 > self._settings.max_age:
                 self.failed[user_id] = GivenUp(str(error))
                 continue
-            # Their turns are spread, as they would only meet the rate again if all came back at once.
+            # Spread their delays: if all came back at once they would exceed the rate again.
             wait = max(error.wait, error.backoff * 2 ** min(deferred.times, 10)) + len(waiting) / self._settings.rate
             waiting.append(user_id)
             bodies.append(envelope.signal(user_id, Deferred(deferred.first_seen, deferred.times + 1)))
@@ -198,7 +198,7 @@ class Run:
     def _fail(self, user_id: str, error: Auth0SyncError) -> None:
         self.refreshed.discard(user_id)
         self.gone.discard(user_id)
-        if not isinstance(self.failed.get(user_id), Retry):  # what may pass decides over what will not
+        if not isinstance(self.failed.get(user_id), Retry):  # a temporary error takes precedence over a permanent one
             self.failed[user_id] = error
 
 
@@ -237,7 +237,7 @@ def _count(run: Run, given_back: int) -> None:
 
 
 def _age(signals: Signals) -> dict[str, float]:
-    """For how long the user of the batch who has waited longest has been waited for, those sent back included."""
+    """Return the longest wait of a user in the batch, deferred users included, as a metric."""
     if not signals.users:
         return {}
     oldest = min(wanted.deferred.first_seen for wanted in signals.users.values())
@@ -254,4 +254,4 @@ def _message(failure: Failure) -> dict[str, str]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    sqs()  # load its library while the function starts, where Lambda lends a whole CPU
+    sqs()  # load its library while the function starts: Lambda then gives it a whole CPU

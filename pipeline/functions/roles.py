@@ -1,6 +1,6 @@
-"""The roles function: makes the roles in Postgres, as the cluster's master user, through the RDS Data API.
+"""The roles function: make the roles in Postgres, as the cluster's master user, through the RDS Data API.
 
-It runs outside the database's network, in which the master's password cannot be had without an endpoint of its own.
+It runs outside the VPC: inside, it would need an endpoint of its own to read the master's password.
 """
 
 import os
@@ -17,17 +17,18 @@ from pipeline.telemetry import logger
 ANSWER = 15
 """Seconds that a call may take. The statements take milliseconds."""
 RESERVE = ANSWER + 5.0
-"""Seconds at the end of the function's time in which nothing is begun, so that the error is ours and says why."""
+"""Seconds at the end of the function's time in which no call begins, so that the function reports the cause before
+Lambda's timeout."""
 
 PROPAGATION = 90.0
-"""Seconds that IAM may take to apply the function's own policy, which a first deployment writes right before."""
+"""Seconds for IAM to apply the function's own policy, which a first deployment has just written."""
 
 
 class Context(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context that the function uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until Lambda ends the invocation."""
         ...
 
 
@@ -37,11 +38,11 @@ class Locked(Unavailable):
 
 @cache
 def data_api() -> Client:
-    """Made once per execution environment."""
+    """Return the execution environment's one client of the Data API."""
     import boto3
     from botocore.config import Config
 
-    retries: Any = {"total_max_attempts": 1}  # we try again ourselves, and know for how long
+    retries: Any = {"total_max_attempts": 1}  # `retrying` repeats calls itself, until the deadline
     client: Client = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=ANSWER))
     return client
 
@@ -63,7 +64,7 @@ def create(client: Client, cluster: Cluster, deadline: float) -> None:
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda's form
-    """``{"roles": [names]}``. Run again it repairs what was changed, and changes nothing else."""
+    """Make the roles and return ``{"roles": [names]}``. Running it again repairs them and changes nothing else."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     create(data_api(), Cluster.from_env(), deadline)
     logger.info("roles", extra={"roles": roles.NAMES})
@@ -71,4 +72,4 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  #
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    data_api()  # load its library while the function starts, where Lambda lends a whole CPU
+    data_api()  # load its library while the function starts: Lambda then gives it a whole CPU

@@ -1,4 +1,4 @@
-"""The sync function: an SQS batch of Auth0 events into the store that ``SINK`` names."""
+"""The sync function: write an SQS batch of Auth0 events into the store that ``SINK`` names."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ from pipeline.sinks import Sink
 from pipeline.telemetry import count, lag, logger, pseudonym
 
 CHUNK = 100
-"""Messages in the first chunk of a batch; each further one has so many more than the one before."""
+"""Messages in the first chunk of a batch; each further chunk grows by the same number."""
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Sync:
         log: Logger = logger,
         measure: Callable[..., None] = count,
     ) -> None:
-        """``tolerance``: see ``pipeline.batch.collect``. ``measure`` takes what ``pipeline.telemetry.count`` does."""
+        """Set the store. ``tolerance``: see ``pipeline.batch.collect``. ``measure`` has ``pipeline.telemetry.count``'s signature."""
         self.sink = sink
         self._name = name
         self._history = history
@@ -53,12 +53,12 @@ class Sync:
     def __call__(self, records: Sequence[Mapping[str, Any]]) -> Answer:
         """Store a batch of SQS records.
 
-        Raises ``pipeline.errors.Retry`` where the store takes nothing, so that Lambda backs off and counts an error.
+        Raises ``pipeline.errors.Retry`` if the store takes nothing, so that Lambda backs off and counts an error.
         """
         started = perf_counter()
         total, failed = Counts(), dict[str, None]()
         ignored, signals, notes, happened = Counter[str](), Counter[str](), Counter[str](), list[str]()
-        # A chunk is a batch of its own: the store orders a user who is in two of them.
+        # Each chunk is a batch of its own: the store orders the changes of a user in two chunks.
         read = partial(collect, history=self._history, tolerance=self._tolerance)
         try:
             for batch, outcome in self.sink.write(chunks(records, self._chunk), read):
@@ -102,7 +102,7 @@ def chunks(records: Sequence[T], first: int = CHUNK) -> list[Sequence[T]]:
 
 @cache
 def sync() -> Sync:
-    """Return the function of this execution environment, by its settings; its sink keeps its connections."""
+    """Return the execution environment's one ``Sync``, made by its settings; its sink keeps its connections."""
     name = settings.sink()
     history = name == "postgres" and settings.history()
     return Sync(_sink(name), name, history=history, tolerance=settings.clock_tolerance())
@@ -140,4 +140,4 @@ def _message(failure: Failure) -> dict[str, str]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    sync()  # load the store's libraries while the function starts, where Lambda lends a whole CPU
+    sync()  # load the store's libraries while the function starts: Lambda then gives it a whole CPU

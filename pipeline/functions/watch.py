@@ -1,7 +1,7 @@
-"""The watch function: asks the archive questions on a schedule, and sends what it has not told yet to a topic.
+"""The watch function: ask the archive questions on a schedule, and send new findings to a topic.
 
-A finding is sent first and remembered then, and one run at a time does so. A run that is cut off in between tells the
-finding again the next time; none is lost.
+One run at a time sends findings, and remembers each after sending it. If a run ends in between, the next run sends the
+finding again; none is lost.
 """
 
 import os
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 LIMIT = 1000
-"""Rows of an answer, if the question's parameters do not say another limit."""
+"""Rows of an answer, unless the question's parameters set another limit."""
 MEMORY = 30
-"""Days that a finding is remembered beyond the window. Until then it may turn up again, and is not told."""
+"""Days beyond the window for which to remember a finding, so that the watch does not send it again."""
 RESERVE = 15.0
-"""Seconds at the end of the function's time that are kept for sending and remembering."""
+"""Seconds kept at the end of the function's time for sending and remembering."""
 LEASE = "lease"
-"""Key of the item that the run holds which is under way."""
+"""Key of the lock item that the current run holds."""
 BATCH = 100
 """Keys that DynamoDB reads at once."""
 
 
 class QuestionsFailed(Auth0SyncError):
-    """Some questions could not be asked, or what they found not be sent; the next run asks them again."""
+    """Some questions failed, or their findings could not be sent; the next run asks them again."""
 
 
 class LimitReached(Auth0SyncError):
@@ -47,10 +47,10 @@ class LimitReached(Auth0SyncError):
 
 
 class Context(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context that the function uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until Lambda ends the invocation."""
         ...
 
 
@@ -65,7 +65,7 @@ class Clients:
 
 @cache
 def clients() -> Clients:
-    """Made once per execution environment."""
+    """Return the execution environment's one set of clients."""
     import boto3
     from botocore.config import Config
 
@@ -79,9 +79,9 @@ def clients() -> Clients:
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, int]:  # noqa: ARG001 - Lambda's form
-    """Ask every question; return the number of new findings by question, nothing while another run is under way.
+    """Ask every question; return the number of new findings by question, nothing during another run.
 
-    Raises ``QuestionsFailed`` when all have been asked, so that Lambda counts an error and tries again.
+    Raises ``QuestionsFailed`` after the last question if any failed, so that Lambda counts an error and retries.
     """
     settings = Watch.from_env()
     run = Run(settings, load(settings), clients())
@@ -100,7 +100,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, int]:  # noqa:
 def load(settings: Watch) -> list[Question]:
     """Return the questions to ask.
 
-    Raises BadSettings where there is none of a name, or it cannot be watched, or lacks a parameter.
+    Raises BadSettings if a question does not exist, cannot be watched, or lacks a parameter.
     """
     found = []
     for name, given in settings.questions.items():
@@ -119,14 +119,14 @@ def load(settings: Watch) -> list[Question]:
 
 @dataclass(slots=True)
 class Run:
-    """One run. Each question ends in either `told` or `failed`; in both if it told only some of its findings."""
+    """One run. Each question ends in `told` or `failed`; in both if only some of its findings were sent."""
 
     settings: Watch
     questions: Sequence[Question]
     clients: Clients
     told: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    """Why, by question: names of errors, which hold nothing of what was found."""
+    """Question to the name of its error, which holds no data of findings."""
 
     def ask_all(self, context: Context) -> None:
         """Ask the questions in turn; each may take its part of the time that is left."""
@@ -147,7 +147,7 @@ class Run:
         answer = questions.ask(
             self.clients.athena, question.name, parameters, database=database, workgroup=workgroup, timeout=timeout
         )
-        # What a question compares with is not news.
+        # Rows from before the window are for comparison only.
         rows = [row for row in answer.dicts() if not question.looks_back or row["dt"] >= first]
         found = findings.collect(question, rows)
         known = self._remembered([finding.key for finding in found], now)
@@ -174,7 +174,7 @@ class Run:
             self.clients.dynamodb.put_item(TableName=self.settings.memory_table, Item=item)
 
     def _remembered(self, keys: list[str], now: datetime) -> set[str]:
-        """Return those of the keys that are remembered; DynamoDB deletes what has expired days later."""
+        """Return the keys that are remembered and not expired; DynamoDB deletes expired items days later."""
         table, found = self.settings.memory_table, set()
         for start in range(0, len(keys), BATCH):
             wanted: Any = {table: {"Keys": [{"finding": {"S": key}} for key in keys[start : start + BATCH]]}}
@@ -188,14 +188,14 @@ class Run:
 
 
 def count(run: Run) -> None:
-    """Put what became of a run into metrics."""
+    """Send the metrics of a run."""
     counts = {"QuestionsAsked": len(run.questions), "QuestionsFailed": len(run.failed)}
     emit(("function", "watch"), counts | {"FindingsTold": sum(run.told.values())}, {})
 
 
 @contextmanager
 def _alone(client: "DynamoDBClient", table: str, context: Context) -> Iterator[bool]:
-    """Hold the lease, and say whether it could be had: it ends by itself when Lambda has ended its holder."""
+    """Hold the lease, and yield whether this run got it. It expires after Lambda has ended its holder."""
     now, holder = datetime.now(UTC).timestamp(), uuid4().hex
     ends = int(now + context.get_remaining_time_in_millis() / 1000) + 1
     key: Any = {"finding": {"S": LEASE}}
@@ -232,4 +232,4 @@ def _reason(error: Exception) -> str:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    clients()  # load their library while the function starts, where Lambda lends a whole CPU
+    clients()  # load their library while the function starts: Lambda then gives it a whole CPU

@@ -12,16 +12,16 @@ R = TypeVar("R")
 
 
 class Batch(Protocol):
-    """What a sink writes of a batch."""
+    """The part of a batch that a sink writes."""
 
     @property
     def changes(self) -> Sequence[Change]:
-        """At most one per user, sorted by user id."""
+        """The changes, at most one per user, sorted by user id."""
         ...
 
     @property
     def history(self) -> Sequence[HistoryEntry]:
-        """An entry of each change and of those that they supersede, sorted by user id and version."""
+        """The history entries of the changes and of those that they supersede, sorted by user id and version."""
         ...
 
 
@@ -35,22 +35,22 @@ class Sink(ABC):
     def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
         """Apply the changes of a batch; a store without a history ignores ``history``.
 
-        Raises ``pipeline.errors.Retry`` where the store as a whole cannot take them; what fails for single users is
-        in the outcome.
+        Raises ``pipeline.errors.Retry`` if the store as a whole cannot take them. The outcome has the errors of single
+        users.
         """
 
     def write(self, chunks: Sequence[T], read: Callable[[T], B]) -> Iterator[tuple[B, Outcome]]:
-        """Read chunks of messages and apply each; a sink may read the next one while its store works on this one."""
+        """Read and apply chunks of messages in turn; a sink may read the next one while its store works on this one."""
         for batch in map(read, chunks):
             yield batch, self.apply(batch.changes, batch.history)
 
     @abstractmethod
     def close(self) -> None:
-        """Close what the sink has opened: connections, threads."""
+        """Close the sink's connections and threads."""
 
 
 def bisect(write: Callable[[Sequence[T]], R], rows: Sequence[T]) -> Iterator[tuple[Sequence[T], R | Refused]]:
-    """Write rows as a whole; where the store refuses them, by halves, down to the single rows that it refuses.
+    """Write rows as a whole; if the store refuses them, write them by halves, down to the rows that it refuses.
 
     Yields each part with what ``write`` returned, or one row with the error.
     """

@@ -2,13 +2,13 @@
 
 An item: ``user_id`` (key), ``version``, ``updated_at``, ``source``, ``event_id``, ``synced_at``, ``user_metadata``,
 ``app_metadata`` and ``profile`` (the rest of the user); a tombstone has ``deleted_at`` and ``expires_at`` (TTL) and
-no profile. Where the last change was not a whole user, ``carried`` is ``pipeline.changes.Carried`` as JSON text. Such a
-change is merged with the item as it was read, and put only where the item is still the same.
+no profile. If the last change was not a whole user, ``carried`` is ``pipeline.changes.Carried`` as JSON text. The sink
+merges such a change with the item that it read, and puts it only if the item is still the same.
 
-What DynamoDB cannot hold as a value, or boto3 not read again, has one outcome each: a number of more than 38 digits
-when it is written out, or below 1E-128, an object with an empty key, and what is nested deeper than it allows is
-stored as a string of its JSON text; an item over 400 KB is stored without ``profile``, then without ``app_metadata``,
-then without ``user_metadata`` until it fits, and ``omitted`` names what is missing.
+Values that DynamoDB cannot hold, or boto3 cannot read back, become strings of their JSON text: a number of more than 38
+digits when written out, or below 1E-128, an object with an empty key, and values nested deeper than DynamoDB allows.
+An item over 400 KB loses ``profile``, then ``app_metadata``, then ``user_metadata`` until it fits; ``omitted`` names
+what is missing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 THREADS = 16
 TOMBSTONE_DAYS = 90
-"""How long a tombstone guards against a late update, from when it was written: longer than any event can still arrive
+"""Time from its writing for which a tombstone guards against a late update: longer than any event can still arrive
 (queues hold 14 days)."""
 
 MAX_ITEM_BYTES = 400 * 1024
@@ -39,15 +39,15 @@ _MAX_DEPTH = 31  # levels of maps and lists, the attribute's own included: of th
 _OMISSIBLE = ("profile", "app_metadata", "user_metadata")
 
 MERGES = 10
-"""How often to merge a change anew because another writer has changed the item meanwhile."""
+"""Attempts to merge a change while other writers change the item."""
 
-# 38 digits, 1E-128 to 9.99E+37: traps whatever DynamoDB would refuse or round. It would take up to 9.99E+125, but
-# answers with all of the zeros, which boto3 counts as digits: it fails to read the whole item.
+# 38 digits, 1E-128 to 9.99E+37: traps every number that DynamoDB would refuse or round. DynamoDB takes up to 9.99E+125,
+# but returns it with all zeros, which boto3 counts as digits: it then fails to read the whole item.
 _NUMBERS = Context(prec=38, Emin=-128, Emax=37, traps=[Inexact, Overflow, Subnormal])
 
 
 def _number(text: str) -> Decimal | str:
-    """A number that is not a plain integer, or its text if no ``Decimal`` has such an exponent."""
+    """Parse a number that is not a plain integer; return its text if no ``Decimal`` has such an exponent."""
     try:
         return Decimal(text)
     except DecimalException:
@@ -77,11 +77,11 @@ Attribute = dict[str, Any]
 """A value in DynamoDB's own JSON, such as ``{"S": "x"}``."""
 
 _OMITTED: Attribute = {}
-"""Stands for metadata that were too large for the item."""
+"""Placeholder for metadata that were too large for the item."""
 
 
 def attribute(value: Any, depth: int = 1) -> Attribute:
-    """A JSON value (floats as ``Decimal``) as DynamoDB stores it; ``depth`` is the level it stands on."""
+    """Return a JSON value (floats as ``Decimal``) as DynamoDB stores it; ``depth`` is its level in the item."""
     match value:
         case None:
             return {"NULL": True}
@@ -103,7 +103,7 @@ def attribute(value: Any, depth: int = 1) -> Attribute:
 
 
 def size(value: Attribute) -> int:
-    """Bytes of an attribute's value as DynamoDB counts them, rounded up where its rule is vague.
+    """Return the bytes of an attribute's value as DynamoDB counts them, rounded up where its rule is vague.
 
     Source: DynamoDB Developer Guide, "DynamoDB item sizes and formats".
     """
@@ -122,7 +122,7 @@ def size(value: Attribute) -> int:
 
 
 def item(change: Change) -> dict[str, Attribute]:
-    """The item for a change. Raises ``Refused`` where the profile cannot be read."""
+    """Return the item for a change. Raises ``Refused`` if the profile is unreadable."""
     shared = _order(change)
     if isinstance(change, Tombstone):
         return shared | {"deleted_at": {"S": change.deleted_at}}
@@ -140,9 +140,9 @@ def _order(change: Change) -> dict[str, Attribute]:
 
 
 def _fitting(whole: dict[str, Attribute], missing: Collection[str] = ()) -> dict[str, Attribute]:
-    """Return ``whole``, or what of it fits, with the names of what is left out now or was before (``missing``)."""
+    """Return ``whole``, or the part that fits, with the names of the keys left out now or before (``missing``)."""
     sizes = {name: len(name) + size(value) for name, value in whole.items()}
-    total = sum(sizes.values()) + 100  # the limit is the service's to draw; leave it some room
+    total = sum(sizes.values()) + 100  # leave some room: the size is an estimate, and DynamoDB checks the limit itself
     omitted: list[str] = []
     for name in _OMISSIBLE:
         if name in missing or (total > MAX_ITEM_BYTES and name in sizes):
@@ -154,7 +154,7 @@ def _fitting(whole: dict[str, Attribute], missing: Collection[str] = ()) -> dict
 
 
 def _known(change: Change) -> Known[Attribute]:
-    """What a change says of its user, by key. Raises ``Refused`` where the profile cannot be read."""
+    """Return what a change carries of its user, by key. Raises ``Refused`` if the profile is unreadable."""
     if isinstance(change, Tombstone):
         return Known(change.version, None, {})
     try:
@@ -166,7 +166,7 @@ def _known(change: Change) -> Known[Attribute]:
 
 
 def _attributes(profile: Mapping[str, Any]) -> dict[str, Attribute]:
-    """The keys of a user at the level at which they stand in an item: metadata beside ``profile``, the rest in it.
+    """Return the keys of a user at their level in an item: metadata beside ``profile``, the rest in it.
 
     Where ``profile`` will be text, its values are left as they are.
     """
@@ -179,7 +179,7 @@ def _unread(value: Any) -> Attribute:
 
 
 def _stored(item: Mapping[str, Attribute]) -> Known[Attribute]:
-    """What an item says of its user, by key."""
+    """Return what an item holds of its user, by key."""
     version = item["version"]["S"]
     if "carried" not in item and "deleted_at" in item:
         return Known(version, None, {})
@@ -196,10 +196,10 @@ def _omitted(item: Mapping[str, Attribute]) -> set[str]:
 
 
 def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: Collection[str]) -> dict[str, Attribute]:
-    """Return the item for several changes; ``order`` is the newest one's, ``missing`` names what was left out."""
+    """Return the item for several changes; ``order`` is the newest one's, ``missing`` names the keys left out."""
     profile = dict(known.profile)
     carried = known.carried or Carried()
-    # An item always has metadata. Those that are not known were empty in the newest whole user.
+    # An item always has metadata. Unknown ones were empty in the newest whole user.
     never = {name: carried.whole for name in _METADATA if name not in profile}
     metadata = {name: profile.pop(name, {"M": {}}) for name in _METADATA}
     missing = {name for name in missing if name not in _METADATA}
@@ -217,7 +217,7 @@ def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: C
 
 
 class DynamoDBSink(Sink):
-    """Puts in parallel: DynamoDB has no conditional batch write."""
+    """Put items in parallel: DynamoDB has no conditional batch write."""
 
     def __init__(self, client: "DynamoDBClient", table: str, threads: int = THREADS) -> None:
         self._client = client
@@ -229,7 +229,7 @@ class DynamoDBSink(Sink):
         changes: Sequence[Change],
         history: Sequence[HistoryEntry] = (),  # noqa: ARG002 - kept in Postgres only
     ) -> Outcome:
-        """See ``Sink``. Raises the error of the store if it took none of the changes."""
+        """Apply changes; see ``Sink``. Raises the store's error if it took none of them."""
         outcome = Outcome()
         for change, result in zip(changes, self._pool.map(self._put, changes), strict=True):
             match result:
@@ -259,7 +259,7 @@ class DynamoDBSink(Sink):
             return errors.StoreDown(type(error).__name__)
 
     def _replace(self, change: Change) -> errors.Auth0SyncError | str:
-        """Put a change that carries the whole user."""
+        """Put the item of a change that carries the whole user."""
         whole = item(change) | _written(change, datetime.now(UTC))
         condition = "attribute_not_exists(user_id) OR version < :version"
         stored = self._put_if(condition, {":version": {"S": change.version}}, whole)
@@ -283,7 +283,7 @@ class DynamoDBSink(Sink):
             if before and after.same_as(before):
                 return "duplicate" if before.includes(change.version) else "stale"
             now = datetime.now(UTC)
-            if after.carried is None:  # nothing that is stored is newer
+            if after.carried is None:  # no stored part is newer
                 merged = item(change) | _written(change, now)
             else:
                 order = _order(change) if after.version == change.version else {name: stored[name] for name in _ORDER}
@@ -296,7 +296,7 @@ class DynamoDBSink(Sink):
     def _put_if(
         self, condition: str, values: dict[str, Attribute], new: dict[str, Attribute]
     ) -> Mapping[str, Attribute] | None:
-        """Put an item under a condition. If it does not hold, return the item that is there, empty if there is none."""
+        """Put an item under a condition. If it fails, return the stored item, empty if there is none."""
         options: Any = {"ExpressionAttributeValues": values} if values else {}
         try:
             self._client.put_item(
@@ -316,7 +316,7 @@ class DynamoDBSink(Sink):
 
 
 def _still(item: Mapping[str, Attribute]) -> tuple[str, dict[str, Attribute]]:
-    """Return the condition that an item is still the one that was read, and the condition's values."""
+    """Return the condition that an item has not changed since it was read, and the condition's values."""
     if not item:
         return "attribute_not_exists(user_id)", {}
     if "carried" in item:
@@ -326,8 +326,8 @@ def _still(item: Mapping[str, Attribute]) -> tuple[str, dict[str, Attribute]]:
 
 
 def _written(change: Change, now: datetime) -> dict[str, Attribute]:
-    """What an item says of its writing. A tombstone is kept from now on, not from the deletion, which may be long past
-    when it arrives: an older update may follow it as late.
+    """Return the attributes about the writing of an item. A tombstone's time to live begins now, not at the deletion,
+    which may be long past: an older update may arrive just as late.
     """
     if isinstance(change, Tombstone):
         expires_at = int(now.timestamp()) + TOMBSTONE_DAYS * 86_400

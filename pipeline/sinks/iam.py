@@ -1,4 +1,4 @@
-"""IAM database authentication: a token in place of a password, signed here, without a call to AWS."""
+"""IAM database authentication: sign a token in place of a password, without a call to AWS."""
 
 from urllib.parse import urlencode
 
@@ -10,13 +10,13 @@ from pipeline.errors import BadSettings
 from pipeline.settings import Database
 
 LIFETIME = 900
-"""Seconds in which a token opens connections; an open connection outlives it."""
+"""Seconds for which a token can open connections; open connections outlive it."""
 
 
 def token(database: Database) -> str:
-    """A token for ``database.user``, from the function's own credentials in the environment.
+    """Return a token for ``database.user``, signed with the credentials in the environment.
 
-    The same as ``generate_db_auth_token`` of boto3's RDS client, without the 100 ms that the client takes to load.
+    It equals ``generate_db_auth_token`` of boto3's RDS client, which takes 100 ms to load.
     """
     credentials = EnvProvider().load()
     if credentials is None:

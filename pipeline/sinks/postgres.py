@@ -1,7 +1,7 @@
 """Postgres: one statement per batch, last write wins by ``version``.
 
-Users that a change does not carry as a whole are read, merged in Python and written where the row is still the same, in
-two statements per batch.
+For changes that do not carry the whole user, the sink reads the rows, merges in Python and writes each row that is
+still the same, in two statements per batch.
 """
 
 import select
@@ -39,11 +39,11 @@ from pipeline.sinks import B, Sink, T, bisect
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
 RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
-# One statement, so that a change is never in only one of the two, in one round trip.
+# One statement and one round trip, so that a change is never in only one of the two tables.
 RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
 _VERSIONS: LiteralString = "SELECT user_id, version, carried::text FROM auth0.users WHERE user_id = ANY(%s)"
 
-# What was merged here is written only where the row is still the one that it was merged with.
+# Write a merged change only if the row is still the one that it was merged with.
 _SEEN: LiteralString = """seen AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS seen (user_id text, version text, carried jsonb)
 )"""
@@ -62,44 +62,44 @@ MERGE: LiteralString = f"WITH {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 
 MERGES = 10
-"""How often to merge a change anew because another writer has changed the row meanwhile."""
+"""Attempts to merge a change while other writers change the row."""
 
 _encode = msgspec.json.encode
 _carried = msgspec.json.Decoder(Carried)
 
 RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
-"""The authorities of RDS' certificates in every region, which no system trusts by itself."""
+"""Root certificates of RDS in every region; no system's trust store has them."""
 
 RESUME_SECONDS = 40.0
-"""Seconds for which RDS is asked for a connection again. Aurora that has paused itself takes 15 to resume, and 30 after
-a day; meanwhile it lets a connection hang, or refuses it."""
+"""Seconds for which to retry a connection to RDS. A paused Aurora takes 15 to resume, and 30 after a day; meanwhile
+connections hang or are refused."""
 _PAUSE = 1.0
 
 _SESSION = {
     "application_name": "auth0-sync",
     "connect_timeout": "10",
-    "tcp_user_timeout": "10000",  # a peer that vanished without a word is gone after 10 s, not after the function is
+    "tcp_user_timeout": "10000",  # detect a dead peer after 10 s, before the function's time ends
     "options": "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=5s",
 }
 
-# How PgBouncer and RDS Proxy refuse the options of a session. The settings of the role hold in their place.
+# The errors by which PgBouncer and RDS Proxy refuse session options. The role's settings then apply.
 _NO_OPTIONS = ("unsupported startup parameter", "command-line options")
 
-# Errors that are about the data of some row, by SQLSTATE class or code: data exception, integrity violation, program
+# Errors about the data of a row, by SQLSTATE class or code: data exception, integrity violation, program
 # limit exceeded (too deep, too large), untranslatable character.
 _ABOUT_DATA = ("22", "23", "54")
-# The server is not the writer any more, is going down, or has ended the session: connect anew.
+# The server is no longer the writer, is shutting down, or has ended the session: reconnect.
 _RECONNECT = ("25006", "57P0", "08")
-# The schema or the rights are not (yet) what the statement needs.
+# The schema or the rights do not (yet) allow the statement.
 _NOT_READY = ("42", "3F", "28")
-# A prepared statement is not there, or is there already: the session is not the one that prepared it, or was cleared.
+# A prepared statement is missing or exists already: another session prepared it, or this one was reset.
 _PREPARED_ELSEWHERE = ("26000", "42P05")
 
 
 def connect(database: Database, **session: str) -> Connection:
-    """A connection in autocommit, where each statement is its own transaction.
+    """Open a connection in autocommit, where each statement is its own transaction.
 
-    ``session`` overrides libpq parameters such as ``options``. Behind a pooler nothing is prepared on it.
+    ``session`` overrides libpq parameters such as ``options``. Behind a pooler it prepares no statements.
     Raises ``StoreDown``, with IAM after ``RESUME_SECONDS``.
     """
     deadline = time.monotonic() + (RESUME_SECONDS if database.iam else 0)
@@ -115,13 +115,13 @@ def connect(database: Database, **session: str) -> Connection:
                 del parameters["options"]
                 continue
             if time.monotonic() + _PAUSE > deadline:
-                # Nobody's data is in what is said before a session begins.
+                # Safe to log: connection errors contain no row data.
                 raise errors.StoreDown(" ".join(str(error).split())) from error
         time.sleep(_PAUSE)
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler answers: it gives its clients process ids of its own making.
+    """Return whether a pooler answers: poolers make up the process ids of their clients.
 
     Such a pooler may run each transaction in another session, where a name such as ``_pg3_0`` means whatever another
     client has prepared.
@@ -152,11 +152,11 @@ def _conninfo(database: Database, parameters: dict[str, str]) -> str:
 
 
 _Entries = Mapping[str, Sequence[HistoryEntry]]
-"""By user id, sorted by version; empty where no history is kept."""
+"""History entries by user id, sorted by version; empty without history."""
 
 
 class _ReadAhead(Iterator[B]):
-    """Iterate over what ``read`` makes of ``chunks``; ``fetch`` reads the next one before it is asked for."""
+    """Iterate over the batches that ``read`` makes of ``chunks``; ``fetch`` reads the next one ahead."""
 
     def __init__(self, chunks: Sequence[T], read: Callable[[T], B]) -> None:
         self._batches = map(read, chunks)
@@ -165,7 +165,7 @@ class _ReadAhead(Iterator[B]):
 
     @property
     def waits(self) -> bool:
-        """Whether there is anything for ``fetch`` to do."""
+        """Return whether ``fetch`` has anything to read."""
         return self._left > 0 and not self._fetched
 
     def fetch(self) -> None:
@@ -179,7 +179,7 @@ class _ReadAhead(Iterator[B]):
 
 
 class PostgresSink(Sink):
-    """Keeps one connection over invocations and replaces it when it breaks."""
+    """Keep one connection over invocations, and replace it when it breaks."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
@@ -188,14 +188,14 @@ class PostgresSink(Sink):
         self._pipelined = False
 
     def write(self, chunks: Sequence[T], read: Callable[[T], B]) -> Iterator[tuple[B, Outcome]]:
-        """See ``Sink``. Reads the next chunk while Postgres works on a statement."""
+        """Read and apply chunks; see ``Sink``. Reads the next chunk while Postgres works on a statement."""
         self._upcoming = _ReadAhead(chunks, read)
         for batch in self._upcoming:
             yield batch, self.apply(batch.changes, batch.history)
         self._restart_idle_timeout()
 
     def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
-        """See ``Sink``. A row that Postgres refuses is found by bisection and fails alone."""
+        """Apply changes; see ``Sink``. Bisection finds the rows that Postgres refuses, and only those fail."""
         outcome = Outcome()
         entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
         whole = [change for change in changes if change.carried is None]
@@ -248,7 +248,7 @@ class PostgresSink(Sink):
         error: errors.Refused,
         seen: Mapping[str, Change] | None,
     ) -> set[str]:
-        """Write a refused change without the entries that it supersedes, which must not keep it out; then these."""
+        """Write a refused change alone, then the entries that it supersedes: they must not block it."""
         older = [entry for entry in entries.get(change.user_id, ()) if entry.version != change.version]
         if not older:
             outcome.failed[change.user_id] = error
@@ -358,9 +358,9 @@ class PostgresSink(Sink):
 
 
 def _flush(connection: Connection) -> None:
-    """Send what libpq still holds back because the socket is full: the server starts when it has the whole statement.
+    """Send the bytes that libpq still buffers as the socket is full: the server needs the whole statement to start.
 
-    A thread beside the sending one would not do: it would keep the interpreter's lock for milliseconds at every turn.
+    A second thread would be no help: it would hold the interpreter's lock for milliseconds at every turn.
     """
     while connection.pgconn.flush():
         select.select([], [connection.fileno()], [])
@@ -415,5 +415,5 @@ def _classify(error: psycopg.Error, *, broken: bool) -> errors.Auth0SyncError:
 
 
 def _describe(error: psycopg.Error) -> str:
-    """The error without the data in it: Postgres quotes values in its messages."""
+    """Return the error without its data: Postgres quotes values in its messages."""
     return f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
