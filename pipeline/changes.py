@@ -192,7 +192,7 @@ class Outcome(Struct):
 
 
 EVENT_STREAM = "auth0.events"
-"""The source whose events may lack keys: Auth0 does not say which."""
+"""The source whose events may lack any key of the user."""
 
 LOG_STREAM = "auth0.logs"
 """The only source in which Auth0 masks fields."""
@@ -594,7 +594,7 @@ def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...
 
 
 def _event_id(envelope: Envelope) -> str:
-    """Return the log's own id, which is the same in every delivery; logs of Auth0's dashboard have none."""
+    """Return the log's own id, which is the same in every delivery; Auth0's dashboard leaves it empty."""
     return envelope.detail.data.log_id or envelope.detail.log_id or envelope.id
 
 

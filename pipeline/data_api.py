@@ -1,4 +1,4 @@
-"""The RDS Data API: SQL over HTTPS, for who is outside the database's network. One statement a call."""
+"""SQL over HTTPS through the RDS Data API, for clients outside the VPC. One statement per call."""
 
 import re
 import time
@@ -23,13 +23,13 @@ PAUSE: Final = 2.0
 
 
 class Client(Protocol):
-    """What is used of boto3's client ``rds-data``."""
+    """The part of boto3's client ``rds-data`` that this module uses."""
 
     def begin_transaction(self, **arguments: Any) -> Any:
-        """Answer with a ``transactionId``."""
+        """Begin a transaction and return its ``transactionId``."""
 
     def execute_statement(self, **arguments: Any) -> Any:
-        """Answer with ``records`` and ``columnMetadata``."""
+        """Run a statement and return ``records`` and ``columnMetadata``."""
 
     def commit_transaction(self, **arguments: Any) -> Any:
         """Commit ``transactionId``."""
@@ -74,7 +74,7 @@ class NotShown(DataApiError):
 
 
 class Transaction:
-    """Statements in one transaction: committed where the ``with`` block ends, rolled back where it raises."""
+    """Statements in one transaction: commit at the end of the ``with`` block, roll back if it raises."""
 
     def __init__(self, client: Client, cluster: Cluster) -> None:
         self._client = client
@@ -91,7 +91,7 @@ class Transaction:
         if error is None:
             _call(self._client.commit_transaction, **self._target, **self._id)
             return
-        with suppress(DataApiError):  # what went wrong first is what counts; without a word from us it ends by itself
+        with suppress(DataApiError):  # keep the first error; an abandoned transaction times out
             self.roll_back()
 
     def execute(self, statement: str) -> query.Result:
@@ -118,12 +118,11 @@ def patiently(
     propagation: float = 0.0,
     give_up_on: tuple[type[DataApiError], ...] = (),
 ) -> T:
-    """The result of ``work``, which is tried again while the database is ``Unavailable``.
+    """Return the result of ``work``; try it again while the database is ``Unavailable``.
 
-    An Aurora cluster that has paused itself is resumed by the first call, which fails; 15 to 30 seconds later one
-    succeeds. ``deadline`` is by ``time.monotonic``; the last ``Unavailable`` is raised there. For ``propagation``
-    seconds, ``NotAllowed`` is tried again as well: IAM takes its time to apply a policy that was just written.
-    Errors in ``give_up_on`` are raised at once.
+    The first call to a paused Aurora cluster resumes it and fails; 15 to 30 seconds later a call succeeds. At
+    ``deadline``, by ``time.monotonic``, raises the last ``Unavailable``. For ``propagation`` seconds, ``NotAllowed`` is
+    tried again as well: IAM applies a new policy with a delay. Errors in ``give_up_on`` are raised at once.
     """
     allowed = time.monotonic() + propagation
     while True:
@@ -144,17 +143,17 @@ _UNAVAILABLE: Final = {
     "DatabaseNotFoundException",  # the cluster has no instance yet
     "DatabaseResumingException",
     "DatabaseUnavailableException",
-    "HttpEndpointNotEnabledException",  # not yet, for a moment after the cluster was made
+    "HttpEndpointNotEnabledException",  # for a moment after the creation of the cluster
     "InternalServerErrorException",
     "InvalidResourceStateException",
     "ServiceUnavailableError",
     "ThrottlingException",
 }
 _NOT_ALLOWED: Final = {"AccessDeniedException", "ForbiddenException", "SecretsErrorException", "InvalidSecretException"}
-# BadRequestException says so where the Data API itself may not read the secret, or use its key, in the caller's name.
+# BadRequestException: the Data API may not read the secret, or use its key, in the caller's name.
 _MISSING_RIGHT: Final = re.compile(r"not authorized|access ?denied|\bKMS\b", re.IGNORECASE)
 _SQLSTATE: Final = re.compile(r"SQLState: (\w{5})")
-# Connection lost or refused, server starting or going down, deadlock, lock not free.
+# Connection lost or refused, server starting or shutting down, deadlock, lock not available.
 _AGAIN: Final = ("08", "57P", "40", "55P03")
 
 
@@ -177,7 +176,7 @@ def _classify(code: str, message: str) -> DataApiError:
     if (
         code in _UNAVAILABLE
         or "Communications link failure" in message
-        or "tuple concurrently updated" in message  # somebody else was granting at the same moment
+        or "tuple concurrently updated" in message  # another session granted at the same moment
         or (state and state[1].startswith(_AGAIN))
     ):
         return Unavailable(said)
@@ -222,7 +221,7 @@ def _items(kind: str, array: dict[str, list[Any]]) -> list[Any]:
 
 
 def _parsed(kind: str, text: str) -> Any:
-    with suppress(ValueError, ArithmeticError, RecursionError):  # such as infinity: a date for Postgres only
+    with suppress(ValueError, ArithmeticError, RecursionError):  # such as infinity: beyond Python's dates
         match kind:
             case "json" | "jsonb":
                 return msgspec.json.decode(text)

@@ -1,13 +1,13 @@
-"""Everything that can go wrong, in the two kinds that SQS must tell apart.
+"""The errors of the sync, in two kinds for SQS.
 
-A ``Retry`` may succeed when it is tried again as it is; a ``Poison`` never will, and belongs in the dead-letter
-queue. The message of an error is the docstring of its class, so that it is written once and as prose; what a
-raise adds is detail that holds no personal data.
+A ``Retry`` may succeed when SQS delivers the message again; a ``Poison`` never will, and belongs in the dead-letter
+queue. The message of an error is the docstring of its class, so that it is written once; a ``raise`` adds detail
+without personal data.
 """
 
 
 class Auth0SyncError(Exception):
-    """Something went wrong; every error of ours is of this class."""
+    """Something went wrong; every error of this project is of this class."""
 
     def __init__(self, detail: str = "") -> None:
         summary = " ".join((type(self).__doc__ or "").split())
@@ -15,7 +15,7 @@ class Auth0SyncError(Exception):
 
     @property
     def reason(self) -> str:
-        """Short, stable name of the error for logs, metrics and scripts, such as ``BadTimestamp``."""
+        """Return the short, stable name of the error for logs, metrics and scripts, such as ``BadTimestamp``."""
         return type(self).__name__
 
 

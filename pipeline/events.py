@@ -1,8 +1,8 @@
-"""The wire: what EventBridge delivers to the queues, with only the fields that the sync uses.
+"""The envelopes that EventBridge delivers to the queues, with only the fields that the sync uses.
 
 Two shapes arrive: an Auth0 tenant log (Log Streams, source ``…/auth0.logs``) and a CloudEvent (Event Streams, source
-``…/auth0.events``). Both are read by one pass over the message; the user's own JSON stays bytes (``msgspec.Raw``),
-because it goes to Postgres as it is.
+``…/auth0.events``). One pass over the message reads either; the user's own JSON stays bytes (``msgspec.Raw``), because
+it goes to Postgres as it is.
 """
 
 import re
@@ -16,11 +16,11 @@ from pipeline import errors
 NULL = Raw(b"null")
 
 Other = list[Raw] | str | int | float | bool | None
-"""What a field may hold on logs of other types, where an object is expected here."""
+"""Types that a field may have on logs of other types, in place of an object."""
 
 
 class Request(Struct, frozen=True, gc=False):
-    """``details.request`` of a Management API log. Its body is a merge patch, which is never applied."""
+    """``details.request`` of a Management API log. Its body is a merge patch, which the sync never applies."""
 
     method: str = ""
     path: str = ""
@@ -34,7 +34,7 @@ class Response(Struct, frozen=True, gc=False):
 
 
 class Details(Struct, frozen=True, gc=False):
-    """``details`` of a log; free in form. The last three are where logs of some types name their user."""
+    """``details`` of a log, of any form. In the last three, logs of some types name their user."""
 
     request: Request | Other = None
     response: Response | Other = None
@@ -74,7 +74,7 @@ class Envelope(Struct, frozen=True, gc=False):
     id: str = ""
     time: str = ""
     odd: tuple[str, ...] = ()
-    """Names of the fields that held something else than text, and were dropped; set by ``decode_loosely``."""
+    """Names of the fields that ``decode_loosely`` dropped because they held no text."""
 
 
 class _LooseData(Struct, frozen=True, gc=False):
@@ -97,7 +97,7 @@ class _LooseDetail(Struct, frozen=True, gc=False):
 
 
 class _LooseEnvelope(Struct, frozen=True, gc=False):
-    """An event in which only what tells its kind has to be of its type."""
+    """An event in which only the fields that tell its kind must have their type."""
 
     source: str
     detail: _LooseDetail
@@ -115,7 +115,7 @@ class _AnyDetail(Struct, frozen=True, gc=False):
 
 
 class _AnyEnvelope(Struct, frozen=True, gc=False):
-    """Just enough of either shape to tell what kind of event it is, whatever the rest looks like."""
+    """The fields of either shape that tell the kind of an event, whatever the others hold."""
 
     source: str
     detail: _AnyDetail
@@ -152,16 +152,16 @@ class _CallerDetail(Struct, frozen=True, gc=False):
 
 
 class _CallerEnvelope(Struct, frozen=True, gc=False):
-    """Who made the change; read in a pass of its own, so that the sync pays for it only where history is kept."""
+    """The fields about the caller, read in a pass of their own that runs only with history."""
 
     detail: _CallerDetail
 
 
 class Caller(NamedTuple):
-    """Who changed a user, and through what; each the JSON text of whatever the event has there, else ``null``."""
+    """The actor of a change, with client, channel and address; each is the event's JSON text, else ``null``."""
 
     actor: Raw
-    """The user behind the call; machines have none, nor do events of an Event Stream."""
+    """The user behind the call; calls of machines and events of an Event Stream have none."""
     client_id: Raw
     channel: Raw
     """``api``, or the address of the dashboard."""
@@ -177,17 +177,17 @@ _details = msgspec.json.Decoder(Details | Other)
 # Escapes that JSON allows and Postgres (both) or UTF-8 (lone surrogates) cannot hold.
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character, fine
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a surrogate pair: one character, storable
     rb"|\\u(?P<bad>0000|[dD][89a-fA-F][0-9a-fA-F]{2})"
     rb"|\\."
 )
 
 
 def storable(text: bytes) -> bytes:
-    """JSON text in which U+0000 and lone surrogates are U+FFFD; everything else stays byte for byte.
+    """Replace U+0000 and lone surrogates in JSON text by U+FFFD; everything else stays byte for byte.
 
-    No store of ours can hold all of them, and a user whose name is damaged by one character is worth more than a
-    user that is not there. Text without such escapes is returned as it is.
+    Postgres holds neither and UTF-8 no lone surrogates; a user with one damaged character is better than no user.
+    Returns text without such escapes as it is.
     """
     if not _SUSPECT.search(text):
         return text
@@ -201,8 +201,7 @@ def _repaired(body: str) -> bytes:
 def decode(body: str) -> Envelope:
     """Read one SQS message body.
 
-    Raises ``NotJson``, ``TooDeep`` or ``UnknownShape``, all *poison*. JSON that is not Auth0's is refused whole
-    rather than half read.
+    Raises ``NotJson``, ``TooDeep`` or ``UnknownShape``, all *poison*: JSON of another shape is refused as a whole.
     """
     try:
         try:
@@ -210,7 +209,7 @@ def decode(body: str) -> Envelope:
         except msgspec.ValidationError:
             raise
         except (msgspec.DecodeError, UnicodeEncodeError):
-            # Lone surrogates end here, escaped or not.
+            # lone surrogates, escaped or not
             return _envelope.decode(_repaired(body))
     except msgspec.ValidationError as error:
         raise errors.UnknownShape(str(error)) from None
@@ -221,7 +220,7 @@ def decode(body: str) -> Envelope:
 
 
 def decode_loosely(body: str) -> Envelope:
-    """Read a message that ``decode`` refuses for fields that no change needs: those are dropped.
+    """Read a message that ``decode`` refuses for fields that no change needs, and drop these fields.
 
     Raises ``UnknownShape`` for any other.
     """
@@ -256,7 +255,7 @@ def decode_loosely(body: str) -> Envelope:
 
 
 def _text(name: str, value: Raw, odd: list[str]) -> str | None:
-    """A field's text; its name goes to ``odd`` if it is something else."""
+    """Return a field's text, or add its name to ``odd`` if it is no text."""
     text = bytes(value)
     if text == b"null":
         return None
@@ -267,7 +266,7 @@ def _text(name: str, value: Raw, odd: list[str]) -> str | None:
 
 
 def _loosely(value: Raw, kind: str | None, odd: list[str]) -> Details | Other:
-    """``details``, which only logs of the Management API need."""
+    """Read ``details``, which only logs of the Management API need."""
     try:
         found: Details | Other = _details.decode(value)
         return found
@@ -279,7 +278,7 @@ def _loosely(value: Raw, kind: str | None, odd: list[str]) -> Details | Other:
 
 
 def caller(body: str) -> Caller:
-    """Who made the change of an event that ``decode`` can read."""
+    """Return the caller in an event that ``decode`` can read."""
     try:
         data = _caller.decode(body).detail.data
     except (msgspec.DecodeError, UnicodeEncodeError):
@@ -298,7 +297,7 @@ def caller(body: str) -> Caller:
 
 
 def event_type(body: str) -> str | None:
-    """The type of an event whose shape ``decode`` refused: the log's, else the CloudEvent's, else ``None``."""
+    """Return the type of an event whose shape ``decode`` refused: the log's, else the CloudEvent's, else ``None``."""
     try:
         detail = _any.decode(_repaired(body)).detail
     except (msgspec.DecodeError, RecursionError):

@@ -1,7 +1,7 @@
 """Invoke a deployed function, and wait for one that is not ready.
 
-Lambda takes back the network interfaces of a function in a VPC that is idle for weeks. The next invocation fails and
-wakes the function, which takes up to a minute and a half.
+Lambda removes the network interfaces of a function in a VPC that is idle for weeks. The next invocation fails and wakes
+the function, which takes up to a minute and a half.
 """
 
 import base64
@@ -18,19 +18,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.errors import CommandError
 
 LONGEST: Final = 900
-"""Seconds that Lambda lets a function run."""
+"""The longest timeout of a Lambda function, in seconds."""
 
 WAKE_SECONDS: Final = 120
-"""How long a function may take to be ready."""
+"""Seconds for a function to become ready."""
 
 PAUSE: Final = 2
-"""Seconds between two tries, and between two looks at the function's state."""
+"""Seconds between two tries, and between two checks of the function's state."""
 
 LOG_LINES: Final = 10
-"""Lines of the log that are shown of a failure."""
+"""Lines of the log that the message of a failure shows."""
 
 _NOT_READY: Final = ("ResourceNotReadyException", "CodeArtifactUserPendingException", "ResourceConflictException")
-"""Errors of Invoke which say that the function did not run: it is inactive, being woken, or being updated."""
+"""Errors of Invoke after which the function did not run: it is inactive, being woken, or being updated."""
 
 
 def client(region: str) -> Any:
@@ -98,14 +98,14 @@ def idle(client: Any, functions: Iterable[str]) -> list[str]:
     """Return the functions that are inactive. Raises BotoCoreError and ClientError."""
     found = []
     for function in functions:
-        with suppress(client.exceptions.ResourceNotFoundException):  # deleted by hand: the plan makes it anew
+        with suppress(client.exceptions.ResourceNotFoundException):  # deleted by hand: the plan creates it again
             if client.get_function_configuration(FunctionName=function).get("State") == "Inactive":
                 found.append(function)
     return found
 
 
 def wake(client: Any, functions: Sequence[str], event: Mapping[str, Any]) -> None:
-    """Wake functions that are inactive. The `event` must do no harm, in case that one runs after all.
+    """Wake functions that are inactive. The `event` must do no harm, as a function may run after all.
 
     Raises BotoCoreError and ClientError.
     """

@@ -1,4 +1,4 @@
-"""Keep the commands of one machine apart."""
+"""A lock between the commands of one machine."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path, busy: Exception | None = None) -> Iterator[None]:
-    """Hold the lock that the file is. Where another process holds it, raise ``busy``, or wait if there is none.
+    """Hold a lock on the file. If another process holds it, raise ``busy``, or wait if ``busy`` is None.
 
-    The lock ends with the process, however it ends; the file stays.
+    The lock ends with the process, even after a crash; the file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

@@ -1,4 +1,4 @@
-"""What each of Auth0's log types, and each path of its Management API, says of a user; and where the user is named.
+"""The meaning of each Auth0 log type and each Management API path for a user, and the place that names the user.
 
 The types are those of Auth0's published schemas (github.com/auth0/auth0-log-schemas). docs/events.md has the tables,
 and the EventBridge patterns pick the same types and paths; tests hold them together.
@@ -19,7 +19,7 @@ LOGINS = {
     "sepkrcft": "login by passkey and recovery code",
     "ciba_exchange_succeeded": "login on another device (CIBA)",
 }
-"""Log types of logins, each of which changes what ``s`` does. Renewals are none of them: see docs/events.md."""
+"""Log types of logins, each of which changes what ``s`` does. Renewals are no logins: see docs/events.md."""
 
 SIGNALS = LOGINS | {
     "ss": "signup: carries the request of the client, not the user that was stored",
@@ -36,14 +36,14 @@ SIGNALS = LOGINS | {
     "my_account_authentication_method_succeeded": "multi-factor enrolled, changed or removed by the user",
     "ublkdu": "unblocked by the user",
 }
-"""Log types that say that a user changed without carrying the user, and why each does."""
+"""Log types about a changed user that do not carry the user, with the reason of each."""
 
 NAMELESS = {
     "sui": "users imported: names the connection only",
     "fui": "users imported in part: names the connection only",
     "directory_sync_completed": "directory synchronised: names the sync only",
 }
-"""Log types after which users differ that no event names; only a reconciliation finds them."""
+"""Log types that change users without naming them; only a reconciliation finds these users."""
 
 _NAMES = """
 acls_summary actions_execution_failed acul_sdk_notice api_limit api_limit_warning appi ciba_exchange_failed

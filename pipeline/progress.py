@@ -1,4 +1,4 @@
-"""Report the steps of long work to whoever shows them."""
+"""Report the steps of long work to a display."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -11,11 +11,11 @@ class Step(Protocol):
         """Report how far the step is."""
 
     def fail(self, text: str) -> None:
-        """Report that the step has failed, and why. An exception that leaves the step has the same effect."""
+        """Report that the step has failed, with the reason. An exception that leaves the step has the same effect."""
 
 
 class Progress(Protocol):
-    """Shows steps. Steps run side by side, so several threads call both methods."""
+    """A display of steps. Steps may run at the same time, so several threads call both methods."""
 
     def step(self, title: str) -> AbstractContextManager[Step]:
         """Enter when a step starts, leave when it ends."""

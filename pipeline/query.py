@@ -1,4 +1,4 @@
-"""The answer to a query, whether Postgres, the RDS Data API or Athena gave it."""
+"""The result of a query to Postgres, the RDS Data API or Athena."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -12,13 +12,13 @@ class TimedOut(Auth0SyncError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer.
+    """The result of a query.
 
     :param columns: names, in order; a name may repeat.
-    :param rows: one tuple per row. Text, int, float, Decimal, bool, date, datetime, parsed JSON, list, or None; what
-        Python has no type for is the text that the service prints.
+    :param rows: one tuple per row. Text, int, float, Decimal, bool, date, datetime, parsed JSON, list, or None; values
+        without a Python type are the text that the service prints.
     :param more: whether a limit left out further rows.
-    :param scanned_bytes: what Athena read, and bills; None from Postgres, which bills no query.
+    :param scanned_bytes: bytes that Athena read and bills; None from Postgres, which bills no query.
     :param query_id: Athena's id of the execution.
     """
 
@@ -29,7 +29,7 @@ class Result:
     query_id: str = ""
 
     def dicts(self) -> list[dict[str, Any]]:
-        """Return the rows by column name. The second `a` is `a_2`, so that none is lost."""
+        """Return the rows by column name. The second column `a` is `a_2`, so that none is lost."""
         names: list[str] = []
         for column in self.columns:
             name, number = column, 1
@@ -40,5 +40,5 @@ class Result:
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
     def first(self, limit: int) -> Self:
-        """Return the first rows, `limit` at most."""
+        """Return the result with its first rows, `limit` at most."""
         return replace(self, rows=self.rows[:limit], more=len(self.rows) > limit)

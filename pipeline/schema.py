@@ -1,7 +1,7 @@
-"""The tables in Postgres: the only truth for Alembic, the tests and the command.
+"""The tables in Postgres: the one definition for Alembic, the tests and the command.
 
 ``users`` has one row per user ever seen, tombstones included, so that a late update cannot bring a deleted user
-back. People query the view ``live_users``. ``user_history`` has a row per change, where history is kept; people query
+back. People query the view ``live_users``. ``user_history`` has a row per change while ``HISTORY`` is on; people query
 the view ``metadata_history``. docs/sql.md shows how.
 """
 
@@ -27,7 +27,7 @@ metadata = MetaData(
 )
 
 _timestamptz = DateTime(timezone=True)
-_bytewise = Text(collation="C")  # compares as Python and DynamoDB do, and is the cheapest to index
+_bytewise = Text(collation="C")  # compares as Python and DynamoDB do, and is the fastest to index
 _empty_object = text("'{}'::jsonb")
 
 users = Table(
@@ -70,11 +70,11 @@ Index(
     "ix_users_user_metadata",
     users.c.user_metadata,
     postgresql_using="gin",
-    postgresql_ops={"user_metadata": "jsonb_path_ops"},  # answers @> only, in half the size and cost
+    postgresql_ops={"user_metadata": "jsonb_path_ops"},  # supports @> only, at half the size and cost
 )
 # Joins of the view live_users compare in the database's collation, as the columns of readers do.
 Index("ix_users_user_id", users.c.user_id, postgresql_ops={"user_id": 'COLLATE "default"'})
-# Of BRIN alone an update stays in its page. A range has few pages, as its rows change at any time.
+# With BRIN an update stays in its page. A range has few pages, as its rows change at any time.
 Index(
     "ix_users_synced_at_updated_at",
     users.c.synced_at,
@@ -102,7 +102,7 @@ user_history = Table(
     comment="Every change of every user while HISTORY is on; query metadata_history",
 )
 
-# A few pages for millions of rows, which is enough to find what is too old.
+# A few pages for millions of rows, which is enough to find rows that are too old.
 Index("ix_user_history_recorded_at", user_history.c.recorded_at, postgresql_using="brin")
 
 live_columns = [column.name for column in users.c if column.name not in ("deleted_at", "carried")]
@@ -140,7 +140,7 @@ GROUP BY path
 """  # noqa: S608 - constants
 """Definition of the view ``metadata_keys``: keys in the ``user_metadata`` of live users, and one level into objects.
 
-On how many users each is, and with which JSON types. It has no values.
+For each key it has the number of users and the JSON types, but no values.
 """
 
 METADATA_HISTORY = f"""
@@ -185,16 +185,16 @@ WINDOW
         ORDER BY source <> 'auth0.logs', version
     )
 """  # noqa: S608 - constants
-"""Definition of the view ``metadata_history``: from when to when a user's metadata were so, and who made them so.
+"""Definition of the view ``metadata_history``: each version of a user's metadata with its period and its actor.
 
-Metadata that a change did not carry are those of the newest change before it that did.
-Of two feeds that report one change, only the log names the actor; both rows have it.
+A change that carries no metadata has those of the newest change before it that does.
+If two sources report one change, only the log names the actor; both rows have it.
 """
 
 _OFFSET_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 _CASTS = {
-    # What is longer than 500 characters would not fit into an index on the column.
+    # An index on the column could not hold more than 500 characters.
     "text": """CASE WHEN jsonb_typeof(value) = 'string' THEN
         CASE WHEN length(value #>> '{}') <= 500 THEN value #>> '{}' END END""",
     "boolean": "CASE WHEN jsonb_typeof(value) = 'boolean' THEN value::boolean END",
@@ -203,7 +203,7 @@ _CASTS = {
     "bigint": """CASE WHEN jsonb_typeof(value) = 'number' THEN
         CASE WHEN value::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
             AND value::numeric = trunc(value::numeric) THEN value::bigint END END""",
-    # Only with its offset from UTC, so that it means one moment whatever the session's settings.
+    # Only with an offset from UTC, so that the value does not depend on the session's settings.
     "timestamptz": f"""CASE WHEN jsonb_typeof(value) = 'string' AND value #>> '{{}}' ~ '{_OFFSET_TIME}' THEN
         CASE WHEN pg_input_is_valid(value #>> '{{}}', 'timestamptz') THEN (value #>> '{{}}')::timestamptz END END""",
 }
@@ -213,7 +213,7 @@ LENIENT_CASTS = {
     f"LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE\nRETURN {expression}"
     for kind, expression in _CASTS.items()
 }
-"""SQL functions for metadata keys that become columns: the value as a type, or NULL where it is something else.
+"""SQL functions for metadata keys that become columns: the value as a type, or NULL if it is of another.
 
 They never raise: Auth0 lets a key hold anything, and a column that raises would stop the sync.
 """

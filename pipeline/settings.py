@@ -1,4 +1,4 @@
-"""Settings from the environment, read once and frozen; errors name the variable."""
+"""Read settings from the environment once, into frozen structures; errors name the variable."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def _required(env: Mapping[str, str], name: str) -> str:
 
 
 def sink(env: Mapping[str, str] = os.environ) -> Sink:
-    """Which store this function writes to: ``SINK``."""
+    """Return the store that this function writes to: ``SINK``."""
     match _required(env, "SINK"):
         case "postgres":
             return "postgres"
@@ -31,12 +31,12 @@ def sink(env: Mapping[str, str] = os.environ) -> Sink:
 
 
 def users_table(env: Mapping[str, str] = os.environ) -> str:
-    """Name of the DynamoDB table: ``USERS_TABLE``."""
+    """Return the name of the DynamoDB table: ``USERS_TABLE``."""
     return _required(env, "USERS_TABLE")
 
 
 def history(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether Postgres keeps every version of the metadata in ``auth0.user_history``: ``HISTORY``, on or off."""
+    """Return whether Postgres keeps every version of the metadata in ``auth0.user_history``: ``HISTORY``, on or off."""
     match env.get("HISTORY", ""):
         case "" | "off":
             return False
@@ -47,7 +47,7 @@ def history(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
-    """How far ahead a change may be dated: ``CLOCK_TOLERANCE`` in seconds, a day by default."""
+    """Return how far ahead a change may be dated: ``CLOCK_TOLERANCE`` in seconds, a day by default."""
     text = env.get("CLOCK_TOLERANCE") or "86400"
     if not text.isdecimal():
         raise BadSettings(f"CLOCK_TOLERANCE is {text!r}, not a number of seconds")
@@ -56,7 +56,7 @@ def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
 
 @dataclass(frozen=True)
 class Database:
-    """How to reach Postgres: a URL as it is, or host and user with IAM authentication."""
+    """The address of Postgres: a URL as it is, or host and user with IAM authentication."""
 
     url: str = ""
     host: str = ""
@@ -65,18 +65,18 @@ class Database:
     user: str = ""
     region: str = ""
     ca_file: str = ""
-    """Certificates that the server's must come from, with IAM; empty for those of RDS."""
+    """File of root certificates that verify the server, with IAM; empty for those of RDS."""
 
     @property
     def iam(self) -> bool:
-        """Whether each connection signs in with an IAM token in place of a password."""
+        """Return whether each connection signs in with an IAM token in place of a password."""
         return not self.url
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Database":
-        """``DATABASE_URL``, or else ``PGHOST``, ``PGPORT``, ``PGDATABASE``, ``PGUSER`` and ``AWS_REGION``.
+        """Read ``DATABASE_URL``, or else ``PGHOST``, ``PGPORT``, ``PGDATABASE``, ``PGUSER`` and ``AWS_REGION``.
 
-        With these also ``PGSSLROOTCERT``, which a URL says by itself.
+        With these also ``PGSSLROOTCERT``, which a URL contains itself.
         """
         if url := env.get("DATABASE_URL", ""):
             return cls(url=url)
@@ -105,7 +105,7 @@ class Cluster:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Cluster":
-        """``CLUSTER_ARN``, ``MASTER_SECRET_ARN`` and ``PGDATABASE``."""
+        """Read ``CLUSTER_ARN``, ``MASTER_SECRET_ARN`` and ``PGDATABASE``."""
         return cls(
             arn=_required(env, "CLUSTER_ARN"),
             secret_arn=_required(env, "MASTER_SECRET_ARN"),
@@ -115,10 +115,10 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Watch:
-    """What the watch asks, where it remembers, and where it sends what it finds."""
+    """The questions of the watch, the table of its findings, and the topic to which it sends them."""
 
     questions: Mapping[str, Mapping[str, str]]
-    """By name, the parameters."""
+    """Name of a question to its parameters."""
     window_days: int
     database: str
     workgroup: str
@@ -130,7 +130,7 @@ class Watch:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Watch":
-        """``WATCH_QUESTIONS`` is JSON, ``{"mfa_weakened": {}, "admin_actions": {"admin": "…"}}``."""
+        """Read the settings. ``WATCH_QUESTIONS`` is JSON, ``{"mfa_weakened": {}, "admin_actions": {"admin": "…"}}``."""
         days = _required(env, "WATCH_WINDOW_DAYS")
         if not days.isdecimal() or days == "0":
             raise BadSettings(f"WATCH_WINDOW_DAYS is {days!r}, not a number of days")

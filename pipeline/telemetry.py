@@ -1,6 +1,6 @@
-"""The one logger and the one set of metrics. Neither ever holds personal data: users appear as ``pseudonym``s.
+"""The logger and the metrics. Neither holds personal data: users appear as ``pseudonym``s.
 
-docs/metrics.md has each metric's meaning; a test holds the two together.
+docs/metrics.md defines each metric; a test compares the two.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ metrics = Metrics()
 
 
 def pseudonym(user_id: str) -> str:
-    """A short digest that is the same for the same user, to follow one user through the logs."""
+    """Return a short digest that is the same for the same user, to follow one user through the logs."""
     return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
-"""Metrics that a batch sends only if they are not zero."""
+"""Metrics that ``count`` sends only if they are not zero."""
 
 
 def count(
     sink: str, counts: Counts, masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
 ) -> None:
-    """Put a batch's counts and its lag (milliseconds, see ``lag``) into metrics, by sink.
+    """Send a batch's counts and its lag (milliseconds, see ``lag``) as metrics, by sink.
 
-    ``special`` has those of ``SPECIAL`` to send: a metric costs money once it was sent. Without it, all are sent as 0.
+    ``special`` has the counts of ``SPECIAL`` to send: AWS bills each metric that was sent. Without it, all are sent as 0.
     """
     numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
     others = dict.fromkeys(SPECIAL, 0) if special is None else special
@@ -42,10 +42,10 @@ def count(
 
 
 def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Mapping[str, float]) -> None:
-    """Put numbers into metrics, and flush them (EMF: a line of the function's log).
+    """Send numbers as metrics, and flush them (EMF: a line of the function's log).
 
-    Counts of nothing are sent too: they tell "all is well" from "nothing came". ``DEPLOYMENT`` keeps the deployments
-    of one account apart.
+    Zero counts are sent, too: they distinguish "no failure" from "no data". ``DEPLOYMENT`` separates the deployments of
+    one account.
     """
     metrics.add_dimension("deployment", os.environ.get("DEPLOYMENT") or "local")
     metrics.add_dimension(*dimension)
@@ -59,7 +59,7 @@ def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Ma
 def lag(instants: Sequence[str], now: datetime) -> float | None:
     """Return how late a batch is: milliseconds from the median of ``instants`` to ``now``, 0 where clocks differ.
 
-    The median, as one old event that was delivered again says nothing about the others. ``None`` for no instants.
+    The median, as one old event that was delivered again must not distort it. ``None`` for no instants.
     """
     if not instants:
         return None

@@ -1,4 +1,4 @@
-"""The Management API over HTTP: a token, and one user, whose JSON is handed on as Auth0 wrote it."""
+"""The Management API over HTTP: get a token, and fetch one user with its JSON as Auth0 wrote it."""
 
 import re
 import time
@@ -23,26 +23,25 @@ TOKEN_LEEWAY = 60.0
 DEFAULT_WAIT = 1.0
 """Seconds to wait after a 429 that does not say how long; the tightest limit of Auth0 is per second."""
 LONGEST_WAIT = 900.0
-"""Seconds after which Auth0 is asked again, whatever it said: as long as SQS can delay a message."""
+"""Most seconds before the next request, whatever Auth0 answered: as long as SQS can delay a message."""
 
 _SAFE_CODE = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """A user as it is now. ``body`` is the answer's JSON object, byte for byte."""
+    """A user as it is now. ``body`` is the JSON object of the response, byte for byte."""
 
     user_id: str
     body: bytes
     asked_at: datetime
     linked: tuple[str, ...] = ()
-    """Ids of its other identities, if it is not the user that was asked for: they are no users of their own."""
+    """Ids of its other identities, if Auth0 returned another user than the requested one: they are no users."""
 
 
 class Gone(msgspec.Struct, frozen=True):
     """No such user.
 
-    ``asked_at`` is when the request was sent, not when it was answered: were the user created again in between, that
-    would be newer.
+    ``asked_at`` is the time of the request, not of the response: a user created again in between is newer.
     """
 
     asked_at: datetime
@@ -65,7 +64,7 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 class _Error(msgspec.Struct, frozen=True):
-    """Two forms: ``error`` of the token endpoint, ``errorCode`` of the API."""
+    """An error: ``error`` from the token endpoint, ``errorCode`` from the API."""
 
     error: Any = None
     errorCode: Any = None  # noqa: N815 - Auth0's name
@@ -96,7 +95,7 @@ class ManagementApi:
         url = f"{self._base_url}/api/v2/users/{_segment(user_id)}"
         asked_at, answer = self._get(url, deadline)
         if answer.status == 401:
-            # A token can end before its time: the application's secret was rotated, or its grant was changed.
+            # A token can become invalid early: after a rotation of the secret or a change of the grant.
             self._bearer = ""
             asked_at, answer = self._get(url, deadline)
         match answer.status:
@@ -110,7 +109,7 @@ class ManagementApi:
                 raise UserIdRefused(_code(answer.data))
             case 401 | 403:
                 raise CredentialsRefused(f"GET user: {answer.status} {_code(answer.data)}".rstrip())
-        # Any other 404 speaks of the address and not of the user, who must not be deleted for it.
+        # Any other 404 is about the address, and must not delete the user.
         raise _no_use("GET user", answer)
 
     def _get(self, url: str, deadline: float) -> tuple[datetime, urllib3.BaseHTTPResponse]:
@@ -146,12 +145,12 @@ class ManagementApi:
         try:
             return self._pool.request(method, url, timeout=timeout, redirect=False, **parts)
         except urllib3.exceptions.HTTPError as error:
-            # Its text would name the user's address.
+            # The error's text would contain the address with the user id.
             raise Auth0Down(f"{method}: {type(error).__name__}") from None
 
 
 def _segment(user_id: str) -> str:
-    # A lone dot means another path to HTTP libraries, encoded or not.
+    # HTTP libraries read a lone dot as another path, encoded or not.
     if user_id in (".", ".."):
         raise UserIdRefused
     return quote(user_id, safe="")
@@ -181,7 +180,7 @@ def _no_use(what: str, answer: urllib3.BaseHTTPResponse) -> RateLimited | Auth0D
 
 
 def _code(body: bytes) -> str:
-    """Auth0's short code of an error; its prose may hold ids and is left out."""
+    """Return Auth0's short code of an error, without its text, which may hold ids."""
     try:
         error = _error.decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -193,7 +192,7 @@ def _code(body: bytes) -> str:
 
 
 def wait(headers: Mapping[str, str], now: float) -> float:
-    """Seconds until a limit ends, from ``DEFAULT_WAIT`` to ``LONGEST_WAIT``.
+    """Return the seconds until a limit ends, from ``DEFAULT_WAIT`` to ``LONGEST_WAIT``.
 
     By ``Retry-After`` (seconds or a date), else by ``X-RateLimit-Reset`` (Unix time in seconds).
     """

@@ -11,7 +11,7 @@ from pipeline.errors import BadSettings
 
 
 class Credentials(NamedTuple):
-    """Never put one into a log or an error."""
+    """The application's id and secret. Never write them into a log or an error."""
 
     client_id: str
     client_secret: str
@@ -23,11 +23,11 @@ class _Secret(msgspec.Struct, frozen=True):
 
 
 def credentials(settings: Auth0, read: Callable[[str], str] | None = None) -> Credentials:
-    """The credentials that ``settings`` hold or name.
+    """Return the credentials that ``settings`` hold or name.
 
-    ``read`` gives the text of a secret by its ARN, by default from Secrets Manager: either a JSON object with
-    ``client_secret`` and perhaps ``client_id``, or the client secret alone. Raises ``BadSettings`` for a secret that
-    is neither, and ``CredentialsRefused`` if it cannot be read.
+    ``read`` returns the text of a secret by its ARN, by default from Secrets Manager: a JSON object with
+    ``client_secret`` and perhaps ``client_id``, or the client secret alone. Raises ``BadSettings`` for other text, and
+    ``CredentialsRefused`` if the secret is unreadable.
     """
     if settings.client_secret:
         return Credentials(settings.client_id, settings.client_secret)

@@ -1,4 +1,4 @@
-"""The events of the refresh: users as fetched, users that are gone, and signals that go back to its own queue."""
+"""The events of the refresh: fetched users, deleted users, and deferred signals for its own queue."""
 
 from datetime import UTC, datetime
 
@@ -12,12 +12,12 @@ SOURCE = own_source(SENDER)
 
 
 class Deferred(Struct, frozen=True):
-    """What a signal that was sent back carries over."""
+    """The state that a deferred signal carries over."""
 
     first_seen: int
-    """When the first message about the user came in: Unix time in milliseconds, as SQS has it."""
+    """Arrival of the first message about the user: Unix time in milliseconds, as in SQS."""
     times: int = 0
-    """How often the signal was sent back."""
+    """Number of times that the signal was deferred."""
 
 
 class _Detail(Struct, frozen=True):
@@ -33,7 +33,7 @@ _deferred = msgspec.json.Decoder(_Envelope)
 
 
 def updated(user: bytes, fetched_at: datetime) -> str:
-    """Return an event that carries a whole user: its JSON object as Auth0 wrote it."""
+    """Return an event that carries a whole user, with its JSON object as Auth0 wrote it."""
     return user_event(SENDER, "user.updated", user, iso(fetched_at))
 
 
@@ -49,7 +49,7 @@ def signal(user_id: str, deferred: Deferred) -> str:
 
 
 def deferral(body: str) -> Deferred | None:
-    """Return what a message that ``signal`` made carries over; ``None`` for every other message."""
+    """Return the state in a message that ``signal`` made, or ``None`` for every other message."""
     if SOURCE not in body:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong between a signal and the user's profile."""
+"""Errors of fetching a user's profile for a signal."""
 
 from pipeline.errors import Poison, Retry
 
@@ -16,7 +16,7 @@ class Later(Retry):
     def __init__(self, detail: str = "", wait: float = 0) -> None:
         super().__init__(detail)
         self.wait = wait
-        """Seconds until it makes sense to ask again, as far as that is known."""
+        """Seconds until the next request can succeed, if known."""
 
 
 class RateLimited(Later):

@@ -1,4 +1,4 @@
-"""When to ask: at the configured rate, again after a failure that may pass, and never beyond the function's time."""
+"""Rate limiting, retries and deadlines for Management API calls."""
 
 import time
 from collections.abc import Callable
@@ -9,23 +9,23 @@ from pipeline.auth0.errors import Auth0Down, Later, OutOfTime, RateLimited
 
 ATTEMPTS = 3
 PAUSE = 0.5
-"""Seconds before the second attempt at a user; doubled before the third."""
+"""Seconds before the second attempt for a user; doubled before the third."""
 LONGEST_PAUSE = 10.0
-"""Seconds of a rate limit that are waited out here; a longer wait is spent in the queue, where it costs nothing."""
+"""Longest wait for a rate limit inside the function, in seconds; the queue waits longer ones, at no cost."""
 LEAST_TIME = 1.0
-"""Seconds that must be left for a request to be sent."""
+"""Seconds that must be left to send a request."""
 
 
 class Api(Protocol):
-    """What fetches; ``pipeline.auth0.api.ManagementApi``."""
+    """The client that fetches users, such as ``pipeline.auth0.api.ManagementApi``."""
 
     def user(self, user_id: str, deadline: float) -> Fetched | Gone:
-        """Fetch a user before ``deadline``, of the clock of this module."""
+        """Fetch a user before ``deadline``, by the clock of this module."""
         ...
 
 
 class Fetcher:
-    """Fetches users at most ``rate`` times a second: a token bucket that holds one token.
+    """Fetch users at most ``rate`` times a second: a token bucket that holds one token.
 
     It lives as long as the execution environment, so that rate and limits hold from one batch to the next.
     """
@@ -47,7 +47,7 @@ class Fetcher:
     def fetch(self, user_id: str, deadline: float) -> Fetched | Gone:
         """Fetch a user, in up to ``ATTEMPTS`` requests; ``deadline`` is a value of the clock.
 
-        Raises what the API raises, and ``OutOfTime`` where the deadline comes before the user's turn.
+        Raises the API's errors, and ``OutOfTime`` if the deadline comes before the user's turn.
         """
         failure: Later | None = None
         for attempt in range(ATTEMPTS):
@@ -64,7 +64,7 @@ class Fetcher:
         raise failure or OutOfTime
 
     def _turn_came(self, deadline: float) -> bool:
-        """Wait for the next request's turn; false if the deadline comes first."""
+        """Wait for the next request's turn; return whether it came before the deadline."""
         now = self._clock()
         limited = self._limited_until - now
         if limited > 0 and (limited > LONGEST_PAUSE or now + limited + LEAST_TIME > deadline):

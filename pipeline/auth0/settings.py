@@ -1,4 +1,4 @@
-"""Settings of what talks to Auth0, from the environment; errors name the variable."""
+"""Settings of the Management API client and the refresh, from the environment; errors name the variable."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Auth0:
-    """A tenant, and an application (machine to machine) of it that may ``read:users`` of the Management API."""
+    """A tenant, and its machine-to-machine application with the Management API grant ``read:users``."""
 
     domain: str
     """The tenant's own domain such as ``acme.eu.auth0.com``; a custom domain has no Management API token."""
@@ -49,9 +49,9 @@ class Auth0:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Auth0":
-        """``AUTH0_DOMAIN``, ``AUTH0_CLIENT_ID`` and ``AUTH0_CLIENT_SECRET_ARN``, or ``AUTH0_CLIENT_SECRET`` itself.
+        """Read ``AUTH0_DOMAIN``, ``AUTH0_CLIENT_ID`` and ``AUTH0_CLIENT_SECRET_ARN``, or ``AUTH0_CLIENT_SECRET``.
 
-        ``AUTH0_BASE_URL`` replaces ``https://<domain>``, for a server that stands in for Auth0.
+        ``AUTH0_BASE_URL`` replaces ``https://<domain>``, for a test server.
         """
         domain = _required(env, "AUTH0_DOMAIN")
         if not _HOST.fullmatch(domain):
@@ -70,21 +70,21 @@ class Auth0:
 
 @dataclass(frozen=True)
 class Refresh:
-    """How the refresh function works."""
+    """Settings of the refresh function."""
 
     queue_url: str
-    """Its own queue, to which deferred signals go back."""
+    """The function's own queue, to which it sends deferred signals."""
     sink_queue_urls: tuple[str, ...]
     rate: float = DEFAULT_RATE
-    """Requests per second of one execution environment: two environments ask twice as often."""
+    """Requests per second of one execution environment: two environments send twice as many."""
     max_age: float = DEFAULT_MAX_AGE
-    """Seconds for which a signal is deferred before it fails."""
+    """Seconds for which the function defers a signal before it fails."""
     sink_functions: tuple[str, ...] = ()
-    """The function behind each of ``sink_queue_urls``, for what is too large for a queue; none: that fails."""
+    """The function behind each of ``sink_queue_urls``, for users too large for a queue; without one, these fail."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Refresh":
-        """``REFRESH_QUEUE_URL``, ``SINK_QUEUE_URLS`` (separated by commas), ``REFRESH_RATE``, ``REFRESH_MAX_AGE``.
+        """Read ``REFRESH_QUEUE_URL``, ``SINK_QUEUE_URLS`` (separated by commas), ``REFRESH_RATE``, ``REFRESH_MAX_AGE``.
 
         ``SINK_FUNCTIONS`` has as many names as ``SINK_QUEUE_URLS``, in the same order, or is not set.
         """

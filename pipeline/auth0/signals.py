@@ -12,11 +12,11 @@ from pipeline.errors import Auth0SyncError, Poison
 
 
 class Wanted(Struct):
-    """A user to fetch, and the messages that asked for it."""
+    """A user to fetch, and the messages that name it."""
 
     message_ids: list[str]
     deferred: Deferred
-    """Of its messages, the earliest ``first_seen`` and the most ``times``."""
+    """The earliest ``first_seen`` and the highest ``times`` of its messages."""
 
 
 class Signals(Struct):
@@ -24,18 +24,18 @@ class Signals(Struct):
 
     received: int = 0
     users: dict[str, Wanted] = {}
-    """By user id, in the order in which they were first named."""
+    """Users by id, in the order of their first message."""
     coalesced: int = 0
-    """Signals of a user that an earlier signal of the batch names."""
+    """Number of signals about a user that an earlier signal of the batch names."""
     ignored: int = 0
-    """Messages that name no user to fetch."""
+    """Number of messages that name no user to fetch."""
     unread: list[Failure] = []
     causes: dict[str, int] = {}
     """Type of the event to number of signals."""
 
 
 def collect(records: Sequence[Mapping[str, Any]]) -> Signals:
-    """Read SQS records, of which it uses ``messageId``, ``body`` and ``attributes.SentTimestamp``."""
+    """Read ``messageId``, ``body`` and ``attributes.SentTimestamp`` of SQS records."""
     signals = Signals(received=len(records))
     for record in records:
         try:
@@ -66,7 +66,7 @@ def _add(signals: Signals, user_id: str, message_id: str, deferred: Deferred) ->
 
 
 def failures(signals: Signals, failed: Mapping[str, Auth0SyncError]) -> list[Failure]:
-    """Return the messages that SQS must deliver again: unreadable ones, and those of users that ``failed``."""
+    """Return the messages that SQS must deliver again: unreadable ones, and those of the users in ``failed``."""
     found = {failure.message_id: failure for failure in signals.unread}
     for user_id, error in failed.items():
         for message_id in signals.users[user_id].message_ids:

@@ -1,11 +1,11 @@
-"""Packages of the Lambda functions: one zip each, of pinned and hashed dependencies and the modules that it runs.
+"""Packages of the Lambda functions: one zip each, of pinned and hashed dependencies and the modules it runs.
 
-A package has two layers. Its dependencies are installed by pip once and kept, already compressed, under
-`build/cache/`; the project's own files are appended to a copy of that, so a changed module costs no installation.
+A package has two layers. pip installs its dependencies once, and `build/cache/` keeps them compressed; a build appends
+the project's own files to a copy, so a changed module needs no installation.
 
-What is the same is the same: where a package is built, when and by whom leaves no trace in it. Its contents follow
-from the repository alone, and `digest` names them. The bytes of the zip follow from them and from the zlib that
-Python is linked with: another one may compress the same contents to other bytes, which Terraform takes for a change.
+Builds are reproducible: a package's contents depend on the repository alone, and `digest` identifies them. The bytes of
+the zip also depend on Python's zlib: another one may compress the same contents to other bytes, which Terraform takes
+for a change.
 
     python -m pipeline.packaging lambda
 """

@@ -1,4 +1,4 @@
-"""What Lambda could not load of a package: binaries for another processor, Python, C library or system."""
+"""Find binaries that Lambda could not load: for another processor, Python, C library or system."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ _ELF: Final = b"\x7fELF"
 _MACOS: Final = tuple(bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe"))
 _WINDOWS: Final = (".pyd", ".dll", ".exe")
 
-# Extension modules are named for the Python that they are for: `x.cpython-313-aarch64-linux-gnu.so`, `x.abi3.so`.
+# The name of an extension module names its Python: `x.cpython-313-aarch64-linux-gnu.so`, `x.abi3.so`.
 _EXTENSION: Final = re.compile(r"\.(cpython-[^.]+|pypy[^.]+|graalpy[^.]+)\.so$")
 _GLIBC: Final = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 
-# What is there on Amazon Linux 2023 beneath Python: glibc's libraries and zlib.
+# The libraries that Amazon Linux 2023 has for Python: glibc's and zlib.
 _SYSTEM: Final = re.compile(r"(ld-linux-\w+(-\w+)?|lib(c|m|dl|rt|pthread|util|resolv|z))\.so\.\d")
 
 
@@ -43,14 +43,14 @@ def _of_file(path: Path, architecture: Architecture, packaged: set[str]) -> Iter
             yield from _of_name(path.name, architecture)
             try:
                 yield from _of_elf(file, architecture, packaged)
-            except (ELFError, ValueError, OSError) as error:  # OSError: it names a place before its start
+            except (ELFError, ValueError, OSError) as error:  # OSError: an offset before the start of the file
                 yield f"is damaged ({error})"
         elif re.search(r"\.so(\.|$)", path.name):
             yield "is named as a library, but is none"
 
 
 def _of_name(name: str, architecture: Architecture) -> Iterator[str]:
-    """Yield a fault where Python would not look at an extension module of that name."""
+    """Yield a fault if Python would not load an extension module of that name."""
     tag = _EXTENSION.search(name)
     wanted = f"cpython-{LAMBDA_PYTHON.replace('.', '')}-{MACHINES[architecture]}-linux-gnu"
     if tag is not None and tag[1] != wanted:
@@ -79,6 +79,6 @@ def _of_elf(file: BinaryIO, architecture: Architecture, packaged: set[str]) -> I
 
 
 def _on_lambda(version: str) -> bool:
-    """Whether Lambda's glibc has a version of a symbol. Names without a number are of later or private interfaces."""
+    """Return whether Lambda's glibc has a symbol version. Names without a number are later or private interfaces."""
     number = _GLIBC.fullmatch(version)
     return number is not None and (int(number[1]), int(number[2])) <= LAMBDA_GLIBC

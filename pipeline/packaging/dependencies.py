@@ -1,4 +1,4 @@
-"""The dependencies of a package: installed by pip for the target, without what no function runs, and kept."""
+"""The dependencies of a package: install them by pip for the target, drop unused parts, cache the result."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ from pipeline.packaging.zips import add
 CACHE: Final = ROOT / "build" / "cache" / "dependencies"
 
 DROPPED: Final = (
-    # Never needed at run time, or different at every installation.
+    # Not needed at run time, or different at every installation.
     "bin/*",
     "*/__pycache__/*",
     "*.pyc",
@@ -35,25 +35,25 @@ DROPPED: Final = (
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
     "*.dist-info/direct_url.json",
-    # Parts that no function has a use for. Of Powertools they are all but the logger and the metrics.
+    # Parts that no function uses. Of Powertools all but the logger and the metrics.
     "aws_lambda_powertools/event_handler/*",
     "aws_lambda_powertools/utilities/[!_j]*/*",  # all but __init__ and jmespath_utils, which the logger imports
-    "alembic/templates/*",  # of the directory that `alembic init` makes
+    "alembic/templates/*",  # templates of `alembic init`
     "dateutil/zoneinfo/*.tar.gz",  # for systems without time zones
     "sqlalchemy/dialects/m[sy]*sql/*",
     "sqlalchemy/dialects/oracle/*",
     "sqlalchemy/orm/*",
 )
-# What botocore needs for calls; the descriptions of some 400 services are most of it.
+# The data that botocore needs for calls; descriptions of some 400 services are most of its size.
 SERVICE_DATA: Final = ("botocore/data/", "boto3/data/")
 AUTHORITIES: Final = "botocore/cacert.pem"
 
 
 def layer(function: str, spec: Function, target: Target) -> Path:
-    """Return a zip of the function's dependencies, from the cache when it was made before. Raises PackagingError."""
+    """Return a zip of the function's dependencies, from the cache if it has one. Raises PackagingError."""
     requirements = ROOT / "requirements" / spec.requirements
     cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
-    # Builds at the same time would each run pip for the same.
+    # Builds at the same time would each run pip for the same layer.
     with exclusive(cached.parent / f".{function}-{target.label}.lock"):
         if not cached.exists():
             _make(cached, function, requirements, spec, target)
@@ -81,7 +81,7 @@ def _make(cached: Path, function: str, requirements: Path, spec: Function, targe
 
 
 def identity(requirements: Path, spec: Function, target: Target) -> str:
-    """Return a name of what decides what a dependency layer holds: pins, services, target, and the rules here."""
+    """Return a digest of all that determines a dependency layer: pins, services, target, and the rules here."""
     rules = [Path(file).read_bytes() for file in (__file__, binaries.__file__)]
     inputs = (_read(requirements), *rules, repr(spec.services).encode(), target.identity.encode())
     return hashlib.sha256(b"|".join(inputs)).hexdigest()[:16]
@@ -115,7 +115,7 @@ def _install(function: str, requirements: Path, directory: Path, target: Target)
     if target.platform == "lambda":
         command += [f"--python-version={LAMBDA_PYTHON}", "--implementation=cp"]
         command += [f"--platform={tag}" for tag in target.tags]
-    # Where to get packages from is the environment's business; where to put them is ours.
+    # Keep the user's index settings, but not pip's install location.
     environment = {
         k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PYTHONPATH")
     }

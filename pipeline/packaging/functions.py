@@ -1,4 +1,4 @@
-"""Which functions there are, what each of them runs, and how large its package may be."""
+"""The functions, the contents of their packages, and the size limits of these."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most megabytes (10^6 bytes) that a package for Lambda may have; a test holds it.
+    """The most megabytes (10^6 bytes) that a package for Lambda may have; a test checks them.
 
-    A zip is uploaded at each deployment and unpacked at each cold start. Lambda takes 50 MB, unpacked 250 MB.
+    Each deployment uploads the zip, and each cold start unpacks it. Lambda accepts 50 MB, unpacked 250 MB.
     """
 
     zipped: float
@@ -17,12 +17,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What goes into a function's package.
+    """The contents of a function's package.
 
-    `handler` is the module that it starts in; what that imports, wherever in its file, is packaged as well, except
-    `without`: modules that this function never gets to. `files` are patterns of what it reads or runs besides.
-    `requirements` is a file of requirements/, and `services` are the AWS APIs that it calls, each of which is a
-    description that botocore reads from a file.
+    `handler` is the module of its handler; all modules that it imports, anywhere in the file, come along, except
+    `without`: modules that this function never reaches. `files` are patterns of further files that it reads or runs.
+    `requirements` is a file of requirements/, and `services` are the AWS APIs that it calls: botocore reads a
+    description of each from a file.
     """
 
     handler: str

@@ -1,7 +1,7 @@
-"""The root certificates of RDS that functions verify their database by: makes `pipeline/sinks/rds-ca-bundle.pem`.
+"""Make `pipeline/sinks/rds-ca-bundle.pem`, the root certificates of RDS by which functions verify their database.
 
-Of AWS's bundle it keeps what a database can have today, the three roots of each region, so that nothing expired or
-meant for AWS's own tests is trusted.
+Of AWS's bundle it keeps the three roots of each region, which a database can have today, and drops expired ones and
+those of AWS's own tests.
 
     curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
     python -m pipeline.packaging.rds_ca --source "AWS's global bundle, $(date -I)" global-bundle.pem
@@ -25,7 +25,7 @@ from pipeline.packaging.target import ROOT, PackagingError
 
 BUNDLE: Final = ROOT / "pipeline" / "sinks" / "rds-ca-bundle.pem"
 NAME: Final = re.compile(r"Amazon RDS (?P<region>[a-z]{2}(-[a-z]+)+-\d+) Root CA (RSA2048|RSA4096|ECC384) G\d+")
-"""Of a root as its certificate has it; those of Beta and Preview are not of a region alone."""
+"""Common name of a region's root; roots of Beta and Preview do not match."""
 
 HEADER: Final = """\
 # Root certificates of Amazon RDS: the functions verify Aurora by them (sslmode=verify-full).
@@ -43,7 +43,7 @@ def common_name(certificate: x509.Certificate) -> str:
 
 
 def roots(certificates: Iterable[x509.Certificate], now: datetime) -> list[x509.Certificate]:
-    """Return the roots of regions, by name. Raises PackagingError for one that is no authority or signed by others."""
+    """Return the roots of regions, by name. Raises PackagingError for one that is no authority or not self-signed."""
     found: dict[str, x509.Certificate] = {}
     for certificate in certificates:
         name = common_name(certificate)
@@ -62,7 +62,7 @@ def roots(certificates: Iterable[x509.Certificate], now: datetime) -> list[x509.
 
 
 def render(certificates: Iterable[x509.Certificate], source: str) -> str:
-    """Return the bundle: who is in it, and above each certificate its name, its last day and its fingerprint."""
+    """Return the bundle: its regions, and above each certificate its name, its last day and its fingerprint."""
     named = [(common_name(certificate), certificate) for certificate in certificates]
     regions = sorted({match["region"] for name, _ in named if (match := NAME.fullmatch(name))})
     parts = [HEADER + "\n".join(map(_comment, (f"Taken from: {source}", f"Regions: {', '.join(regions)}"))) + "\n"]
@@ -78,7 +78,7 @@ def _comment(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Make the bundle of the roots in the files."""
+    """Make the bundle from the roots in the files."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.packaging.rds_ca", description=main.__doc__)
     parser.add_argument("--source", required=True, help="where the certificates are from, for the bundle's header")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="bundle of certificates, PEM")

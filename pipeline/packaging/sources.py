@@ -1,4 +1,4 @@
-"""The project's own files of a package: the handler and what it imports, found by reading the code."""
+"""Find the project's own files of a package, the handler and its imports, by parsing the code."""
 
 import ast
 import threading
@@ -9,8 +9,8 @@ from typing import Final
 from pipeline.packaging.functions import Function
 from pipeline.packaging.target import ROOT, PackagingError
 
-# CPython 3.11 counts the depth of every tree that it makes in one place, and now and then fails ("AST constructor
-# recursion depth mismatch") where threads make some side by side.
+# CPython 3.11 counts the depth of all trees in one place, and sometimes fails ("AST constructor recursion depth
+# mismatch") if threads parse at the same time.
 _ONE_AT_A_TIME: Final = threading.Lock()
 
 
@@ -47,7 +47,7 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _module(name: str) -> Path | None:
-    """Return the file of a module of ours."""
+    """Return the file of one of the project's modules."""
     path = ROOT.joinpath(*name.split("."))
     if name.partition(".")[0] != "pipeline":
         return None
@@ -69,7 +69,7 @@ def _initial(path: Path) -> Iterator[Path]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Yield what a file imports, at its start or in a function; of `from a import b` both `a` and `a.b`."""
+    """Yield the imports of a file, at its start or in a function; for `from a import b` both `a` and `a.b`."""
     with _ONE_AT_A_TIME:
         waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"), str(path))]
     while waiting:

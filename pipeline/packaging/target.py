@@ -1,4 +1,4 @@
-"""Where packages are built from, and what they are built for."""
+"""The source directory of packages, and the platform that they are for."""
 
 import sys
 import sysconfig
@@ -14,7 +14,7 @@ Platform = Literal["host", "lambda"]
 """`host`: this interpreter, for the emulator's workers. `lambda`: Lambda's Python."""
 
 Architecture = Literal["arm64", "x86_64"]
-"""Of a Lambda function, in AWS's words."""
+"""Architecture of a Lambda function, by AWS's names."""
 
 
 class PackagingError(CommandError):
@@ -23,36 +23,36 @@ class PackagingError(CommandError):
 
 LAMBDA_PYTHON: Final = "3.13"
 LAMBDA_GLIBC: Final = (2, 34)
-"""Of Amazon Linux 2023, which Lambda's Python 3.13 runs on."""
+"""Version of glibc on Amazon Linux 2023, on which Lambda's Python 3.13 runs."""
 
 MACHINES: Final[dict[Architecture, str]] = {"arm64": "aarch64", "x86_64": "x86_64"}
-"""The architectures in the words of Linux."""
+"""The architectures by Linux's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a package is for. `architecture` is of no account for the host."""
+    """The platform of a package. `architecture` is ignored if `platform` is `host`."""
 
     platform: Platform
     architecture: Architecture
 
     @property
     def label(self) -> str:
-        """Short name, for files."""
+        """Return a short name for files."""
         return "host" if self.platform == "host" else f"lambda-{self.architecture}"
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Platform tags of the wheels that pip may take; empty for its own."""
+        """Return the platform tags of the wheels that pip may install; none for its own platform."""
         if self.platform == "host":
             return ()
-        # Both run on Lambda's glibc. The older tag is named as well, since pip does not take it from the newer one.
+        # Both run on Lambda's glibc. Name the older tag, too: pip does not derive it from the newer one.
         machine = MACHINES[self.architecture]
         return (f"manylinux_2_28_{machine}", f"manylinux2014_{machine}")
 
     @property
     def identity(self) -> str:
-        """Everything about the target that decides which wheels are installed."""
+        """Return everything about the target on which the choice of wheels depends."""
         if self.platform == "host":
             return f"{sys.implementation.cache_tag} {sysconfig.get_platform()}"
         return f"{LAMBDA_PYTHON} {self.tags}"

@@ -1,16 +1,16 @@
-"""Zips with nothing in them of the machine that made them."""
+"""Reproducible zips, without traces of the machine that made them."""
 
 import hashlib
 import zipfile
 from pathlib import Path
 from typing import Final
 
-# The zip format's first day: time is left out of packages.
+# the first day of the zip format: packages hold no times
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def add(package: zipfile.ZipFile, name: str, source: Path) -> None:
-    """Add a file: no time, no owner, no umask."""
+    """Add a file without its time, owner and umask."""
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.create_system = 3  # Unix, so that the mode below counts
     entry.external_attr = 0o100644 << 16
@@ -25,7 +25,7 @@ def sizes(package: Path) -> tuple[int, int]:
 
 
 def digest(package: Path) -> str:
-    """Return the SHA-256, in hex, of what a package holds: names and contents, however they are compressed."""
+    """Return the SHA-256, in hex, of a package's names and contents, independent of their compression."""
     total = hashlib.sha256()
     with zipfile.ZipFile(package) as content:
         for name in sorted(content.namelist()):
