@@ -112,7 +112,7 @@ plan: require-env setup ## Show what a deployment would change, and change nothi
 deploy: require-env setup ## Deploy: packages, one Terraform apply with roles and migration, smoke test
 	@$(CLI) deploy --env $(ENV)
 
-smoke: require-env setup ## Try a deployment out with a user that cannot exist
+smoke: require-env setup ## Test a deployment with a user that cannot exist
 	@$(CLI) smoke --env $(ENV)
 
 migrate: require-env setup ## Migrate a deployment's database, REVISION=head

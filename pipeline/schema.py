@@ -60,8 +60,8 @@ users = Table(
     Column("synced_at", _timestamptz, nullable=False, server_default=func.now(), comment="when the row was written"),
     Column("carried", JSONB, comment="versions of what is older than the last change; NULL where that was whole"),
     comment="Every user ever seen, tombstones included; query live_users",
-    # A user of a few kilobytes stays in its row, as compressing it costs more than the rest of the write; and half of
-    # each page stays free for the next versions of its rows, which then need no new index entries, nor new pages.
+    # Keep a user of a few kilobytes in its row: compressing it costs more than the rest of the write. Keep half of each
+    # page free for the next versions of its rows, which then need no new index entries and no new pages.
     postgresql_with={"toast_tuple_target": 8160, "fillfactor": 50},
 )
 

@@ -34,7 +34,7 @@ def count(
 ) -> None:
     """Send a batch's counts and its lag (milliseconds, see ``lag``) as metrics, by sink.
 
-    ``special`` has the counts of ``SPECIAL`` to send: AWS bills each metric that was sent. Without it, all are sent as 0.
+    ``special`` has the counts of ``SPECIAL`` to send: AWS bills each sent metric. Without it, all are sent as 0.
     """
     numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
     others = dict.fromkeys(SPECIAL, 0) if special is None else special

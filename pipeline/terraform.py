@@ -1,7 +1,7 @@
-"""Terraform as a program: where it and its provider are, how it is run, and what it says.
+"""Terraform as a program: find it and its provider, run it, and read its messages.
 
-`devstack` runs it against this machine and `pipeline.deploy` against an AWS account; what differs between the
-two is the environment that each gives it.
+`devstack` runs it against this machine and `pipeline.deploy` against an AWS account, each with its own environment
+variables.
 """
 
 import json
@@ -27,7 +27,7 @@ LOCK: Final = ".terraform.lock.hcl"
 OLDEST: Final = (1, 9)
 """The oldest version that infra/terraform works with."""
 
-# Directories that hold provider mirrors: Terraform's own by convention, and where images and packages put things.
+# Directories of provider mirrors: Terraform's own by convention, and the usual ones of images and packages.
 MIRROR_ROOTS: Final = (
     "~/.terraform.d/plugins",
     "$XDG_DATA_HOME/terraform/plugins",
@@ -44,7 +44,7 @@ Message: TypeAlias = dict[str, Any]
 
 
 class TerraformError(CommandError):
-    """Terraform is missing or failed; the message holds its own diagnostics, and `problems` has them as they came."""
+    """Terraform is missing or failed; the message holds its diagnostics, and `problems` the original messages."""
 
     def __init__(self, message: str, problems: Sequence[Message] = ()) -> None:
         super().__init__(message)
@@ -52,15 +52,15 @@ class TerraformError(CommandError):
 
 
 def _nothing() -> None:
-    """What is done at an interrupt, if nobody says anything else."""
+    """Do nothing at an interrupt: the default."""
 
 
 @dataclass(frozen=True)
 class Program:
     """Terraform in one directory, with exactly this environment.
 
-    After an interrupt it has `grace_seconds` to finish what is in flight and write its state, before it is killed with
-    its provider; None lets it take its time. `interrupted` is called when that wait begins.
+    After an interrupt Terraform has `grace_seconds` to finish running operations and write its state, before it and its
+    provider are killed; None sets no limit. `interrupted` is called when that wait begins.
     """
 
     directory: Path
@@ -69,7 +69,7 @@ class Program:
     interrupted: Callable[[], None] = _nothing
 
     def run(self, *arguments: str, stdin: str = "", timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command and return what it said, whether it failed or not. Raises TimeoutExpired after `timeout`."""
+        """Run a command and return its output, even if it failed. Raises TimeoutExpired after `timeout`."""
         return subprocess.run(  # noqa: S603 - terraform from PATH with arguments of ours
             [binary(), f"-chdir={self.directory}", *arguments],
             env=self.environment,
@@ -91,7 +91,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # it gets an interrupt from us, once, and not from the terminal as well
+            start_new_session=True,  # only this program interrupts it, once, and not the terminal as well
         )
         if process.stdout is None:
             raise AssertionError("stdout is a pipe")
@@ -116,14 +116,14 @@ class Program:
             raise TerraformError(f"terraform {command} failed:\n{said}", problems)
 
     def init(self, configuration: Path, *options: str) -> None:
-        """Install provider and modules of a staged configuration: from a mirror on this machine, else the network.
+        """Install provider and modules of a staged configuration, from a mirror on this machine, else the network.
 
-        Its lock file counts. Without one, what an earlier `init` locked does while it fits, which saves a download.
+        Its lock file decides the versions; without one, an earlier `init`'s does while it fits, which saves a download.
         """
         lock = self.directory / LOCK
         locked = (configuration / LOCK).exists()
         if locked:
-            shutil.copy(configuration / LOCK, lock)  # no link: `init` adds the checksum of this machine's package
+            shutil.copy(configuration / LOCK, lock)  # a copy, as `init` adds the checksum of this machine's package
         failed = self._try_to_init(options)
         if failed and not locked and lock.exists():
             lock.unlink()
@@ -140,7 +140,7 @@ class Program:
             )
 
     def _try_to_init(self, options: Iterable[str]) -> str:
-        """Run `init` until one way does; returns what the ways that failed said, or nothing."""
+        """Run `init` with each of the options until one succeeds; return the output of the failures, or nothing."""
         failed = []
         for way in _ways_to_init():
             done = self.run("init", "-no-color", "-input=false", *way, *options)
@@ -150,7 +150,7 @@ class Program:
         return "\n".join(dict.fromkeys(failed))
 
     def outputs(self, *options: str) -> dict[str, Any]:
-        """Return the outputs of the last apply, by name; none where nothing was applied."""
+        """Return the outputs of the last apply by name; none before the first apply."""
         done = self.run("output", "-json", *options)
         if done.returncode != 0:
             raise TerraformError(f"terraform output failed:\n{done.stderr.strip()}")
@@ -158,7 +158,7 @@ class Program:
 
 
 def stage(source: Path, directory: Path, leave: Container[str] = ()) -> None:
-    """Link a configuration into the directory in which Terraform runs and writes; `leave` names what stays out."""
+    """Link a configuration into the directory in which Terraform runs and writes, without the files in `leave`."""
     directory.mkdir(parents=True, exist_ok=True)
     wanted = {path.name: path for path in source.iterdir() if _belongs(path) and path.name not in leave}
     for old in directory.iterdir():
@@ -171,12 +171,12 @@ def stage(source: Path, directory: Path, leave: Container[str] = ()) -> None:
 
 
 def program_name() -> str:
-    """Return the program as people type it: `terraform`, or what TERRAFORM in the environment names, such as `tofu`."""
+    """Return the name of the program: `terraform`, or the value of TERRAFORM in the environment, such as `tofu`."""
     return os.environ.get("TERRAFORM") or "terraform"
 
 
 def binary() -> str:
-    """Return the path of the program. Raises TerraformError, which says where to get it."""
+    """Return the path of the program. Raises TerraformError, which says how to install it."""
     if found := shutil.which(program_name()):
         return found
     if program_name() != "terraform":
@@ -189,7 +189,7 @@ def binary() -> str:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return the environment of the caller but for what would change which state Terraform works on, and how."""
+    """Return the caller's environment without variables that would change Terraform's state or options."""
     kept = {
         variable: value
         for variable, value in os.environ.items()
@@ -202,7 +202,7 @@ def inherited_environment() -> dict[str, str]:
 
 
 def version() -> str:
-    """Return the version of the program, such as 1.11.4. Raises TerraformError when it is older than OLDEST."""
+    """Return the version of the program, such as 1.11.4. Raises TerraformError if it is older than OLDEST."""
     done = subprocess.run(  # noqa: S603 - terraform from PATH with arguments of ours
         [binary(), "version", "-json"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -218,9 +218,9 @@ def version() -> str:
 
 
 def find_mirror(roots: Iterable[str] = MIRROR_ROOTS) -> Path | None:
-    """Return a directory that holds the provider unpacked for this machine, as `HOST/hashicorp/aws/VERSION/OS_ARCH`.
+    """Return a directory with the provider unpacked for this machine, as `HOST/hashicorp/aws/VERSION/OS_ARCH`.
 
-    `TF_PLUGIN_MIRROR` in the environment decides alone. Raises TerraformError when it names no directory.
+    `TF_PLUGIN_MIRROR` in the environment takes precedence. Raises TerraformError if it names no directory.
     """
     if chosen := os.environ.get("TF_PLUGIN_MIRROR"):
         if not Path(chosen).is_dir():
@@ -245,7 +245,7 @@ def machine() -> str:
 
 
 def describe(problems: Iterable[Message]) -> str:
-    """Write diagnostics for a reader: what, where, why."""
+    """Write diagnostics for a reader: the problem, its place and its cause."""
     described = []
     for problem in problems:
         place = [problem["address"]] if problem.get("address") else []
@@ -268,15 +268,15 @@ def _ways_to_init() -> Iterator[list[str]]:
 
 
 def _belongs(path: Path) -> bool:
-    """Whether it is a part of a configuration, rather than what Terraform leaves where people run it."""
+    """Return whether a file is part of a configuration, and not one that a run of Terraform left there."""
     return not path.name.startswith(".") and (path.is_dir() or path.suffix in (".tf", ".json"))
 
 
 def _interrupt(process: subprocess.Popen[str], grace_seconds: float | None) -> None:
-    """Ask Terraform to finish, and end it with its provider if it does not, or if there is another interrupt."""
+    """Ask Terraform to finish; kill it with its provider after the grace period or at another interrupt."""
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=grace_seconds)  # reads on: Terraform would die of a closed pipe
+        process.communicate(timeout=grace_seconds)  # keep reading: a closed pipe would kill Terraform
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()

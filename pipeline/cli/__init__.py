@@ -1,8 +1,7 @@
 """The ``auth0-sync`` command: one file per group of commands.
 
-Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line was wrong;
-3 it was done, and the answer is that something is not as it should be;
-4 there is no such user; 5 the query took longer than --timeout.
+Exit codes: 0 the command succeeded; 1 it failed, and the message gives the cause; 2 the command line was wrong;
+3 it succeeded, and found that something is wrong; 4 there is no such user; 5 the query took longer than --timeout.
 """
 
 import sys
@@ -17,7 +16,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command; errors that are for the reader are printed without a traceback."""
+    """Run the command; print errors that are for the reader without a traceback."""
     commands.prepare = aws.prepare
     try:
         app()

@@ -1,4 +1,4 @@
-"""The Typer application and the two consoles; a command is loaded when it runs."""
+"""The Typer application and the two consoles; it loads a command when it runs."""
 
 import sys
 from importlib import import_module
@@ -16,7 +16,7 @@ from pipeline.errors import CommandError
 
 
 class OnDemand(TyperGroup):
-    """A group that knows names and summaries of its commands, and loads the one that runs."""
+    """A group with the names and summaries of its commands, which loads only the one that runs."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -39,10 +39,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Into a pipe or a log, lines as wide as the tables need; a terminal has its own width.
+# In a pipe or a log, lines are as wide as the tables need; a terminal has its own width.
 _WIDTH = None if sys.stdout.isatty() else 120
 
-# Without emoji, because :smile: in data is no code for one.
+# Without emoji, so that :smile: in data stays text.
 console = Console(width=_WIDTH, emoji=False)
 errors = Console(stderr=True, width=_WIDTH, emoji=False)
 
@@ -56,7 +56,7 @@ TIMED_OUT = 5
 """Exit code: the query took longer than --timeout, and was cancelled."""
 
 _DEPLOY = ("psutil", "elftools")
-"""What the extra `deploy` of pyproject.toml brings."""
+"""Packages of the extra `deploy` in pyproject.toml."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets; docs/logs.md has its rules.")]

@@ -1,4 +1,4 @@
-"""The archive of logs, asked with Athena."""
+"""Query the archive of logs with Athena."""
 
 import os
 from typing import Annotated
@@ -18,7 +18,7 @@ from pipeline.errors import BadSettings
 from pipeline.query import Result
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: --
+@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: `--`
 def ask(
     question: Annotated[str, typer.Argument(help="A question of --list, or SQL over the views.")] = "",
     parameters: Annotated[list[str] | None, typer.Argument(help="name=value, such as user_id='auth0|63d1…'")] = None,
@@ -29,7 +29,7 @@ def ask(
 ) -> None:
     """Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.
 
-    Of SQL it takes one statement that only reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN.
+    SQL must be one statement that only reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN.
     """
     require_one(as_json=as_json, as_csv=as_csv)
     if list_all or not question:

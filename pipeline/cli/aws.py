@@ -1,4 +1,4 @@
-"""Clients of AWS for commands. Somebody waits: AWS out of reach is told after seconds; the SDK alone takes minutes."""
+"""AWS clients for commands. They report unreachable AWS within seconds; by default the SDK takes minutes."""
 
 import sys
 from contextlib import suppress
@@ -9,7 +9,7 @@ ATTEMPTS: Final = 3
 
 
 def client(service: str, **options: Any) -> Any:
-    """Return a client. boto3 is loaded here, so that a command without AWS does not wait for it."""
+    """Return a client. Loads boto3 only here, so that commands without AWS start fast."""
     import boto3
 
     if boto3.DEFAULT_SESSION is None:
@@ -18,13 +18,13 @@ def client(service: str, **options: Any) -> Any:
 
 
 def prepare() -> None:
-    """Set the timeouts of a command that has loaded boto3; one that has not calls `client`."""
+    """Set the timeouts of a command that has loaded boto3; other commands call `client`."""
     if "boto3" in sys.modules:
         wait_as_people_do()
 
 
 def wait_as_people_do() -> None:
-    """Give the clients that are made from now on short timeouts and few retries, unless they have their own."""
+    """Give clients that are created from now on short timeouts and few retries, unless they have their own."""
     import boto3
     import botocore.session
     from botocore.config import Config
@@ -33,5 +33,5 @@ def wait_as_people_do() -> None:
     session = botocore.session.get_session()
     retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     session.set_default_client_config(Config(connect_timeout=CONNECT_SECONDS, retries=retries))
-    with suppress(ProfileNotFound):  # the first client raises it again; not every command makes one
+    with suppress(ProfileNotFound):  # the first client raises it again, and some commands make none
         boto3.setup_default_session(botocore_session=session)

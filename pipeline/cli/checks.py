@@ -1,4 +1,4 @@
-"""The checks of a deployment, shown."""
+"""Run and show the checks of a deployment."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +14,7 @@ _MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yello
 
 
 def run(env: str, outputs: Mapping[str, Any], seconds: float, *, as_json: bool = False) -> bool:
-    """Run every check, show what they find, and return whether nothing is wrong."""
+    """Run every check, show the findings, and return whether nothing is wrong."""
     if not as_json:
         console.print("\n[bold]Smoke test[/]")
     with Steps(errors if as_json else console) as steps:

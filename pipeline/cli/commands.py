@@ -1,6 +1,6 @@
-"""The names of the commands, and where each is: a command's module is imported when the command runs.
+"""The names of the commands and their modules, which are imported when a command runs.
 
-Those modules import boto3 and psycopg, which takes longer than ``auth0-sync --help`` may take.
+The modules import boto3 and psycopg, which takes too long for ``auth0-sync --help``.
 """
 
 from collections.abc import Callable
@@ -9,34 +9,34 @@ from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 GROUP: Final = "auth0_sync.commands"
-"""Group of the entry points of packages that have commands of their own: a function that calls `add` for each."""
+"""Group of entry points for other packages' commands: each is a function that calls `add` for its commands."""
 
 
 class Command(NamedTuple):
-    """What is known of a command before it is loaded."""
+    """The description of a command before it is loaded."""
 
     module: str
-    """It adds the command to ``app`` when it is imported."""
+    """The module that adds the command to ``app`` when it is imported."""
     summary: str
     """The first paragraph of the command's docstring."""
 
 
 prepare: Callable[[], None] | None = None
-"""Called before a command runs, when its module is imported."""
+"""A function to call before the command runs, after the import of its module."""
 
 COMMANDS: dict[str, Command] = {}
-"""By name, in the order of ``--help``."""
+"""Commands by name, in the order of ``--help``."""
 
 
 def add(name: str, module: str, summary: str) -> None:
-    """Make a command known."""
+    """Register a command."""
     COMMANDS[name] = Command(module, summary)
 
 
 def add_installed() -> None:
-    """Make the commands of other packages known.
+    """Register the commands of other packages.
 
-    A wheel of this project names the local stack's entry point and does not hold the local stack.
+    A wheel of this project names the local stack's entry point but does not contain the local stack.
     """
     for entry in entry_points(group=GROUP):
         if find_spec(entry.module.partition(".")[0]):
@@ -52,7 +52,7 @@ add("plan", "pipeline.cli.deploy", "Show what `deploy` would change in the AWS a
 add(
     "deploy",
     "pipeline.cli.deploy",
-    "Deploy to the AWS account that the environment's credentials are of, migrate, and try it out.",
+    "Deploy to the AWS account of the environment's credentials, migrate, and run the smoke test.",
 )
 add(
     "migrate",
@@ -62,13 +62,13 @@ add(
 add(
     "smoke",
     "pipeline.cli.deploy",
-    "Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be.",
+    "Test a deployment with a user that cannot exist in Auth0. Exit code 3 if something is wrong.",
 )
-add("outputs", "pipeline.cli.deploy", "Print what Terraform says of a deployment, as JSON: names, addresses, ARNs.")
+add("outputs", "pipeline.cli.deploy", "Print Terraform's outputs of a deployment as JSON: names, addresses, ARNs.")
 add(
     "destroy",
     "pipeline.cli.deploy",
-    "Remove a deployment from the AWS account. What holds data stays, unless --with-data.",
+    "Remove a deployment from the AWS account. Stores are kept, unless --with-data.",
 )
 add(
     "cost",
@@ -94,7 +94,7 @@ add(
 add(
     "redrive",
     "pipeline.cli.redrive",
-    "Send again what EventBridge could not deliver to a queue or to the archive, and delete it once it is taken.",
+    "Send events that EventBridge could not deliver to a queue or the archive again, and delete those that are taken.",
 )
 add(
     "replay",
@@ -104,7 +104,7 @@ add(
 add(
     "rearchive",
     "pipeline.cli.replay",
-    "Send what Firehose could not archive to the delivery stream again, and delete each object that was taken.",
+    "Send events that Firehose could not archive to the delivery stream again, and delete each object that is taken.",
 )
 add("sql", "pipeline.cli.sql", "Ask Postgres in SQL; nothing can be written.")
 add(

@@ -49,20 +49,20 @@ def deploy(
     env: Env,
     yes: Yes = False,
     allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="With --yes: apply a plan that loses data, too.")
+        bool, typer.Option("--allow-data-loss", help="With --yes: apply a plan even if it loses data.")
     ] = False,
     seconds: Annotated[float, typer.Option(help="How long the smoke test waits for a store.")] = doctor.SECONDS,
 ) -> None:
-    """Deploy to the AWS account that the environment's credentials are of, migrate, and try it out.
+    """Deploy to the AWS account of the environment's credentials, migrate, and run the smoke test.
 
-    Exit code 3 if it is deployed, and the smoke test finds that something is not as it should be.
+    Exit code 3 if the deployment succeeded and the smoke test finds that something is wrong.
     """
     deployment = _find(env)
     with deployment.lock():
         with Steps(console) as steps:
             identity, planned, before = _plan(deployment, steps)
         if planned.empty:
-            console.print("Nothing to change: what is deployed is what the configuration says.")
+            console.print("Nothing to change: the deployment matches the configuration.")
             deployment.plan_file.unlink(missing_ok=True)
         else:
             plans.show(deployment, identity, planned)
@@ -98,14 +98,14 @@ def smoke_test(
     seconds: Annotated[float, typer.Option(help="How long to wait for a store.")] = doctor.SECONDS,
     as_json: AsJson = False,
 ) -> None:
-    """Try a deployment out with a user that cannot exist in Auth0. Exit code 3 if something is not as it should be."""
+    """Test a deployment with a user that cannot exist in Auth0. Exit code 3 if something is wrong."""
     if not checks.run(env, deployed(env), seconds, as_json=as_json):
         raise typer.Exit(EXIT_UNHEALTHY)
 
 
 @app.command()
 def outputs(env: Env, name: Annotated[str, typer.Argument(help="Only this output; text as it is.")] = "") -> None:
-    """Print what Terraform says of a deployment, as JSON: names, addresses, ARNs."""
+    """Print Terraform's outputs of a deployment as JSON: names, addresses, ARNs."""
     found = deployed(env)
     if name and name not in found:
         raise typer.BadParameter(f"there is no output {name!r}; there are {', '.join(sorted(found))}")
@@ -124,12 +124,12 @@ def destroy(
     snapshot: Annotated[bool, typer.Option(help="With --with-data: leave a last snapshot of the cluster.")] = True,
     yes: Yes = False,
 ) -> None:
-    """Remove a deployment from the AWS account. What holds data stays, unless --with-data."""
+    """Remove a deployment from the AWS account. Stores are kept, unless --with-data."""
     deployment = _find(env)
     with deployment.lock():
         with Steps(console) as steps:
             identity, settings, before = _ready(deployment, steps)
-            _package(deployment, settings, steps)  # Terraform reads them, even though nothing of them is deployed
+            _package(deployment, settings, steps)  # Terraform reads the packages even to destroy
             with _explained(env, before), steps.step("Plan") as step:
                 snapshot = snapshot and with_data and teardown.has_cluster(deployment)
                 planned = (
@@ -146,14 +146,14 @@ def destroy(
             for address, what in kept.items():
                 console.print(f"  [green]stays[/] {escape(address)}: {what}", highlight=False)
             if snapshot:
-                console.print("Before the data goes, a snapshot of the database is taken, which stays.")
+                console.print("A snapshot of the database is taken before the data is deleted, and kept.")
             if before.get("function_network"):
                 console.print(
-                    "The functions go first. Lambda then removes their network interfaces from the VPC, which takes "
-                    f"20 to {teardown.INTERFACE_MINUTES} minutes, and the rest waits for that."
+                    "Functions are deleted first. Lambda then removes their network interfaces from the VPC, which takes "
+                    f"20 to {teardown.INTERFACE_MINUTES} minutes, before the rest."
                 )
             if any(change.kind == "aws_sqs_queue" for change in planned.changes):
-                console.print("The queues go with the messages that wait in them, dead-letter queues included.\n")
+                console.print("The queues are deleted with their waiting messages, dead-letter queues included.\n")
             plans.confirm(f"Type the environment's name ({env}) to destroy this", env, yes=yes, what="destroy")
             with Steps(console) as steps:
                 left = _destroy(deployment, planned, before, steps, with_data=with_data, snapshot=snapshot)
@@ -161,8 +161,8 @@ def destroy(
                 _show_snapshot(deployment, left)
     if kept:
         console.print(
-            "\nThe data is kept, with what it takes to read it, and costs what it cost. "
-            f"`make deploy ENV={env}` brings the pipeline back to it.\n"
+            "\nThe data and the keys to read it are kept and still billed. "
+            f"`make deploy ENV={env}` restores the pipeline to it.\n"
             f"To delete the data as well: auth0-sync destroy --env {env} --with-data",
             highlight=False,
         )
@@ -194,14 +194,14 @@ def estimate(
 
 
 def _find(env: str) -> Deployment:
-    # Whoever ends this program, a CI job that is cancelled for one, must let Terraform write its state.
+    # Let Terraform write its state when this program is terminated, for example in a cancelled CI job.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
 
     def interrupted() -> None:
         errors.print(
-            "\nInterrupted. Terraform finishes what is in flight and writes its state, which can take minutes; another "
-            "Ctrl-C abandons that, and what was being made must then be cleared up by hand."
+            "\nInterrupted. Terraform finishes running operations and writes its state, which can take minutes. "
+            "Another Ctrl-C abandons that: you must then delete unfinished resources by hand."
         )
 
     return Deployment.find(env, interrupted=interrupted)
@@ -213,7 +213,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 def deployed(env: str) -> dict[str, Any]:
-    """Return the outputs of a deployment. Raises DeployError when there is none."""
+    """Return the outputs of a deployment. Raises DeployError if there is none."""
     deployment = _find(env)
     with deployment.lock():
         deployment.prepare()
@@ -221,7 +221,7 @@ def deployed(env: str) -> dict[str, Any]:
 
 
 def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, dict[str, Any], dict[str, Any]]:
-    """Who the caller is, the variables, and the outputs of the last apply."""
+    """Return the caller's identity, the variables, and the outputs of the last apply."""
     with _explained(deployment.name, {}), steps.step("Terraform") as step:
         used = terraform.program_name()
         step.update(terraform.version() + ("" if used == "terraform" else f", {used}"))
@@ -264,11 +264,11 @@ def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) 
 
 
 def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> None:
-    """Wake the functions that were idle for weeks: the apply updates and invokes functions, and tries only once."""
+    """Wake functions that were idle for weeks: the apply updates and invokes functions, and tries only once."""
     if not before or not any(change.kind.startswith("aws_lambda_") for change in planned.changes):
         return
     client = invocation.client(before["region"])
-    # An empty batch, and the revision that the schema has.
+    # For the sync an empty batch, for the migration the schema's present revision.
     harmless: dict[str, Any] = {"Records": [], "revision": before.get("schema_revision")}
     try:
         if idle := invocation.idle(client, before["function_names"].values()):
@@ -276,14 +276,12 @@ def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> No
                 step.update(", ".join(idle))
                 invocation.wake(client, idle, harmless)
     except (BotoCoreError, ClientError) as error:
-        raise DeployError(
-            f"Whether functions are idle could not be seen, or they could not be woken: {error}"
-        ) from error
+        raise DeployError(f"Idle functions could not be found or woken: {error}") from error
 
 
 @contextmanager
 def _explained(env: str, before: Mapping[str, Any]) -> Iterator[None]:
-    """Say of what Terraform says what it means for the deployment."""
+    """Add the deployment's context to Terraform's error."""
     try:
         yield
     except TerraformError as error:
@@ -299,7 +297,7 @@ def _destroy(
     with_data: bool,
     snapshot: bool,
 ) -> str | None:
-    """Remove what was planned; returns the name of the last snapshot, if one was taken."""
+    """Apply the plan of a destroy; return the name of the last snapshot, if one was taken."""
     left = None
     with _explained(deployment.name, before):
         moved = teardown.leave_network(deployment, before, steps)
@@ -317,7 +315,7 @@ def _destroy(
 
 
 def _show_snapshot(deployment: Deployment, snapshot: str) -> None:
-    """Say what a destroy has left of the database; the key stays with the snapshot if it is one of the deployment's."""
+    """Show the snapshot that a destroy has left, with its key if that is the deployment's."""
     key = bool(deployment.resources())
     left = f"{snapshot}, and the key that it is encrypted with" if key else snapshot
     lines = [
@@ -357,5 +355,5 @@ def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
 
 
 def _command() -> str:
-    """The command as it was called."""
+    """Return the command as it was called."""
     return Path(sys.argv[0]).name if "/" not in sys.argv[0] else f".venv/bin/{Path(sys.argv[0]).name}"

@@ -1,4 +1,4 @@
-"""The variables that point a shell at a deployment, or at the stack on this machine."""
+"""Print the variables that point a shell at a deployment, or at the stack on this machine."""
 
 import os
 import shlex
@@ -24,7 +24,9 @@ def env(
     if name is None:
         variables = local.stack().environment()
     else:
-        hides = environment.STACK if environment.uses_stack(os.environ) else ()  # a state in S3 is not in the emulator
+        hides = (
+            environment.STACK if environment.uses_stack(os.environ) else ()
+        )  # Terraform reads a state in S3 from AWS, not the emulator
         kept = {hide: os.environ.pop(hide) for hide in hides if hide in os.environ}
         try:
             outputs = deployed(name)

@@ -20,7 +20,7 @@ from pipeline.delivery.targets import Consumer, client_config, open_queue, queue
 from pipeline.query import Result
 
 SHOWN = 100
-"""Messages that are listed, if nobody says how many."""
+"""Messages to list by default."""
 
 
 @app.command()
@@ -29,16 +29,16 @@ def failed(
     deployment: DeploymentName,
     put_back: Annotated[bool, typer.Option("--put-back", help="Send them to their queue again.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete them; wants --reason or --id.")] = False,
-    reason: Annotated[list[str] | None, typer.Option(help="Only these reasons; repeat for several.")] = None,
-    message_id: Annotated[list[str] | None, typer.Option("--id", help="Only these message ids.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Look at no more than this; 100 for a list.")] = None,
+    reason: Annotated[list[str] | None, typer.Option(help="Only this reason; repeat for several.")] = None,
+    message_id: Annotated[list[str] | None, typer.Option("--id", help="Only this id; repeat for several.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most messages to read; 100 for a list.")] = None,
     users: Annotated[bool, typer.Option("--users", help="Show user ids, which are personal data.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """List the messages that a function gave up, with the reason; put them back, or delete them.
 
-    Exit code 3 if a message that was to be put back or deleted is still there.
+    Exit code 3 if a message could not be put back or deleted.
     """
     require_one(as_json=as_json, as_csv=as_csv)
     _require_choice(put_back=put_back, delete=delete, chosen=bool(reason or message_id))
@@ -78,11 +78,11 @@ def _require_choice(*, put_back: bool, delete: bool, chosen: bool) -> None:
     if put_back and delete:
         raise typer.BadParameter("either --put-back or --delete")
     if delete and not chosen:
-        raise typer.BadParameter("--delete wants --reason or --id: say which messages nobody needs")
+        raise typer.BadParameter("--delete needs --reason or --id: name the messages to delete")
 
 
 def _log(group: str, since: float, pattern: str) -> Iterator[str]:
-    """Return the lines of a log group, of which there are none before its function ran."""
+    """Return the lines of a log group, or none if its function never ran."""
     logs: Any = boto3.client("logs")
     with suppress(logs.exceptions.ResourceNotFoundException):
         yield from log_lines(logs, group, since, pattern)

@@ -1,6 +1,6 @@
-"""What people are told where a command fails: what happened, which setting it is about, and what to do.
+"""Messages for failed commands: the problem, the setting that it concerns, and the remedy.
 
-An error that is none of these is a mistake in the command, and keeps its traceback.
+Any other error is a bug in the command, and keeps its traceback.
 """
 
 from typing import Final
@@ -31,15 +31,15 @@ _SETTINGS: Final = {
     "ListObjectsV2": "ARCHIVE_BUCKET",
     "StartQueryExecution": "ATHENA_WORKGROUP",
 }
-"""Operation to the variable that names what it is about; DEPLOYMENT names the rest."""
+"""Operation to the variable that names its resource; DEPLOYMENT for the other operations."""
 
 _SIGN_IN: Final = "Set AWS_PROFILE to a profile of the AWS CLI, and sign in: aws sso login"
 _REGION: Final = "AWS_DEFAULT_REGION"
 
 
 def message(error: BaseException) -> str | None:
-    """Return what to tell about an error; None where it is not for the reader."""
-    # Their own words are about a function's batch, or about the Data API, which had no part in it.
+    """Return the message for an error; None if it is not for the reader."""
+    # The messages of these classes are about a function's batch or the Data API, and would mislead here.
     if error.__cause__ and (isinstance(error, (StoreDown, Unreachable)) or type(error) is DataApiError):
         said = message(error.__cause__)
         if said is not None:
@@ -72,7 +72,7 @@ def _refused(error: exceptions.ClientError) -> str:
         return f"AWS does not allow {operation}. Use a role that may, or add the right to this one. ({said})"
     if code in _MISSING or code.endswith("NonExistentQueue"):
         setting = _SETTINGS.get(operation, "DEPLOYMENT")
-        return f"What {setting} names is not in this account and region. Check {setting} and {_REGION}. ({said})"
+        return f"The resource of {setting} is not in this account and region. Check {setting} and {_REGION}. ({said})"
     return f"AWS refused the request. ({said})"
 
 
@@ -82,7 +82,7 @@ def _not_sent(error: exceptions.BotoCoreError) -> str:
         case exceptions.NoRegionError():
             return f"No AWS region is set. Set {_REGION}, such as eu-central-1."
         case exceptions.InvalidRegionError():
-            return f"The AWS region is not one. Check {_REGION}. ({said})"
+            return f"The AWS region is not valid. Check {_REGION}. ({said})"
         case exceptions.ProfileNotFound():
             return f"AWS_PROFILE names a profile that the AWS CLI does not have: aws configure list-profiles ({said})"
         case (
@@ -92,11 +92,11 @@ def _not_sent(error: exceptions.BotoCoreError) -> str:
             | exceptions.SSOError()
             | exceptions.TokenRetrievalError()
         ):
-            return f"There are no AWS credentials that can be used. {_SIGN_IN} ({said})"
+            return f"There are no usable AWS credentials. {_SIGN_IN} ({said})"
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return f"AWS cannot be reached. Check the network, {_REGION}, and AWS_ENDPOINT_URL if it is set. ({said})"
         case exceptions.ParamValidationError():
-            return f"AWS would refuse the request; a value is not what it takes. ({said})"
+            return f"AWS would refuse the request: a value is not valid. ({said})"
     return f"The AWS SDK could not do it. ({type(error).__name__}: {said})"
 
 

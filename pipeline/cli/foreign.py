@@ -1,4 +1,4 @@
-"""Data of others on a terminal: it is never markup of Rich, and it never controls the terminal."""
+"""Print foreign data safely: never as markup of Rich, nor as control codes of the terminal."""
 
 import json
 import math
@@ -8,17 +8,17 @@ from typing import Any
 from rich.markup import escape
 from rich.text import Text
 
-# C0, DEL, C1; what turns the direction of writing; separators of lines; what UTF-8 cannot encode.
+# C0, DEL, C1; marks of the writing direction; line separators; surrogates, which UTF-8 cannot encode.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(value: Any, keep: str = "") -> str:
-    r"""Return a value as text, in which control characters are escaped, such as \u001b, but those in ``keep``."""
+    r"""Return a value as text; escape control characters, such as \u001b, except those in ``keep``."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), str(value))
 
 
 def text(value: Any) -> str:
-    """Return a value as one line: JSON for what has parts, NULL for None. No text is '' or NULL or in quotes itself."""
+    """Return a value as one line: JSON for lists and objects, NULL for None, and quotes around ambiguous text."""
     match value:
         case None:
             return "NULL"
@@ -31,12 +31,12 @@ def text(value: Any) -> str:
 
 
 def cell(value: Any) -> Text:
-    """Return a value for a table, as ``text`` has it."""
+    """Return a value as ``text`` does, for a table."""
     return Text(text(value), style="dim" if value is None else "")
 
 
 def in_markup(value: Any) -> str:
-    """Return a value for a text that has markup around it."""
+    """Return a value for use inside text with markup."""
     return escape(plain(value))
 
 

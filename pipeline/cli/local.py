@@ -1,6 +1,6 @@
-"""The stack on this machine, which `env` and `logs` use where no deployment is named.
+"""The stack on this machine, which `env` and `logs` use by default.
 
-The package that has such a stack calls `use` when it registers its commands; this one knows only what it gives.
+The package with the stack calls `use` when it registers its commands; this module knows only its interface.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Running(Protocol):
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """Terraform's outputs by name."""
+        """Return Terraform's outputs by name."""
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the stack."""
@@ -23,7 +23,7 @@ class Running(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """How the stack is found; both raise a CommandError if it is not up."""
+    """Functions that find the stack; both raise a CommandError if it is not up."""
 
     current: Callable[[], Running]
     environment: Callable[[], dict[str, str]]
@@ -33,7 +33,7 @@ _used: list[Local] = []
 
 
 def use(found: Local) -> None:
-    """Take this stack from now on."""
+    """Use this stack from now on."""
     _used[:] = [found]
 
 

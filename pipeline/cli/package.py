@@ -16,9 +16,9 @@ def package(
         Literal["lambda", "host"], typer.Option(help="lambda: Python 3.13, for AWS. host: this machine.")
     ] = "lambda",
     architecture: Annotated[
-        packaging.Architecture, typer.Option(help="Of the Lambda functions: Terraform's lambda.architecture.")
+        packaging.Architecture, typer.Option(help="Architecture of the functions: Terraform's lambda.architecture.")
     ] = "arm64",
-    out: Annotated[Path, typer.Option(help="Directory below which they are written.")] = Path("build/packages"),
+    out: Annotated[Path, typer.Option(help="Directory for the zips.")] = Path("build/packages"),
     as_json: AsJson = False,
 ) -> None:
     """Build the zip of each Lambda function; the same inputs give the same contents, and the same SHA-256 of them."""

@@ -1,4 +1,4 @@
-"""Plans as they are shown and confirmed."""
+"""Show plans, and ask for confirmation."""
 
 import sys
 from typing import Final
@@ -14,14 +14,14 @@ from pipeline.deploy.planning import Plan
 from pipeline.deploy.preflight import Identity
 
 SHOWN: Final = 20
-"""Changed resources that are listed; what is replaced or destroyed is always listed."""
+"""Most changed resources to list; replaced and destroyed ones are always listed."""
 
 _VERBS: Final = {"create": "to create", "update": "to change", "replace": "to replace", "delete": "to destroy"}
 _SIGNS: Final = {"update": "[yellow]~[/]", "replace": "[red]±[/]", "delete": "[red]-[/]"}
 
 
 def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
-    """Show what is planned, and what would be lost."""
+    """Show the planned changes, and the data that they would lose."""
     console.print()
     console.print(
         f"[bold]{deployment.name}[/], account {identity.account}, region {identity.region}: "
@@ -50,14 +50,14 @@ def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
 
 
 def counted(planned: Plan) -> str:
-    """The plan in a few words; nothing where it is empty."""
+    """Return the plan in a few words, or nothing if it is empty."""
     counts = planned.counts
     said = [f"{counts[action]} {verb}" for action, verb in _VERBS.items() if counts[action]]
     return ", ".join(said) or ("outputs only" if planned.outputs_change else "")
 
 
 def confirm_plan(deployment: Deployment, planned: Plan, *, yes: bool, allow_data_loss: bool) -> None:
-    """Go on if the plan is to be applied. Raises DeployError otherwise."""
+    """Ask whether to apply the plan. Raises DeployError if not."""
     if not planned.losses:
         confirm("Apply this plan? Only 'yes' will be accepted", "yes", yes=yes, what="apply")
         return
@@ -68,15 +68,15 @@ def confirm_plan(deployment: Deployment, planned: Plan, *, yes: bool, allow_data
 
 
 def confirm(question: str, answer: str, *, yes: bool, what: str) -> None:
-    """Go on if the answer is given, or need not be. Raises DeployError otherwise."""
+    """Ask for the answer, unless confirmed in advance. Raises DeployError for any other."""
     if yes:
         return
     if not has_terminal():
-        raise DeployError(f"There is no terminal to ask at. To {what} without being asked: --yes, or AUTO_APPROVE=1.")
+        raise DeployError(f"There is no terminal for the question. To {what} without it: --yes, or AUTO_APPROVE=1.")
     if typer.prompt(question, default="", show_default=False).strip() != answer:
         raise DeployError(f"Not confirmed, so nothing was changed (to {what}, answer: {answer}).")
 
 
 def has_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Return whether the command can ask a person."""
     return sys.stdin.isatty()

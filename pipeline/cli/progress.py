@@ -34,7 +34,7 @@ class _Step:
 
 
 class Steps:
-    """A ``pipeline.progress.Progress`` that a person can follow. Use it as a context manager."""
+    """A ``pipeline.progress.Progress`` that prints. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

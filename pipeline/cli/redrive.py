@@ -1,4 +1,4 @@
-"""The command that sends again what EventBridge could not deliver."""
+"""Send events again that EventBridge could not deliver."""
 
 from typing import Annotated
 
@@ -13,18 +13,18 @@ from pipeline.delivery.redrive import FORWARDED, Target
 
 @app.command()
 def redrive(
-    target: Annotated[Target, typer.Argument(help="Whose events to send again. The streams': those of source_region.")],
+    target: Annotated[Target, typer.Argument(help="Whose events to send; the streams': those of source_region.")],
     deployment: DeploymentName,
     source_region: Annotated[
         str | None, typer.Option(envvar="SOURCE_REGION", help="For the streams: the region of Auth0's event sources.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there; send and delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; send and delete nothing.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Send no more than this.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send again what EventBridge could not deliver to a queue or to the archive, and delete it once it is taken.
+    """Send events that EventBridge could not deliver to a queue or the archive again, and delete those that are taken.
 
-    Exit code 3 if something was not taken; it stays where it is. Twice does no harm: the sync knows duplicates.
+    Exit code 3 if an event was not taken; it stays where it is. Repeats do no harm: the sync drops duplicates.
     """
     source = sqs = boto3.client("sqs")
     if target in FORWARDED:

@@ -25,7 +25,7 @@ def replay(
     prefix: Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")],
     until: Annotated[str | None, typer.Option(help="Last hour; a date is the whole day. Default: now.")] = None,
     sink: Annotated[
-        list[Consumer] | None, typer.Option(help="Whose queue; repeat for several. Default: postgres, dynamodb.")
+        list[Consumer] | None, typer.Option(help="The sink; repeat for several. Default: postgres, dynamodb.")
     ] = None,
     user: Annotated[str | None, typer.Option(help="Only events of this user id.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send nothing.")] = False,
@@ -33,7 +33,7 @@ def replay(
 ) -> None:
     """Send the user changes of the archive to the sinks' queues again; an event too large for a queue, to its function.
 
-    Old events change nothing, so it can be stopped and run again. Exit code 3 if something was not taken.
+    Old events change nothing, so you can stop it and run it again. Exit code 3 if an event was not taken.
     """
     try:
         start, end = archive.period(since, until, datetime.now(UTC))
@@ -95,13 +95,13 @@ def _print(report: archive.Report, *, dry_run: bool) -> None:
 def rearchive(
     deployment: DeploymentName,
     bucket: Annotated[str, BUCKET],
-    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Where Firehose put what failed.")],
+    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send and delete nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send what Firehose could not archive to the delivery stream again, and delete each object that was taken.
+    """Send events that Firehose could not archive to the delivery stream again, and delete each object that is taken.
 
-    Exit code 3 if something was not taken; its object stays.
+    Exit code 3 if an event was not taken; its object stays.
     """
     name = f"{deployment}-archive"
     stream = Stream(boto3.client("firehose"), name)

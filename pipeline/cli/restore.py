@@ -31,15 +31,15 @@ def restore(
     sink: Annotated[Consumer, typer.Argument(help="Whose queue: postgres or dynamodb.")],
     deployment: DeploymentName,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also replace rows that somebody changed by hand, of the same version.")
+        bool, typer.Option("--overwrite", help="Also replace rows of the same version, such as ones changed by hand.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send every user of a Postgres, such as a restored cluster, to the queue of a sink.
 
-    Reads the variables of `sql`. Users keep their versions: what the store has as new or newer stays as it is. Exit
-    code 3 if something was not taken; run it again.
+    Reads the variables of `sql`. Users keep their versions: rows of the same or a newer version stay as they are. Exit
+    code 3 if a user was not taken; run it again.
     """
     if sink is Consumer.REFRESH:
         raise typer.BadParameter("postgres or dynamodb")
@@ -64,7 +64,7 @@ def restore(
 
 
 def _batches(*, overwrite: bool) -> Iterator[list[str]]:
-    """Return messages about all users, those that were deleted included."""
+    """Yield messages about all users, deleted ones included."""
     after = ""
     while rows := _page(after):
         bodies = [message(*row, overwrite=overwrite) for row in rows]
@@ -73,7 +73,7 @@ def _batches(*, overwrite: bool) -> Iterator[list[str]]:
 
 
 def _page(after: str) -> list[tuple[Any, ...]]:
-    # In hexadecimal, whatever is in it: the statement is one text, in which the Data API looks for parameters.
+    # In hexadecimal: the Data API looks for parameters in the statement's text.
     encoded = after.encode().hex()
     size = PAGE
     while True:
@@ -91,9 +91,9 @@ def _page(after: str) -> list[tuple[Any, ...]]:
 def message(
     user_id: str, version: str, source: str, event_id: str, deleted: bool, profile: str, *, overwrite: bool = False
 ) -> str:
-    """Return an event of an Event Stream that the sync reads as the row of a user: of the same version.
+    """Return an event of an Event Stream from which the sync makes the row of a user, with the same version.
 
-    With ``overwrite`` it is an event of now, which ranks above the others of the same ``updated_at``.
+    With ``overwrite`` the event is of now, and so ranks above the others of the same ``updated_at``.
     """
     changed_at, event_time = version[:INSTANT], version[INSTANT + 3 : 2 * INSTANT + 3]
     if overwrite:

@@ -1,4 +1,4 @@
-"""Rows as people and programs read them: a table or records on a terminal, lines with tabs in a pipe, CSV, JSON."""
+"""Print rows: a table or records on a terminal, lines with tabs in a pipe, CSV, JSON."""
 
 import re
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from pipeline.query import Result
 GAP: Final = 2
 """Columns between those of a table."""
 
-# What a spreadsheet takes for a formula, also in full width and behind what cannot be seen; and what marks text.
+# Prefixes of formulas in spreadsheets, also in full width and after invisible characters; and the mark of text.
 _FORMULA = re.compile("[\\s\u200b-\u200d\u2060\ufeff]*[-=+@'\uff0d\uff1d\uff0b\uff20]")
 
 
 def show(result: Result, *, as_json: bool = False, as_csv: bool = False, whole: bool = True) -> None:
-    """Print a result in the form that was asked for; see ``print_table`` for ``whole``."""
+    """Print a result in the requested form; see ``print_table`` for ``whole``."""
     require_one(as_json=as_json, as_csv=as_csv)
     if as_json:
         print_json(result.dicts())
@@ -35,15 +35,15 @@ def show(result: Result, *, as_json: bool = False, as_csv: bool = False, whole: 
 
 
 def require_one(*, as_json: bool, as_csv: bool) -> None:
-    """Raise a usage error if both forms are asked for."""
+    """Raise a usage error if both forms are requested."""
     if as_json and as_csv:
         raise typer.BadParameter("either --json or --csv")
 
 
 def print_table(result: Result, to: Console = console, *, whole: bool = True) -> None:
-    """Print a table. Where it is wider than the terminal, print records; into a pipe, lines with tabs between cells.
+    """Print a table, records if it is wider than the terminal, or in a pipe lines with tabs between cells.
 
-    Unless ``whole``, a terminal is spared the columns that are NULL in every row.
+    Unless ``whole``, a terminal does not show columns that are NULL in every row.
     """
     if to.is_terminal:
         for line in table(result if whole else _filled(result), to.width):

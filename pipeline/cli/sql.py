@@ -1,4 +1,4 @@
-"""SQL over the users in Postgres, and the roles that may do what there."""
+"""Query the users in Postgres, and make its roles."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from pipeline.errors import BadSettings, CommandError
 from pipeline.query import Result, TimedOut
 
 TIMEOUT: Final = 300.0
-"""Seconds for a statement, if nobody says how many."""
+"""Seconds for a statement by default."""
 RESUME = 60.0
-"""Seconds to wait for a cluster that has paused itself."""
+"""Seconds to wait for a paused cluster."""
 DATA_API_SECONDS: Final = 45
-"""After these the Data API itself gives up."""
+"""Seconds after which the Data API itself ends a statement."""
 
 _READING: Final = ("SELECT", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN")
 _BEFORE: Final = re.compile(r"(?:[\s(]+|--[^\r\n]*)+")
@@ -28,17 +28,17 @@ _COMMENT: Final = re.compile(r"/\*|\*/")
 _PREPARE: Final = """
 SELECT set_config('search_path', concat_ws(', ', 'auth0', nullif(current_setting('search_path'), '')), true)
 """
-"""Have relations found without their schema. After its first query, Postgres makes no transaction writable again."""
+"""Sets `search_path`. After the first query, Postgres makes no transaction writable again."""
 _SUPERUSER: Final = """
 SELECT 1 FROM pg_roles WHERE (rolsuper OR rolname = 'rds_superuser') AND pg_has_role(session_user, oid, 'MEMBER')
 """
 
 
 class NotAsSuperuser(CommandError):
-    """Whoever signs in may write files and run programs of the server, also in a read-only transaction."""
+    """The role may write files and run programs on the server, even in a read-only transaction."""
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: --
+@app.command(context_settings={"ignore_unknown_options": True})  # SQL may begin with a comment: `--`
 def sql(
     query: Annotated[str, typer.Argument(help="One statement, such as 'SELECT count(*) FROM live_users'.")],
     as_json: AsJson = False,
@@ -47,10 +47,10 @@ def sql(
 ) -> None:
     """Ask Postgres in SQL; nothing can be written.
 
-    It takes one statement that reads: SELECT, WITH, TABLE, VALUES, SHOW or EXPLAIN. Schema auth0 need not be named.
+    It takes one statement that reads: SELECT, WITH, TABLE, VALUES, SHOW or EXPLAIN. Schema auth0 may be left out.
 
-    Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE, and
-    goes through the RDS Data API, which needs no way into the database's network. A superuser is refused.
+    Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for
+    the RDS Data API, which works outside the VPC. The command refuses superusers.
     """
     require_one(as_json=as_json, as_csv=as_csv)
     try:
@@ -63,7 +63,7 @@ def sql(
 
 
 def require_reading(query: str) -> None:
-    """Raise ValueError if a statement does not begin as one that reads. Postgres takes one statement at a time."""
+    """Raise ValueError unless a statement begins as one that reads. Postgres takes one statement at a time."""
     rest = query
     while True:
         rest = rest[found.end() :] if (found := _BEFORE.match(rest)) else rest
@@ -76,7 +76,7 @@ def require_reading(query: str) -> None:
 
 
 def _behind_comment(text: str) -> str:
-    """Return what follows a comment, which may hold others; nothing if it does not end."""
+    """Return the text after a comment, which may contain others; nothing if it does not end."""
     depth = 0
     for mark in _COMMENT.finditer(text):
         depth += 1 if mark[0] == "/*" else -1
@@ -99,9 +99,7 @@ def ask(query: str, timeout: float = TIMEOUT) -> Result:
 
 @app.command()
 def roles(
-    env: Annotated[
-        str | None, typer.Option("--env", help="A deployment whose Aurora cluster's roles to repair.")
-    ] = None,
+    env: Annotated[str | None, typer.Option("--env", help="The deployment whose roles in Aurora to repair.")] = None,
 ) -> None:
     """Print the SQL that makes the roles on a server of your own, or, with --env, repair those of a deployment.
 
@@ -140,7 +138,7 @@ def _from_server(query: str, timeout: float) -> Result:
     from pipeline.sinks.postgres import connect
 
     with connect(settings.Database.from_env(), application_name="auth0-sync-sql") as connection:
-        # In the transaction, because a pooler drops the settings of a session.
+        # In the transaction, because a pooler discards the settings of a session.
         connection.execute(
             f"BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = {int(timeout * 1000)}".encode()
         )
@@ -153,7 +151,7 @@ def _from_server(query: str, timeout: float) -> Result:
         _keep_as_text_what_python_cannot_hold(connection)
         began = time.monotonic()
         try:
-            # A pipeline takes one statement at a time, which cannot end the transaction and go on.
+            # A pipeline accepts single statements, so none can end the transaction and run another.
             with connection.pipeline():
                 cursor = connection.execute(query.encode())
         except psycopg.errors.QueryCanceled as error:
@@ -168,7 +166,7 @@ def _from_server(query: str, timeout: float) -> Result:
 
 
 def _keep_as_text_what_python_cannot_hold(connection: Any) -> None:
-    """Have values such as the year 20000, infinity or an integer of 5,000 digits in JSON read as Postgres has them."""
+    """Read values such as the year 20000, infinity or an integer of 5,000 digits in JSON as Postgres' text."""
     from psycopg import DataError
     from psycopg.adapt import Loader
     from psycopg.pq import Format
@@ -210,7 +208,7 @@ def through_data_api(query: str, timeout: float = TIMEOUT) -> Result:
         lambda: data_api.Transaction(client, cluster), deadline, give_up_on=(data_api.Unreachable,)
     )
     with transaction:
-        # The secret is the master user's, which is not needed to read, and could do more than read.
+        # The secret is the master user's, who could do more than read.
         transaction.execute("SET TRANSACTION READ ONLY")
         transaction.execute(f"SET LOCAL ROLE {database_roles.READERS}")
         transaction.execute(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")

@@ -1,4 +1,4 @@
-"""A user, as both stores have it."""
+"""Show a user as both stores have it."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ def user(
     An e-mail address is looked up in Postgres, in any case. If several users have it, they are listed.
 
     Reads USERS_TABLE; and DATABASE_URL or PG…, or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for the RDS Data
-    API. Exit code 3 if the stores differ in which version they have, 4 if there is no such user.
+    API. Exit code 3 if the stores have different versions, 4 if there is no such user.
     """
     try:
         user.encode()

@@ -1,4 +1,4 @@
-"""Terraform at work on a plan, seen as the stages of the deployment."""
+"""Apply a plan and show its progress by stages of the deployment."""
 
 import re
 import time
@@ -28,14 +28,14 @@ STAGES: Final = (
     ("Buses and rules", r"module\.(log_bus|event_bus|relay)|aws_cloudwatch_event_"),
     ("The rest", r""),
 )
-"""The stages of a deployment, as they are shown, and where in the module the resources of each are."""
+"""The stages of a deployment by title, with the parts of the module that have their resources."""
 
 LONG: Final = 20.0
-"""Seconds after which a resource that is still being made is named."""
+"""Seconds after which the progress names a resource that is still being created."""
 
 
 class _Stage:
-    """A stage: how many operations it has, and those that are done and under way."""
+    """A stage: its number of operations, those that are done and those under way."""
 
     def __init__(self, title: str, total: int) -> None:
         self.title = title
@@ -59,7 +59,7 @@ class _Stage:
             self.close()
 
     def close(self, error: BaseException | None = None) -> None:
-        """End what is shown of the stage, with what cut it short, if anything did."""
+        """End the display of the stage, with the error that interrupted it, if any."""
         if self._shown:
             self._shown[0].__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
             self._shown = None
@@ -82,7 +82,7 @@ def stage_of(address: str) -> str:
 
 
 def apply(deployment: Deployment, plan: Plan, progress: Progress) -> None:
-    """Apply the plan that was made last, and nothing else. Raises TerraformError with Terraform's diagnostics.
+    """Apply the last plan, and nothing else. Raises TerraformError with Terraform's diagnostics.
 
     An interrupt lets Terraform write its state first.
     """
@@ -111,7 +111,7 @@ def _operations(change: Change) -> int:
 def _follow(message: Message, stages: dict[str, _Stage], progress: Progress) -> None:
     hook = message.get("hook", {})
     if hook.get("action") not in ("create", "update", "delete"):
-        return  # data sources are not in the plan's count
+        return  # the plan's count has no data sources
     address = hook["resource"]["addr"]
     stage = stages.get(stage_of(address))
     if stage is None:

@@ -1,6 +1,6 @@
-"""What a deployment costs a month: list prices of us-east-1, and how much of each thing a tenant of some size takes.
+"""Estimate the monthly cost of a deployment: list prices of us-east-1, and the usage of a tenant of some size.
 
-docs/cost.md has the tables that this makes, the assumptions and where the prices are from; a test holds them together.
+docs/cost.md has the resulting tables, the assumptions and the sources of the prices; a test compares them.
 """
 
 from collections.abc import Iterator
@@ -25,30 +25,30 @@ KEY, KEY_REQUESTS, SECRET = 1.00, 3.00, 0.40
 SYNC_METRICS: Final = 20
 """Metrics that the functions of both sinks make, ten each (docs/metrics.md)."""
 LOGGED_BYTES: Final = 1700
-"""What an invocation of the sync writes into its log: the batch, its metrics, and three lines of Lambda's."""
+"""Bytes of log per invocation of the sync: the batch, its metrics, and three lines from Lambda."""
 FLOW_LOGGED_BYTES: Final = 4 * 125
-"""What a connection writes into the flow logs each minute: a record for each direction, at both ends."""
+"""Bytes of flow logs per connection and minute: a record for each direction, at both ends."""
 POSTGRES_LOGGED_BYTES: Final = 5 * MIB
-"""What Postgres writes into its log a day: statements that take long, and what it does by itself."""
+"""Bytes of Postgres' log per day: slow statements, and its own maintenance."""
 SMALLEST_MOVED: Final = 128 * KIB
-"""Objects below this size stay in S3 Standard, whatever a lifecycle rule says."""
+"""Objects below this size stay in S3 Standard, despite lifecycle rules."""
 WINDOW, POLLERS = 5, 5
-"""Seconds that a batch is filled for, and the pollers that Lambda begins with, each of which fills one."""
+"""Seconds of the batching window, and the pollers that Lambda starts with, each of which fills a batch."""
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant, and what is chosen for it. Bytes are before compression; `months` is the age of the archive."""
+    """A tenant and its settings. Bytes are before compression; `months` is the age of the archive."""
 
     users: int
     logs_a_day: int
     changes: float = 0.05
-    """The part of the logs that carries a change of a user."""
+    """Share of the logs that carry a change of a user."""
     log_bytes: int = 2560
     compression: float = 8
     user_bytes: int = 2560
     row_bytes: int = 3277
-    """In Postgres, with indices and the room that updates take."""
+    """Bytes of a user in Postgres, with indices and the space for updates."""
     months: int = 12
     readers: int = 0
     alarms: int = 45
@@ -57,33 +57,33 @@ class Tenant:
     glacier_after_months: int | None = None
     buffer_seconds: int = 300
     filtered: float = 0.0
-    """The part of the logs that the stream's filter in Auth0 keeps back; none of them is a change."""
+    """Share of the logs that the stream's filter in Auth0 drops; none of them is a change."""
     acus: float | None = None
-    """None: enough memory for a fifth of the table, in steps of half an ACU."""
+    """ACUs; None for enough memory for a fifth of the table, in steps of half an ACU."""
 
     @property
     def events(self) -> float:
-        """Logs a month that reach AWS."""
+        """Return the logs per month that reach AWS."""
         return self.logs_a_day * DAYS * (1 - self.filtered)
 
     @property
     def log_changes(self) -> float:
-        """Those of them that are changes of users."""
+        """Return the logs per month that are changes of users."""
         return self.logs_a_day * DAYS * self.changes
 
     @property
     def user_events(self) -> float:
-        """Messages a month, to each sink: with an Event Stream a change comes twice."""
+        """Return the messages per month to each sink: with an Event Stream each change arrives twice."""
         return self.log_changes * (2 if self.event_stream else 1)
 
     @property
     def batch(self) -> float:
-        """Messages that a function gets at a time."""
+        """Return the messages per batch of a function."""
         return max(1.0, min(100.0, self.user_events / (DAYS * 86400) * WINDOW / POLLERS))
 
     @property
     def capacity(self) -> float:
-        """Average ACUs of the writer, 2 GiB each."""
+        """Return the average ACUs of the writer, 2 GiB each."""
         if self.acus is not None:
             return self.acus
         return max(0.5, round(self.users * self.row_bytes * 0.2 / (2 * GIB) * 2) / 2)
@@ -91,7 +91,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the bill: dollars a month, and what they are for."""
+    """A line of the bill: dollars per month, and their purpose."""
 
     service: str
     dollars: float
@@ -99,7 +99,7 @@ class Line:
 
 
 def bill(tenant: Tenant) -> list[Line]:
-    """Return what the deployment costs, by service."""
+    """Return the costs of the deployment by service."""
     return list(_bill(tenant))
 
 
@@ -125,8 +125,8 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     written = objects / million * (S3_PUTS + (S3_TRANSITIONS if cold else 0))
     yield Line("S3", kept + written, f"{month * tenant.months:,.0f} GiB of archive, and writing it")
 
-    # To each sink a message is sent, received and deleted, the latter two in tens at best; five pollers ask every 20
-    # seconds whether there is anything, which the first million requests of an account, free, pay for in part.
+    # Each sink's message takes a send, a receive and a delete, the latter two in tens at best; five pollers send a
+    # request every 20 seconds. The free first million requests of an account cover a part of them.
     messages = 2 * tenant.user_events
     requests = messages * (1 + 2 / min(10, tenant.batch)) + 2 * POLLERS * HOURS * 3600 / 20
     yield Line("SQS", max(0.0, requests - million) / million * SQS, "a queue for each store, 1 million requests free")
@@ -154,8 +154,8 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     watched = tenant.alarms * ALARM + SYNC_METRICS * METRIC + DASHBOARD
     yield Line("CloudWatch", watched + logs, f"{tenant.alarms} alarms, {SYNC_METRICS} metrics, a dashboard, logs")
 
-    # Each of those who use the key asks for a data key every five minutes: sender and receiver of two queues and the
-    # archive's, Firehose, DynamoDB. Each object of the archive, and functions that start, come on top.
+    # Each user of the key requests a data key every five minutes: sender and receiver of two queues and the archive's,
+    # Firehose, DynamoDB. Each object of the archive and each start of a function adds requests.
     uses = HOURS * 12 * 8 + objects
     key = KEY + uses / million * KEY_REQUESTS if tenant.customer_key else 0.0
     yield Line("KMS and Secrets Manager", key + SECRET, "one key, the database's secret")
@@ -166,7 +166,7 @@ LARGE: Final = Tenant(users=10_000_000, logs_a_day=50_000_000)
 
 
 def levers() -> list[tuple[str, float, float | None]]:
-    """Return what each choice adds to the bills of SMALL and LARGE, in dollars a month; None where it is none."""
+    """Return the cost of each choice for SMALL and LARGE, in dollars per month; None if it does not apply."""
     choices: tuple[tuple[str, dict[str, Any]], ...] = (
         ("a reader that takes over: `aurora.readers = 1`", {"readers": 1}),
         ("the Event Stream beside the Log Stream", {"event_stream": True}),

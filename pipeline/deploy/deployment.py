@@ -1,8 +1,8 @@
-"""One deployment on this machine: its variables, where its state is, and Terraform ready to run on it.
+"""One deployment on this machine: its variables, the place of its state, and Terraform ready to run on it.
 
 The configuration is staged in `.deploy/NAME/`: links to infra/terraform, two levels below the root as that is, so that
-its relative paths hold. There a backend can be added without touching the configuration, and each deployment has
-providers, plans and (without a remote backend) state of its own.
+its relative paths work. This directory can have a backend without a change of the configuration, and gives each
+deployment its own providers, plans and (without a remote backend) state.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from pipeline.terraform import (
     stage,
 )
 
-# What a deployment does without: examples and tests.
+# The parts that a deployment does not need: examples and tests.
 NOT_STAGED: Final = ("environments", "examples", "tests")
 _MODULE: Final = "modules/auth0-sync"
 VARIABLES: Final = ("aws.tf", *(f"{_MODULE}/{name}" for name in ("variables.tf", "watchable.tf", "generated.json")))
@@ -49,25 +49,25 @@ SETTINGS: Final = {
     "maximum_concurrency": "sync.maximum_concurrency",
     "refresh": "refresh",
 }
-"""What the commands themselves want to know of the variables, by Terraform's own evaluation, and where it is."""
+"""Settings that the commands read by Terraform's own evaluation, with the expression of each."""
 
 REQUIRED: Final = ("environment", "auth0")
 """The variables without a default."""
 
 PLACEHOLDER: Final = "CHANGE-ME"
-"""What the examples have in place of a value that only the operator knows."""
+"""Placeholder in the examples for a value that only the operator knows."""
 
 _NAMES: Final = "{name = var.name, environment = var.environment}"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def _nothing() -> None:
-    """What is done at an interrupt, if nobody says anything else."""
+    """Do nothing at an interrupt: the default."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """The deployment that `infra/terraform/environments/NAME.tfvars` describes. `interrupted`: see Program."""
+    """The deployment that `infra/terraform/environments/NAME.tfvars` describes. `interrupted`: see `Program`."""
 
     name: str
     root: Path = ROOT
@@ -75,7 +75,7 @@ class Deployment:
 
     @classmethod
     def find(cls, name: str, root: Path = ROOT, interrupted: Callable[[], None] = _nothing) -> "Deployment":
-        """Return the deployment of that name. Raises DeployError, which says what there is, when there is none."""
+        """Return the deployment of that name. Raises DeployError, which lists the existing ones, if there is none."""
         found = cls(name, root, interrupted)
         if _NAME.fullmatch(name) and found.variables_file.is_file():
             return found
@@ -95,52 +95,52 @@ class Deployment:
 
     @property
     def configuration(self) -> Path:
-        """The Terraform configuration, and its lock file where there is one."""
+        """Return the directory of the Terraform configuration and its lock file."""
         return self.root / "infra" / "terraform"
 
     @property
     def environments(self) -> Path:
-        """Where the variables of each deployment are."""
+        """Return the directory with the variables of each deployment."""
         return self.configuration / "environments"
 
     @property
     def variables_file(self) -> Path:
-        """The variables, which the operator writes."""
+        """Return the file of the variables, which the operator writes."""
         return self.environments / f"{self.name}.tfvars"
 
     @property
     def backend_file(self) -> Path:
-        """Where the state is, if not on this machine: bucket, key, region and use_lockfile of a bucket in S3."""
+        """Return the file that places the state in S3: bucket, key, region and use_lockfile. It is optional."""
         return self.environments / f"{self.name}.s3.tfbackend"
 
     @property
     def directory(self) -> Path:
-        """Where Terraform runs, and what it keeps."""
+        """Return the directory in which Terraform runs and keeps its files."""
         return self.root / ".deploy" / self.name
 
     @property
     def plan_file(self) -> Path:
-        """The plan that is shown, and then applied. It holds the values of sensitive variables."""
+        """Return the file of the plan to show and apply. It holds the values of sensitive variables."""
         return self.directory / "plan.tfplan"
 
     @property
     def packages(self) -> Path:
-        """Where the functions' packages are, unless the variables name another place."""
+        """Return the directory of the functions' packages, unless the variables name another."""
         return self.root / "build" / "packages" / "lambda"
 
     @property
     def terraform(self) -> Program:
-        """Terraform, in the environment of the caller but for what would change which state it works on, and how."""
+        """Return Terraform in the caller's environment, without variables that change its state or its options."""
         environment = inherited_environment() | {"TF_VAR_env": self.name}
         return Program(self.directory, environment, grace_seconds=None, interrupted=self.interrupted)
 
     @property
     def inputs(self) -> list[str]:
-        """The options of every command that reads the variables."""
+        """Return the options of every command that reads the variables."""
         return ["-input=false", f"-var-file={self.variables_file}"]
 
     def prepare(self) -> None:
-        """Stage the configuration and install what it needs; quick when nothing has changed since the last time."""
+        """Stage the configuration and install its providers and modules; quick if nothing has changed."""
         self._stage()
         marker = self.directory / ".terraform" / "initialised"
         if marker.exists() and marker.read_text() == self._installation():
@@ -153,7 +153,7 @@ class Deployment:
         marker.write_text(self._installation())
 
     def settings(self) -> dict[str, Any]:
-        """Return the variables in SETTINGS. Raises DeployError for what is required and not set."""
+        """Return the variables in SETTINGS. Raises DeployError if a required one is not set."""
         for number, line in enumerate(self.variables_file.read_text().splitlines(), start=1):
             if PLACEHOLDER in line.partition("#")[0]:
                 place = f"{_shown(self.variables_file, self.root)}:{number}"
@@ -174,7 +174,7 @@ class Deployment:
             text = path.read_text()
             if path == self.variables_file or PLACEHOLDER in text or f'"{settings["environment"]}"' not in text:
                 continue  # itself, an example that it may be a copy of, or another environment
-            with suppress(TerraformError):  # a file that nobody can deploy
+            with suppress(TerraformError):  # an incomplete file, which cannot be deployed
                 if self._evaluate(_NAMES, path) == {name: settings[name] for name in ("name", "environment")}:
                     found.append(path.stem)
         return found
@@ -184,7 +184,7 @@ class Deployment:
         done = self._variables().run(
             "console", f"-var-file={variables or self.variables_file}", stdin=f"jsonencode({expression})\n"
         )
-        # Warnings are printed before the answer, which is one line: JSON, in the quotes of a string.
+        # Terraform prints warnings before the answer, which is one line: JSON, in the quotes of a string.
         answer = (done.stdout.strip().splitlines() or [""])[-1]
         if answer == "(known after apply)":
             return None
@@ -194,7 +194,7 @@ class Deployment:
         return value
 
     def _variables(self) -> Program:
-        """Return Terraform on the variables alone: with the resources it would load the provider, for seconds.
+        """Return Terraform on the variables alone: with the resources it would take seconds to load the provider.
 
         The module requires `package_dir`, for which the root has a default; it is empty here.
         """
@@ -213,24 +213,24 @@ class Deployment:
         return self.terraform.outputs()
 
     def deployed(self) -> dict[str, Any]:
-        """Return the outputs, for a command that needs a deployment. Raises DeployError when there is none."""
+        """Return the outputs of an existing deployment. Raises DeployError if there is none."""
         outputs = self.outputs()
         # Outputs outlive a destroy that keeps the data.
         if not outputs or not any(".aws_lambda_function." in address for address in self.resources()):
             raise DeployError(
-                f"Nothing is deployed as {self.name}, as far as its state tells. Deploy it: make deploy ENV={self.name}"
+                f"Nothing is deployed as {self.name}, by its state. Deploy it: make deploy ENV={self.name}"
             )
         return outputs
 
     def resources(self) -> list[str]:
-        """Return the address of every resource in the state, data sources left out."""
+        """Return the address of every resource in the state, without data sources."""
         done = self.terraform.run("state", "list")
         if done.returncode != 0 and "No state file" not in done.stderr:
             raise TerraformError(f"terraform state list failed:\n{done.stderr.strip()}")
         return [line for line in done.stdout.splitlines() if not re.match(r"(module\.[^.]+\.)*data\.", line)]
 
     def lock(self) -> AbstractContextManager[None]:
-        """Keep other commands on this machine away from the staged files. Entering raises DeployError if one runs."""
+        """Lock the staged files against other commands on this machine. Entering raises DeployError if one runs."""
         busy = f"Another command on this machine is at work on {self.name}. Wait until it is done."
         return exclusive(self.directory / "lock", DeployError(busy))
 
@@ -247,7 +247,7 @@ class Deployment:
             backend.unlink(missing_ok=True)
 
     def _refuse_two_states(self) -> None:
-        """Stop before a state on this machine is left behind, and everything that it knows is created anew."""
+        """Refuse a backend in S3 while a local state exists: Terraform would create all its resources again."""
         state = self.directory / "terraform.tfstate"
         if state.exists() and json.loads(state.read_text() or "{}").get("resources"):
             raise DeployError(
@@ -258,7 +258,7 @@ class Deployment:
             )
 
     def _installation(self) -> str:
-        """Return a digest of what an init depends on: program, configuration, locked versions, backend, mirror."""
+        """Return a digest of the inputs of an init: program, configuration, locked versions, backend, mirror."""
         digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
         locks = [self.configuration / LOCK, self.directory / LOCK]
         for path in [*sorted(self.configuration.rglob("*.tf")), *locks, self.backend_file]:
@@ -267,18 +267,18 @@ class Deployment:
 
 
 def account_of(outputs: Mapping[str, Any]) -> str | None:
-    """Return the account that a deployment is in, by its outputs; None where they do not tell."""
+    """Return the account of a deployment, by its outputs; None if they do not contain it."""
     for url in (outputs.get("queue_urls") or {}).values():
         return str(url).rstrip("/").split("/")[-2]
     return None
 
 
 def _shown(path: Path, root: Path) -> str:
-    """A path as the reader, who is at the root, would type it."""
+    """Return a path relative to the root, as the reader types it."""
     return str(path.relative_to(root))
 
 
 def _plain(text: str) -> str:
-    """Text without the colours and the frame that Terraform draws around its messages."""
+    """Return text without the colours and the frame of Terraform's messages."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     return "\n".join(line.lstrip("╷│╵ ").rstrip() for line in lines if line.strip("╷│╵ "))

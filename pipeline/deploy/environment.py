@@ -1,4 +1,4 @@
-"""The environment variables by which commands know a deployment, from Terraform's outputs."""
+"""The environment variables that describe a deployment to commands, from Terraform's outputs."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,13 +16,13 @@ STACK: Final = (
     "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED", "DATABASE_URL",
 )  # fmt: skip
-"""The variables by which a shell uses the embedded stack, and which would keep it from AWS."""
+"""The variables that point a shell at the embedded stack, and so away from AWS."""
 
 
 def names(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the names of what a deployment has, as the commands and scripts read them.
+    """Return the names of a deployment's resources as the variables of commands and scripts.
 
-    Raises DeployError where the deployment was made by a version without one of the outputs.
+    Raises DeployError if an earlier version made the deployment and an output is missing.
     """
     try:
         found = {
@@ -33,7 +33,7 @@ def names(outputs: Mapping[str, Any]) -> dict[str, str]:
             "EVENT_BUS": outputs["bus_names"]["log-stream"],
             "EVENT_STREAM_BUS": outputs["bus_names"].get("event-stream"),
             "USERS_TABLE": outputs["users_table"],
-            "KMS_KEY_ARN": outputs.get("kms_key_arn"),  # Terraform names no output that is null
+            "KMS_KEY_ARN": outputs.get("kms_key_arn"),  # Terraform leaves out outputs that are null
             "ARCHIVE_BUCKET": outputs["archive_bucket"],
             "ARCHIVE_PREFIX": outputs["archive_prefix"],
             "ARCHIVE_ERROR_PREFIX": outputs["archive_error_prefix"],

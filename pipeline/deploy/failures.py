@@ -1,4 +1,4 @@
-"""What a failed plan or apply means, and what to do: the cases that a deployment is known to run into."""
+"""Explain a failed plan or apply, and give the remedy for known cases."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pipeline.invocation import function_error
 from pipeline.terraform import Message, TerraformError, describe, program_name
 
 _INVOCATION: Final = re.compile(re.escape(MODULE) + r"aws_lambda_invocation\.(?P<name>\w+)")
-# The provider's wording: of newer versions, and of older ones.
+# The provider's wording, in newer and older versions.
 _ANSWER: Final = re.compile(
     r"Lambda [Ff]unction \((?P<function>[^)]*)\)(?:: | returned error: \()(?P<payload>\{.*\})", re.DOTALL
 )
@@ -27,15 +27,15 @@ _ADVICE: Final = (
     ),
     (
         r"ExpiredToken|token included in the request is expired|RequestExpired",
-        "Your AWS session has ended. Sign in again and run the same command: it goes on where it stopped.",
+        "Your AWS session has ended. Sign in again and run the same command: it continues where it stopped.",
     ),
     (
         r"EventBus.*already exists|Event bus .* already exists",
-        "auth0.create_buses = false uses the bus that is there.",
+        "auth0.create_buses = false uses the existing bus.",
     ),
     (
         r"AlreadyExists|ResourceInUseException|already exists|BucketAlreadyOwnedByYou",
-        "It is not in this deployment's state, so somebody else made it, or an apply that was cut short: delete it.",
+        "It is not in this deployment's state: another deployment or an interrupted apply created it. Delete it.",
     ),
     (
         r"InvalidParameterValueException.*UnreservedConcurrentExecution|below its minimum value",
@@ -43,13 +43,13 @@ _ADVICE: Final = (
     ),
     (
         r"scheduled for deletion|InvalidRequestException.*secret",
-        "AWS still keeps something of a deployment of this name that was destroyed: restore it, or use another name.",
+        "A destroyed deployment had the same name, and AWS still keeps this of it: restore it, or use another name.",
     ),
 )  # fmt: skip
 
 
 def explain(name: str, error: TerraformError, before: Mapping[str, Any]) -> str:
-    """Write what went wrong for whoever deploys.
+    """Write an error of Terraform for the person who deploys.
 
     `before` are the outputs from before the apply: none at a first deployment.
     """
@@ -82,7 +82,7 @@ def _failed_invocation(name: str, what: str, problem: Message, before: Mapping[s
 
 
 def _locked(name: str, text: str) -> str | None:
-    """What a lock on the state says, if that is what the error is about, rather than a state that cannot be reached."""
+    """Explain an error about a locked state; None for another error, such as an unreachable state."""
     lock = {found["name"]: found["value"] for found in _LOCK.finditer(text)}
     if "acquiring the state lock" not in text or "ID" not in lock:
         return None

@@ -1,4 +1,4 @@
-"""The migration alone: the deployed function, invoked, and what it answered."""
+"""Invoke the deployed migration function, and read its answer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from pipeline import invocation
 
 @dataclass(frozen=True)
 class Migrated:
-    """The revisions before and after, of the product and of the user's own; None is before the first migration."""
+    """The revisions before and after, of the product and of the user's own; None: before the first migration."""
 
     before: str | None
     after: str | None
@@ -25,7 +25,7 @@ class Migrated:
 
 def migrate(client: Any, function: str, env: str, revision: str = "head") -> Migrated:
     """Bring the schema to a revision. Raises CommandError with the function's error and the end of its log."""
-    failed = f"The migration to {revision} failed. What failed was rolled back; revisions before it stay."
+    failed = f"The migration to {revision} failed. The failed revision was rolled back; those before it stay."
     result = invocation.call(
         client, function, {"revision": revision}, failed=failed, logs=invocation.logs_command("migrate", env)
     )

@@ -1,4 +1,4 @@
-"""What Terraform is about to do, in a form that a person can judge."""
+"""Make a plan and summarise it for review."""
 
 import re
 from collections import Counter
@@ -15,17 +15,17 @@ HOLDS_DATA: Final = {
     "aws_s3_bucket": "a bucket, with the objects in it",
     "aws_kms_key": "a key, without which nothing that it encrypts can be read",
 }
-"""The resources whose loss cannot be made good by another apply, and what is lost."""
+"""Types of resources that another apply cannot restore, with a description of the loss."""
 
 MODULE: Final = "module.auth0_sync."
-"""What the address of every resource begins with: the root has the module, and nothing beside it."""
+"""Prefix of every resource's address: the root has the module, and nothing beside it."""
 
 NO_DATA: Final = (f"{MODULE}module.watch",)
-"""Modules whose table is a memory: without it, findings of the last days are told once more."""
+"""Modules whose table only remembers findings: without it, the watch sends those of the last days again."""
 
 
 def top(address: str) -> str:
-    """Return the part of the module that a resource is in, or is, without indices: `-target` takes all instances."""
+    """Return the part of the module that contains a resource, without indices: `-target` takes all instances."""
     return ".".join(_parts(address)[:4])
 
 
@@ -39,17 +39,17 @@ def _parts(address: str) -> list[str]:
 
 
 def held(address: str) -> str | None:
-    """Return what a resource holds that cannot be made good by another apply, if anything."""
+    """Return the data of a resource that another apply cannot restore, if any."""
     return None if top(address) in NO_DATA else HOLDS_DATA.get(kind(address))
 
 
-# Import, move and forget change the state only; nothing of them is in this configuration.
+# Import, move and forget change the state only; this configuration has none.
 ACTIONS: Final = ("create", "update", "replace", "delete")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is planned for one resource; `reason` is Terraform's own word for it, such as cannot_update."""
+    """The planned change of one resource; `reason` is Terraform's, such as cannot_update."""
 
     action: str
     address: str
@@ -58,40 +58,40 @@ class Change:
 
     @property
     def loses(self) -> str | None:
-        """What is lost with it for good, if anything."""
+        """Return the data that the change loses for good, if any."""
         return held(self.address) if self.action in ("replace", "delete") else None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that lies in the deployment's directory, ready to be applied as it is."""
+    """A plan in the deployment's directory, ready to apply."""
 
     changes: tuple[Change, ...] = ()
     outputs_change: bool = False
     warnings: str = ""
 
     def warned(self, warning: str) -> "Plan":
-        """Return the plan with one more warning, if there is one."""
+        """Return the plan with another warning, unless that is empty."""
         return replace(self, warnings="\n".join(filter(None, (self.warnings, warning))))
 
     @property
     def empty(self) -> bool:
-        """Whether an apply would change nothing."""
+        """Return whether an apply would change nothing."""
         return not self.changes and not self.outputs_change
 
     @property
     def counts(self) -> Counter[str]:
-        """Resources by action."""
+        """Return the number of resources by action."""
         return Counter(change.action for change in self.changes)
 
     @property
     def losses(self) -> tuple[Change, ...]:
-        """The changes that lose data for good."""
+        """Return the changes that lose data for good."""
         return tuple(change for change in self.changes if change.loses)
 
 
 def make(deployment: Deployment, *options: str) -> Plan:
-    """Plan, keep the plan for `apply`, and return what is in it. Raises TerraformError."""
+    """Plan, keep the plan for `apply`, and return its summary. Raises TerraformError."""
     arguments = ["-json", f"-out={deployment.plan_file}", f"-parallelism={PARALLELISM}", *deployment.inputs, *options]
     deployment.plan_file.unlink(missing_ok=True)
     try:
@@ -103,7 +103,7 @@ def make(deployment: Deployment, *options: str) -> Plan:
 
 
 def read(messages: Iterable[Message]) -> Plan:
-    """Return what a stream of messages says is planned."""
+    """Return the plan that Terraform's messages describe."""
     changes, warnings, outputs_change = [], [], False
     for message in messages:
         match message.get("type"):
@@ -116,7 +116,7 @@ def read(messages: Iterable[Message]) -> Plan:
             case "outputs":
                 outputs_change = any(output.get("action") != "noop" for output in message["outputs"].values())
             case "diagnostic" if message["diagnostic"]["severity"] == "warning":
-                # What is planned in part is planned so by us, and said by the command.
+                # The commands plan in part on purpose, and say so themselves.
                 if message["diagnostic"]["summary"] != "Resource targeting is in effect":
                     warnings.append(message["diagnostic"])
     ordered = sorted(changes, key=lambda change: (ACTIONS.index(change.action), change.address))

@@ -1,4 +1,4 @@
-"""What can be told before anything is planned: whose account it is, and whether Auth0 is there."""
+"""Checks before the plan: the AWS account, and Auth0's event sources in it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ AUTH0: Final = "aws.partner/auth0.com/"
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the caller is to AWS, and where the deployment goes."""
+    """The caller's AWS identity, and the account and region of the deployment."""
 
     account: str
     arn: str
@@ -24,7 +24,7 @@ class Identity:
 
 
 def identify(settings: Mapping[str, Any]) -> Identity:
-    """Ask AWS who the caller is. Raises DeployError, which says how to sign in."""
+    """Return the caller's AWS identity. Raises DeployError, which says how to sign in."""
     region = _region(settings.get("region"))
     try:
         answer = boto3.client("sts", region_name=region).get_caller_identity()
@@ -39,7 +39,7 @@ def identify(settings: Mapping[str, Any]) -> Identity:
 
 
 def check_account(name: str, outputs: Mapping[str, Any], identity: Identity) -> None:
-    """Raise DeployError if the state describes another account or region: everything in it would be made again."""
+    """Raise DeployError if the state is of another account or region: Terraform would create everything again."""
     account = account_of(outputs)
     for what, deployed, now, how in (
         ("account", account, identity.account, "Use credentials of that account (AWS_PROFILE)"),
@@ -55,7 +55,7 @@ def check_account(name: str, outputs: Mapping[str, Any], identity: Identity) -> 
 def check_names(
     deployment: Deployment, settings: Mapping[str, Any], identity: Identity, resources: Sequence[str]
 ) -> None:
-    """Raise DeployError if a first deployment would take names that another one has, or wants."""
+    """Raise DeployError if a first deployment would take the names of another one."""
     if resources:
         return
     prefix = f"{settings['name']}-{settings['environment']}"
@@ -69,7 +69,7 @@ def check_names(
     try:
         boto3.client("iam", region_name=identity.region).get_role(RoleName=role)
     except (BotoCoreError, ClientError):
-        return  # it does not exist, or the caller may not look: Terraform then says what exists already
+        return  # it does not exist, or the caller may not read it: Terraform then reports existing resources
     raise DeployError(
         f"{prefix} is deployed in account {identity.account} already (there is the role {role}), but the state of "
         f"{deployment.name} is empty. If another environment or machine deployed it, use its state "
@@ -78,11 +78,11 @@ def check_names(
 
 
 CONCURRENCY_RESERVE: Final = 5
-"""Executions that are left for migrations, roles and whatever else runs in the account."""
+"""Concurrent executions kept for migrations, roles and other functions in the account."""
 
 
 def concurrency_warning(settings: Mapping[str, Any], identity: Identity) -> str:
-    """Return a warning if the account lets fewer functions run at once than the deployment may; else nothing."""
+    """Return a warning if the account's concurrency is below the deployment's, else nothing."""
     needed = 2 * settings["maximum_concurrency"] + 2 * bool(settings["refresh"]) + CONCURRENCY_RESERVE
     try:
         limits = boto3.client("lambda", region_name=identity.region).get_account_settings()["AccountLimit"]
@@ -106,7 +106,7 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
     try:
         found = _event_sources(events)
     except (BotoCoreError, ClientError):
-        return  # the rights may be narrower than this; Terraform asks for each by its name, and says what it misses
+        return  # the caller may lack this right; Terraform reads each source by its name, and reports missing ones
     there = {source["Name"]: source["State"] for source in found}
     ours = any("aws_cloudwatch_event_bus" in address for address in resources)
     for stream, variable in (("Log", "log_stream_source_name"), ("Event", "event_stream_source_name")):

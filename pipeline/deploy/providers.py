@@ -1,7 +1,7 @@
-"""The lock file of Terraform's providers, for every platform that people deploy from.
+"""The lock file of Terraform's providers, for every platform on which Terraform runs.
 
-`make lock-providers` writes it beside the configuration, from where deployments and the local stack take it.
-`make check` tries that where the registry of the providers answers, which Terraform finds out: it knows where that is.
+`make lock-providers` writes it beside the configuration, where deployments and the local stack read it. `make check`
+tests that if the registry of the providers answers; Terraform finds this out, as it knows the registry's address.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pipeline.terraform import CONFIGURATION, LOCK, Program, TerraformError, inh
 
 PLATFORMS: Final = ("linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64")
 NO_PLATFORM: Final = "none_none"
-"""A platform that no provider has: asking for it takes an answer of the registry, and downloads nothing."""
+"""A platform that no provider has: a request for it needs the registry's answer, and downloads nothing."""
 
 CHECKED: Final = ROOT / ".local" / "providers-checked"
 ANSWER_SECONDS: Final = 15
@@ -43,8 +43,8 @@ def lock(
 ) -> str:
     """Return a lock file with the checksums of each platform's packages, from the registry or a mirror's directory.
 
-    It begins without the lock file that there is: Terraform would add to it, and refuse another version.
-    Raises Unreachable, and TerraformError for what else Terraform says.
+    It ignores the existing lock file: Terraform would add to it, and refuse another version.
+    Raises Unreachable, and TerraformError for Terraform's other errors.
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
@@ -72,10 +72,10 @@ def require_registry(configuration: Path = CONFIGURATION, seconds: float = ANSWE
 
 
 def check(configuration: Path = CONFIGURATION, checked: Path = CHECKED) -> str:
-    """Return what was found: all platforms can be locked, or the registry does not answer.
+    """Return the result as text: all platforms can be locked, or the registry does not answer.
 
-    The packages have hundreds of megabytes, so it does this once for each version and lock file. Raises TerraformError
-    when a platform cannot be locked, or the lock file that there is lacks a checksum.
+    The packages have hundreds of megabytes, so it checks each version and lock file once. Raises TerraformError if a
+    platform cannot be locked, or the existing lock file lacks a checksum.
     """
     there = configuration / LOCK
     kept = there.read_text() if there.exists() else ""
@@ -97,7 +97,7 @@ def check(configuration: Path = CONFIGURATION, checked: Path = CHECKED) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the lock file, or with --check try it out."""
+    """Write the lock file, or with --check only test it."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.deploy.providers", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; skip where the registry does not answer")
     try:

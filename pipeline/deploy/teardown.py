@@ -1,4 +1,4 @@
-"""The end of a deployment: what moves data goes, what holds data stays, unless it is asked for by name."""
+"""Destroy a deployment. Stores are kept unless `--with-data` is given."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ from pipeline.progress import Progress, Step
 
 KEY: Final = f"{MODULE}module.key"
 KEPT: Final = (KEY, *(f"{MODULE}module.{name}" for name in ("network", "database", "users_table", "archive")))
-"""What holds data, and what it needs to be read: the key, the network, the cluster, the users table, the archive with
-its Athena workgroup."""
+"""The parts with data, and those needed to read it: the key, the network, the cluster, the users table, the archive
+with its Athena workgroup."""
 
 UNPROTECTED: Final = "-var=protect_data=false"
 SNAPSHOT_SECONDS: Final = 3600
 
 INTERFACE_MINUTES: Final = 45
-"""How long Lambda may take to remove the network interfaces of functions that are gone; mostly 20 to 40 minutes."""
+"""Most minutes to wait until Lambda removes the network interfaces of deleted functions; mostly 20 to 40."""
 
 LOOK: Final = 15.0
-"""Seconds between two looks at the network interfaces."""
+"""Seconds between two checks of the network interfaces."""
 
 
 def plan_without_data(deployment: Deployment) -> Plan:
-    """Plan to remove everything but what holds data. Raises DeployError if data would go with it."""
+    """Plan to remove everything but the parts with data. Raises DeployError if the plan would delete data."""
     targets = sorted({top(address) for address in deployment.resources()} - set(KEPT))
     if not targets:
         return Plan()
@@ -42,11 +42,11 @@ def _refuse_losses(deployment: Deployment, plan: Plan) -> None:
     if plan.losses:
         lost = "".join(f"\n  {change.address}: {change.loses}" for change in plan.losses)
         deployment.plan_file.unlink(missing_ok=True)
-        raise DeployError(f"Nothing was removed, because data would have gone with it:{lost}")
+        raise DeployError(f"Nothing was removed, because this would have deleted data:{lost}")
 
 
 def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
-    """Plan to remove everything, but not the key if it is still needed: a snapshot cannot be read without it."""
+    """Plan to remove everything, except the key if a snapshot still needs it."""
     targets = sorted({top(address) for address in deployment.resources()} - ({KEY} if keep_key else set()))
     if not targets:
         return Plan()
@@ -56,8 +56,8 @@ def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
 def leave_network(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> bool:
     """Remove the functions if they are in a VPC, and wait until Lambda has removed their network interfaces.
 
-    Lambda does that in the name of the functions' roles, and subnets and security groups cannot go before it is done:
-    all of these must stay until then. Returns whether anything was done, so that a plan from before holds no more.
+    Lambda uses the functions' roles for that, and the interfaces block the deletion of subnets and security groups: all
+    of these must stay until then. Returns whether anything was removed, which invalidates an earlier plan.
     """
     network = outputs.get("function_network")
     if network is None:
@@ -80,21 +80,21 @@ def _wait_for_interfaces(region: str, network: Mapping[str, Any], step: Step) ->
             if time.monotonic() - began > INTERFACE_MINUTES * 60:
                 raise DeployError(
                     f"Lambda has not removed the network interfaces of the functions in {INTERFACE_MINUTES} minutes: "
-                    f"{', '.join(left)}. What it needs for that is still there: the functions' roles, their security "
-                    "groups and subnets. Run the same command later: it goes on from here."
+                    f"{', '.join(left)}. The functions' roles, security groups and subnets stay until then. "
+                    "Run the same command later: it continues from here."
                 )
             step.update(
                 f"Lambda has {len(left)} to remove, which takes 20 to {INTERFACE_MINUTES} minutes; "
-                "after Ctrl-C the same command goes on from here"
+                "after Ctrl-C the same command continues from here"
             )
             time.sleep(LOOK)
     except (BotoCoreError, ClientError) as error:
-        raise DeployError(f"The functions' network interfaces could not be looked for: {error}") from error
+        raise DeployError(f"The functions' network interfaces could not be listed: {error}") from error
     step.update("gone")
 
 
 def _interfaces(ec2: Any, lambda_: Any, network: Mapping[str, Any]) -> list[str]:
-    """Return Lambda's network interfaces in the subnets and security groups, but those that other functions use."""
+    """Return Lambda's network interfaces in the subnets and security groups that no other function uses."""
     filters = {
         "interface-type": ["lambda"],
         "group-id": network["security_group_ids"],
@@ -124,10 +124,10 @@ def _ids(groups: Sequence[Mapping[str, str]]) -> frozenset[str]:
 
 
 def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> None:
-    """Take the protection from what holds data, as `protect_data = false` does, and change nothing else.
+    """Remove the protection of the stores, as `protect_data = false` does, and change nothing else.
 
-    The cluster's goes by a request of its own. Terraform then only notes the settings of the cluster's deletion, and
-    sends nothing: with a change of the cluster the provider would send its engine version, too.
+    A separate request removes the cluster's. Terraform then only records the settings of the cluster's deletion, and
+    sends nothing: in a change of the cluster the provider would send its engine version, too.
     """
     if has_cluster(deployment):
         _unprotect_cluster(outputs)
@@ -139,7 +139,7 @@ def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Prog
     if other:
         deployment.plan_file.unlink(missing_ok=True)
         raise DeployError(
-            "What is deployed differs from the configuration, so that taking the protection from it would also "
+            "The deployment differs from the configuration, so removing its protection would also "
             f"{other[0].action} {other[0].address}. Deploy first (make deploy ENV={deployment.name}), then destroy."
         )
     apply(deployment, plan, progress)
@@ -156,7 +156,7 @@ def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
 
 
 def has_cluster(deployment: Deployment) -> bool:
-    """Whether there is a cluster of the deployment's own. Outputs do not tell: they outlive it."""
+    """Return whether the deployment has its own cluster. Outputs are no evidence: they outlive it."""
     return any(kind(address) == "aws_rds_cluster" for address in deployment.resources())
 
 
@@ -181,5 +181,5 @@ def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
 
 
 def holders(resources: Sequence[str]) -> dict[str, str]:
-    """Return what holds data in a deployment, by address, and what it is."""
+    """Return the resources with data in a deployment: address to description."""
     return {address: found for address in resources if (found := held(address))}

@@ -41,7 +41,7 @@ class Sync:
         log: Logger = logger,
         measure: Callable[..., None] = count,
     ) -> None:
-        """Take the store; see ``pipeline.batch.collect`` for ``tolerance``, ``pipeline.telemetry.count`` for ``measure``."""
+        """See ``pipeline.batch.collect`` for ``tolerance``, and ``pipeline.telemetry.count`` for ``measure``."""
         self.sink = sink
         self._name = name
         self._history = history

@@ -239,7 +239,7 @@ class TestDestroy:
         account.answers(answer)
         result = run("destroy", "--env", "prod")
         assert f"stays {TABLE}: the users table" in result.output
-        assert "The queues go with the messages" in result.output
+        assert "The queues are deleted with" in result.output
         assert account.applied == applied
         assert ("The data is kept" in result.output) is bool(applied)
 
