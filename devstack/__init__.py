@@ -4,4 +4,4 @@ from pipeline.errors import CommandError
 
 
 class StackError(CommandError):
-    """A part of the embedded stack could not be started, used or stopped; the message says which and what to do."""
+    """A part of the embedded stack could not be started, used or stopped; the message names it and the remedy."""

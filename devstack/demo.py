@@ -1,4 +1,4 @@
-"""The main job on the embedded stack: traffic on the bus, then what each store shows of it, compared with the truth."""
+"""Demonstrate the sync on the embedded stack: put traffic on the bus, and compare each store with the truth."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ ORDER BY users DESC, plan"""
 
 @dataclass
 class Run:
-    """One run of the demo: what was put, and when."""
+    """One run of the demo: its events, and the times at which they were put."""
 
     stack: Stack
     seed: int
@@ -57,13 +57,13 @@ class Run:
     bad_before: dict[str, int]
     """Messages in each dead-letter queue before this run."""
     put_at: dict[str, datetime] = field(default_factory=dict)
-    """log_id to when it was first put."""
+    """log_id to the time of its first put."""
     details: dict[str, Json] = field(default_factory=dict)
-    """The id that EventBridge gave an event to the ``detail`` that was put."""
+    """EventBridge's id of an event to its ``detail``."""
     changes: Counter[str] = field(default_factory=Counter)
     """user_id to number of changes."""
     objects: dict[str, list[Json]] = field(default_factory=dict)
-    """Key of an archive object to the events in it that are of this run: objects never change."""
+    """Key of an archive object to the events of this run in it: objects never change."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class BadMessage:
 
 @dataclass(frozen=True)
 class Report:
-    """What a person wants to see, and ``differences`` between the stores and the truth, which must be none."""
+    """The results of a run; ``differences`` between the stores and the truth must be empty."""
 
     put: int
     archived: int
@@ -101,7 +101,7 @@ class Report:
 
 
 def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None, update: Callable[[str], None]) -> Run:
-    """Put traffic on the bus as Auth0 does. Without a seed, one that gives users the stack has not seen."""
+    """Put traffic on the bus as Auth0 does. Without a seed, choose one with users that are new to the stack."""
     with _stores(stack) as stores:
         versions_before = {sink: dict(store.versions()) for sink, store in stores.items()}
     if seed is None:
@@ -116,7 +116,7 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
     while batch := list(islice(stream, ENTRIES)):
         _put_batch(client, run, batch)
         update(f"{len(run.details)} of {events}")
-    run.expected = traffic.expected  # a new one for each iteration, and complete only now
+    run.expected = traffic.expected  # each iteration makes a new one, which is complete only now
     return run
 
 
@@ -142,7 +142,7 @@ def _put_batch(client: Any, run: Run, batch: list[Event]) -> None:
 
 
 def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> None:
-    """Wait until the queues are empty, the bad messages are where they belong and the archive has every event."""
+    """Wait until queues are empty, bad messages are in dead-letter queues and the archive has every event."""
     sqs = run.stack.client("sqs")
     deadline = time.monotonic() + seconds
     while True:
@@ -163,7 +163,7 @@ def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> Non
 
 
 def report(run: Run) -> Report:
-    """Look into every store, and compare."""
+    """Read every store, and compare it with the truth."""
     with _stores(run.stack) as stores:
         rows, items = (_changed(run, sink, stores[sink]) for sink in SINKS)
     archived = _archived(run)
@@ -222,7 +222,7 @@ def _changed(run: Run, sink: str, store: Store) -> dict[str, User]:
 
 
 def _archived(run: Run) -> list[Json]:
-    """Every line of the archive that is an event of this run."""
+    """Return every event of this run in the archive."""
     s3 = run.stack.client("s3")
     bucket = run.stack.outputs["archive_bucket"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=run.stack.outputs["archive_prefix"])
@@ -291,7 +291,7 @@ def _compare_archive(run: Run, archived: list[Json]) -> Iterator[str]:
 
 
 def who_changed(run: Run, user_id: str) -> Result:
-    """Ask Athena who changed a user: as many rows as events were put, so that none is left out."""
+    """Ask Athena for the actors of a user's changes, with the number of events as limit, so that none is missing."""
     return questions.ask(
         run.stack.client("athena"),
         "who_changed_user",
@@ -302,7 +302,7 @@ def who_changed(run: Run, user_id: str) -> Result:
 
 
 def compare_answer(run: Run, user_id: str, answer: Result) -> Iterator[str]:
-    """The Management API calls about the user, by Athena and by what was put."""
+    """Compare the Management API calls about the user in Athena with those that were put."""
     known = {
         detail["log_id"]
         for detail in run.details.values()
@@ -317,7 +317,7 @@ def compare_answer(run: Run, user_id: str, answer: Result) -> Iterator[str]:
 
 
 def _log(run: Run, sink: str) -> list[Json]:
-    """The structured lines of a function's log since the run began."""
+    """Return the structured lines of a function's log since the run began."""
     seconds = (datetime.now(UTC) - run.started).total_seconds()
     lines = log_events(run.stack, run.stack.outputs["log_group_names"][f"sync-{sink}"], seconds)
     return [line for line in lines if isinstance(line, dict)]
@@ -346,7 +346,7 @@ def _lag(run: Run, stored: list[tuple[str, datetime]]) -> Lag:
 
 
 def _waiting(sqs: Any, url: str) -> int:
-    """Messages in a queue: waiting, in flight and delayed."""
+    """Return the number of messages in a queue: waiting, in flight and delayed."""
     names = ("", "NotVisible", "Delayed")
     attributes = [f"ApproximateNumberOfMessages{name}" for name in names]
     answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=attributes)["Attributes"]
@@ -354,7 +354,7 @@ def _waiting(sqs: Any, url: str) -> int:
 
 
 def _peek(sqs: Any, url: str) -> list[Json]:
-    """Up to ten messages of a dead-letter queue, which stay there."""
+    """Return up to ten messages of a dead-letter queue, and leave them there."""
     answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
     messages: list[Json] = answer.get("Messages", [])
     return messages

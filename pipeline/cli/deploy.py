@@ -149,8 +149,8 @@ def destroy(
                 console.print("A snapshot of the database is taken before the data is deleted, and kept.")
             if before.get("function_network"):
                 console.print(
-                    "Functions are deleted first. Lambda then removes their network interfaces from the VPC, which takes "
-                    f"20 to {teardown.INTERFACE_MINUTES} minutes, before the rest."
+                    "The functions are deleted first. Lambda then removes their network interfaces from the VPC, "
+                    f"before the rest is deleted. This takes 20 to {teardown.INTERFACE_MINUTES} minutes."
                 )
             if any(change.kind == "aws_sqs_queue" for change in planned.changes):
                 console.print("The queues are deleted with their waiting messages, dead-letter queues included.\n")

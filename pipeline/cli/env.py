@@ -26,7 +26,7 @@ def env(
     else:
         hides = (
             environment.STACK if environment.uses_stack(os.environ) else ()
-        )  # Terraform reads a state in S3 from AWS, not the emulator
+        )  # the emulator lacks a state in S3
         kept = {hide: os.environ.pop(hide) for hide in hides if hide in os.environ}
         try:
             outputs = deployed(name)

@@ -1,4 +1,4 @@
-"""Send message bodies to queues, functions and the archive's stream, and send again what was not processed."""
+"""Send message bodies to queues, functions and the archive's stream, and resend unprocessed messages."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -10,9 +10,9 @@ class Sent(NamedTuple):
     """The outcome of a send, by the position of each body."""
 
     failed: dict[int, Auth0SyncError]
-    """The bodies that were not taken, and why. A ``Retry`` may succeed later."""
+    """Errors of the bodies that were not taken. A ``Retry`` may succeed later."""
     invoked: frozenset[int] = frozenset()
-    """The bodies that the queue cannot take and the function was invoked with, whether it stored them or not."""
+    """The bodies that the queue cannot take and that went to the function, stored or not."""
 
 
 class Delivery(Protocol):

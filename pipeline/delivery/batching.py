@@ -1,4 +1,4 @@
-"""Split messages into the batches that a service takes, and send again what it did not take."""
+"""Split messages into the batches that a service takes, and resend those that it did not take."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ Errors = dict[int, Auth0SyncError]
 
 
 def batches(sizes: Iterable[int], most: int, most_bytes: int) -> Iterator[list[int]]:
-    """Split positions into batches of at most ``most`` and ``most_bytes``; one that is larger alone goes alone."""
+    """Split positions into batches of at most ``most`` and ``most_bytes``; a larger message gets its own batch."""
     batch: list[int] = []
     size = 0
     for position, length in enumerate(sizes):
@@ -31,7 +31,7 @@ def batches(sizes: Iterable[int], most: int, most_bytes: int) -> Iterator[list[i
 def persistently(
     send: Callable[[Sequence[int]], Errors], batch: Sequence[int], sleep: Callable[[float], None] = time.sleep
 ) -> Errors:
-    """Send a batch of positions; send again, twice at most, those that failed with a ``Retry``."""
+    """Send a batch of positions; resend, twice at most, those that failed with a ``Retry``."""
     failed: Errors = {}
     for attempt in range(ATTEMPTS):
         if attempt:

@@ -1,4 +1,4 @@
-"""Receive the messages of a dead-letter queue, and delete those that were sent elsewhere or that nobody needs."""
+"""Receive the messages of a dead-letter queue, and delete those that were resent or are not needed."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -7,15 +7,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 HIDDEN: Final = 300
-"""Seconds for which nobody else receives a message that was received here."""
+"""Visibility timeout of received messages, in seconds."""
 WAIT: Final = 2
-"""Seconds of a long poll: a short one does not ask all servers of SQS, and may find a full queue empty."""
+"""Seconds of a long poll: a short one does not query all servers of SQS, and may find a full queue empty."""
 BATCH: Final = 10
 """The most messages that SQS receives, deletes or shows again in one request."""
 
 
 class DeadLetters:
-    """The messages of a queue, each received once. At the end, those that were not deleted are visible again."""
+    """The messages of a queue, each received once. At the end it makes the remaining ones visible again."""
 
     def __init__(self, sqs: "SQSClient", url: str) -> None:
         self._sqs, self._url = sqs, url
@@ -34,7 +34,7 @@ class DeadLetters:
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def batches(self, limit: int | None = None) -> Iterator[list[Any]]:
-        """Receive until the queue is empty, ``limit`` is reached, or messages come round again."""
+        """Receive until the queue is empty, ``limit`` is reached, or SQS delivers a message again."""
         received = 0
         while limit is None or received < limit:
             wanted = BATCH if limit is None else min(BATCH, limit - received)
@@ -55,7 +55,7 @@ class DeadLetters:
             yield new
 
     def delete(self, messages: Sequence[Any]) -> int:
-        """Delete messages; return how many SQS deleted."""
+        """Delete messages; return the number that SQS deleted."""
         gone = 0
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]

@@ -1,6 +1,6 @@
 """Build the project's own events, in EventBridge's envelope, so that ``pipeline.changes`` reads them as any other.
 
-Their source is ``auth0-sync/`` and who sends them, such as ``auth0-sync/refresh``; Auth0's begin with ``aws.partner/``.
+Their source is ``auth0-sync/`` and the sender, such as ``auth0-sync/refresh``; Auth0's begin with ``aws.partner/``.
 """
 
 import re
@@ -11,17 +11,17 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw
 
-# Legal in JSON, and in no SQS message; JSON has them in strings only, where an escape means the same.
+# Legal in JSON but not in SQS messages; JSON has them in strings only, where an escape is equivalent.
 _NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
 
 
 def own_source(sender: str) -> str:
-    """Return the source of the events of a sender: a function or a command, such as ``refresh``."""
+    """Return the source of a sender's events; the sender is a function or a command, such as ``refresh``."""
     return f"auth0-sync/{sender}"
 
 
 def envelope(source: str, detail_type: str, detail: object, time: str, **more: object) -> str:
-    """Return an event as a message: ``time`` is ISO 8601 in UTC, of which EventBridge has the whole seconds."""
+    """Return an event as a message: ``time`` is ISO 8601 in UTC, cut to whole seconds as in EventBridge."""
     fields = {
         "version": "0",
         "id": str(uuid4()),
@@ -35,7 +35,7 @@ def envelope(source: str, detail_type: str, detail: object, time: str, **more: o
 
 
 def own_event(sender: str, detail: object, time: str, *, source: str = "") -> str:
-    """Return an event of ours; ``source`` stands in place of the sender's where the row in the store has another."""
+    """Return one of the project's events; ``source`` replaces the sender's if the row in the store has another."""
     return envelope(source or own_source(sender), f"auth0-sync {sender}", detail, time)
 
 

@@ -1,4 +1,4 @@
-"""Why a target did not take a message."""
+"""Errors of targets that did not take a message."""
 
 from pipeline.errors import Auth0SyncError, Poison, Retry
 
@@ -32,5 +32,5 @@ class RecordTooLarge(Poison):
 
 
 def cause(error: Auth0SyncError) -> str:
-    """Return what to count a failure as: the answer of the function or the stream, else the name of the error."""
+    """Return the label under which to count a failure: the function's or the stream's answer, else the error's name."""
     return (error.answer if isinstance(error, NotStored | StreamDown) else "") or error.reason

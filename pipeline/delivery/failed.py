@@ -1,4 +1,4 @@
-"""The messages that a function gave up: with their reasons, sent to their queue again, or deleted."""
+"""List the messages that a function gave up, with their reasons; put them back, or delete them."""
 
 import json
 from collections import Counter
@@ -15,9 +15,9 @@ from pipeline.errors import Poison
 from pipeline.events import event_type
 
 ROUND: Final = 500
-"""Messages whose reasons are looked up in the log at once."""
+"""Messages whose reasons one look-up in the log returns."""
 BATCH_FAILED: Final = "BatchFailed"
-"""The reason of a message that can be read and that the log does not name: its whole batch failed, each time."""
+"""Reason of a readable message that the log does not name: its whole batch failed at every try."""
 LOGGED: Final = '{ $.message = "message not stored" || $.message = "message not refreshed" }'
 """Filter pattern of CloudWatch Logs for the lines that give the reason of a message."""
 
@@ -27,7 +27,7 @@ Log = Callable[[float, str], Iterable[str]]
 
 @dataclass(frozen=True)
 class Failed:
-    """A message that was given up. ``users`` is empty unless asked for: it is personal data."""
+    """A message that the function gave up. ``users`` is empty unless requested: it is personal data."""
 
     id: str
     reason: str
@@ -35,13 +35,13 @@ class Failed:
     bytes: int
     sent: datetime
     received: int
-    """How often the function received it."""
+    """Number of times that the function received it."""
     users: list[str]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which messages: those of any of the reasons, and of any of the ids; an empty choice is all."""
+    """A choice of messages by reasons and by ids; an empty choice includes all."""
 
     reasons: Sequence[str] = ()
     ids: Sequence[str] = ()
@@ -53,12 +53,12 @@ class Choice:
 
 @dataclass
 class Report:
-    """The messages that were chosen, and how many of them left the dead-letter queue."""
+    """The chosen messages, and the number of them that left the dead-letter queue."""
 
     messages: list[Failed] = field(default_factory=list)
     done: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    """Why a message is still there, to number."""
+    """Reason why messages are still there, to number of messages."""
 
 
 def find(
@@ -71,7 +71,7 @@ def find(
     put_back: Delivery | None = None,
     delete: bool = False,
 ) -> Report:
-    """Describe the messages that are chosen; delete them, or send them to ``put_back`` and delete those it took."""
+    """Describe the chosen messages; delete them, or send them to ``put_back`` and delete those that it took."""
     report = Report()
     for messages in _rounds(letters, limit):
         described = _describe(messages, log, users=users)

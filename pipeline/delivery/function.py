@@ -1,4 +1,4 @@
-"""Invoke a function with a message that its queue cannot take, in the form in which SQS does."""
+"""Invoke a function with a message that its queue cannot take, in the form of an SQS event."""
 
 import base64
 import json
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 LEAST: Final = 2.0
 """Seconds that must be left to invoke a function."""
 RESERVE: Final = 1.0
-"""Seconds that are kept for what comes after the answer."""
+"""Seconds kept for the work after the answer."""
 
 
 class Function:
-    """A function that takes one message an invocation.
+    """A function that takes one message per invocation.
 
-    ``client`` makes a client that waits so many seconds for the answer: ``seconds``, or what is left until ``deadline``
-    on the clock of ``time.monotonic``. A function that is slower goes on by itself, and may store the message yet.
+    ``client`` makes a client with a timeout: ``seconds``, or the time left until ``deadline`` by ``time.monotonic``. A
+    slower function goes on by itself, and may still store the message.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Function:
         self._client, self._seconds, self._deadline = client, seconds, deadline
 
     def take(self, body: str) -> NotStored | QueueRefused | None:
-        """Invoke the function with one message; return why it did not store the message, or None."""
+        """Invoke the function with one message; return the error if it did not store the message, or None."""
         seconds = min(self._deadline - time.monotonic() - RESERVE, self._seconds)
         if seconds < LEAST:
             return NotStored("too little time was left")
@@ -56,7 +56,7 @@ class Function:
 
 
 def _record(body: str) -> dict[str, Any]:
-    """Return a record of SQS, without what the functions do not read."""
+    """Return an SQS record with only the fields that the functions read."""
     now = str(int(time.time() * 1000))
     return {
         "messageId": str(uuid4()),
@@ -72,7 +72,7 @@ def _record(body: str) -> dict[str, Any]:
 
 
 def _logged_reason(tail: str) -> str:
-    """Return the reason that the end of a function's log, in base64, gives for the failure; nothing if it has none."""
+    """Return the reason of the failure from the end of a function's log, in base64; nothing if it has none."""
     for line in reversed(base64.b64decode(tail).decode(errors="replace").splitlines()):
         with suppress(ValueError):
             entry = json.loads(line)

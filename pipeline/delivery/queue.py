@@ -1,4 +1,4 @@
-"""Send messages to an SQS queue, and those that it cannot take to its function."""
+"""Send messages to an SQS queue, or to its function if the queue cannot take them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ BATCH_MESSAGES: Final = 10
 BATCH_BYTES: Final = 1024 * 1024
 """The most that SQS takes in one request. The queue's setting limits a single message."""
 LONGEST_DELAY: Final = 900
-"""Seconds, SQS's own limit."""
+"""The longest delay of SQS, in seconds."""
 
 # Error codes of SQS that concern the message, not the queue, in their older and newer forms.
 _ABOUT_THE_MESSAGE = ("BatchRequestTooLong", "InvalidParameterValue", "InvalidMessageContents")
 
 
 class Queue:
-    """A queue and, if given, the function that is invoked with the messages that the queue can never take.
+    """A queue and, if given, the function for messages that the queue can never take.
 
-    ``max_bytes`` is the queue's limit of a message. Without it, a message that is too large is sent and refused.
+    ``max_bytes`` is the queue's limit of a message. Without it, SQS refuses messages that are too large.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Queue:
         self._max_bytes, self._sleep = max_bytes, sleep
 
     def fits(self, body: str) -> bool:
-        """Return whether the queue takes a body of this size, as far as its limit is known."""
+        """Return whether the queue takes a body of this size; True if its limit is unknown."""
         return self._max_bytes is None or len(body.encode()) <= self._max_bytes
 
     def send(self, bodies: Sequence[str], delays: Sequence[int] = ()) -> Sent:
@@ -87,7 +87,7 @@ class Queue:
             if len(batch) == 1:
                 return {batch[0]: QueueRefused(code)}
             singly: Errors = {}
-            for position in batch:  # SQS refuses the batch for one message, and does not name it
+            for position in batch:  # SQS refuses the whole batch because of one message, without naming it
                 singly |= self._send_once(bodies, delays, [position])
             return singly
         return {

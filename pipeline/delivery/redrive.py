@@ -1,7 +1,7 @@
-"""Send again the events that EventBridge could not deliver to a queue or to the archive.
+"""Resend the events that EventBridge could not deliver to a queue or to the archive.
 
-SQS moves messages only out of dead-letter queues that belong to a queue, which those of EventBridge's targets do not,
-and only Auth0 can publish to its bus. So the event, which is the whole message, is sent to the target itself.
+SQS's redrive only works for dead-letter queues of a queue, not for those of EventBridge's targets, and only Auth0 can
+publish to its bus. So the command sends the event, which is the whole message, to the target itself.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ class Target(StrEnum):
 
 
 FORWARDED: Final = (Target.LOG_STREAM, Target.EVENT_STREAM)
-"""The buses to which events are forwarded from another region: what they did not get is missing everywhere."""
+"""The buses to which another region forwards events: an event that they lack is missing everywhere."""
 
 
 @dataclass
@@ -47,18 +47,18 @@ class Report:
     found: int = 0
     sent: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    """Why EventBridge gave the events up, such as ``SDK_CLIENT_ERROR``, to number."""
+    """EventBridge's error code, such as ``SDK_CLIENT_ERROR``, to number of events."""
     rules: Counter[str] = field(default_factory=Counter)
     """Rule that matched to number."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Why events could not be sent now, to number."""
+    """Reason why events could not be sent now, to number of events."""
 
 
 def targets(sqs: "SQSClient", firehose: "FirehoseClient", deployment: str, target: Target) -> dict[str, Delivery]:
-    """Return where to send the undelivered events of a target, by name. Raises BadSettings for a queue that is missing.
+    """Return the targets, by name, for a target's undelivered events. Raises BadSettings for a missing queue.
 
-    The events of a bus go everywhere. The sinks ignore those that are not for them; the refresh would fetch a user at
-    each login, so it gets only what it wants.
+    The events of a bus go everywhere. The sinks ignore those that are not for them; the refresh gets only the events
+    that it needs, as it would fetch a user at each login.
     """
     name = f"{deployment}-{target}"
     if target is Target.ARCHIVE:
@@ -100,7 +100,7 @@ def redrive(
 def move(sqs: "SQSClient", url: str, to: Delivery | None, report: Report, limit: int | None = None) -> None:
     """Send the messages of the queue ``url``, and delete each that was taken; without ``to``, only count them.
 
-    Stops at the end of the queue, at ``limit``, when a whole batch is refused, and when messages come round again.
+    Stops at the end of the queue, at ``limit``, when a whole batch is refused, and when SQS delivers a message again.
     """
     with DeadLetters(sqs, url) as letters:
         for messages in letters.batches(limit):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RECORD_BYTES: Final = 1000 << 10
 BATCH_RECORDS: Final = 500
 BATCH_BYTES: Final = 4 << 20
-"""The most that Firehose takes: of a record, and of a batch of them."""
+"""Firehose's limits for a record and for a batch, in bytes."""
 
 
 class Stream:

@@ -1,4 +1,4 @@
-"""The targets that a deployment has: its queues by name, each with its function, and the archive's stream."""
+"""The targets in a deployment: its queues by name, each with its function, and the archive's stream."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 ANSWER_SECONDS: Final = 120
-"""How long a command waits for the answer of a function, or of any other request."""
+"""Seconds that a command waits for the answer of a function or of another request."""
 
 
 class Consumer(StrEnum):
@@ -35,7 +35,7 @@ class Consumer(StrEnum):
         return self.value if self is Consumer.REFRESH else f"sync-{self.value}"
 
     def wants(self, meanings: Sequence[Meaning], user_id: str | None = None) -> bool:
-        """Return whether an event is for this consumer, and concerns a user, or the user of that id.
+        """Return whether an event is for this consumer and concerns a user, or the user with that id.
 
         Sinks store changes. The refresh fetches the users that events only name, except after logins: too many.
         """
@@ -49,14 +49,14 @@ class Consumer(StrEnum):
 
 
 def client_config(threads: int = 1) -> Config:
-    """Return the settings of the clients of a target that so many threads send to."""
+    """Return the settings of a target's clients for this number of threads."""
     return Config(
         max_pool_connections=threads, read_timeout=ANSWER_SECONDS, retries={"mode": "standard", "max_attempts": 4}
     )
 
 
 def open_queue(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consumer: Consumer) -> Queue:
-    """Return the queue of a consumer, whose function is invoked with what the queue cannot take."""
+    """Return the queue of a consumer, with the function for messages that the queue cannot take."""
     url = queue_url(sqs, f"{deployment}-{consumer}")
     names: Any = ["MaximumMessageSize"]
     limit = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]["MaximumMessageSize"]
@@ -65,7 +65,7 @@ def open_queue(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consu
 
 
 def queue_url(sqs: "SQSClient", name: str) -> str:
-    """Return the URL of a queue. Raises BadSettings where there is none of this name."""
+    """Return the URL of a queue. Raises BadSettings if no queue has this name."""
     try:
         return sqs.get_queue_url(QueueName=name)["QueueUrl"]
     except ClientError as error:
@@ -78,7 +78,7 @@ def queue_url(sqs: "SQSClient", name: str) -> str:
 
 
 class Each:
-    """Several targets as one: what one of them does not take is not taken."""
+    """Several targets as one, which takes a body only if each of them does."""
 
     def __init__(self, targets: Sequence[Delivery]) -> None:
         self._targets = targets
@@ -95,13 +95,13 @@ class Each:
 
 
 class Only:
-    """A target that gets some of the bodies; the others count as taken."""
+    """A target for some of the bodies; the others count as taken."""
 
     def __init__(self, wanted: Callable[[str], bool], target: Delivery) -> None:
         self._wanted, self._target = wanted, target
 
     def send(self, bodies: Sequence[str]) -> Sent:
-        """Send the bodies that are wanted."""
+        """Send the bodies that the target wants."""
         chosen = [position for position, body in enumerate(bodies) if self._wanted(body)]
         failed, invoked = self._target.send([bodies[position] for position in chosen])
         return Sent(

@@ -29,4 +29,4 @@ CHECKS: Final = (
 NOT_SEEN: Final = (
     "Not seen by this test: whether Auth0 delivers. Change a user in Auth0's dashboard, then: auth0-sync user 'USER ID'"
 )
-"""What no check can tell."""
+"""The limit of all checks."""

@@ -4,11 +4,11 @@ from pipeline.doctor.deployed import Deployed
 from pipeline.doctor.findings import Finding, bad, ok, unknown
 
 _BATCH = 100
-"""How many alarms one call describes."""
+"""Alarms per DescribeAlarms call."""
 
 
 def check(deployed: Deployed) -> list[Finding]:
-    """Check that every alarm is there and none is in ALARM, also where events are forwarded from."""
+    """Check that every alarm exists and none is in ALARM, also in the region that forwards events."""
     title = "Alarms"
     names = sorted(deployed.outputs["alarm_names"].values())
     if not names:

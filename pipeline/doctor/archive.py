@@ -1,4 +1,4 @@
-"""The archive: its delivery stream, what the stream took, and what Athena reads.
+"""Check the archive: its delivery stream, the number of archived events, and Athena's queries.
 
 The checks write nothing into the archive, which is for audits.
 """
@@ -13,13 +13,13 @@ from pipeline.doctor.findings import Finding, bad, ok, unknown
 from pipeline.query import Result
 
 COUNTED: Final = timedelta(hours=1)
-"""The time for which events are counted: after a repair the check must pass soon."""
+"""Period of the count: short, so that the check passes soon after a repair."""
 
 LATE: Final = timedelta(minutes=5)
-"""How late EventBridge may deliver, and CloudWatch count."""
+"""Most delay of EventBridge's delivery and CloudWatch's metrics."""
 
 COMPLETE: Final = 0.9
-"""Part of the matched events that must reach the delivery stream: CloudWatch promises no complete counts."""
+"""Share of the matched events that must reach the delivery stream: CloudWatch promises no complete counts."""
 
 
 def delivery(deployed: Deployed) -> list[Finding]:
@@ -33,9 +33,9 @@ def delivery(deployed: Deployed) -> list[Finding]:
 
 
 def counted(deployed: Deployed) -> Finding:
-    """Compare what the archive's rules matched with what the delivery stream took.
+    """Compare the events that the archive's rules matched with those that the delivery stream took.
 
-    It may have taken more: events that were sent again, and those that are too young to be counted as matched.
+    The stream may have taken more: resent events, and events too recent for the count of matches.
     """
     now = deployed.clock.now()
     start, end = now - COUNTED, now - LATE

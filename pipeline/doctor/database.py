@@ -1,4 +1,4 @@
-"""The Aurora cluster's own settings."""
+"""Check the Aurora cluster's own settings."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the checks are given: the outputs of a deployment, clients of its account, and a clock."""
+"""The arguments of checks: the outputs of a deployment, clients of its account, and a clock."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,20 +13,20 @@ from botocore.config import Config
 from pipeline.settings import Cluster
 
 SECONDS: Final = 180.0
-"""How long a store may take: a cluster that has paused itself resumes in half a minute."""
+"""Seconds to wait for a store: a paused cluster resumes in half a minute."""
 
 _STREAMS: Final = {"log-stream": "Log Stream", "event-stream": "Event Stream"}
 
 
 class Clock:
-    """The time, and a way to let it pass."""
+    """A clock that can sleep."""
 
     def now(self) -> datetime:
         """Return the date and time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that only grow."""
+        """Return the seconds of a monotonic clock."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -36,16 +36,16 @@ class Clock:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployment that is checked."""
+    """A deployment to check."""
 
     env: str
-    """The name by which the commands know it."""
+    """The environment's name in the commands."""
     outputs: Mapping[str, Any]
     """Terraform's outputs."""
     new_client: Callable[[str, str], Any]
-    """Returns a client of a service in a region. Call it in one thread: boto3's sessions are not for several."""
+    """Returns a client of a service in a region. Call it in one thread: boto3 sessions are not thread-safe."""
     seconds: float = SECONDS
-    """How long a store may take to have an event."""
+    """Seconds in which a store must have an event."""
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
@@ -69,22 +69,22 @@ class Deployed:
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """The partner event sources by stream."""
+        """Return the partner event sources by stream."""
         found: Mapping[str, str] = self.outputs["event_sources"]
         return found
 
     @property
     def forwards(self) -> bool:
-        """Whether events are forwarded from another region."""
+        """Return whether another region forwards events."""
         return bool(self.outputs["region"] != self.outputs["source_region"])
 
     @property
     def cluster(self) -> Cluster | None:
-        """The Aurora cluster of the deployment, if it has one."""
+        """Return the Aurora cluster of the deployment, if it has one."""
         found = self.outputs.get("database")
         return Cluster(found["cluster_arn"], found["master_secret_arn"], found["name"]) if found else None
 
 
 def stream_title(stream: str) -> str:
-    """Return what Auth0 calls a stream, from its key in the outputs."""
+    """Return Auth0's name of a stream, from its key in the outputs."""
     return _STREAMS.get(stream, stream)

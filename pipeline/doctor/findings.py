@@ -1,4 +1,4 @@
-"""What a check finds, and what becomes of its errors."""
+"""The findings of checks; errors of a check become findings, too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,34 +16,34 @@ _MISSING: Final = "ResourceNotFoundException"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says of one thing; `unknown` if the check cannot tell."""
+    """The verdict of a check on one subject; `unknown` if the check cannot judge it."""
 
     title: str
-    """The thing that was looked at."""
+    """The subject of the check."""
     verdict: Verdict
     detail: str = ""
-    """What is wrong, or what was seen."""
+    """The problem or the observation."""
     advice: str = ""
     """What to do."""
 
 
 def ok(title: str, detail: str = "") -> Finding:
-    """Return a finding of a thing that works."""
+    """Return a finding about a working subject."""
     return Finding(title, "ok", detail)
 
 
 def bad(title: str, detail: str, advice: str = "") -> Finding:
-    """Return a finding of a thing that is broken."""
+    """Return a finding about a broken subject."""
     return Finding(title, "bad", detail, advice)
 
 
 def unknown(title: str, detail: str, advice: str = "") -> Finding:
-    """Return a finding of a thing that the check cannot judge."""
+    """Return a finding about a subject that the check cannot judge."""
     return Finding(title, "unknown", detail, advice)
 
 
 def guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return what a check finds; its error as a finding, which is `unknown` if AWS denies the request."""
+    """Return a check's findings, or its error as a finding, which is `unknown` if AWS denies the request."""
     try:
         return check()
     except (BotoCoreError, ClientError) as error:
@@ -54,7 +54,7 @@ def guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def existing(title: str, check: Callable[[], Finding]) -> Finding:
-    """Return what a check finds of a resource, or that AWS does not know the resource."""
+    """Return a check's findings about a resource, or that the resource does not exist."""
     try:
         return check()
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The functions: whether Lambda can run them, and has taken their last update."""
+"""Check that Lambda can run the functions, and has applied their last update."""
 
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ def check(deployed: Deployed) -> list[Finding]:
 def _function(client: Any, title: str, function: str) -> Finding:
     found = client.get_function_configuration(FunctionName=function)
     state, updated = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-    # A function that was not called for weeks is Inactive, and becomes Active when it is called.
+    # A function without calls for weeks is Inactive; a call makes it Active.
     if state in ("Active", "Inactive") and updated == "Successful":
         return ok(title)
     reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""

@@ -1,4 +1,4 @@
-"""Events as CloudWatch counts them. The counts are minutes late, and CloudWatch does not promise complete ones."""
+"""Read CloudWatch's counts of events. They are minutes late, and CloudWatch does not promise complete ones."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ def total(
 
 
 def of_archive_rules(deployed: Deployed, metric: str, start: datetime, end: datetime) -> dict[str, int]:
-    """Return the sum of a metric of the archive's rules, by stream. These rules match all that Auth0 delivers."""
+    """Return the sum of a metric of the archive's rules, by stream. These rules match every event of Auth0."""
     rules, buses = deployed.outputs["rule_names"]["archive"], deployed.outputs["bus_names"]
     return {
         stream: total(deployed, "AWS/Events", metric, {"EventBusName": buses[stream], "RuleName": rule}, start, end)

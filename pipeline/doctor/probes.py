@@ -1,6 +1,6 @@
-"""Ways to tell which version a store has of the test's user.
+"""Find out which version of the test's user a store has.
 
-The version must be the test's own: a newer one is of another run of the test.
+The version must be the test's own: another run of the test made a newer one.
 """
 
 import json
@@ -15,16 +15,16 @@ from pipeline.doctor.synthetic import USER, Event
 from pipeline.stores import Store
 
 AGAIN: Final = 2.0
-"""Seconds between two looks."""
+"""Seconds between two probes."""
 
 
 class Probe(Protocol):
-    """Looks into a store."""
+    """A probe of one store."""
 
     how: str
-    """How it looks, in a few words."""
+    """The method, in a few words."""
     problem: str
-    """What kept it from looking the last time."""
+    """The error of the last probe."""
 
     def has(self, event: Event, before: Event) -> bool:
         """Return whether the store has the user as of `event`; `before` is an older event of the user."""
@@ -43,16 +43,17 @@ class Reading:
         try:
             user = self._store.read(USER)
         except Unavailable as error:
-            self.problem = str(error)  # a cluster that has paused itself resumes now
+            self.problem = str(error)  # a paused cluster resumes now
             return False
         self.problem = ""
         return user is not None and user["version"] == event.version
 
 
 class Invoking:
-    """Sends events to the sync function again, for a server that only the function reaches.
+    """Send events to the sync function again, for a server that only the function reaches.
 
-    The older event is stale once the newer one is stored; then the newer one as a duplicate confirms its version.
+    Once the newer event is stored, the function reports the older one as stale; then it reports the newer one as a
+    duplicate, which confirms the version.
     """
 
     how = "by what the function finds when it is given the same event again"
@@ -82,7 +83,7 @@ class Invoking:
 
 
 def metrics(log: str) -> Mapping[str, float]:
-    """Return the metrics of the last line of a log that is in EMF, by the names of docs/metrics.md."""
+    """Return the metrics in a log's last EMF line, by the names of docs/metrics.md."""
     for line in reversed(log.splitlines()):
         start = line.find('{"')
         if start < 0 or '"_aws"' not in line:
@@ -97,7 +98,7 @@ def metrics(log: str) -> Mapping[str, float]:
 
 
 def wait(probe: Probe, event: Event, before: Event, seconds: float, clock: Clock) -> float | None:
-    """Wait until the store has an event; return the seconds that it took, or None if it had not in time."""
+    """Wait until the store has an event; return the seconds that this took, or None after the timeout."""
     began = clock.monotonic()
     while not probe.has(event, before):
         if clock.monotonic() - began > seconds:

@@ -1,4 +1,4 @@
-"""The dead-letter queues: events and messages that the pipeline gave up."""
+"""Check the dead-letter queues, which hold events and messages that the pipeline gave up."""
 
 from pipeline.doctor.deployed import Deployed
 from pipeline.doctor.findings import Finding, bad, ok
@@ -7,7 +7,7 @@ _HELD = "ApproximateNumberOfMessages"
 
 
 def check(deployed: Deployed) -> list[Finding]:
-    """Check that every dead-letter queue is empty, also where events are forwarded from."""
+    """Check that every dead-letter queue is empty, also in the region that forwards events."""
     sqs, outputs = deployed.client("sqs"), deployed.outputs
     queues = {f"failed: {name}": (sqs, url) for name, url in outputs["dlq_urls"].items()}
     queues |= {f"undelivered: {name}": (sqs, url) for name, url in outputs["target_dlq_urls"].items()}

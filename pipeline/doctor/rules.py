@@ -1,6 +1,6 @@
-"""EventBridge's rules: their state, their targets, and which events their patterns match.
+"""Check EventBridge's rules: their state, their targets, and the events that their patterns match.
 
-Only Auth0 can publish to a partner bus. So EventBridge tests the patterns on sample events, which go nowhere.
+Only Auth0 can publish to a partner bus, so TestEventPattern tests the patterns on sample events, which go nowhere.
 """
 
 from datetime import datetime
@@ -44,7 +44,7 @@ def _rule(deployed: Deployed, title: str, subject: str, stream: str, name: str) 
 
 
 def _targets(deployed: Deployed, subject: str, stream: str) -> tuple[str, set[str]]:
-    """Return the targets that a rule must have: in words, and their names."""
+    """Return a description of the targets that a rule must have, and their names."""
     queues = {name: _last(url) for name, url in deployed.outputs["queue_urls"].items()}
     refresh = {queues["refresh"]} if "refresh" in queues else set()
     match subject:
@@ -62,7 +62,7 @@ def _samples(source: str, now: datetime) -> dict[str, str]:
 
 
 def _mismatches(events: Any, pattern: str, samples: dict[str, str], expected: set[str]) -> list[str]:
-    """Say which samples the pattern matches and should not, or should and does not."""
+    """Describe the samples that the pattern matches by mistake, or misses."""
     problems = []
     for sample, event in samples.items():
         matches = events.test_event_pattern(EventPattern=pattern, Event=event)["Result"]

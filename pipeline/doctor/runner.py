@@ -1,4 +1,4 @@
-"""Run checks in order, and show how far they are."""
+"""Run checks in order, and show their progress."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ def always(_deployed: Deployed) -> bool:
 
 @dataclass(frozen=True)
 class Check:
-    """A function that looks at one subject, and when to run it."""
+    """A function that checks one subject, with the conditions for running it."""
 
     name: str
-    """Names the check in `needs` and in commands."""
+    """Name of the check in `needs` and in commands."""
     title: str
-    """Names the check in the progress, and in the finding of an error that it raises."""
+    """Title of the check in the progress, and in the finding of an error that it raises."""
     find: Callable[[Deployed], list[Finding]]
     needs: tuple[str, ...] = ()
-    """Names of checks. If one of them ran before and did not find everything `ok`, this check is not run."""
+    """Names of checks. Skip this check if one of them ran before and did not find everything `ok`."""
     suits: Callable[[Deployed], bool] = always
     """Returns whether the deployment has the subject of the check."""
     doing: str = ""
-    """What the progress shows meanwhile, for a check that takes long."""
+    """Text for the progress of a slow check."""
 
 
 def run(checks: Sequence[Check], deployed: Deployed, progress: Progress) -> list[Finding]:
-    """Run checks and return what they find, in their order. A check that fails does not stop the others."""
+    """Run checks and return their findings in order. A check that fails does not stop the others."""
     found: dict[str, list[Finding]] = {}
     for check in checks:
         if not check.suits(deployed):

@@ -1,4 +1,4 @@
-"""Auth0's event sources, and whether events arrive from them."""
+"""Check Auth0's event sources, and count the events that arrive from them."""
 
 from datetime import timedelta
 from typing import Final

@@ -1,7 +1,7 @@
-"""The sync: a user that cannot exist in Auth0 goes through both queues into both stores, and is deleted again.
+"""Check the sync: send a user that cannot exist in Auth0 through both queues into both stores, and delete it.
 
-Only Auth0 can publish to a partner bus, so the check sends straight to the sinks' queues. The rules have a check of
-their own. A tombstone of the user is left.
+Only Auth0 can publish to a partner bus, so the check sends straight to the sinks' queues. Another check covers the
+rules. The stores keep a tombstone of the user.
 """
 
 from collections.abc import Iterable
@@ -28,12 +28,12 @@ _ON: Final = ("Creating", "Enabled", "Enabling", "Updating")
 """States in which an event source mapping reads the queue, or is about to."""
 
 Phase = tuple[str, synthetic.Event, synthetic.Event]
-"""What happens to the user, the event that says so, and the event before it."""
+"""Name of a change of the user, its event, and the event before it."""
 
 
 @dataclass(frozen=True)
 class _Sink:
-    """A sink, the clients that lead through it, and what looks into its store."""
+    """A sink, the clients for its queue and function, and the probe of its store."""
 
     name: str
     probe: Probe
@@ -59,7 +59,7 @@ class _Sink:
             title = f"{self._title}: {what}"
             queue = Queue(self.sqs, outputs["queue_urls"][self.name], sleep=self.deployed.clock.sleep)
             if error := queue.send([event.body]).failed.get(0):
-                raise error.__cause__ or error  # the answer of AWS, which may be that it denies the request
+                raise error.__cause__ or error  # the response or error of AWS, such as a denied request
             took = wait(self.probe, event, before, seconds, self.deployed.clock)
             if took is None:
                 why = f"not stored {seconds:.0f} s after it was put into the queue"
@@ -86,7 +86,7 @@ def check(deployed: Deployed) -> list[Finding]:
 
 def _postgres(deployed: Deployed) -> Probe:
     if cluster := deployed.cluster:
-        reader = DataApi(deployed.client("rds-data"), cluster, resume=0)  # `wait` asks again
+        reader = DataApi(deployed.client("rds-data"), cluster, resume=0)  # `wait` probes again
         return Reading(PostgresStore(reader), "SELECT, by the RDS Data API")
     return Invoking(deployed.client("lambda"), deployed.outputs["function_names"]["sync-postgres"])
 

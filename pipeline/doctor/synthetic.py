@@ -1,7 +1,7 @@
-"""The test user of the smoke test, and its events: of a user id that Auth0 never gives.
+"""The test user of the smoke test, with a user id that Auth0 never gives, and its events.
 
-Events that are sent have our own source. Samples for the patterns of EventBridge's rules, which nothing receives, have
-one of Auth0's.
+Events that the test sends have the project's own source. Samples for the patterns of EventBridge's rules, which nothing
+receives, have one of Auth0's.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from pipeline.delivery.envelope import envelope, iso, own_event, own_source
 Json = dict[str, Any]
 
 USER: Final = "smoke|auth0-sync"
-"""Auth0 has no identity provider named smoke. The id is the same each time, so that one tombstone is left, not many."""
+"""Auth0 has no identity provider named smoke. The id is always the same, so that only one tombstone stays."""
 
 CLIENT: Final = "auth0-sync-smoke-test"
 
 SENDER: Final = "doctor"
 SOURCE: Final = own_source(SENDER)
-"""The source of events that are sent."""
+"""The source of events that the test sends."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def login(source: str, at: datetime) -> str:
 
 
 def _call(source: str, method: str, path: str, description: str, at: datetime, status: int, answer: Json) -> Event:
-    """Return the log of a call of the Management API by a machine."""
+    """Return the log of a machine's Management API call."""
     request = {"method": method, "path": path, "query": {}, "body": {}, "channel": "api", "ip": "203.0.113.1"}
     details = {"request": request, "response": {"statusCode": status, "body": answer}}
     body = _event(source, _log("sapi", description, at, details=details))

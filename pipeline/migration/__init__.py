@@ -1,1 +1,1 @@
-"""Migrations of the schema in Postgres: the files, the steps from one revision to another, and the lock."""
+"""Migrate the schema in Postgres: the files, the steps between revisions, and the lock."""

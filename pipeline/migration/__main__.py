@@ -19,7 +19,7 @@ def _name(text: str) -> str:
 def create(name: str, *, product: bool = False, directory: Path = DIRECTORY, now: datetime | None = None) -> Path:
     """Write a migration from ``migrations/script.py.mako`` that follows the newest one of its branch, and return it.
 
-    One of the user's own depends on the product's newest one, on whose schema it is written.
+    One of the user's own depends on the product's newest one, as it is written for that schema.
     """
     migrations = Migrations(directory)
     branch, chain = (PRODUCT, migrations.product) if product else (OWN, migrations.own)
@@ -42,7 +42,7 @@ def create(name: str, *, product: bool = False, directory: Path = DIRECTORY, now
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the path of the new file."""
+    """Write the new file and print its path."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.migration", description=__doc__)
     parser.add_argument("name", type=_name, help="what it does, such as promote_plan")
     parser.add_argument("--product", action="store_true", help="for those who work on auth0-sync itself")

@@ -1,4 +1,4 @@
-"""The migrations of a package: the product's and the user's own, each a chain whose numbers grow."""
+"""The migrations of a package: the product's and the user's own, each a chain of increasing numbers."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from pipeline.errors import Auth0SyncError
 
 DIRECTORY: Final = Path(__file__).parents[2] / "migrations"
-"""In the repository, and in the package of the migration function."""
+"""Directory of the migrations, in the repository and in the package of the migration function."""
 
 
 class BadMigrations(Auth0SyncError):
@@ -22,7 +22,7 @@ class BadMigrations(Auth0SyncError):
 
 @dataclass(frozen=True)
 class Branch:
-    """A chain of migrations: its folder in ``migrations/``, and what its revisions look like."""
+    """A chain of migrations: its folder in ``migrations/``, and the form of its revisions."""
 
     name: str
     folder: str
@@ -30,20 +30,20 @@ class Branch:
     example: str
 
     def has(self, revision: object) -> bool:
-        """Whether ``revision`` looks like one of this branch."""
+        """Return whether ``revision`` has the form of this branch."""
         return isinstance(revision, str) and re.fullmatch(self.pattern, revision, re.ASCII) is not None
 
 
 PRODUCT: Final = Branch("product", "versions", r"\d{4}", "0006")
 OWN: Final = Branch("own", "own", r"u\d{12}", "u202611260930")
-"""Numbered by the minute at which a migration was made, so that two clones never give two of them one number."""
+"""Numbered by the minute of creation, so that two clones do not give two migrations the same number."""
 
 
 class Migrations(ScriptDirectory):
     """Alembic's directory of migrations, with both branches checked. Raises ``BadMigrations``.
 
-    ``needs`` has what ``depends_on`` names. Alembic itself does not see it: it would drop the product's row from
-    ``alembic_version`` as soon as a migration depends on that revision.
+    ``needs`` has the revisions of ``depends_on``. Alembic itself does not see them: it would delete the product's row
+    from ``alembic_version`` as soon as a migration depends on that revision.
     """
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
@@ -61,11 +61,11 @@ class Migrations(ScriptDirectory):
         for script in found:
             script.dependencies = None
         self.revision_map = RevisionMap(lambda: found)
-        self.get_heads()  # Alembic links the revisions when they are first asked for
+        self.get_heads()  # Alembic links the revisions at the first access
 
 
 def _chain(branch: Branch, found: Sequence[Script]) -> tuple[Script, ...]:
-    """Return the branch's migrations in the order of their numbers, which must be the order that they follow in."""
+    """Return the branch's migrations by number, which must also be the order of ``down_revision``."""
     scripts = [script for script in found if Path(script.path).parent.name == branch.folder]
     for script in scripts:
         if not branch.has(script.revision):

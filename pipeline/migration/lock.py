@@ -1,4 +1,4 @@
-"""The lock of everything that changes the schema or the roles in a database: one holder at a time in each database."""
+"""The lock for changes of the schema or the roles: one holder at a time in each database."""
 
 import math
 import time
@@ -35,16 +35,16 @@ PAUSE: Final = 0.5
 """Seconds between two tries."""
 
 REMIND: Final = 60.0
-"""Seconds between two lines in the log that say what is waited for."""
+"""Seconds between two log lines about the wait."""
 
 
 class Locked(Auth0SyncError):
-    """Another migration, or the roles function, is at work in this database. Try again when it is done."""
+    """Another migration, or the roles function, is running in this database. Try again when it is done."""
 
 
 @contextmanager
 def hold(connection: "Connection", deadline: float = math.inf) -> Iterator[None]:
-    """Hold the lock for the session of ``connection``, which is in no transaction.
+    """Hold the lock for the session of ``connection``, which must not be in a transaction.
 
     Raises ``Locked`` if another session still holds it at ``deadline``, by ``time.monotonic``.
     """

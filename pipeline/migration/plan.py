@@ -1,7 +1,7 @@
-"""The steps from the revisions in a database to the revision that is wanted. Each branch is moved by itself.
+"""Plan the steps from the revisions in a database to another revision. Each branch moves by itself.
 
-``head`` runs each of the user's own migrations as soon as what it depends on has run, so that a new database gets both
-branches in the order in which an old one got them.
+``head`` runs each of the user's own migrations right after its dependency, so that a new database gets both branches in
+the same order as an old one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from alembic.script import Script
 from pipeline.migration.files import OWN, PRODUCT, BadMigrations, Branch, Migrations
 
 SYMBOLS = ("head", "base", "own@head", "own@base")
-"""What a revision may be beside a number."""
+"""Names that a revision may have in place of a number."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Revisions:
 
     @classmethod
     def of(cls, rows: Iterable[str]) -> "Revisions":
-        """Read the rows of ``alembic_version``. Raises ``BadMigrations`` if they are not one a branch at most."""
+        """Read the rows of ``alembic_version``. Raises ``BadMigrations`` unless each branch has one at most."""
         rows = sorted(rows)
         found = {branch.name: [row for row in rows if branch.has(row)] for branch in (PRODUCT, OWN)}
         if sum(map(len, found.values())) != len(rows) or max(map(len, found.values())) > 1:
@@ -38,7 +38,7 @@ class Revisions:
 
 @dataclass(frozen=True)
 class Step:
-    """One migration, run or taken back."""
+    """One migration to run or take back."""
 
     script: Script
     up: bool
@@ -47,7 +47,7 @@ class Step:
 def plan(migrations: Migrations, at: Revisions, target: str) -> list[Step]:
     """Return the steps from ``at`` to ``target``. Raises ``BadMigrations``.
 
-    ``target`` is one of ``SYMBOLS``, or the number of a migration, which moves its branch and what it depends on.
+    ``target`` is one of ``SYMBOLS``, or the number of a migration, which moves its branch and its dependencies.
     """
     product, own = _places(migrations, at)
     match target:
@@ -82,7 +82,7 @@ def left_alone(migrations: Migrations, at: Revisions) -> list[str]:
 
 
 class _Place:
-    """Where a database is on a branch: how many of the chain have been applied, or that it is newer than the chain."""
+    """A database's place on a branch: the number of applied migrations, or newer than the chain."""
 
     def __init__(self, branch: Branch, chain: Sequence[Script], revision: str | None) -> None:
         self.branch, self.chain, self.revision = branch, chain, revision
@@ -96,7 +96,7 @@ class _Place:
             )
 
     def find(self, revision: str) -> int | None:
-        """Return how many of the chain have been applied at ``revision``; None if the chain lacks it."""
+        """Return the number of applied migrations at ``revision``; None if the chain lacks it."""
         return next((count for count, script in enumerate(self.chain, 1) if script.revision == revision), None)
 
 
@@ -117,7 +117,7 @@ def _up(migrations: Migrations, product: _Place, own: _Place, product_to: int, o
 
 
 def _needed(migrations: Migrations, product: _Place, script: Script) -> int:
-    """Return how many of the product's migrations one of the user's own needs: all, if it names none."""
+    """Return the number of product migrations that one of the user's own needs: all, if it names none."""
     need = migrations.needs[script.revision]
     if need is None:
         return len(product.chain)
@@ -132,7 +132,7 @@ def _needed(migrations: Migrations, product: _Place, script: Script) -> int:
 
 
 def _down(place: _Place, to: int, other: _Place, dependents: Sequence[str] = ()) -> list[Step]:
-    """Return the steps back. What a package lacks could depend on them, so it must have all that has been run."""
+    """Return the steps back. The package must have all applied migrations, as a missing one could depend on them."""
     for each in (place, other):
         if each.newer:
             raise BadMigrations(
@@ -148,7 +148,7 @@ def _down(place: _Place, to: int, other: _Place, dependents: Sequence[str] = ())
 
 
 def _dependents(migrations: Migrations, own: _Place, target: str) -> list[str]:
-    """Return the user's migrations that have been run and need a product revision after ``target``."""
+    """Return the applied migrations of the user that need a product revision after ``target``."""
     applied = [script.revision for script in own.chain[: own.applied]]
     return [revision for revision in applied if (migrations.needs[revision] or "") > target]
 

@@ -1,7 +1,7 @@
-"""The roles in Postgres, with the least rights that each needs: statements that an administrator runs.
+"""The roles in Postgres, each with the least rights it needs: statements for an administrator.
 
-``auth0_migrator`` owns schema ``auth0``, ``auth0_writer`` is the sync, ``auth0_reader`` reads. Roles and migrations can
-be run in either order, and each again: what a later migration makes has its rights at once.
+``auth0_migrator`` owns schema ``auth0``, ``auth0_writer`` is the sync, ``auth0_reader`` reads. Roles and migrations run
+in either order, and can be repeated: objects of later migrations get their rights at once.
 """
 
 from importlib.resources import files
@@ -11,18 +11,18 @@ NAMES: Final = ("auth0_migrator", "auth0_writer", "auth0_reader")
 """The roles that sign in."""
 
 READERS: Final = "auth0_readers"
-"""The role without a login that holds what readers may do."""
+"""The role without a login that has the rights of readers."""
 
 ROLES: Final = files(__name__).joinpath("roles.sql").read_text("utf-8")
 DEDICATED: Final = files(__name__).joinpath("dedicated.sql").read_text("utf-8")
 
 
 def statements() -> tuple[str, ...]:
-    """The statements for a database of our own, in order, to be run in one transaction; without comments."""
+    """Return the statements for a dedicated database, in order and without comments, for one transaction."""
     return (*_split(ROLES), *_split(DEDICATED))
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """The Data API looks for parameters in comments as well, and an apostrophe in one would open a string."""
+    """Split SQL into statements without comments: the Data API reads parameters and quotes in comments, too."""
     code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return tuple(statement.strip().removesuffix(";") for statement in code.split("\n\n") if statement.strip())

@@ -1,4 +1,4 @@
-"""The users as Postgres and DynamoDB have them. Stores only read; `pipeline.sinks` write."""
+"""Read the users in Postgres and DynamoDB. Stores only read; `pipeline.sinks` write."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol

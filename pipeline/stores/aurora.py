@@ -8,7 +8,7 @@ from pipeline.data_api import Client, Transaction, Unreachable, patiently
 from pipeline.settings import Cluster
 
 RESUME = 60.0
-"""Seconds to wait for a cluster that has paused itself."""
+"""Seconds to wait for a paused cluster."""
 
 
 def client() -> Any:
@@ -33,7 +33,7 @@ class DataApi:
         self.page = page
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
-        """See `Reader`. Raises a DataApiError; `Unavailable` only after `resume` seconds."""
+        """Run a query; see `Reader`. Raises a DataApiError; `Unavailable` only after `resume` seconds."""
         statement = query.replace("%s", "{}").format(*map(_literal, parameters))
         deadline = time.monotonic() + self._resume
         transaction = patiently(lambda: Transaction(self._client, self._cluster), deadline, give_up_on=(Unreachable,))

@@ -28,7 +28,7 @@ class DynamoDBStore:
         return plain(answer["Item"]) if "Item" in answer else None
 
     def find(self, email: str) -> list[str]:
-        """See `Store`. Reads the whole table, which has no index of addresses; not a user whose profile is omitted."""
+        """Find users; see `Store`. Scans the table, which has no index of addresses; misses users without a profile."""
         wanted = email.lower()
         found = [
             item["user_id"]
@@ -38,7 +38,7 @@ class DynamoDBStore:
         return sorted(found, key=str.encode)
 
     def versions(self) -> Iterator[Version]:
-        """See `Store`. A scan has no order, so this sorts in memory: 160 MB for a million users."""
+        """Return versions; see `Store`. A scan has no order, so this sorts in memory: 160 MB for a million users."""
         lines = sorted(
             f"{item['user_id']['S']}\0{item['version']['S']}".encode() for item in self._scan("user_id, version")
         )

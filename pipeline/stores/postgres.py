@@ -16,10 +16,10 @@ _VERSIONS: Final = "SELECT user_id, version FROM auth0.users WHERE user_id > %s 
 
 
 class Reader(Protocol):
-    """Runs queries that cannot write."""
+    """A runner of queries that cannot write."""
 
     page: int
-    """How many ids and versions one answer may hold."""
+    """Most ids and versions in one answer."""
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
         """Run a query, in which each `%s` is a parameter, in a read-only transaction."""
@@ -41,7 +41,7 @@ class PostgresStore:
         return [row["user_id"] for row in self._reader.rows(_BY_EMAIL, email)]
 
     def versions(self) -> Iterator[Version]:
-        """See `Store`. Reads a page at a time, each in its own transaction."""
+        """Return versions; see `Store`. Reads a page at a time, each in its own transaction."""
         after = ""
         while rows := self._reader.rows(_VERSIONS, after, self._reader.page):
             yield from (Version(row["user_id"], row["version"]) for row in rows)

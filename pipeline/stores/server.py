@@ -1,4 +1,4 @@
-"""Queries on a connection to Postgres, which is made when the first query runs."""
+"""Run queries on a connection to Postgres, which the first query opens."""
 
 from typing import Any, LiteralString, Self
 
@@ -25,7 +25,7 @@ class Server:
             self._connection.close()
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
-        """See `Reader`. Raises StoreDown and psycopg.Error."""
+        """Run a query; see `Reader`. Raises StoreDown and psycopg.Error."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._database)
             self._connection.read_only = True
