@@ -59,8 +59,8 @@ class Server:
 def start(directory: Path, port: int | None = None, *, durable: bool = True) -> Server:
     """Start the server in `directory`, or return it if it already runs.
 
-    After a crash Postgres recovers the directory's data. A directory of another major version or an interrupted creation
-    is created again. If `port` is taken, the server uses another one. Raises StackError.
+    After a crash Postgres recovers the directory's data. This creates a directory of another major version or of an
+    interrupted creation again. If `port` is taken, the server uses another one. Raises StackError.
     """
     owner = _owner()
     home = _home(directory, owner)

@@ -1,7 +1,7 @@
-"""The embedded stack as a whole: Postgres, the emulator and what Terraform makes in it, started and stopped together.
+"""The whole embedded stack: start and stop Postgres, the emulator and Terraform's resources in it together.
 
-Everything it needs to remember is below `.local/` of the clone, so clones do not meet. The emulator keeps its
-resources in memory: once it is gone, Terraform's state and the rows in Postgres describe nothing any more and go too.
+All its files are below `.local/` of the clone, so clones do not share anything. The emulator keeps its resources in
+memory: after its end, Terraform's state and the rows in Postgres are obsolete and are deleted, too.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ MIGRATION_SECONDS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that is up: where its parts answer, and Terraform's outputs by name. The URL is the superuser's."""
+    """A running stack: the addresses of its parts, and Terraform's outputs by name. The URL is the superuser's."""
 
     endpoint: str
     region: str
@@ -55,12 +55,12 @@ class Stack:
     outputs: dict[str, Any]
 
     def url_of(self, role: str) -> str:
-        """Return the URL of the database for a role. The server asks nobody for a password."""
+        """Return the URL of the database for a role. The server needs no passwords."""
         parts = urlsplit(self.database_url)
         return urlunsplit(parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}"))
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of the emulator that the caller's AWS profile, files and proxies have no part in."""
+        """Return a boto3 client of the emulator that ignores the caller's AWS profile, files and proxies."""
         nothing = {"profile": (None, None, None, None)}
         files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
         session = boto3.Session(
@@ -82,7 +82,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What runs now; `ready` when the whole stack can be used."""
+    """The parts that run now; `ready` if the whole stack is usable."""
 
     postgres: bool
     emulator: bool
@@ -92,7 +92,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """stack.json. `applying` stays true when an apply is cut short; `applied` is the digest of what was applied."""
+    """stack.json. `applying` stays true after an interrupted apply; `applied` is a digest of the last apply's inputs."""
 
     stack: Stack
     applying: bool = False
@@ -104,9 +104,9 @@ def up(
     directory: Path = DIRECTORY,
     options: Callable[[Stack], dict[str, str]] = lambda _stack: {},
 ) -> Stack:
-    """Bring the stack up, or what of it is down, and return it. Raises StackError and leaves what is up as it is.
+    """Start the stack, or its stopped parts, and return it. Raises StackError and leaves running parts as they are.
 
-    `options` gives Terraform variables beside the usual, and may first make in the emulator what they name.
+    `options` returns further Terraform variables, and may first create the resources that they name in the emulator.
     """
     progress = progress or Quiet()
     with _lock(directory):
@@ -118,7 +118,7 @@ def up(
             with progress.step("Clearing an interrupted stack"):
                 _forget(directory)
         elif saved is None:
-            _forget(directory)  # a state file or workers whose emulator is long gone
+            _forget(directory)  # a state file or workers of an emulator that has ended
         saved = _start(saved, progress, directory)
         _make_roles(saved.stack)
         saved = _apply(saved, progress, directory, options)
@@ -127,7 +127,7 @@ def up(
 
 
 def down(directory: Path = DIRECTORY, *, progress: Progress | None = None) -> None:
-    """Stop everything and delete its data; the installed provider stays. Nothing happens when nothing is up."""
+    """Stop everything and delete its data, except the installed provider. Does nothing if nothing is up."""
     progress = progress or Quiet()
     if not directory.exists():
         return
@@ -141,7 +141,7 @@ def down(directory: Path = DIRECTORY, *, progress: Progress | None = None) -> No
 
 
 def status(directory: Path = DIRECTORY) -> Status:
-    """Say what runs, from the processes themselves."""
+    """Return the running parts, by their processes."""
     saved = _load(directory)
     server = postgres.running(directory / "postgres") is not None
     answering = saved is not None and _answers(saved.stack, directory)
@@ -150,7 +150,7 @@ def status(directory: Path = DIRECTORY) -> Status:
 
 
 def current(directory: Path = DIRECTORY) -> Stack:
-    """Return the stack that is up. Raises StackError, which says how to start one, when there is none."""
+    """Return the running stack. Raises StackError, which says how to start one, if there is none."""
     found = status(directory)
     if not found.ready or found.stack is None:
         raise StackError("The local stack is not up. Start it with: make up")
@@ -159,7 +159,7 @@ def current(directory: Path = DIRECTORY) -> Stack:
 
 def environment(stack: Stack) -> dict[str, str]:
     """Return the variables with which the `auth0-sync` command, AWS tools and psql use the stack."""
-    # A proxy that is set for the outside world must not be asked for this machine.
+    # Keep the caller's proxy from being used for this machine.
     bypass = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     local = {"NO_PROXY": ",".join(dict.fromkeys([*bypass, "127.0.0.1", "localhost"]))}
     ours = {"DATABASE_URL": stack.url_of("auth0_reader"), "LOG_STREAM_SOURCE": stack.log_stream_source}
@@ -170,7 +170,7 @@ def environment(stack: Stack) -> dict[str, str]:
 
 
 def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
-    """Start the servers, and meanwhile build the packages and install Terraform's provider."""
+    """Start the servers, build the packages and install Terraform's provider at the same time."""
 
     def start_postgres() -> postgres.Server:
         with progress.step("Postgres") as step:
@@ -219,7 +219,7 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
 
 
 def _make_roles(stack: Stack) -> None:
-    """Make the roles that functions and people sign in as, or repair them."""
+    """Make or repair the roles with which functions and people sign in."""
     try:
         with psycopg.connect(stack.database_url) as connection:
             connection.execute(roles.ROLES.encode())
@@ -228,7 +228,7 @@ def _make_roles(stack: Stack) -> None:
 
 
 def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable[[Stack], dict[str, str]]) -> _Saved:
-    """Have Terraform make the infrastructure, unless exactly this was applied before."""
+    """Run Terraform, unless the last apply had the same inputs."""
     stack = saved.stack
     with progress.step("Infrastructure") as step:
         variables = terraform_variables(stack) | options(stack)
@@ -250,7 +250,7 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
         try:
             terraform.apply(lambda done, total, _what: step.update(f"{done} of {total} resources"))
         except TerraformError:
-            # Terraform ended by itself, so its state tells what there is, and a next run goes on from there.
+            # Terraform ended by itself, so its state is complete, and the next run can continue.
             _save(replace(saved, applied=""), directory)
             raise
         finished = _Saved(replace(stack, outputs=terraform.outputs()), applied=digest)
@@ -259,7 +259,7 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
 
 
 def terraform_variables(stack: Stack) -> dict[str, str]:
-    """What Terraform is told beside environments/local.tfvars."""
+    """Return the Terraform variables beside environments/local.tfvars."""
     return {
         "auth0": json.dumps({"log_stream_source_name": stack.log_stream_source}),
         "database_url": stack.url_of("auth0_writer"),
@@ -270,7 +270,7 @@ def terraform_variables(stack: Stack) -> dict[str, str]:
 
 
 def _offer_event_source(stack: Stack, source: str) -> None:
-    """Do what Auth0 does when a stream is made: offer the account an event source. There may be one already."""
+    """Offer the account an event source, as Auth0 does for a new stream. It may exist already."""
     events = stack.client("events")
     try:
         events.create_partner_event_source(Name=source, Account=ACCOUNT)
@@ -296,7 +296,7 @@ def _migrate(stack: Stack, progress: Progress) -> None:
 
 
 def _digest(variables: dict[str, str]) -> str:
-    """Return a digest of everything that an apply depends on."""
+    """Return a digest of all inputs of an apply."""
     digest = hashlib.sha256(json.dumps(variables, sort_keys=True).encode())
     configuration = [path for path in CONFIGURATION.rglob("*") if path.suffix in (".tf", ".tfvars", ".json")]
     for path in sorted([*configuration, *PACKAGES.glob("*.zip")]):
@@ -308,7 +308,7 @@ def _digest(variables: dict[str, str]) -> str:
 
 
 def _resumable(saved: _Saved, directory: Path) -> bool:
-    """Whether the saved stack can be gone on with: its emulator answers, and no apply was cut short in it."""
+    """Return whether the saved stack is usable: its emulator answers, and no apply in it was interrupted."""
     return not saved.applying and _answers(saved.stack, directory)
 
 
@@ -317,7 +317,7 @@ def _answers(stack: Stack, directory: Path) -> bool:
 
 
 def _forget(directory: Path) -> None:
-    """End emulators of this clone, and forget what was in them."""
+    """End emulators of this clone, and delete the state of their resources."""
     for pid in _emulators(directory):
         emulator.stop(pid)
     _end_workers(directory)
@@ -326,7 +326,7 @@ def _forget(directory: Path) -> None:
 
 
 def _emulators(directory: Path) -> list[int]:
-    """Return the pids of this clone's emulators, told by their command line: a saved pid may be another program's."""
+    """Return the pids of this clone's emulators by command line: a saved pid may be another program's."""
     mine = str((directory / "emulator").resolve())
     return [
         process.pid for process, command in _python_processes() if "devstack.emulator" in command and mine in command
@@ -334,7 +334,7 @@ def _emulators(directory: Path) -> list[int]:
 
 
 def _end_workers(directory: Path) -> None:
-    """End Lambda workers that outlived an emulator which was killed: Python programs from below its directory."""
+    """End Lambda workers that outlived a killed emulator: Python programs from below its directory."""
     mine = f"{(directory / 'emulator').resolve()}/"
     workers = [process for process, command in _python_processes() if any(a.startswith(mine) for a in command)]
     for process in workers:
@@ -350,7 +350,7 @@ def _python_processes() -> Iterator[tuple[psutil.Process, list[str]]]:
 
 
 def _port_of(saved: _Saved | None) -> int | None:
-    """Return the port that the functions know Postgres by, to start it there again."""
+    """Return the port of Postgres in the functions' settings, to start it there again."""
     return urlsplit(saved.stack.database_url).port if saved else None
 
 
@@ -365,7 +365,7 @@ def _load(directory: Path) -> _Saved | None:
         saved = json.loads((directory / "stack.json").read_text())
         return _Saved(**{**saved, "stack": Stack(**saved["stack"])})
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # never written, cut short, or of another version: then there is nothing to go on with
+        return None  # never written, incomplete, or of another version: start afresh
 
 
 def _lock(directory: Path) -> AbstractContextManager[None]:

@@ -1,9 +1,9 @@
 """The real Terraform, run on infra/terraform against an endpoint on this machine, with state in a local directory.
 
-The configuration is staged there as for a deployment, so that nothing is written beside it.
+It stages the configuration there as a deployment does, so that Terraform writes nothing beside it.
 
-Nothing of the caller's AWS configuration reaches it: the environment of the child is built here, name by name, so a
-local apply can never touch a real account.
+Terraform does not see the caller's AWS configuration: this module builds its environment name by name, so a local apply
+can never touch a real account.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ from pipeline.terraform import (
     stage,
 )
 
-# What Terraform and its provider may inherit: where programs, certificates and proxies are, and how Terraform itself
-# is set up. No AWS_*, TF_VAR_*, TF_WORKSPACE or TF_CLI_ARGS.
+# Variables that Terraform and its provider inherit: places of programs, certificates and proxies, and Terraform's own
+# setup. No AWS_*, TF_VAR_*, TF_WORKSPACE or TF_CLI_ARGS.
 INHERITED: Final = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -39,7 +39,7 @@ INHERITED: Final = (
 )  # fmt: skip
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with: how many changes are done, how many are planned (0 while planning), what was done last."""
+"""Called with the number of done changes, of planned changes (0 while planning), and the last change."""
 
 
 def aws_environment(endpoint: str, region: str) -> dict[str, str]:
@@ -58,13 +58,13 @@ def aws_environment(endpoint: str, region: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Terraform:
-    """One local deployment: `directory` keeps state and providers, `variables` go in as TF_VAR_….
+    """One local deployment: `directory` has state and providers, `variables` are passed as TF_VAR_….
 
-    `configuration` is what Terraform runs on: infra/terraform, or a module of it for that module's own tests.
+    `configuration` is infra/terraform, or a module of it for that module's own tests.
     """
 
     directory: Path
-    endpoint: str = "http://127.0.0.1:9"  # nobody answers there: enough for init, validate and fmt
+    endpoint: str = "http://127.0.0.1:9"  # no server is there: enough for init, validate and fmt
     region: str = "us-east-1"
     variables: Mapping[str, str] = field(default_factory=dict)
     var_file: Path | None = None
@@ -77,7 +77,7 @@ class Terraform:
 
     @property
     def _staged(self) -> Path:
-        """The configuration, two levels below the directory as it is below the clone."""
+        """Return the staged configuration, two levels below the directory as it is below the clone."""
         return self.directory.resolve() / "infra" / "terraform"
 
     @property
@@ -85,7 +85,7 @@ class Terraform:
         return self.directory.resolve() / "data"
 
     def init(self) -> None:
-        """Install the provider and the modules; at once when nothing has changed since the last time."""
+        """Install the provider and the modules; quick if nothing has changed since the last time."""
         self._data.mkdir(parents=True, exist_ok=True)
         marker = self.directory / "initialised"
         stage(self.configuration, self._staged, leave=("environments",))
@@ -95,7 +95,7 @@ class Terraform:
         marker.write_text(self._installation())
 
     def apply(self, progress: Progress = lambda _done, _total, _what: None) -> None:
-        """Create or change what the configuration says. An interrupt lets Terraform write its state first."""
+        """Apply the configuration. An interrupt lets Terraform write its state first."""
         done, total = 0, 0
         for message in self._stream("apply", "-auto-approve", f"-parallelism={PARALLELISM}", *self._inputs()):
             match message.get("type"):
@@ -104,12 +104,12 @@ class Terraform:
                     progress(done, total, "")
                 case "apply_complete" if (
                     message["hook"]["action"] != "read"
-                ):  # data sources are not in the plan's count
+                ):  # the plan's count has no data sources
                     done += 1
                     progress(done, total, message["hook"]["resource"]["addr"])
 
     def planned_changes(self) -> list[str]:
-        """Return what an apply would do now, as `action address`; nothing when state and configuration agree."""
+        """Return the changes of an apply as `action address`; none if state and configuration agree."""
         changes = []
         for message in self._stream("plan", f"-parallelism={PARALLELISM}", *self._inputs()):
             match message.get("type"):
@@ -121,7 +121,7 @@ class Terraform:
         return sorted(changes)
 
     def plan_is_empty(self) -> bool:
-        """Whether an apply would change nothing."""
+        """Return whether an apply would change nothing."""
         return not self.planned_changes()
 
     def destroy(self, progress: Progress = lambda _done, _total, _what: None) -> None:
@@ -137,21 +137,21 @@ class Terraform:
         return self._program.outputs(f"-state={self.state}")
 
     def validate(self) -> None:
-        """Check the configuration; `init` comes first. Raises TerraformError with what is wrong."""
+        """Check the configuration, after `init`. Raises TerraformError with the diagnostics."""
         done = self._run("validate", "-json")
         found = json.loads(done.stdout)["diagnostics"] if done.stdout.startswith("{") else []
         if done.returncode != 0:
             raise TerraformError("terraform validate:\n" + (describe(found) or done.stderr.strip()))
 
     def fmt(self) -> None:
-        """Check the layout of the files. Raises TerraformError with the difference."""
+        """Check the format of the files. Raises TerraformError with the difference."""
         # In place: fmt does not follow links to directories.
         done = Program(self.configuration, self._environment()).run("fmt", "-check", "-recursive", "-diff", "-no-color")
         if done.returncode != 0:
             raise TerraformError(f"terraform fmt would change:\n{(done.stdout or done.stderr).strip()}")
 
     def discard(self) -> None:
-        """Forget the state, for when what it describes is gone. Processes of an earlier, killed run are ended first."""
+        """End processes of an earlier, killed run, and delete the state, whose resources no longer exist."""
         end_leftovers(self.directory)
         for path in self.directory.glob("*tfstate*"):
             path.unlink()
@@ -185,7 +185,7 @@ class Terraform:
         return self._program.stream(command, *arguments)
 
     def _installation(self) -> str:
-        """Return a digest of what an init depends on: program, configuration, locked versions, mirror."""
+        """Return a digest of the inputs of an init: program, configuration, locked versions, mirror."""
         digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
         for path in [*sorted(self.configuration.rglob("*.tf")), self.configuration / LOCK, self._staged / LOCK]:
             digest.update(path.read_bytes() if path.exists() else b"")
@@ -208,7 +208,7 @@ def end_leftovers(directory: Path) -> None:
 
 
 def check() -> None:
-    """Check the layout of infra/terraform and validate it, as `make check` does."""
+    """Check the format of infra/terraform and validate it, for `make check`."""
     terraform = Terraform(CONFIGURATION.parents[1] / ".local" / "terraform")
     terraform.directory.mkdir(parents=True, exist_ok=True)
     terraform.init()

@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 def register() -> None:
-    """Add the commands, and give the stack to the commands that use it where no deployment is named."""
+    """Add the commands, and register the stack for the commands that use it by default."""
     commands.add(
         "demo",
         "devstack.cli.demo",
-        "Start the embedded stack, put Auth0 traffic on its bus, and show what every store has of it.",
+        "Start the embedded stack, put Auth0 traffic on its bus, and show the result in every store.",
     )
     commands.add(
         "events",
         "devstack.cli.events",
-        "Print realistic Auth0 events as EventBridge delivers them, a JSON document a line.",
+        "Print realistic Auth0 events as EventBridge delivers them, one JSON document per line.",
     )
     commands.add(
         "up",
@@ -27,7 +27,7 @@ def register() -> None:
     )
     commands.add("down", "devstack.cli.stack", "Stop the embedded stack and delete its data; nothing is left running.")
     commands.add(
-        "status", "devstack.cli.stack", "Say what of the embedded stack runs. Exit code 3 if it cannot be used."
+        "status", "devstack.cli.stack", "Print which parts of the embedded stack run. Exit code 3 if it cannot be used."
     )
     local.use(local.Local(_current, _environment))
 

@@ -1,4 +1,4 @@
-"""The main job, shown on the embedded stack."""
+"""Demonstrate the sync on the embedded stack."""
 
 import json
 from typing import Annotated
@@ -25,7 +25,7 @@ The stack is up. Next:
   make down                                   stop it; nothing is left running"""
 
 SHOWN = 6
-"""Rows of an answer that are printed."""
+"""Rows to print of an answer."""
 
 
 @app.command()
@@ -35,9 +35,9 @@ def demo(
     malformed: Annotated[int, typer.Option(help="How many of them cannot be read.", min=0)] = 1,
     seed: Annotated[int | None, typer.Option(help="Default: one that gives users the stack has not seen.")] = None,
 ) -> None:
-    """Start the embedded stack, put Auth0 traffic on its bus, and show what every store has of it.
+    """Start the embedded stack, put Auth0 traffic on its bus, and show the result in every store.
 
-    Exit code 3 if any store does not show what it should.
+    Exit code 3 if a store differs from the expected state.
     """
     with Steps(console) as steps:
         running = stack.up(steps)

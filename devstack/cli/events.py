@@ -1,4 +1,4 @@
-"""Traffic: realistic Auth0 events, any number of them."""
+"""Print realistic Auth0 events, any number of them."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def events(
     ] = None,
     source: Annotated[str, typer.Option(help="The partner event source.")] = DEFAULT_SOURCE,
 ) -> None:
-    """Print realistic Auth0 events as EventBridge delivers them, a JSON document a line."""
+    """Print realistic Auth0 events as EventBridge delivers them, one JSON document per line."""
     if start is not None and start.tzinfo is None:
         start = start.replace(tzinfo=UTC)
     for event in generate(count, users, seed, start=start, malformed=malformed):

@@ -27,7 +27,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say what of the embedded stack runs. Exit code 3 if it cannot be used."""
+    """Print which parts of the embedded stack run. Exit code 3 if it cannot be used."""
     found = stack.status()
     if as_json:
         print_json(asdict(found))

@@ -1,5 +1,5 @@
-"""The AWS of this machine: MiniStack with what it lacks, started by ``python -m devstack.emulator``.
+"""The AWS emulator: MiniStack with patches for its gaps, started by ``python -m devstack.emulator``.
 
-``process`` starts and stops it, ``patches`` holds one module per gap: what the AWS service does, what MiniStack does
-without the patch. Nothing outside this package knows that the services are emulated.
+``process`` starts and stops it, ``patches`` holds one module per gap, which describes the AWS service and MiniStack
+without the patch. Code outside this package does not depend on the emulation.
 """

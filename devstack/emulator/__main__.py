@@ -1,9 +1,9 @@
 """Run the patched emulator in the foreground until SIGTERM or SIGINT.
 
 Environment: GATEWAY_PORT (4566), BIND_HOST (127.0.0.1), MINISTACK_REGION (us-east-1), LOG_LEVEL (INFO), and any other
-setting of MiniStack. ``--dir`` or AUTH0_SYNC_EMULATOR_DIR names the directory that holds all it writes. Delays that AWS
-has: AUTH0_SYNC_EMULATOR_IAM_SECONDS (10) until a policy takes effect, AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS (25) until
-the network interfaces of a deleted function are gone.
+setting of MiniStack. ``--dir`` or AUTH0_SYNC_EMULATOR_DIR names the directory for all its files. Delays, as on AWS:
+AUTH0_SYNC_EMULATOR_IAM_SECONDS (10) until a policy takes effect, AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS (25) until the
+network interfaces of a deleted function are removed.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from pathlib import Path
 
 
 def _prepare(directory: Path) -> None:
-    """Settings that MiniStack reads when it is imported."""
-    shutil.rmtree(directory / "tmp", ignore_errors=True)  # what a killed emulator left
+    """Set the variables that MiniStack reads when it is imported."""
+    shutil.rmtree(directory / "tmp", ignore_errors=True)  # files of a killed emulator
     for name in ("tmp", "s3", "state"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(directory / "tmp")
@@ -27,11 +27,11 @@ def _prepare(directory: Path) -> None:
     os.environ.setdefault("GATEWAY_PORT", "4566")
     os.environ.setdefault("BIND_HOST", "127.0.0.1")
     os.environ.setdefault("MINISTACK_REGION", "us-east-1")
-    # Listeners on fixed ports that nothing here uses.
+    # Unused listeners on fixed ports.
     os.environ["IOT_MTLS_ENABLED"] = os.environ["SFTP_ENABLED"] = "0"
-    # MiniStack removes containers that carry its label, whoever started them: keep it off the user's Docker daemon.
+    # MiniStack removes all containers with its label: keep it off the user's Docker daemon.
     os.environ["DOCKER_HOST"] = f"unix://{directory}/no-docker.sock"
-    # It served to find this package; a function's worker must not import from there.
+    # It was for finding this package; a function's worker must not import from there.
     os.environ.pop("PYTHONPATH", None)
 
 
@@ -49,9 +49,8 @@ async def _serve() -> None:
 
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
-    # A connection for each request. On one that is used again, Hypercorn now and then does a request and gives no
-    # answer, if it comes at once after the last one's; the client makes it again, and is told that what it creates
-    # is there already.
+    # One connection per request. On a reused one, Hypercorn sometimes processes a request without a response, if it
+    # comes right after the last response; the client retries, and gets an error that the resource exists already.
     config.keep_alive_max_requests = 0
     config.graceful_timeout = 0.5
     config.loglevel = "WARNING"
@@ -89,7 +88,7 @@ async def _run() -> None:
     await _serve()
     await asyncio.to_thread(_shut_down)
     logging.shutdown()
-    # asyncio.run would now wait for the pool's threads, for as long as a function that is being invoked takes.
+    # asyncio.run would now wait for the pool's threads, as long as running invocations take.
     os._exit(0)
 
 

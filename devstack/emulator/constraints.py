@@ -1,4 +1,4 @@
-"""Hold the parameters of an operation against its service model: what botocore's own check leaves out, too.
+"""Check the parameters of an operation against its service model, more completely than botocore.
 
 botocore checks types, required members and minimums before it sends a request. The models also have maximums,
 patterns and enumerations, which only the services enforce.
@@ -29,7 +29,7 @@ LONGEST_VALUE = 80
 
 
 def violations(shape: Shape | None, value: Any, path: str = "") -> Iterator[str]:
-    """Yield in AWS's words what the model does not allow in ``value``, each with the path of the member."""
+    """Yield the violations of the model in ``value`` in AWS's words, each with the path of the member."""
     if shape is None:
         if value:
             yield f"Members {sorted(value)} are unknown: the operation has no parameters"

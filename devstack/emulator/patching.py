@@ -1,4 +1,4 @@
-"""How a patch takes the place of a MiniStack function, so that an upgrade that moves the function is noticed."""
+"""Replace functions of MiniStack, and detect upgrades that move or change them."""
 
 import inspect
 from collections.abc import Callable
@@ -12,10 +12,10 @@ class PatchError(RuntimeError):
 
 
 def replace(module: ModuleType, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
-    """Put ``new`` in the place of ``module.name`` and return what was there.
+    """Replace ``module.name`` by ``new`` and return the original.
 
-    Raises ``PatchError`` where the function is gone, or takes other parameters than ``new`` does: then MiniStack was
-    upgraded, and the patch has to be read again beside the new source.
+    Raises ``PatchError`` if the function is missing, or its parameters differ from those of ``new``: then compare the
+    patch with the source of the upgraded MiniStack.
     """
     old = _checked(getattr(module, name, None), f"{module.__name__}.{name}", new)
     setattr(module, name, new)
@@ -25,9 +25,9 @@ def replace(module: ModuleType, name: str, new: Callable[..., Any]) -> Callable[
 def replace_action(
     module: ModuleType, action: str, new: Callable[..., Any], *, of: str = "_ACTION_MAP"
 ) -> Callable[..., Any]:
-    """Put ``new`` in the place of an API operation in the module's table ``of``, which holds functions and not names.
+    """Replace an API operation by ``new`` in the module's table ``of``, which holds functions and not names.
 
-    Returns what was there; raises as ``replace`` does.
+    Returns the original; raises as ``replace`` does.
     """
     table: dict[str, Any] = getattr(module, of, {})
     old = _checked(table.get(action), f"{module.__name__}.{of}[{action!r}]", new)
@@ -46,7 +46,7 @@ def _checked(old: Any, where: str, new: Callable[..., Any]) -> Callable[..., Any
 
 
 def require(module: ModuleType, *names: str) -> None:
-    """Raise ``PatchError`` unless ``module`` has every one of ``names``: what a patch calls or reads but leaves."""
+    """Raise ``PatchError`` unless ``module`` has all ``names``, which a patch uses without replacing them."""
     for name in names:
         if not hasattr(module, name):
             raise PatchError(_advice(f"{module.__name__}.{name} is gone", inspect.currentframe()))

@@ -1,4 +1,4 @@
-"""What IAM's policies let somebody do, where a patch asks: the emulator itself lets everybody do everything."""
+"""Evaluate IAM policies for the patches: the emulator itself allows every request."""
 
 # ruff: noqa: SLF001 - the policies of a role are private to the evaluator
 
@@ -9,7 +9,7 @@ from ministack.core.responses import request_scope
 
 
 def allowed(access_key: str, account: str, region: str, action: str, resource: str) -> bool:
-    """Whether the owner of ``access_key`` may do ``action`` to the ARN ``resource``; the account's own keys may all."""
+    """Return whether ``access_key`` may do ``action`` to the ARN ``resource``; the account's own keys may do all."""
     with request_scope(account, region):
         principal = iam_evaluator.resolve_principal(access_key, account)
         if isinstance(principal, iam_evaluator.AuthError):
@@ -18,7 +18,7 @@ def allowed(access_key: str, account: str, region: str, action: str, resource: s
 
 
 def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool:
-    """Whether a service with the role may do ``action`` to the ARN ``resource``."""
+    """Return whether a service with the role may do ``action`` to the ARN ``resource``."""
     if role_arn.count(":") < 5:
         return False
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
@@ -28,7 +28,7 @@ def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool
 
 
 def policy_allows(policy: Any, account: str, region: str, action: str, resource: str) -> bool:
-    """Whether the policy of a resource lets ``account`` as a whole do ``action`` to it."""
+    """Return whether the policy of a resource lets ``account`` as a whole do ``action`` to it."""
     root = iam_evaluator.PrincipalInfo(arn=f"arn:aws:iam::{account}:root", type="Root", account=account, policies=None)
     context = _context(root, region, action, resource)
     return bool(iam_evaluator.evaluate_resource_policy(policy, context).decision == "Allow")

@@ -16,11 +16,11 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 LOG_TAIL_LINES = 25
 
-# What the emulator, and through it every function's worker, inherits. Nothing else of the caller's shell may reach a
-# function: a DATABASE_URL or an AWS_PROFILE exported there would change what is tested.
+# Variables that the emulator, and through it every function's worker, inherits. No other variable of the caller's shell
+# may reach a function: an exported DATABASE_URL or AWS_PROFILE would change the tests.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "POSTGRES_MAJOR")
 SETTINGS = "AUTH0_SYNC_EMULATOR_"
-"""What the emulator's own settings begin with, which it inherits too."""
+"""Prefix of the emulator's own settings, which it inherits, too."""
 
 
 class EmulatorError(RuntimeError):
@@ -29,9 +29,9 @@ class EmulatorError(RuntimeError):
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator: where it answers, its process id, its log, and the CA of its Aurora clusters' certificates.
+    """A running emulator: its address, its process id, its log, and the CA of its Aurora clusters' certificates.
 
-    The CA's file is there with the first cluster.
+    The first cluster creates the CA's file.
     """
 
     endpoint: str
@@ -44,8 +44,8 @@ class Emulator:
 def start(directory: Path, *, port: int | None = None, region: str = "us-east-1") -> Emulator:
     """Start the emulator and return once it answers.
 
-    Everything it writes goes below ``directory``. Without ``port`` a free one is taken. The process is detached from
-    the caller's session. Raises ``EmulatorError`` when it ends, or does not answer within a minute.
+    It writes below ``directory`` only. Without ``port`` it takes a free one. The process is detached from the caller's
+    session. Raises ``EmulatorError`` if it ends, or does not answer within a minute.
     """
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
 
 
 def stop(pid: int) -> None:
-    """End the emulator and every process below it; nothing happens if ``pid`` is gone or belongs to another program."""
+    """End the emulator and its child processes; do nothing if ``pid`` has ended or belongs to another program."""
     try:
         emulator = psutil.Process(pid)
         if "devstack.emulator" not in emulator.cmdline():
@@ -97,7 +97,7 @@ def stop(pid: int) -> None:
 
 
 def healthy(endpoint: str) -> bool:
-    """Whether the emulator answers at ``endpoint``."""
+    """Return whether the emulator answers at ``endpoint``."""
     try:
         with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310 - http only
             return bool(response.status == 200)

@@ -1,6 +1,6 @@
 """Read an HTTP request to AWS as an operation and its parameters, by the service models that botocore ships.
 
-The protocols are JSON, Query, EC2, REST-JSON and REST-XML; CBOR is left out, as no client here sends it. Unlike the
+The protocols are JSON, Query, EC2, REST-JSON and REST-XML; CBOR is missing, as no client here sends it. Unlike the
 parsers of servers, this one keeps unknown members and values of the wrong type, so that ``constraints`` reports them.
 """
 
@@ -19,7 +19,7 @@ import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
-# Services that sign with another name than their model's; S3 Control signs as S3, too.
+# Services whose signing name differs from their model's; S3 Control signs as S3, too.
 MODELS = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 S3_CONTROL = "/v20180820/"
 
@@ -52,7 +52,7 @@ def signed_for(headers: Mapping[str, str]) -> str | None:
 
 
 def read(request: Request) -> tuple[OperationModel, Parameters]:
-    """Return the operation that a signed request is for, and its parameters as botocore's client takes them.
+    """Return the operation of a signed request, and its parameters in the form of botocore's client.
 
     Raises ``Unreadable``.
     """
@@ -110,7 +110,7 @@ def _structure(
     read_member: Callable[[Shape, Any], Any],
     name_of: Callable[[Shape, str], str],
 ) -> Parameters:
-    """Members under the names that the model gives them; unknown ones stay as they are."""
+    """Return members by their names in the model; keep unknown ones as they are."""
     names = {name_of(member, name): name for name, member in shape.members.items()}
     return {
         names.get(field, field): read_member(shape.members[names[field]], value) if field in names else value
@@ -138,7 +138,7 @@ def _location_name(shape: Shape, name: str) -> str:
 
 
 def _base64(value: Any) -> Any:
-    """The bytes; a number, which is no blob, for what is not Base64."""
+    """Decode Base64; return a number, which is no blob, for invalid text."""
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, binascii.Error):
@@ -149,7 +149,7 @@ def _base64(value: Any) -> Any:
 
 
 def _tree(fields: Mapping[str, str]) -> Parameters:
-    """Nested dictionaries in place of dotted names."""
+    """Turn dotted names into nested dictionaries."""
     tree: Parameters = {}
     for name, value in fields.items():
         *parents, last = name.split(".")
@@ -173,7 +173,7 @@ def _read_query(shape: Shape | None, node: Any, ec2: bool) -> Any:
     if isinstance(shape, StructureShape) and isinstance(node, dict):
         return _structure(shape, node, lambda member, item: _read_query(member, item, ec2), name_of)
     if isinstance(shape, ListShape | MapShape):
-        if node == "":  # how an empty list or map is written
+        if node == "":  # an empty list or map
             return [] if isinstance(shape, ListShape) else {}
         flat = ec2 or shape.serialization.get("flattened")
         if isinstance(shape, ListShape):
@@ -186,7 +186,7 @@ def _read_query(shape: Shape | None, node: Any, ec2: bool) -> Any:
 
 
 def _read_text(shape: Shape | None, text: Any) -> Any:
-    """A value that a protocol without types has as text; the text itself where it is not of the type."""
+    """Convert a value from the text of an untyped protocol; return the text if it is not of the type."""
     kind = shape.type_name if shape is not None else "string"
     if not isinstance(text, str):
         return text
@@ -225,7 +225,7 @@ class _Route:
 
 @cache
 def _routes(service: str) -> list[_Route]:
-    """The operations, those first that ask for more: several share a path and differ by query or headers."""
+    """Return the operations, the most specific first: several share a path and differ by query or headers."""
     routes = []
     for name in _model(service).operation_names:
         operation = _model(service).operation_model(name)

@@ -1,4 +1,4 @@
-"""Realistic traffic of an Auth0 tenant, made from a seed, with the final state that a sync of it must reach.
+"""Generate realistic traffic of an Auth0 tenant from a seed, with the final state that a sync must reach.
 
 python -c "
 from devstack.traffic import Traffic

@@ -1,7 +1,6 @@
-"""Traffic as the services deliver it: EventBridge's envelope, and SQS records as Lambda receives them.
+"""Wrap traffic as the services deliver it: in EventBridge's envelope, and in SQS records for Lambda.
 
-Auth0 and AWS are the other side of the product, so this imitates them and shares no code with it. Tests build events of
-Auth0 here too.
+This module imitates Auth0 and AWS, so it shares no code with the product. Tests build Auth0's events with it, too.
 """
 
 import json
@@ -28,7 +27,7 @@ def eventbridge(
     account: str = "000000000000",
     region: str = "us-east-1",
 ) -> Json:
-    """Return ``detail`` in EventBridge's envelope; ``time`` has whole seconds there."""
+    """Return ``detail`` in EventBridge's envelope, whose ``time`` has whole seconds."""
     return {
         "version": "0",
         "id": event_id,
@@ -68,8 +67,8 @@ def sqs_record(
 ) -> Json:
     """Return one record of the event that Lambda gets from SQS.
 
-    :param body: an envelope, or any text that is to stand in its place.
-    :param sent: when the queue took it; by default the envelope's own time.
+    :param body: an envelope, or any text in its place.
+    :param sent: time at which the queue took it; by default the envelope's own time.
     """
     if isinstance(body, str):
         text = body

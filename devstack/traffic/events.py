@@ -1,4 +1,4 @@
-"""What the generator gives out: one delivery of one log, and what is true about it."""
+"""The generator's events: one delivery of one log, with the facts about it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +11,10 @@ Kind = Literal["create", "update", "delete", "login", "other", "duplicate", "mal
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a log did to a user, as the generator meant it.
+    """The change of a user by a log, as the generator made it.
 
     :param version: `updated_at` of the user, or the time of the deletion.
-    :param date: when Auth0 wrote the log; the later one wins between equal versions.
+    :param date: time at which Auth0 wrote the log; the later one wins between equal versions.
     :param user: the whole user after the change; None if deleted.
     """
 
@@ -28,13 +28,13 @@ class Change:
 class Event:
     """One delivery. Parts of `detail` are shared between events: do not change it in place.
 
-    :param detail: what EventBridge carries: {"log_id": …, "data": …}.
-    :param time: when it was delivered; never the time of the change.
-    :param kind: "duplicate" is a delivery of a log that was already delivered, or still will be.
+    :param detail: EventBridge's ``detail``: {"log_id": …, "data": …}.
+    :param time: time of the delivery; never the time of the change.
+    :param kind: "duplicate" is one more delivery of a log, before or after its own.
     :param user_id: the user it is about, or None.
     :param attempt: 0 for the log's own delivery, 1 for the second.
-    :param late: it was held up, so that later logs overtake it.
-    :param change: what it did to a user, if it did. A duplicate repeats it.
+    :param late: whether it is delayed, so that later logs overtake it.
+    :param change: its change of a user, if any. A duplicate repeats it.
     """
 
     detail: Json
@@ -48,5 +48,5 @@ class Event:
 
     @property
     def log_id(self) -> str:
-        """Auth0's id of the log; the same in each of its deliveries."""
+        """Return Auth0's id of the log, the same in each of its deliveries."""
         return str(self.detail["log_id"])

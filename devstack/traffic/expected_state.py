@@ -1,4 +1,4 @@
-"""The right answer: what a sync must hold after a stream, worked out from what the generator did."""
+"""The state that a sync must reach after a stream, computed from the generator's changes."""
 
 from collections import Counter
 from datetime import datetime
@@ -10,9 +10,9 @@ _Order = tuple[datetime, bool, datetime, str]
 
 
 class ExpectedState:
-    """Keeps the newest change of each user, whatever the order in which events are shown to it.
+    """The newest change of each user, independent of the order of ``observe`` calls.
 
-    It reads only the generator's own account of each event and no code of the pipeline, so that the two can disagree.
+    It uses only the generator's own facts about each event and no code of the pipeline, so that the two can disagree.
     The order is the documented one: version, then a deletion over an update, then the log's date, then its id.
 
     :param keep_log_ids: whether to remember the id of every log (56 characters each).
@@ -21,7 +21,7 @@ class ExpectedState:
     def __init__(self, *, keep_log_ids: bool = True) -> None:
         self.counts: Counter[str] = Counter()  #: deliveries by kind
         self.types: Counter[str] = Counter()  #: deliveries by Auth0's log type
-        self.late = 0  #: deliveries that were held up
+        self.late = 0  #: delayed deliveries
         self.log_ids: set[str] = set()  #: every log put, once
         self._keep_log_ids = keep_log_ids
         self._newest: dict[str, tuple[_Order, Change]] = {}
@@ -43,15 +43,15 @@ class ExpectedState:
 
     @property
     def live(self) -> dict[str, Json]:
-        """The users that exist, by id, each as its last change left it."""
+        """Return the users that exist, by id, each as of its last change."""
         return {user_id: change.user for user_id, (_, change) in self._newest.items() if change.user is not None}
 
     @property
     def deleted(self) -> dict[str, datetime]:
-        """When each user that is gone was deleted."""
+        """Return the deleted users, by id, with the time of the deletion."""
         return {user_id: change.version for user_id, (_, change) in self._newest.items() if change.user is None}
 
     @property
     def put(self) -> int:
-        """All deliveries so far."""
+        """Return the number of deliveries so far."""
         return self.counts.total()

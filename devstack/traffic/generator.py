@@ -1,4 +1,4 @@
-"""The tenant at work: which user does what and when, and how its logs arrive."""
+"""Generate a tenant's activity: actions of users over time, and the deliveries of their logs."""
 
 import heapq
 from collections.abc import Iterator
@@ -23,25 +23,24 @@ from devstack.traffic.profiles import (
 )
 from devstack.traffic.seeded_random import SeededRandom
 
-#: Where a stream starts if nothing else is said; fixed, so that the seed alone decides what is generated.
+#: Start of a stream by default; fixed, so that the seed alone determines the stream.
 DEFAULT_START = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 
 _DUPLICATES = 0.14
-_LATE = 0.09  # bursts and deletions hold some more back
+_LATE = 0.09  # bursts and deletions delay some more
 _USERS_KNOWN_BY = 0.6  # the part of the stream after which every user has appeared
 
 
 def generate(
     events: int, users: int, seed: int, *, start: datetime | None = None, malformed: int = 0
 ) -> Iterator[Event]:
-    """Exactly `events` deliveries, duplicates and malformed ones included, in the order of their arrival.
+    """Yield exactly `events` deliveries, duplicates and malformed ones included, in the order of arrival.
 
     Memory grows with `users`, not with `events`. The same arguments give the same stream on every machine.
 
-    :param users: how many different users appear; fewer if there are too few events for all.
-    :param start: when the first log is written, with a time zone; `DEFAULT_START` if None.
-    :param malformed: how many of the events are updates with an `updated_at` that is no time, of users that have no
-        other event.
+    :param users: number of users; fewer appear if there are too few events for all.
+    :param start: time of the first log, with a time zone; `DEFAULT_START` if None.
+    :param malformed: number of updates among the events whose `updated_at` is no time, of users without other events.
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start has no time zone")
@@ -52,7 +51,7 @@ def generate(
 
 
 class Traffic:
-    """A stream and its expected.
+    """A stream and its expected state.
 
     Each iteration starts the same stream again, with a new `expected`, which is complete when the iteration ends.
 
@@ -85,7 +84,7 @@ class _User:
     number: int
     connection: Connection
     profile: Json
-    last: int  # when this user last changed, in milliseconds; no later change may carry an earlier time
+    last: int  # time of the user's last change, in milliseconds; later changes must not have an earlier time
     alive: bool = True
 
     @property
@@ -102,7 +101,7 @@ class _Tenant:
         self._malformed_total, self._malformed_left = malformed, malformed
         self._planned = 0
         self._sequence = 0
-        self._under_way: list[tuple[int, int, Event]] = []  # by arrival; short, as nothing is late by much
+        self._under_way: list[tuple[int, int, Event]] = []  # by arrival; short, as delays are short
 
     def run(self) -> Iterator[Event]:
         while self._planned < self._events:
@@ -148,7 +147,7 @@ class _Tenant:
                 self._visit(user, at)
 
     def _user_appears(self) -> None:
-        """A new user: created by an API call, or signed up and then completed by the team's back-end."""
+        """Add a user: created by an API call, or signed up and then completed by the team's back-end."""
         rng, at, number = self._dice, self._now, len(self._users)
         connection = connection_for(rng)
         user = _User(number, connection, new_profile(rng, connection, number, at), at)
@@ -170,7 +169,7 @@ class _Tenant:
         self._put("create", date, log_id, data, user.id, Change(user.id, moment(at), moment(date), user.profile))
 
     def _recreate(self, user: _User, at: int) -> None:
-        """The same id comes back: a social login again, or an import that chose the id."""
+        """Create a deleted id again: by another social login, or an import that chose the id."""
         old = user.profile
         kept = {key: old[key] for key in ("user_id", "identities", "email", "phone_number") if key in old}
         user.profile = new_profile(self._dice, user.connection, user.number, at) | kept
@@ -178,8 +177,8 @@ class _Tenant:
 
     def _update(self, user: _User, at: int, *, tie: int = 0, late: bool | None = None) -> None:
         """
-        A change of the user. `tie` is how many milliseconds after an earlier log of the same `updated_at` this one
-        is written; 0 if the user has no such log.
+        Change the user. `tie` is the number of milliseconds between an earlier log of the same `updated_at` and this
+        one; 0 if the user has no such log.
         """
         request, profile = changed(self._dice, user.profile, at)
         user.profile = self._stamped(profile, at)
@@ -191,7 +190,7 @@ class _Tenant:
         self._put("update", date, log_id, data, user.id, change, late=late)
 
     def _update_burst(self, user: _User, at: int) -> None:
-        """Two or three changes at once, of which the first often arrives last; some share their millisecond."""
+        """Make two or three changes at once, of which the first often arrives last; some share their millisecond."""
         rng = self._dice
         for number in range(rng.between(2, 3)):
             self._update(
@@ -269,7 +268,7 @@ class _Tenant:
         return self._planned >= next_at or self._room() <= 0
 
     def _put_malformed(self) -> None:
-        """An update that cannot be placed in time. Nothing else is known of its user."""
+        """Put an update with an unreadable time, of a user without other events."""
         rng, at = self._dice, self._now
         number = 90_000_000 + self._malformed_left  # beyond the ordinals of the real users
         profile = new_profile(rng, DATABASE, number, at)
@@ -293,7 +292,7 @@ class _Tenant:
         *,
         late: bool | None = None,
     ) -> None:
-        """Send a log once or twice, soon or late. Does nothing once the stream is long enough."""
+        """Send a log once or twice, soon or late. Do nothing if the stream is long enough."""
         if self._room() <= 0:
             return
         rng = self._dice
@@ -310,7 +309,7 @@ class _Tenant:
         heapq.heappush(self._under_way, (arrival, self._planned, event))
 
     def _log_id(self, date: int) -> str:
-        """56 digits: a prefix, a time somewhat after the log's date, a shard and a sequence number."""
+        """Return 56 digits: a prefix, a time shortly after the log's date, a shard and a sequence number."""
         rng = self._dice
         written = moment(date + (rng.between(900, 5400) if rng.chance(0.05) else rng.between(10, 900)))
         self._sequence += rng.between(1, 90_000_000)

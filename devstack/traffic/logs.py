@@ -1,4 +1,4 @@
-"""Tenant logs: one function per kind, each giving the log's `data` in the shape that Auth0 streams it.
+"""Make tenant logs: one function per kind, each of which returns the log's `data` in the shape of Auth0's stream.
 
 The order of the keys is that of real logs. The target of a `sapi` log is only in its path and response;
 `data.user_id` is the actor.
@@ -47,13 +47,13 @@ _NOUNS = (
     "organization_member_roles", "organization_members", "organizations", "prompts", "requested_scopes",
     "resource_servers", "roles", "shields", "signing_keys", "tenant_invitations", "tenant_members", "users",
 )  # fmt: skip
-# What the dashboard's own token may do: the log of whatever an administrator does repeats this whole list.
+# Scopes of the dashboard's own token: the log of each act of an administrator repeats this whole list.
 DASHBOARD_SCOPES = [
     *(f"{verb}:{noun}" for verb in ("create", "read", "update") for noun in _NOUNS),
     "delete:clients",
     "delete:users",
 ]
-# A back-end's client is often granted much more than it uses.
+# A back-end's client often has many more grants than it uses.
 MACHINE_SCOPES = [
     *(f"{verb}:{noun}" for verb in ("create", "delete", "read", "update") for noun in _NOUNS[9:]),
     "create:user_tickets",
@@ -64,7 +64,7 @@ MACHINE_SCOPES = [
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who is at the other end of a login or another act of a user."""
+    """The client and device behind a login or another act of a user."""
 
     user_id: str
     user_name: str
@@ -75,12 +75,12 @@ class Visit:
     client_name: str
 
 
-#: A log of something that a user did.
+#: Makes the log of an act of a user.
 VisitLog = Callable[[SeededRandom, int, str, Visit], Json]
 
 
 def ip_address(rng: SeededRandom) -> str:
-    """An address from the ranges that are reserved for documentation."""
+    """Return an address from the ranges that are reserved for documentation."""
     if rng.chance(0.3):
         return f"2001:db8:{rng.hex(4)}:{rng.hex(4)}::{rng.hex(3)}"
     return f"{rng.pick(('203.0.113', '198.51.100', '192.0.2'))}.{rng.between(1, 254)}"
@@ -107,7 +107,7 @@ def management(
     status: int,
     response: Any,
 ) -> Json:
-    """A `sapi` log: a successful call of the Management API, by an administrator or by a machine."""
+    """Return a `sapi` log: a successful call of the Management API, by an administrator or by a machine."""
     ip = ip_address(rng)
     data: Json = {"date": timestamp(at), "type": "sapi", "description": description}
     exchange: Json
@@ -120,7 +120,7 @@ def management(
     else:
         client_id, agent = rng.pick(MACHINE_CLIENTS)
         channel, user, credentials = "api", {}, {"scopes": MACHINE_SCOPES}
-        # There is no user behind a machine's call; newer logs leave the key out, older ones say null.
+        # A machine's call has no user: newer logs lack the key, in older ones it is null.
         actor = {"user_id": None} if rng.chance(0.4) else {}
     exchange = {
         "method": method,
@@ -138,7 +138,7 @@ def management(
 
 
 def user_path(user_id: str) -> str:
-    """The path of a user in the Management API, as `encodeURIComponent` writes it."""
+    """Return the path of a user in the Management API, encoded as `encodeURIComponent` does."""
     return "/api/v2/users/" + quote(user_id, safe="!'()*")
 
 
@@ -165,7 +165,7 @@ def user_updated(rng: SeededRandom, at: int, log_id: str, profile: Json, request
 
 
 def user_deleted(rng: SeededRandom, at: int, log_id: str, user_id: str) -> Json:
-    """`DELETE /api/v2/users/{id}`: only the path says who."""
+    """`DELETE /api/v2/users/{id}`: only the path names the user."""
     request: Json | None = {} if rng.chance(0.8) else None
     return management(
         rng, at=at, log_id=log_id, description="Delete a User", method="delete", path=user_path(user_id),
@@ -174,7 +174,7 @@ def user_deleted(rng: SeededRandom, at: int, log_id: str, user_id: str) -> Json:
 
 
 def other_management(rng: SeededRandom, at: int, log_id: str, user_id: str) -> Json:
-    """A call of the Management API that changes no profile, though some name a user."""
+    """Return a call of the Management API that changes no profile; some name a user."""
     method, path, description, request, status, response = rng.pick(_OTHER_CALLS)(rng, user_id)
     return management(
         rng, at=at, log_id=log_id, description=description, method=method, path=path,
@@ -298,14 +298,14 @@ def wrong_password(_: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
 
 
 def unknown_user(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
-    """`fu`: there is no such user; what was typed is in `user_name`."""
+    """`fu`: there is no such user; `user_name` has the typed text."""
     text = "Wrong email or password."
     data = _visit_data(visit, "fu", text, at, {"error": {"message": text}})
     return data | {"user_id": "", "user_name": f"typo.{rng.hex(4)}@example.com"} | _closing(log_id)
 
 
 def signed_up(rng: SeededRandom, at: int, log_id: str, visit: Visit) -> Json:
-    """`ss`: carries the request as it was sent, not the stored user. Also logged for users that an API call creates."""
+    """`ss`: carries the request, not the stored user. Auth0 also logs it for users that an API call creates."""
     body = {
         "client_id": visit.client_id,
         "connection": visit.connection.name,

@@ -1,7 +1,7 @@
-"""Users as Auth0's Management API shows them, and the ways in which they change.
+"""Make users as Auth0's Management API returns them, and their changes.
 
-A profile is a plain dict in the shape of `GET /api/v2/users/{id}`. Profiles are never changed in place: an event that
-was made earlier still holds the earlier one.
+A profile is a plain dict in the shape of `GET /api/v2/users/{id}`. No function changes a profile in place: earlier
+events still hold the earlier one.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(milliseconds: int) -> datetime:
-    """A UTC time from milliseconds since 1970."""
+    """Return a UTC time from milliseconds since 1970."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def timestamp(milliseconds: int) -> str:
-    """ISO 8601 in UTC with milliseconds, as in a log's `date`."""
+    """Return ISO 8601 in UTC with milliseconds, as in a log's `date`."""
     return moment(milliseconds).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def short_timestamp(milliseconds: int) -> str:
-    """The same time as Auth0 sometimes prints it: without trailing zeros, or without any fraction."""
+    """Return the same time as Auth0 sometimes prints it: without trailing zeros, or without any fraction."""
     text = timestamp(milliseconds)[:-1].rstrip("0")
     # Only a fraction loses zeros: "…:30.000" ends as "…:30.", and never reaches the seconds.
     return text.rstrip(".") + "Z"
@@ -34,7 +34,7 @@ def short_timestamp(milliseconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where users of one kind come from."""
+    """The source of users of one kind."""
 
     name: str
     id: str
@@ -77,12 +77,12 @@ _SENTENCES = (
 
 
 def connection_for(rng: SeededRandom) -> Connection:
-    """The connection of a new user."""
+    """Return the connection of a new user."""
     return rng.weighted(_CONNECTIONS)
 
 
 def new_profile(rng: SeededRandom, connection: Connection, number: int, created: int) -> Json:
-    """A user who has just been created.
+    """Return a new user.
 
     :param number: the user's ordinal in this stream; keeps ids apart.
     :param created: milliseconds since 1970.
@@ -127,7 +127,7 @@ def new_profile(rng: SeededRandom, connection: Connection, number: int, created:
     return profile
 
 
-# How likely a user is to have each key. Auth0 allows any JSON, with no "." or "$" in a key.
+# Probability of each key. Auth0 allows any JSON, with no "." or "$" in a key.
 _USER_KEYS = {
     "plan": 0.9, "locale": 0.8, "preferences": 0.7, "marketing": 0.5, "interests": 0.4, "company": 0.4,
     "loyalty_points": 0.4, "rating": 0.2, "onboarded": 0.5, "note": 0.1, "referrer": 0.2, "naïve key ☃": 0.05,
@@ -184,7 +184,7 @@ def _app_value(rng: SeededRandom, key: str, at: int) -> Any:
 
 
 def changed(rng: SeededRandom, profile: Json, at: int) -> tuple[Json, Json]:
-    """One realistic `PATCH /api/v2/users/{id}`.
+    """Return one realistic `PATCH /api/v2/users/{id}`.
 
     :returns: the request body, which Auth0 merges one level deep into the metadata, and the user after it.
     """
@@ -203,7 +203,7 @@ def changed(rng: SeededRandom, profile: Json, at: int) -> tuple[Json, Json]:
             values = {key: _user_value(rng, key, at) for key in keys}
             request = {"user_metadata": values}
             user["user_metadata"] = user.get("user_metadata", {}) | values
-        case "remove":  # a null takes the key away; the key itself never shows again
+        case "remove":  # a null removes the key
             gone = rng.pick(list(user["user_metadata"]))
             request = {"user_metadata": {gone: None}}
             user["user_metadata"] = {k: v for k, v in user["user_metadata"].items() if k != gone}
@@ -232,6 +232,6 @@ def changed(rng: SeededRandom, profile: Json, at: int) -> tuple[Json, Json]:
 
 
 def logged_in(profile: Json, at: int, ip: str) -> Json:
-    """The user after a login; Auth0 writes this without any log that carries the profile."""
+    """Return the user after a login, for which no log carries the profile."""
     count = profile.get("logins_count", 0) + 1
     return profile | {"last_ip": ip, "last_login": timestamp(at), "logins_count": count, "updated_at": timestamp(at)}
