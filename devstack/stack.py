@@ -92,7 +92,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """stack.json. `applying` stays true after an interrupted apply; `applied` is a digest of the last apply's inputs."""
+    """stack.json. `applying` stays true after an interrupted apply; `applied` is a digest of the last one's inputs."""
 
     stack: Stack
     applying: bool = False

@@ -102,9 +102,7 @@ class Terraform:
                 case "change_summary" if message["changes"]["operation"] == "plan":
                     total = sum(message["changes"][kind] for kind in ("add", "change", "remove"))
                     progress(done, total, "")
-                case "apply_complete" if (
-                    message["hook"]["action"] != "read"
-                ):  # the plan's count has no data sources
+                case "apply_complete" if message["hook"]["action"] != "read":  # the plan's count has no data sources
                     done += 1
                     progress(done, total, message["hook"]["resource"]["addr"])
 

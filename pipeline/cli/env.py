@@ -24,9 +24,7 @@ def env(
     if name is None:
         variables = local.stack().environment()
     else:
-        hides = (
-            environment.STACK if environment.uses_stack(os.environ) else ()
-        )  # the emulator lacks a state in S3
+        hides = environment.STACK if environment.uses_stack(os.environ) else ()  # the emulator lacks a state in S3
         kept = {hide: os.environ.pop(hide) for hide in hides if hide in os.environ}
         try:
             outputs = deployed(name)

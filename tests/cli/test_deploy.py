@@ -241,7 +241,7 @@ class TestDestroy:
         assert f"stays {TABLE}: the users table" in result.output
         assert "The queues are deleted with" in result.output
         assert account.applied == applied
-        assert ("The data is kept" in result.output) is bool(applied)
+        assert ("The data and the keys to read it are kept" in result.output) is bool(applied)
 
     def test_with_data_takes_the_protection_first(self, account: Account) -> None:
         account.set(planned("update", TABLE))

@@ -1,1 +1,1 @@
-"""Athena's queries on DuckDB: Trino's SQL, Glue's tables and views, S3's objects read as the OpenX JSON SerDe does."""
+"""Run Athena's queries on DuckDB: Trino's SQL, Glue's tables and views, S3's objects by the OpenX JSON SerDe."""

@@ -1,4 +1,4 @@
-"""Trino's SQL in DuckDB's: sqlglot translates, this module adds what differs in meaning.
+"""Translate Trino's SQL to DuckDB's with sqlglot, and correct differences in meaning.
 
 AWS (Athena User Guide, "Functions in Amazon Athena") refers to Trino's documentation of functions. Functions listed in
 ``MACROS`` keep Trino's meaning where DuckDB's function of that name, or sqlglot's translation, has another one.
@@ -46,9 +46,9 @@ MACROS: dict[str, tuple[tuple[str, str], ...]] = {
     "from_iso8601_date": (("s", "CAST(s AS DATE)"),),
     "to_iso8601": (("t", "strftime(CAST(t AS TIMESTAMPTZ) AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ')"),),
     "at_timezone": (("t, zone", "timezone(zone, CAST(t AS TIMESTAMPTZ))"),),
-    # Whole units that passed; DuckDB's date_diff counts the boundaries between the two.
+    # Completed units; DuckDB's date_diff counts the boundaries between the two.
     "date_diff": (("unit, a, b", "date_sub(unit, CAST(a AS TIMESTAMPTZ), CAST(b AS TIMESTAMPTZ))"),),
-    # NULL, not '', where nothing matches.
+    # NULL, not '', without a match.
     "regexp_extract": (
         ("s, p", "CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p) END"),
         ("s, p, g", "CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p, g) END"),
@@ -62,7 +62,7 @@ MACROS: dict[str, tuple[tuple[str, str], ...]] = {
     "url_extract_path": (("u", r"regexp_extract(u, '^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)', 1)"),),
     "url_extract_host": (("u", r"regexp_extract(u, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#:]*)', 1)"),),
     "bool_and": (("b", "bool_and(b)"),),
-    # The first of equal elements stays where it is; DuckDB's list_distinct gives any order.
+    # Keeps the first of equal elements in place; DuckDB's list_distinct gives any order.
     "array_distinct": (("l", "list_filter(l, lambda x, i: list_position(l, x) IS NOT DISTINCT FROM i)"),),
     "bool_or": (("b", "bool_or(b)"),),
 }
@@ -74,14 +74,14 @@ _TEMPORAL = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 
 
 class _Athena(Trino):
-    """Trino's dialect with the functions of ``MACROS`` left as they are written."""
+    """Trino's dialect, without translation of the functions in ``MACROS``."""
 
     class Parser(Trino.Parser):  # type: ignore[misc, valid-type]  # set by the metaclass of dialects
         FUNCTIONS = {name: build for name, build in Trino.Parser.FUNCTIONS.items() if name.lower() not in MACROS}  # noqa: RUF012
 
 
 def parse_query(sql: str) -> exp.Query:
-    """One SELECT, or WITH, VALUES or a set operation; ``QueryError`` for anything else."""
+    """Parse one SELECT, WITH, VALUES or set operation. Raises ``QueryError`` for anything else."""
     try:
         statements = [statement for statement in parse(sql, dialect=_Athena) if statement is not None]
     except SqlglotError as problem:
@@ -96,7 +96,7 @@ def parse_query(sql: str) -> exp.Query:
 
 
 def bind_parameters(sql: str, parameters: list[str]) -> str:
-    """``sql`` with ExecutionParameters, each the text of an SQL literal, in the place of its question marks."""
+    """Replace the question marks of ``sql`` by ExecutionParameters, each the text of an SQL literal."""
     places = [token for token in _tokens(sql) if token.token_type == TokenType.PLACEHOLDER]
     if len(places) != len(parameters):
         counts = f"expected {len(places)} but found {len(parameters)}"
@@ -137,7 +137,7 @@ def check_comparisons(query: exp.Query, text_columns: set[str]) -> None:
 
 
 def to_duckdb(query: exp.Query) -> str:
-    """DuckDB's SQL for a query whose tables have been put in place."""
+    """Return DuckDB's SQL for a query whose tables have been replaced."""
     query = query.copy()
     for node in list(query.find_all(exp.Anonymous)):
         name = node.name.lower()
@@ -152,7 +152,7 @@ def to_duckdb(query: exp.Query) -> str:
 
 
 def macro_definitions() -> Iterator[str]:
-    """The statements that define ``MACROS`` in a connection."""
+    """Yield the statements that define ``MACROS`` in a connection."""
     for name, overloads in MACROS.items():
         yield f"CREATE MACRO trino_{name}" + ", ".join(f"({parameters}) AS {body}" for parameters, body in overloads)
 
@@ -184,7 +184,7 @@ def _literal_kind(node: exp.Expr) -> str | None:
 
 
 def _rewrite_paths(function: exp.Anonymous) -> None:
-    """Trino's ``$["a b"]`` as DuckDB's ``$."a b"``."""
+    """Rewrite Trino's ``$["a b"]`` as DuckDB's ``$."a b"``."""
     for argument in function.expressions[1:]:
         if isinstance(argument, exp.Literal) and argument.is_string and argument.name.startswith("$"):
             argument.set("this", re.sub(_PATH_KEY, r'."\1"', argument.name))
@@ -201,7 +201,7 @@ def _rewrite_cast(cast: exp.Cast) -> None:
 
 
 def _keep_dates(query: exp.Query) -> None:
-    """A date plus whole days is a date in Trino, a timestamp in DuckDB; it matters when it is compared as text."""
+    """Cast a date plus whole days to a date, as in Trino: DuckDB's timestamp differs when compared as text."""
     annotate_types(query, dialect="trino")
     for node in list(query.find_all(exp.Add, exp.Sub, exp.DateAdd, exp.DateSub, exp.TimestampTrunc, exp.DateTrunc)):
         unit = node.args.get("unit")

@@ -1,4 +1,4 @@
-"""One query over the Glue catalog and the objects of S3."""
+"""Run one query over the Glue catalog and the objects of S3."""
 
 import gzip
 import json
@@ -29,18 +29,18 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 class Catalog(Protocol):
-    """Where tables and objects are found."""
+    """The source of tables and objects."""
 
     def table(self, database: str, name: str) -> dict[str, Any] | None:
-        """The Glue table or view, as Glue's Table structure."""
+        """Return the Glue table or view, as Glue's Table structure."""
 
     def objects(self, location: str) -> Iterator[tuple[str, bytes]]:
-        """The keys and contents of the objects below ``s3://bucket/prefix``."""
+        """Yield the keys and contents of the objects below ``s3://bucket/prefix``."""
 
 
 @dataclass
 class Result:
-    """A query's answer: column names and Athena types, rows as text, and the bytes of the objects that were read."""
+    """A query's result: column names and Athena types, rows as text, and the bytes of the objects read."""
 
     columns: list[str]
     types: list[str]
@@ -50,7 +50,7 @@ class Result:
 
 @dataclass
 class _Scan:
-    """A table that the query reads, as the DuckDB table ``relation``."""
+    """A table of the query, which becomes the DuckDB table ``relation``."""
 
     relation: str
     table: dict[str, Any]
@@ -61,7 +61,7 @@ class _Scan:
 
 
 def reads(table: dict[str, Any]) -> bool:
-    """Whether a table of Glue is of a kind that is read here: OpenX JSON, or one column with the whole line."""
+    """Return whether this package can read a Glue table: OpenX JSON, or one column with the whole line."""
     storage = table.get("StorageDescriptor") or {}
     library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary")
     columns = [column.get("Type", "string") for column in storage.get("Columns") or []]
@@ -69,7 +69,7 @@ def reads(table: dict[str, Any]) -> bool:
 
 
 def run(sql: str, database: str, catalog: Catalog, parameters: list[str]) -> Result:
-    """Answer a query; ``QueryError`` says in Athena's words why it cannot be."""
+    """Run a query. Raises ``QueryError`` with the reason in Athena's words."""
     query = dialect.parse_query(dialect.bind_parameters(sql, parameters))
     scans: dict[tuple[str, str], _Scan] = {}
     _resolve(query, database, catalog, scans, [])
@@ -99,7 +99,7 @@ def _resolve(
     inherited: list[exp.Expr],
     depth: int = 0,
 ) -> None:
-    """Replace a query's tables by DuckDB's and its views by what they select."""
+    """Replace a query's tables by DuckDB's and its views by their queries."""
     if depth > MAX_VIEW_DEPTH:
         raise QueryError("VIEW_IS_RECURSIVE: views are nested too deep")
     for scope in traverse_scope(query):
@@ -140,7 +140,7 @@ def _replace(
 
 
 def _in_place_of(node: exp.Table, source: exp.Expr, alias: str) -> exp.Expr:
-    """``source`` under the name of the table that it replaces, with what was joined to that."""
+    """Return ``source`` under the name of the table that it replaces, with the joins of that."""
     source.set("alias", node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     for key in ("joins", "laterals", "sample"):
         if node.args.get(key):
@@ -213,7 +213,7 @@ def _columns(condition: exp.Expr) -> list[exp.Column]:
 
 
 def _drop_qualifiers(scope: Scope, schema: str, name: str, alias: str) -> None:
-    """``database.table.column`` as ``alias.column``: the replaced table is known by its alias only."""
+    """Rewrite ``database.table.column`` as ``alias.column``: the replaced table has only its alias."""
     for column in scope.expression.find_all(exp.Column):
         if column.db.lower() == schema and column.table.lower() == name:
             column.set("db", None)
@@ -234,7 +234,7 @@ def _name_columns(query: exp.Query) -> None:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog) -> int:
-    """Create the DuckDB table of a scan; the bytes of the objects that were read."""
+    """Create the DuckDB table of a scan; return the bytes of the objects read."""
     columns = [*scan.columns, *scan.partition_columns]
     definition = ", ".join(f"{quote(name)} {kind.duckdb}" for name, kind in columns)
     connection.execute(f"CREATE TABLE {scan.relation} ({definition})")
@@ -262,7 +262,7 @@ def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog) 
 def _objects(
     connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog
 ) -> Iterator[tuple[projection.Partition, str, bytes]]:
-    """The table's objects in the partitions that its conditions leave."""
+    """Yield the table's objects in the partitions that match its conditions."""
     find = projection.partition_of(scan.table)
     wanted: dict[projection.Partition, bool] = {}
     for key, content in catalog.objects(scan.table["StorageDescriptor"]["Location"]):

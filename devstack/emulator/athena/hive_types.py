@@ -22,7 +22,7 @@ class HiveType:
 
     @property
     def duckdb(self) -> str:
-        """The DuckDB type that holds it."""
+        """Return the DuckDB type for it."""
         if self.name == "struct":
             return "STRUCT(" + ", ".join(f"{quote(name)} {kind.duckdb}" for name, kind in self.fields) + ")"
         if self.name == "array":
@@ -35,7 +35,7 @@ class HiveType:
 
 
 def parse(text: str) -> HiveType:
-    """Read a type; ``QueryError`` for one that is malformed or that this emulator does not read."""
+    """Parse a type. Raises ``QueryError`` for one that is malformed or unknown to this emulator."""
     text = text.strip()
     head, _, rest = text.partition("<")
     name = head.strip().lower()
@@ -68,7 +68,7 @@ def _primitive(text: str) -> HiveType:
 
 
 def _split(text: str) -> list[str]:
-    """``text`` at its top-level commas."""
+    """Split ``text`` at its top-level commas."""
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         depth += {"<": 1, "(": 1, ">": -1, ")": -1}.get(character, 0)

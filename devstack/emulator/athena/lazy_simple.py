@@ -1,4 +1,4 @@
-"""A line of an object as the columns of its table, as Hive's LazySimpleSerDe reads it.
+"""Read a line of an object into the columns of its table, as Hive's LazySimpleSerDe does.
 
 AWS (Athena User Guide, "LazySimpleSerDe for CSV, TSV, and custom-delimited files") leaves the details to Hive: fields
 are separated by ``field.delim``, by default the control character U+0001, and nothing is escaped unless
@@ -15,7 +15,7 @@ _SEPARATOR, _NULL = "\x01", "\\N"
 
 
 class TextReader:
-    """Reads lines of one table into JSON documents whose keys are its columns."""
+    """A reader of one table's lines into JSON documents whose keys are its columns."""
 
     def __init__(self, columns: list[tuple[str, HiveType]], parameters: dict[str, str]) -> None:
         other = [name for name, kind in columns if kind.name != "string"]

@@ -1,4 +1,4 @@
-"""A line of an object as the columns of its table, as Athena's OpenX JSON SerDe reads it.
+"""Read a line of an object into the columns of its table, as Athena's OpenX JSON SerDe does.
 
 AWS (Athena User Guide, "OpenX JSON SerDe") names the parameters; the conversions are those that Trino, on which
 Athena's engine is built, documents beside its reader (lib/trino-hive-formats, "OpenX JSON format"): a text column takes
@@ -21,7 +21,7 @@ Decoder = Callable[[Any], Any]
 _INTEGERS = {"tinyint": 8, "smallint": 16, "int": 32, "integer": 32, "bigint": 64}
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?: .*)?")
 _TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
-# Digits of a timestamp given as a number, from which it counts milliseconds and not seconds.
+# Number of digits from which a numeric timestamp is in milliseconds and not seconds.
 _MILLISECOND_DIGITS = 13
 _HTML_CLOSING_TAG = "</"
 
@@ -33,7 +33,7 @@ class _Number(str):
 
 
 class LineReader:
-    """Reads lines of one table into JSON documents whose keys are its columns, ready for DuckDB's types."""
+    """A reader of one table's lines into JSON documents whose keys are its columns, ready for DuckDB's types."""
 
     def __init__(self, columns: list[tuple[str, HiveType]], parameters: dict[str, str]) -> None:
         self._ignore_malformed = _is_true(parameters.get("ignore.malformed.json"))
@@ -49,7 +49,7 @@ class LineReader:
         self._json = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
 
     def read(self, line: str) -> dict[str, Any]:
-        """The row of one line; ``QueryError`` where the table's parameters make a malformed line fail the query."""
+        """Return the row of one line. Raises ``QueryError`` for a malformed one if the table's parameters say so."""
         line = line.strip()
         if not line.startswith(("{", "[")):
             return self._nothing
@@ -119,7 +119,7 @@ class LineReader:
 
 
 def json_text(value: Any) -> str:
-    """A JSON value without white space; numbers as Java's BigDecimal writes them, text with its own characters."""
+    """Return a JSON value without white space; numbers as Java's BigDecimal writes them, text unescaped."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quoted(key)}:{json_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

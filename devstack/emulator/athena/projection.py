@@ -1,4 +1,4 @@
-"""Which objects belong to a table, and the partition values that their paths give.
+"""Find the objects of a table, and the partition values in their paths.
 
 AWS (Athena User Guide, "Set up partition projection", "Supported types for partition projection"): with
 ``projection.enabled`` the partitions are not those of the catalog but all values that the projection allows, found at
@@ -90,5 +90,5 @@ def _moment(bound: str, form: str) -> datetime:
     if match[1]:
         seconds = int(match[2]) * _UNIT_SECONDS[match[3]]
         moment += timedelta(seconds=seconds if match[1] == "+" else -seconds)
-    # A bound counts as the value that it formats to: NOW in a format of days is the start of today.
+    # Format a bound first: NOW in a format of days is the start of today.
     return datetime.strptime(moment.strftime(form), form).replace(tzinfo=UTC)

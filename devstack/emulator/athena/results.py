@@ -1,4 +1,4 @@
-"""A result's rows as the text that Athena returns, and the names of its column types."""
+"""Convert a result to the text that Athena returns, with the names of its column types."""
 
 import math
 from decimal import Decimal
@@ -21,7 +21,7 @@ _PLAIN_DOUBLE = (1e-3, 1e7)
 
 
 def athena_type(duckdb_type: str) -> str:
-    """``decimal``, ``array``, ``row`` … for a type as DuckDB's DESCRIBE prints it."""
+    """Return ``decimal``, ``array``, ``row`` … for a type as DuckDB's DESCRIBE prints it."""
     if duckdb_type.endswith("]"):
         return "array"
     head = duckdb_type.partition("(")[0]
@@ -33,7 +33,7 @@ def athena_type(duckdb_type: str) -> str:
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[str], list[list[str | None]]]:
-    """Run a query: the names and Athena types of its columns, and its rows as text (None for NULL)."""
+    """Run a query; return the names and Athena types of its columns, and its rows as text (None for NULL)."""
     described = connection.execute(f"DESCRIBE {sql}").fetchall()
     types = [str(row[1]) for row in described]
     inner = [f"c{position}" for position in range(len(types))]
@@ -46,11 +46,11 @@ def fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], l
 
 
 def _name(name: str, position: int) -> str:
-    """Athena's column names are in lower case; an expression without a name is called by its position."""
+    """Return a column name as Athena does: in lower case, and by position for an expression without a name."""
     return f"_col{position}" if name.startswith(UNNAMED) else name.lower()
 
 
-# The alias that marks an expression without a name.
+# the alias of an expression without a name
 UNNAMED = "_col?"
 
 

@@ -1,1 +1,1 @@
-"""Aurora clusters on embedded Postgres servers: the server, the TLS front that clients meet, and the Data API's SQL."""
+"""Aurora clusters on embedded Postgres servers: the server, its TLS front, and the Data API's SQL."""

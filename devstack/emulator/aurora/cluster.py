@@ -1,4 +1,4 @@
-"""A running cluster: its server, its front and who may sign in. ``patches.aurora`` says what of AWS it stands for."""
+"""A running cluster: its server, its front and its sign-in. ``patches.aurora`` describes AWS's behaviour."""
 
 # ruff: noqa: SLF001 - MiniStack's records; patches.aurora requires what is used
 
@@ -27,11 +27,11 @@ _clusters: dict[str, "Cluster"] = {}
 """By ARN."""
 _directory: list[Path] = []
 origins: dict[str, Server] = {}
-"""By identifier, the servers whose data new clusters start with."""
+"""Identifier of a new cluster to the server whose data it copies."""
 
 
 def configure(directory: Path) -> None:
-    """Keep the servers and the CA's certificate below ``directory``, and end what an earlier emulator left there."""
+    """Keep the servers and the CA's certificate below ``directory``; end servers of an earlier emulator there."""
     end_leftovers(directory)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -64,18 +64,18 @@ class Cluster:
 
     @property
     def ready(self) -> bool:
-        """Whether the server runs."""
+        """Return whether the server runs."""
         return self.started.is_set() and not self.failed
 
     def has_instance(self) -> bool:
-        """Whether an instance can answer; waits for a server that is starting."""
+        """Return whether an instance can answer; wait for a server that is starting."""
         self.started.wait(START_SECONDS)
         with responses.request_scope(self.account, self.region):
             members = [rds._instances.get(member["DBInstanceIdentifier"]) for member in self.record["DBClusterMembers"]]
         return self.ready and any(member and member["DBInstanceStatus"] == "available" for member in members)
 
     def sign_in(self, user: str, database: str, password: str) -> tuple[str, str] | None:  # noqa: ARG002 - see SignIn
-        """Let a user in, or say why not, as Postgres says it."""
+        """Check a sign-in; return Postgres' error if it fails."""
         if not self.has_instance():
             return "57P03", "the database system is starting up"
         role = self.server.role(user)
@@ -116,12 +116,12 @@ class Cluster:
 
 
 def running(arn: str) -> Cluster | None:
-    """The cluster of an ARN, if it is one with an embedded server."""
+    """Return the cluster of an ARN, if it has an embedded server."""
     return _clusters.get(arn)
 
 
 def add(record: dict[str, Any], account: str, region: str, port: int | None) -> Cluster:
-    """A cluster whose front listens, on ``port`` if given; its server is not started yet. Raises OSError."""
+    """Return a new cluster whose front listens, on ``port`` if given, without a started server. Raises OSError."""
     cluster = Cluster(record, account, region, Server(_directory[0] / record["DbClusterResourceId"]))
     cluster.server.origin = origins.get(record["DBClusterIdentifier"])
     cluster.front.open(port or 0)
@@ -131,7 +131,7 @@ def add(record: dict[str, Any], account: str, region: str, port: int | None) -> 
 
 
 def forget(cluster: Cluster) -> None:
-    """Make way for another cluster of the same name; the server is to be stopped by ``close``."""
+    """Remove a cluster, so that its name is free; ``close`` stops its server."""
     del _clusters[cluster.record["DBClusterArn"]]
 
 

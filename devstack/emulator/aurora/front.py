@@ -81,7 +81,7 @@ class Front:
         except _BROKEN as problem:
             log.debug("Aurora: a connection to port %d ended: %r", self.port, problem)
         except asyncio.CancelledError:
-            pass  # the cluster is going; the task is over either way
+            pass  # the cluster is closing; the task ends either way
         finally:
             self._clients.discard(task)
             writer.close()
@@ -103,7 +103,7 @@ class Front:
             down.close()
 
     async def _negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> protocol.Startup:
-        """Answer what a client asks before it starts up, and return its start-up."""
+        """Answer a client's requests before its start-up message, and return that."""
         while True:
             startup = await protocol.read_startup(reader)
             if startup.code == protocol.SSL_REQUEST and not _over_tls(writer):

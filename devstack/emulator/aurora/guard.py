@@ -1,7 +1,7 @@
-"""Ends the clusters' servers when the emulator is gone, however it went: a killed process runs no code of its own.
+"""End the clusters' servers after the emulator's end, even if it was killed.
 
 Run as ``python -m devstack.emulator.aurora.guard``, it reads ``+ DIRECTORY`` and ``- DIRECTORY`` line by line;
-what was added and not taken away is stopped and deleted at the end of the input, which is the end of the emulator.
+at the end of the input, which is the end of the emulator, it stops and deletes the remaining servers.
 """
 
 import json
@@ -15,18 +15,18 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Guard:
-    """The emulator's side. The process starts with the first directory."""
+    """The guard as the emulator uses it. The process starts with the first directory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     def watch(self, directory: Path) -> None:
-        """Have the server of ``directory`` stopped when this process ends."""
+        """Stop the server of ``directory`` when this process ends."""
         self._tell("+", directory)
 
     def release(self, directory: Path) -> None:
-        """The server of ``directory`` was stopped."""
+        """Forget the server of ``directory``, which was stopped."""
         self._tell("-", directory)
 
     def _tell(self, sign: str, directory: Path) -> None:
@@ -40,7 +40,7 @@ class Guard:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     text=True,
-                    start_new_session=True,  # what ends the emulator's group must leave this one to clear up
+                    start_new_session=True,  # a signal to the emulator's group must not end this process
                 )
             if self._process.stdin is None:
                 raise AssertionError("stdin is a pipe")
@@ -58,7 +58,7 @@ def main() -> None:
         else:
             watched.pop(directory, None)
     if watched:
-        from devstack import postgres  # takes more memory than the rest of this process
+        from devstack import postgres  # needs more memory than the rest of this process
 
         for directory in watched:
             postgres.stop(Path(directory), delete=True)

@@ -1,4 +1,4 @@
-"""Passwords as Postgres keeps them: RFC 5803's SCRAM verifier in pg_authid."""
+"""Check passwords against Postgres' stored form, RFC 5803's SCRAM verifier in pg_authid."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
 
 def matches(verifier: str | None, password: str) -> bool:
-    """Whether ``password`` is the one that ``verifier`` was made of; never, for a role without a password.
+    """Return whether ``password`` matches ``verifier``; False for a role without a password.
 
     Text beside ASCII would need RFC 4013's preparation first, which nothing here uses.
     """

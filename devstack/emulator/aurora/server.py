@@ -18,8 +18,8 @@ from devstack.emulator.aurora.guard import Guard
 ADMIN = "rdsadmin"
 _BOOTSTRAP = "emulator"
 
-# Memberships that only let their holder grant the role to others do not count: the master has one of each role that it
-# makes, and could not sign in with its password once it has made a role for IAM.
+# Ignore memberships that only allow granting the role to others: the master has one in each role that it makes, and
+# could not sign in with its password once it has made a role for IAM.
 _ROLE = """\
 WITH RECURSIVE granted(id) AS (
     SELECT oid FROM pg_roles WHERE rolname = %(name)s
@@ -39,24 +39,24 @@ _guard = Guard()
 
 @dataclass(frozen=True)
 class Role:
-    """How a database user signs in: with an IAM token, or with a password that ``verifier`` was made of, if any."""
+    """The sign-in of a database user: with an IAM token, or with the password of ``verifier``, if any."""
 
     iam: bool
     verifier: str | None
 
     def accepts(self, password: str) -> bool:
-        """Whether ``password`` is the role's."""
+        """Return whether ``password`` is the role's."""
         return passwords.matches(self.verifier, password)
 
 
 class Server:
-    """The server that lives in ``directory``. It trusts all local connections; the front is what asks for passwords."""
+    """The server in ``directory``. It trusts all local connections; the front checks passwords."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = 0
         self.origin: Server | None = None
-        """The server whose data this one starts with."""
+        """The server whose data this one copies at its start."""
 
     def start(self, database: str | None, master: str, password: str) -> None:
         """Start an empty server, and make the roles and the cluster's database; or a copy. Raises StackError."""
@@ -70,7 +70,7 @@ class Server:
         with psycopg.connect(started.url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE ROLE {} SUPERUSER LOGIN").format(sql.Identifier(_BOOTSTRAP)))
         with self._connect(_BOOTSTRAP) as connection:
-            # The first superuser may be called as the cluster's master user is.
+            # The first superuser's name may be that of the cluster's master user.
             connection.execute(sql.SQL("ALTER ROLE postgres RENAME TO {}").format(sql.Identifier(ADMIN)))
         with self._connect() as connection:
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(_BOOTSTRAP)))
@@ -88,7 +88,7 @@ class Server:
         _guard.release(self.directory)
 
     def role(self, name: str) -> Role | None:
-        """How the role signs in, or None when there is none of that name."""
+        """Return the sign-in of a role, or None if it does not exist."""
         with self._connect() as connection:
             found = connection.execute(_ROLE, {"name": name}).fetchone()
         return Role(iam=found[1], verifier=found[0]) if found else None
@@ -100,7 +100,7 @@ class Server:
             connection.execute(change.format(sql.Identifier(name), sql.Literal(password)))
 
     def connect(self, user: str, database: str, options: str = "") -> psycopg.Connection:
-        """A session of a user that has signed in, in autocommit."""
+        """Open a session of a signed-in user, in autocommit."""
         return psycopg.connect(
             host="127.0.0.1", port=self.port, user=user, dbname=database, sslmode="disable", options=options,
             autocommit=True,
@@ -119,12 +119,12 @@ def _roles(master: str, password: str) -> list[sql.Composed]:
         sql.SQL("GRANT {} TO rds_superuser WITH ADMIN OPTION").format(given),
         sql.SQL("CREATE ROLE {} {} {}").format(name, attributes, sql.Literal(password)),
         sql.SQL("GRANT rds_superuser TO {}").format(name),
-        # It may make others sign in with IAM, but does not itself.
+        # It may grant IAM sign-in to others, but does not use it itself.
         sql.SQL("GRANT rds_iam TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(name),
     ]
 
 
 def end_leftovers(directory: Path) -> None:
-    """Stop and delete the servers below ``directory`` that an earlier emulator left there."""
+    """Stop and delete the servers of an earlier emulator below ``directory``."""
     for server in directory.glob("*/"):
         postgres.stop(server, delete=True)

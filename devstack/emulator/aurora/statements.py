@@ -1,4 +1,4 @@
-"""SQL of the Data API on a Postgres session: named parameters in, typed fields out.
+"""Run SQL of the Data API on a Postgres session: named parameters in, typed fields out.
 
 Aurora User Guide, "Calling Amazon RDS Data API", "Troubleshooting Amazon RDS Data API issues"; RDS Data Service API
 Reference: SqlParameter, Field, ColumnMetadata, ResultSetOptions. Parameters are typed, so that a string goes into a
@@ -24,7 +24,7 @@ MAX_RESPONSE: Final = 1024 * 1024
 _HINTS: Final = {"DATE": "date", "DECIMAL": "numeric", "JSON": "jsonb", "TIME": "time", "TIMESTAMP": "timestamp",
                  "UUID": "uuid"}  # fmt: skip
 
-# What may hold a colon and a name that are no parameter, and then the parameter.
+# Strings, names, comments and casts, which may hold a colon that marks no parameter; then the parameter.
 _TOKEN: Final = re.compile(
     r"""
     (?P<kept> E'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
@@ -34,7 +34,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
-# Types of results: the field that holds them, JDBC's number of the type, how the text that Postgres sends is read.
+# Types of results: their field, JDBC's number of the type, and the parser of Postgres' text.
 _TYPES: Final[dict[str, tuple[str, int, Callable[[str], Any]]]] = {
     "bool": ("booleanValue", -7, lambda text: text == "t"),
     "int2": ("longValue", 5, int),
@@ -63,7 +63,7 @@ _ARRAYS: Final = {
 
 
 class RefusedError(Exception):
-    """The Data API does not do this; ``code`` is its error."""
+    """The Data API refuses the request; ``code`` is its error."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ def _run(connection: psycopg.Connection, statement: str, parameters: Any) -> Raw
     connection.adapters.register_dumper(str, StrDumperVarchar)
     cursor = RawCursor(connection)
     try:
-        # Prepared, and so by the protocol that takes one statement at a time.
+        # Prepare it, which uses the protocol of single statements.
         cursor.execute(text.encode(), values, prepare=True)
     except psycopg.errors.SyntaxError as error:
         if "multiple commands" in str(error):
@@ -115,7 +115,7 @@ def _run(connection: psycopg.Connection, statement: str, parameters: Any) -> Raw
 
 
 def bind(statement: str, parameters: Any) -> tuple[str, list[Any]]:
-    """The statement with ``$1`` for ``:name``, and the values in that order. Raises RefusedError."""
+    """Return the statement with ``$1`` for ``:name``, and the values in that order. Raises RefusedError."""
     given = {parameter["name"]: parameter for parameter in parameters}
     order: dict[str, int] = {}
 
@@ -198,7 +198,7 @@ def _field(value: bytes | None, column: Data) -> Data:
 
 
 def _objects(result: Any, columns: list[Data]) -> list[Data]:
-    """The rows as objects, with JSON's own values."""
+    """Return the rows as objects with JSON values."""
     objects = []
     for row in range(result.ntuples):
         fields = [_field(result.get_value(row, index), column) for index, column in enumerate(columns)]
@@ -211,7 +211,7 @@ _ELEMENT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},]+)')
 
 
 def _array(text: str, read: Callable[[str], Any]) -> list[Any]:
-    """The elements of an array of one dimension, as Postgres writes it."""
+    """Return the elements of a one-dimensional array from Postgres' text."""
     elements = []
     for match in _ELEMENT.finditer(text[1:-1]):
         quoted, plain = match.groups()

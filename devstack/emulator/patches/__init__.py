@@ -1,4 +1,4 @@
-"""Every gap of MiniStack that the pipeline would notice, one module each, applied in this order."""
+"""Patches for every gap of MiniStack that affects the pipeline, one module each, applied in this order."""
 
 from devstack.emulator.patches import (
     alarm_states,

@@ -6,13 +6,13 @@ state. An alarm looks at the data of its dimensions, some periods further back t
 have fewer data points than EvaluationPeriods are missing ones filled in. Without any at all `breaching` is ALARM,
 `notBreaching` OK, `missing` INSUFFICIENT_DATA, and `ignore` leaves the state. Metrics of AWS/DynamoDB always ignore.
 
-MiniStack: leaves an alarm without data alone whatever it says of missing data, takes all dimensions of a metric
-together, evaluates all periods as one, no expressions, and only when somebody puts metrics.
+MiniStack: does not evaluate an alarm without data, merges all dimensions of a metric, evaluates all periods as one, no
+expressions, and only when metrics are put.
 
-Here alarms are evaluated when they are set, described, or metrics are put. Of the functions of expressions there is IF.
+This patch evaluates alarms when they are set or described, or metrics are put. Expressions have only the function IF.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import ast
 import logging
@@ -29,7 +29,7 @@ from devstack.emulator import patching
 log = logging.getLogger("cloudwatch")
 
 FURTHER_BACK = 2
-"""Periods before those that are evaluated, as in the examples of AWS's documentation."""
+"""Periods before the evaluated ones, as in the examples of AWS's documentation."""
 
 Data = dict[str, Any]
 _original: dict[str, Any] = {}
@@ -55,7 +55,7 @@ _OPERATORS: dict[type, Callable[[float, float], float]] = {
 
 
 def apply() -> None:
-    """Replace the evaluation of an alarm, and evaluate before alarms are described."""
+    """Replace the evaluation of alarms, and run it before DescribeAlarms."""
     patching.require(
         cloudwatch, "_metrics", "_dims_key", "_dims_from_list", "_calc_stats", "_stat_value", "_record_history",
         "_dispatch_alarm_actions", "_evaluate_parent_alarms", "_evaluate_all_alarms",
@@ -71,7 +71,7 @@ def describe_alarms(params: Any, cbor_data: Data, is_cbor: bool, is_json: bool =
 
 
 def evaluate_alarm(alarm: Data) -> None:
-    """Give an alarm the state that its data points say, and take the actions of a change."""
+    """Set an alarm's state by its data points, and run the actions of a change."""
     old, new = alarm["StateValue"], state(alarm, time.time())
     if new in (None, old):
         return
@@ -83,12 +83,12 @@ def evaluate_alarm(alarm: Data) -> None:
 
 
 def state(alarm: Data, now: float) -> str | None:
-    """Return the state of an alarm; None where it keeps the one that it has."""
+    """Return the new state of an alarm; None if it keeps its state."""
     wanted = alarm["EvaluationPeriods"]
     breaches = _BREACHING.get(alarm["ComparisonOperator"])
     points = _points(alarm, wanted + FURTHER_BACK, now)
     if breaches is None or points is None:
-        return None  # anomaly detection, or an expression that is not understood here
+        return None  # anomaly detection, or an unsupported expression
     found = [breaches(point, alarm["Threshold"]) for point in points if point is not None][:wanted]
     missing = "ignore" if alarm.get("Namespace") == "AWS/DynamoDB" else alarm["TreatMissingData"]
     filled = found + [missing == "breaching"] * (wanted - len(found))
@@ -100,7 +100,7 @@ def state(alarm: Data, now: float) -> str | None:
 
 
 def _points(alarm: Data, periods: int, now: float) -> list[float | None] | None:
-    """The value of each period, the newest first and None where there is none; None if they cannot be told."""
+    """Return the value of each period or None, the newest first; None if they cannot be computed."""
     if not alarm.get("Metrics"):
         if not alarm.get("MetricName"):
             return None
@@ -136,7 +136,7 @@ def _statistics(metric: Data, statistic: str, period: int, periods: int, now: fl
 
 
 def _parsed(expression: str, names: Iterable[str]) -> ast.expr:
-    """A metric math expression as one of Python; raises ValueError for what it calls or names that is not there."""
+    """Parse a metric math expression as Python's. Raises ValueError for unknown functions or names."""
     text = re.sub(r"&&|\bAND\b", " and ", re.sub(r"\|\||\bOR\b", " or ", expression))
     tree = ast.parse(text.strip(), mode="eval").body
     if unknown := {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*names, "IF"}:
@@ -145,7 +145,7 @@ def _parsed(expression: str, names: Iterable[str]) -> ast.expr:
 
 
 def _value(node: ast.expr, values: Mapping[str, float | None]) -> float | None:
-    """An expression for one period; None if a metric that it needs has no value there."""
+    """Evaluate an expression for one period; return None if a metric that it needs has no value."""
     match node:
         case ast.Constant(value=int() | float() as number):
             return number

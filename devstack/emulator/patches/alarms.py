@@ -1,4 +1,4 @@
-"""CloudWatch alarms as the query protocol sets and describes them, which is the one that Terraform speaks.
+"""Set and describe CloudWatch alarms in the query protocol, which Terraform uses.
 
 AWS (CloudWatch API Reference: PutMetricAlarm, DescribeAlarms, MetricAlarm, CompositeAlarm): an alarm is about one
 metric, or about the expressions and metrics of ``Metrics``; it is described with all that was set and nothing else.
@@ -7,7 +7,7 @@ MiniStack: describes, in this protocol, a few members of each alarm. It drops ``
 statistic and a period.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def apply() -> None:
 
 
 def put_metric_alarm(params: Any, cbor_data: Data, is_cbor: bool, is_json: bool = False) -> Any:
-    """PutMetricAlarm, with metric math and without settings that nobody made."""
+    """PutMetricAlarm, with metric math and without settings that the request lacks."""
     request = cbor_data if is_cbor or is_json else _members(params)
     answer = _original["_put_metric_alarm"](params, cbor_data, is_cbor, is_json)
     if answer[0] == 200:
@@ -57,7 +57,7 @@ def describe_alarms(params: Any, cbor_data: Data, is_cbor: bool, is_json: bool =
 
 
 def _members(params: Any) -> Data:
-    """The members of a request in the query protocol, ``A.member.1.B=…`` as ``{"A": [{"B": …}]}``."""
+    """Parse a request of the query protocol: ``A.member.1.B=…`` as ``{"A": [{"B": …}]}``."""
     tree: Data = {}
     for name in params:
         *path, last = name.split(".")
@@ -83,7 +83,7 @@ def _lists(value: Any, name: str = "") -> Any:
 
 
 def _xml(value: Any, name: str = "") -> str:
-    """A value of the JSON protocol as the query protocol writes it."""
+    """Write a value of the JSON protocol in the query protocol."""
     if isinstance(value, dict):
         return "".join(f"<{key}>{_xml(item, key)}</{key}>" for key, item in value.items() if item is not None)
     if isinstance(value, list):

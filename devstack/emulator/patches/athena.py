@@ -12,7 +12,7 @@ The engine is ``devstack.emulator.athena``. Tables of other kinds than OpenX JSO
 with MiniStack.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import asyncio
 import contextvars
@@ -52,12 +52,12 @@ class EmulatedCatalog:
     """Glue and S3 as the request's account and region see them."""
 
     def table(self, database: str, name: str) -> dict[str, Any] | None:
-        """A table of the Glue Data Catalog."""
+        """Return a table of the Glue Data Catalog."""
         table: dict[str, Any] | None = glue._tables.get(f"{database}/{name}")
         return table
 
     def objects(self, location: str) -> Iterator[tuple[str, bytes]]:
-        """Objects below a location; Athena leaves out names that start with ``_`` or ``.``."""
+        """Yield the objects below a location, without names that start with ``_`` or ``.``, as Athena does."""
         place = urlparse(location)
         bucket, prefix = place.netloc, place.path.lstrip("/")
         if bucket not in s3._buckets:
@@ -80,7 +80,7 @@ def start_query_execution(data: dict[str, Any]) -> Any:
 
 
 async def run_duckdb(query: str, database: str, catalog: Any = None) -> dict[str, Any]:
-    """Answer a query: its columns, their Athena types, and rows of text."""
+    """Run a query; return its columns, their Athena types, and rows of text."""
     if _is_ministacks(query, database, catalog):
         answer: dict[str, Any] = await _original["_run_duckdb"](query, database, catalog)
         return answer
@@ -107,14 +107,14 @@ async def save_query_results(query_id: str) -> None:
 
 
 def _csv(results: dict[str, Any]) -> bytes:
-    """Every value in quotes, and nothing at all for NULL."""
+    """Write CSV: every value in quotes, and nothing for NULL."""
     lines = [results["columns"], *results["rows"]]
     quoted = (",".join("" if v is None else '"' + str(v).replace('"', '""') + '"' for v in line) for line in lines)
     return "".join(f"{line}\n" for line in quoted).encode()
 
 
 def _is_ministacks(query: str, database: str, catalog: Any) -> bool:
-    """Whether the query is over tables of other kinds, which MiniStack reads."""
+    """Return whether the query is over tables of other kinds, which MiniStack reads."""
     if (catalog or "AwsDataCatalog").lower() != "awsdatacatalog":
         return True
     try:

@@ -3,8 +3,8 @@
 AWS (RDS API Reference: CreateDBCluster, CreateDBInstance, DeleteDBCluster, ModifyDBCluster; Aurora User Guide, "IAM
 database authentication", "Connecting to your DB cluster using IAM authentication", "Securing Aurora PostgreSQL data
 with SSL/TLS", "Password management with Amazon Aurora and AWS Secrets Manager"): a cluster is ``creating`` until it
-is ``available``, and answers once it has an instance. With rds.force_ssl, the default since version 17, it refuses whom
-it does not meet over TLS. Members of rds_iam sign in with a token: a request for rds-db:connect, signed for the
+is ``available``, and answers once it has an instance. With rds.force_ssl, the default since version 17, it refuses
+clients without TLS. Members of rds_iam sign in with a token: a request for rds-db:connect, signed for the
 user and the endpoint that are connected to, at most 15 minutes old; the signer's policies must allow rds-db:connect
 on the user's ARN, which holds the cluster's resource id. All others sign in with their password, the master with the
 one in its managed secret. Deleting a cluster takes a final snapshot whose name must be new.
@@ -18,7 +18,7 @@ of the loopback interface. The certificate is signed by a CA that is made with t
 PGSSLROOTCERT names it to libpq in the functions, in place of the bundle of RDS' own CAs. Snapshots hold no data.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 
@@ -36,7 +36,7 @@ _original: dict[str, Any] = {}
 
 
 def apply() -> None:
-    """Replace the operations of clusters and their instances, and what computes a cluster's status."""
+    """Replace the operations of clusters and their instances, and the computation of a cluster's status."""
     patching.require(rds, "_clusters", "_instances", "_cluster_xml", "_xml", "_error", "_p", "_pg_server_material")
     patching.require(rds, "pg_ca_cert_pem", "_create_cluster_snapshot_internal", "_db_cluster_snapshots")
     patching.require(rds_iam, "verify_rds_iam_token", "RdsIamTokenError")
@@ -55,7 +55,7 @@ def apply() -> None:
 
 
 def create_db_cluster(p: Any) -> Any:
-    """CreateDBCluster: answers at once; the server starts meanwhile."""
+    """CreateDBCluster: answer at once, while the server starts."""
     answer = _original["CreateDBCluster"](p)
     record = rds._clusters.get(rds._p(p, "DBClusterIdentifier"))
     if answer[0] != 200 or record["Engine"] != ENGINE or record.get("GlobalClusterIdentifier"):
@@ -101,7 +101,7 @@ def _start(cluster: Cluster) -> None:
 
 
 def refresh_cluster_status(cluster_id: Any) -> None:
-    """A cluster is not available before its server is."""
+    """Update a cluster's status: it is not available before its server is."""
     _original["_refresh_cluster_status"](cluster_id)
     record = rds._clusters.get(cluster_id) if cluster_id else None
     cluster = clusters.running(record["DBClusterArn"]) if record else None
@@ -130,7 +130,7 @@ def create_db_instance(p: Any) -> Any:
 
 
 def delete_db_cluster(p: Any) -> Any:
-    """DeleteDBCluster, with the final snapshot that it asks for."""
+    """DeleteDBCluster, with the final snapshot of the request."""
     record = rds._clusters.get(rds._p(p, "DBClusterIdentifier"))
     cluster = clusters.running(record["DBClusterArn"]) if record else None
     if cluster is None:
@@ -153,7 +153,7 @@ def delete_db_cluster(p: Any) -> Any:
 
 
 def apply_master_password(cluster: Record, new_pass: str) -> None:
-    """Give the master user a new password, in the server too."""
+    """Change the master user's password, also in the server."""
     found = clusters.running(cluster["DBClusterArn"])
     if found is None:
         _original["_apply_cluster_master_password_change"](cluster, new_pass)

@@ -7,7 +7,7 @@ engine's default, whoever set them. rds.force_ssl is 1 from version 17 on and 0 
 MiniStack: takes every parameter that was set for the user's, and does not know those of RDS.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def apply() -> None:
 
 
 def default_parameters(family: str) -> list[Record]:
-    """The parameters of a family, with those of Aurora PostgreSQL that the pipeline sets or relies on."""
+    """Return the parameters of a family, with those of Aurora PostgreSQL that the pipeline sets or relies on."""
     known: list[Record] = _original["_default_parameters_for_family"](family)
     major = family.removeprefix(FAMILY)
     if major == family:
@@ -45,14 +45,14 @@ def default_parameters(family: str) -> list[Record]:
 
 
 def parameters_xml(pg: Record, source_filter: str) -> str:
-    """A group's parameters as they are described: what has the engine's value is the engine's."""
+    """Describe a group's parameters: those with the engine's value have the engine as source."""
     defaults = {each["name"]: each["default"] for each in default_parameters(pg.get("DBParameterGroupFamily", ""))}
     own = {name: given for name, given in pg["Parameters"].items() if _value(given) != defaults.get(name)}
     return str(_original["_parameter_group_parameters_xml"]({**pg, "Parameters": own}, source_filter))
 
 
 def value(cluster: Record, name: str) -> str:
-    """The value of a parameter in a cluster."""
+    """Return the value of a parameter in a cluster."""
     group = rds._db_cluster_param_groups.get(cluster["DBClusterParameterGroup"], {"Parameters": {}})
     if name in group["Parameters"]:
         return _value(group["Parameters"][name])

@@ -12,7 +12,7 @@ MiniStack: has neither.
 Here the new cluster has the data of now, whatever time is named.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 import time
@@ -38,7 +38,7 @@ def apply() -> None:
 
 
 def restore_db_cluster_to_point_in_time(p: Any) -> Any:
-    """RestoreDBClusterToPointInTime: answers at once; the data is copied meanwhile."""
+    """RestoreDBClusterToPointInTime: answer at once, while the data is copied."""
     source_id, target_id = rds._p(p, "SourceDBClusterIdentifier"), rds._p(p, "DBClusterIdentifier")
     source = rds._clusters.get(source_id)
     origin = clusters.running(source["DBClusterArn"]) if source else None

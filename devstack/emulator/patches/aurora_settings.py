@@ -7,7 +7,7 @@ kept and described.
 MiniStack: takes and forgets them, so Terraform would set them again with every apply.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 from xml.sax.saxutils import escape
@@ -39,12 +39,12 @@ _INSTANCE = _NEW_INSTANCE | {
     "PromotionTier": "PromotionTier",
     "AutoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
 }
-# Members of an instance that MiniStack does not describe at all.
+# Members of an instance that MiniStack does not describe.
 _UNDESCRIBED = ("PerformanceInsightsKMSKeyId", "DatabaseInsightsMode")
 
 
 def apply() -> None:
-    """Replace the operations that take settings, and what describes clusters and instances."""
+    """Replace the operations that take settings, and the descriptions of clusters and instances."""
     patching.require(rds, "_clusters", "_instances", "_p", "_parse_member_list")
     for action, new in (
         ("CreateDBCluster", create_db_cluster),
@@ -101,27 +101,27 @@ def modify_db_instance(p: Any) -> Any:
 
 
 def serverless_from_params(p: Any) -> Any:
-    """The scaling of Serverless v2, with the seconds until an idle cluster pauses."""
+    """Read the scaling of Serverless v2, with the seconds until an idle cluster pauses."""
     scaling = _original["_serverlessv2_from_params"](p)
     seconds = rds._p(p, "ServerlessV2ScalingConfiguration.SecondsUntilAutoPause")
     return (scaling or {}) | {"SecondsUntilAutoPause": int(seconds)} if seconds else scaling
 
 
 def serverless_xml(c: Record) -> str:
-    """The scaling as it is described."""
+    """Describe the scaling."""
     scaling = c.get("ServerlessV2ScalingConfiguration") or {}
     return _xml({"ServerlessV2ScalingConfiguration": _xml(scaling)}) if scaling else ""
 
 
 def cluster_xml(c: Record) -> str:
-    """A cluster as it is described."""
+    """Describe a cluster."""
     settings = {name: escape(_text(c[name])) for name in _CLUSTER.values() if name in c}
     exports = "".join(f"<member>{escape(name)}</member>" for name in c.get("EnabledCloudwatchLogsExports") or ())
     return str(_original["_cluster_xml"](c)) + _xml(settings | {"EnabledCloudwatchLogsExports": exports})
 
 
 def instance_xml(i: Record) -> str:
-    """An instance as it is described."""
+    """Describe an instance."""
     return str(_original["_instance_xml"](i)) + _xml({name: escape(i[name]) for name in _UNDESCRIBED if i.get(name)})
 
 

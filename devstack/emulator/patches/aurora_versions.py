@@ -1,4 +1,4 @@
-"""Versions of Aurora PostgreSQL: full ones, which only go up.
+"""Versions of Aurora PostgreSQL: full ones, which only increase.
 
 AWS (RDS API Reference: CreateDBCluster, ModifyDBCluster, DescribeDBEngineVersions; Aurora User Guide, "Amazon Aurora
 versioning", "Upgrading Amazon Aurora PostgreSQL DB clusters"): a cluster runs a full version, such as 17.7. A major
@@ -10,7 +10,7 @@ MiniStack: keeps "17" as the version, takes every other version at any time, and
 knows no default of version 18; which one is AWS's is not documented, so here it is the oldest.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def create_db_cluster(p: Any) -> Any:
 
 
 def modify_db_cluster(p: Any) -> Any:
-    """ModifyDBCluster: upwards, and in one major version unless another is allowed."""
+    """ModifyDBCluster: only upgrades, and within one major version unless the request allows another."""
     record = rds._clusters.get(rds._p(p, "DBClusterIdentifier"))
     if record is None or record["Engine"] != ENGINE:
         return _original["ModifyDBCluster"](p)

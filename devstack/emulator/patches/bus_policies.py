@@ -8,7 +8,7 @@ AccessDeniedException; it names no rule, so a statement that wants ``aws:SourceA
 MiniStack: makes one statement of the parameters beside it, which lets everybody put events, and takes every target.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 from typing import Any

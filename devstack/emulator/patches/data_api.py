@@ -10,7 +10,7 @@ to run it, and one without HTTP endpoint refuses.
 MiniStack: pretends to run some statements, where no container is behind a cluster.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 import threading
@@ -37,7 +37,7 @@ _transactions: dict[str, "Transaction"] = {}
 
 @dataclass
 class Transaction:
-    """A session in a transaction that was begun; one call at a time."""
+    """A session with an open transaction, for one call at a time."""
 
     arn: str
     connection: psycopg.Connection
@@ -52,7 +52,7 @@ def apply() -> None:
 
 
 async def handle_request(method: str, path: str, headers: Any, body: Any, query_params: Any) -> Any:
-    """Every request of the service."""
+    """Handle every request of the service."""
     try:
         request = json.loads(body or "{}")
     except ValueError:
@@ -96,7 +96,7 @@ def _check(cluster: Cluster, key: str, operation: str, request: Data) -> None:
 
 
 def _connect(cluster: Cluster, request: Data) -> psycopg.Connection:
-    """A session of the secret's user."""
+    """Open a session of the secret's user."""
     user, password, problem = rds_data._require_secret_credentials(request.get("secretArn", ""))
     if problem:
         raise RefusedError(problem[1]["x-amzn-errortype"], json.loads(problem[2])["message"])

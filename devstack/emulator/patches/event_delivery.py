@@ -16,7 +16,7 @@ Here ``detail`` is delivered as the text that was put, without white space betwe
 in this process a second try could not differ.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import base64
 import json
@@ -94,7 +94,7 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
 
 
 def envelope(event: dict[str, Any], view: Any) -> str:
-    """The event as a target gets it: EventBridge's order of keys, no white space, ``detail`` as it was put."""
+    """Return the event for a target: EventBridge's order of keys, no white space, ``detail`` as it was put."""
     fields = dict(view.envelope())
     order = ("version", "id", "detail-type", "source", "account", "time", "region", "resources")
     ordered = {name: fields.pop(name) for name in order if name in fields} | fields
@@ -162,7 +162,7 @@ def _relay(arn: Any, event: dict[str, Any], target: dict[str, Any]) -> None:
     if here in event.get("_Relayed", ()):
         raise Undeliverable("NO_PERMISSIONS", f"The event came from {arn}.")
     bus = arn.resource.removeprefix("event-bus/")
-    # Rules of the same name in both regions are no loop, as MiniStack would take them for.
+    # Rules of the same name in both regions are no loop; MiniStack would detect one.
     forwarded = {name: value for name, value in event.items() if name != "_DispatchPath"}
     forwarded |= {"EventBusName": bus, "_Relayed": [*event.get("_Relayed", ()), here]}
     with responses.request_scope(arn.account_id, arn.region):

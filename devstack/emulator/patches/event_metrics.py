@@ -1,4 +1,4 @@
-"""EventBridge's metrics of rules: what they match, and what becomes of it.
+"""EventBridge's metrics of rules: matched events, and their deliveries.
 
 AWS (EventBridge User Guide, "Monitoring Amazon EventBridge"): a rule of a bus that is not the default one is known by
 EventBusName and RuleName. ``MatchedEvents`` counts its events, whether it has targets or not; ``Invocations`` every
@@ -9,7 +9,7 @@ or size limits", which the metric does not tell apart. None is sent while it is 
 MiniStack: sends none.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 
@@ -19,14 +19,14 @@ from devstack.emulator import patching
 
 
 def apply() -> None:
-    """Replace the walk over the rules of a bus."""
+    """Replace the loop over the rules of a bus."""
     patching.require(eventbridge, "_rules", "_targets", "_matches_pattern_view", "_pattern_event_view")
     patching.require(cloudwatch, "record_metric")
     patching.replace(eventbridge, "_dispatch_event", dispatch_event)
 
 
 def dispatch_event(event: dict[str, Any], view: Any = None) -> None:
-    """Give an event to the targets of every rule of its bus that matches it, and count."""
+    """Deliver an event to the targets of every matching rule of its bus, and count."""
     view = view or eventbridge._pattern_event_view(event)
     for key, rule in list(eventbridge._rules.items()):
         if rule.get("EventBusName", "default") != event.get("EventBusName", "default"):

@@ -8,7 +8,7 @@ MiniStack: ``{"exists": false}`` matches where any element is without the field,
 ``replay-name`` that is null for none.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 

@@ -13,7 +13,7 @@ missing. And the pollers' threads replace a queue's list of messages while the s
 loses messages under load: here they do that on the server's thread.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import asyncio
 import json
@@ -77,7 +77,7 @@ def delete_messages_for_esm(queue_url: str, receipt_handles: set[str]) -> None:
 def sqs_esm_concurrency(
     esm: dict[str, Any], func_rec: dict[str, Any], config: dict[str, Any], queue: dict[str, Any] | None = None
 ) -> int:
-    """How many batches may run at once: none while the batching window is open."""
+    """Return the number of batches that may run at once: none while the batching window is open."""
     if queue is not None and not _batch_is_due(esm, queue):
         return 0
     return int(_original["_sqs_esm_concurrency"](esm, func_rec, config, queue))
@@ -169,7 +169,7 @@ def _batch_is_due(esm: dict[str, Any], queue: dict[str, Any]) -> bool:
 
 
 def _fitting(queue: dict[str, Any], limit: int) -> int:
-    """How many messages, up to ``limit``, one invocation's payload can hold; one at least."""
+    """Return the number of messages, up to ``limit``, that fit one invocation's payload; at least one."""
     now, size, count = time.time(), 0, 0
     for message in list(queue["messages"]):
         if message["visible_at"] > now:

@@ -40,7 +40,7 @@ _MISSING = object()
 
 
 def apply() -> None:
-    """Replace the reading of patterns, and FilterLogEvents, which refuses what cannot be read."""
+    """Replace the parser of patterns, and FilterLogEvents, which refuses unreadable ones."""
     for name, new in (
         ("_compile_filter_pattern", compile_filter_pattern),
         ("_filter_log_events", filter_log_events),
@@ -58,7 +58,7 @@ def filter_log_events(data: Any) -> Any:
 
 
 def compile_filter_pattern(raw: str) -> Callable[[str], bool]:
-    """Return a function that says whether a line matches. Raises ValueError."""
+    """Return a function that returns whether a line matches. Raises ValueError."""
     pattern = (raw or "").strip()
     if not pattern.startswith("{"):
         text: Callable[[str], bool] = _original["_compile_filter_pattern"](raw)

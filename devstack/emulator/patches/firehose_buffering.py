@@ -14,7 +14,7 @@ Kept from MiniStack: transforming functions, metadata extraction, and record for
 object per record). Compression other than GZIP is refused when the stream is made.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import contextvars
 import gzip
@@ -45,7 +45,7 @@ _original: dict[str, Any] = {}
 
 @dataclass
 class _Buffer:
-    """What one destination of one stream waits to write, in the account and region of ``context``."""
+    """The buffered records of one destination of one stream, in the account and region of ``context``."""
 
     stream: dict[str, Any]
     destination: dict[str, Any]
@@ -56,7 +56,7 @@ class _Buffer:
     not_before: float = 0.0
 
     def due(self) -> float:
-        """When this buffer is to be written: a point of time.time()."""
+        """Return the time at which to write this buffer, by time.time()."""
         hints = self.destination["config"].get("BufferingHints") or {}
         if self.size >= hints.get("SizeInMBs", 5) * 1024 * 1024:
             return self.not_before
@@ -68,7 +68,7 @@ _buffers: dict[str, _Buffer] = {}
 
 
 def apply() -> None:
-    """Collect what MiniStack would write at once, and write it from a thread of our own."""
+    """Buffer the records that MiniStack would write at once, and write them in a thread."""
     patching.require(
         firehose, "_deliver_to_s3", "_apply_lambda_processors", "_evaluate_prefix", "_metadata_extraction_keys",
         "_DeliveryError", "_s3_bucket_from_arn", "_java_time", "_HANDLERS",
@@ -87,8 +87,8 @@ def apply() -> None:
 
 
 def deliver_records_to_s3(stream: dict[str, Any], dest: dict[str, Any], records: list[Record]) -> None:
-    """Take records that have just arrived into the buffer of their destination."""
-    dest["records"].clear()  # MiniStack's own copy, which nothing would ever empty
+    """Put new records into the buffer of their destination."""
+    dest["records"].clear()  # MiniStack's own copy, which would only grow
     key = f"{stream['arn']}/{dest['id']}"
     with _changed:
         buffer = _buffers.get(key)
@@ -102,7 +102,7 @@ def deliver_records_to_s3(stream: dict[str, Any], dest: dict[str, Any], records:
 
 
 def delete_delivery_stream(data: dict[str, Any]) -> Any:
-    """DeleteDeliveryStream, which first writes what is buffered, as far as that is possible."""
+    """DeleteDeliveryStream, which first tries to write the buffered records."""
     stream = firehose._streams.get(data.get("DeliveryStreamName", ""))
     if stream is not None:
         for destination in stream["destinations"]:
@@ -114,7 +114,7 @@ def delete_delivery_stream(data: dict[str, Any]) -> Any:
 
 
 def destination_description(dest: dict[str, Any]) -> dict[str, Any]:
-    """A destination as DescribeDeliveryStream shows it."""
+    """Describe a destination for DescribeDeliveryStream."""
     described: dict[str, Any] = _original["_dest_description"](dest)
     block = described.get("ExtendedS3DestinationDescription")
     if block is not None:
@@ -131,7 +131,7 @@ def destination_description(dest: dict[str, Any]) -> dict[str, Any]:
 
 
 def validate_s3_destination_config(dtype: str, cfg: Config) -> Any:
-    """MiniStack's checks, and a refusal of what this module would not write."""
+    """Run MiniStack's checks, and refuse compressions that this module does not write."""
     compression = cfg.get("CompressionFormat", "UNCOMPRESSED")
     if dtype == "ExtendedS3" and compression not in COMPRESSIONS:
         message = f"This emulator writes {' or '.join(COMPRESSIONS)} objects, not {compression}."
@@ -172,11 +172,11 @@ def _take_back(key: str, buffer: _Buffer) -> None:
 
 
 def _write(buffer: _Buffer) -> bool:
-    """Write a buffer's objects and tell whether all were written; delivery is at least once, as Firehose's is."""
+    """Write a buffer's objects and return whether all were written; delivery is at least once, as in Firehose."""
     try:
         return buffer.context.copy().run(_write_objects, buffer)
     except Exception:
-        # A thread that ends here would stop every stream.
+        # An exception that ends this thread would stop every stream.
         log.exception("Firehose %s: delivery failed", buffer.stream["name"])
         return False
 
@@ -209,7 +209,7 @@ def _write_objects(buffer: _Buffer) -> bool:
 def _by_prefix(
     buffer: _Buffer, records: list[Record], lambda_keys: dict[str, dict[str, str]], arrival: time.struct_time
 ) -> Iterator[tuple[str, list[bytes]]]:
-    """Records grouped by their evaluated prefix; one without a partition key goes to the error prefix."""
+    """Group records by their evaluated prefix; one without a partition key gets the error prefix."""
     config = buffer.destination["config"]
     dynamic = (config.get("DynamicPartitioningConfiguration") or {}).get("Enabled")
     groups: dict[tuple[tuple[str, str], ...], list[bytes]] = {}

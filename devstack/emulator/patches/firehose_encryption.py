@@ -8,7 +8,7 @@ EventBridge calls as the target's role.
 MiniStack: takes every record.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from devstack.emulator import patching, permissions
 ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 Allowed = Callable[[str, str], bool]
-"""Tells whether the caller may do an action to a resource."""
+"""Returns whether the caller may do an action to a resource."""
 
 _original: dict[str, Any] = {}
 
@@ -36,7 +36,7 @@ def apply() -> None:
 
 
 def handle_request_sync(method: str, path: str, headers: Any, body: Any, query_params: Any) -> Any:
-    """Every request of the service."""
+    """Handle every request of the service."""
     if headers.get("x-amz-target", "").rpartition(".")[2] in ("PutRecord", "PutRecordBatch"):
         key = router.extract_access_key_id(headers, query_params)
         caller = partial(permissions.allowed, key, responses.get_account_id(), responses.get_region())
@@ -47,7 +47,7 @@ def handle_request_sync(method: str, path: str, headers: Any, body: Any, query_p
 
 
 def refusal(stream_name: str, allowed: Allowed) -> str | None:
-    """Return why the stream takes no records of a caller, or None if it takes them."""
+    """Return the error with which the stream refuses a caller's records, or None if it takes them."""
     stream = firehose._streams.get(stream_name) or {}
     encryption = stream.get("encryption") or {}
     if encryption.get("KeyType") != "CUSTOMER_MANAGED_CMK":

@@ -1,4 +1,4 @@
-"""VPC flow logs described as they were made.
+"""Describe VPC flow logs with all their settings.
 
 AWS (EC2 API Reference: CreateFlowLogs, DescribeFlowLogs, FlowLog, TagSpecification): the role, the log group's name,
 the format and the aggregation interval are described, ten minutes where none was asked for; and the tags, which are
@@ -7,7 +7,7 @@ given for a ``vpc-flow-log``.
 MiniStack: keeps none of these, so Terraform would replace the flow log with every apply.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ _original: dict[str, Any] = {}
 
 
 def apply() -> None:
-    """Replace the making and the description of flow logs."""
+    """Replace the creation and the description of flow logs."""
     patching.require(ec2, "_flow_logs", "_p", "_parse_tag_specs")
     for action, new in (("CreateFlowLogs", create_flow_logs), ("DescribeFlowLogs", describe_flow_logs)):
         _original[action] = patching.replace_action(ec2, action, new)

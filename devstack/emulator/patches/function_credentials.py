@@ -3,8 +3,8 @@
 AWS (Lambda Developer Guide, "Defining Lambda function permissions with an execution role"; "Defined runtime environment
 variables"): Lambda assumes the function's role and hands the temporary credentials to the function, token included.
 
-MiniStack: gives every function the account's own keys, which may do everything. With those, nobody would notice a role
-that does not allow what a patch checks, such as ``rds-db:connect``.
+MiniStack: gives every function the account's own keys, which may do everything. With those, tests would miss a role
+without a right that a patch checks, such as ``rds-db:connect``.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from ministack.services import iam, lambda_svc, sts
 from devstack.emulator import patching
 
 LIFETIME = 7 * 24 * 3600
-"""Seconds; a worker is not replaced here before its credentials end, as it is on AWS."""
+"""Lifetime of credentials in seconds: unlike AWS, the emulator does not replace a worker before they end."""
 
 _original: dict[str, Any] = {}
 
 
 def apply() -> None:
-    """Replace what the workers' environment is made of."""
+    """Replace the credentials in the workers' environment."""
     patching.require(iam, "_roles")
     patching.require(sts, "register_session")
     name = "execution_credentials"
@@ -32,7 +32,7 @@ def apply() -> None:
 
 
 def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-    """Credentials of the function's role; of the account where the role does not exist."""
+    """Return credentials of the function's role, or of the account if the role does not exist."""
     role_arn = config.get("Role", "")
     account, role = role_arn.split(":")[4] if role_arn.count(":") >= 5 else "", role_arn.rpartition("/")[2]
     if iam._roles.get_scoped(account, None, role) is None:  # noqa: SLF001 - private; patching.require watches over it

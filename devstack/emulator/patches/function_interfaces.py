@@ -14,7 +14,7 @@ Here Lambda takes AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS, which must outlast what
 its role. The rest of the checks, such as whether the role may create interfaces, is left out.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import logging
 import os
@@ -38,7 +38,7 @@ _original: dict[str, Any] = {}
 
 
 def apply() -> None:
-    """Replace what makes, changes and deletes functions, and what interfaces are in the way of."""
+    """Replace the operations on functions, and those that a network interface blocks."""
     patching.require(lambda_svc, "_functions")
     patching.require(ec2, "_network_interfaces", "_create_network_interface", "_eni_fields_xml", "_parse_filters")
     patching.require(ec2, "_error", "_now_ts", "_p", "_xml")
@@ -87,7 +87,7 @@ def delete_function(name: str, query_params: dict[str, Any], path_qualifier: str
 
 
 def _places(config: Record) -> Iterator[tuple[str, frozenset[str]]]:
-    """The combinations of subnet and security groups that a function is in."""
+    """Yield the combinations of subnet and security groups of a function."""
     vpc = config.get("VpcConfig") or {}
     for subnet in vpc.get("SubnetIds") or ():
         yield subnet, frozenset(vpc.get("SecurityGroupIds") or ())
@@ -169,7 +169,7 @@ def describe_network_interfaces(p: Any) -> Any:
 
 
 def fields_xml(eni: Record, tag: str = "item") -> str:
-    """An interface as it is described, with the owner of what it is attached to."""
+    """Describe an interface, with the owner of its attachment."""
     xml = str(_original["_eni_fields_xml"](eni, tag))
     return (
         xml.replace("<attachment>", "<attachment><instanceOwnerId>amazon-aws</instanceOwnerId>")

@@ -10,7 +10,7 @@ Here the tag ``emulator:idle``, set by TagResource, makes a function Inactive; i
 wake. The tag is not kept. Only the API's Invoke minds the state, not an event source mapping.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import threading
 from typing import Any

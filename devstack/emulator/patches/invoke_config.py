@@ -3,10 +3,10 @@
 AWS (Lambda API Reference: PutFunctionEventInvokeConfig): what the request leaves out, the answer and
 GetFunctionEventInvokeConfig leave out too.
 
-MiniStack: describes the defaults, which Terraform takes for somebody's change.
+MiniStack: describes the defaults, which Terraform reads as drift.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 

@@ -11,7 +11,7 @@ MiniStack: sources can be created, but no account lists them, CreateEventBus for
 PutPartnerEvents answers with ids and delivers nothing.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 import time
@@ -50,7 +50,7 @@ def apply() -> None:
 
 
 def create_partner_event_source(data: Data) -> Any:
-    """CreatePartnerEventSource, with the time of creation that the customer is shown."""
+    """CreatePartnerEventSource, with the creation time for the customer's description."""
     answer = _original["_create_partner_event_source"](data)
     if answer[0] == 200:
         record = eventbridge._partner_event_sources[f"{data['Account']}|{data['Name']}"]
@@ -148,7 +148,7 @@ def _is_json_object(text: str) -> bool:
 
 
 def _sources(name: str | None = None) -> Iterator[Data]:
-    """The sources that any partner created, in this region, for the caller's account."""
+    """Yield the sources that any partner created, in this region, for the caller's account."""
     account, region = responses.get_account_id(), responses.get_region()
     for scope, record in list(eventbridge._partner_event_sources._data.items()):
         if scope[1] == region and record["Account"] == account and name in (None, record["Name"]):
@@ -156,7 +156,7 @@ def _sources(name: str | None = None) -> Iterator[Data]:
 
 
 def _accounts_of(name: str) -> list[str]:
-    """The accounts for which the caller, a partner, created the source ``name``."""
+    """Return the accounts for which the caller, a partner, created the source ``name``."""
     return [record["Account"] for record in eventbridge._partner_event_sources.values() if record["Name"] == name]
 
 

@@ -1,17 +1,17 @@
-"""The time that IAM takes to apply a policy of a role.
+"""The delay with which IAM applies a policy of a role.
 
 AWS (IAM User Guide, "Troubleshooting IAM": "Changes that I make are not always immediately visible"): IAM is eventually
 consistent. A policy that was just written takes seconds, at times a minute, to reach every service that asks for it;
 until then the one before it counts.
 
-MiniStack: applies a policy at once, so nobody would notice a deployment that fails where IAM takes its time.
+MiniStack: applies a policy at once, which hides deployments that fail because of IAM's delay.
 
 Here the inline policy of a role takes effect AUTH0_SYNC_EMULATOR_IAM_SECONDS after it was written or, to save time, LAG
-seconds after it was first needed. So what needs a new policy is always refused at first, however slow the machine is.
+seconds after it was first needed. So the first request that needs a new policy always fails, even on a slow machine.
 Attached policies, which this project does not use, and deletions take effect at once.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import os
 import time
@@ -31,18 +31,18 @@ _original: dict[str, Any] = {}
 
 @dataclass
 class Written:
-    """A policy that was written; `before` counts until `effective`, which may come earlier."""
+    """A written policy; the policy `before` counts until `effective`, which may become earlier."""
 
     before: Any
     effective: float
 
 
 _written: dict[tuple[str, str, str], Written] = {}
-"""By account, role and policy."""
+"""Written policies by account, role and policy name."""
 
 
 def apply() -> None:
-    """Replace PutRolePolicy, and what the evaluator takes for a role's policies."""
+    """Replace PutRolePolicy, and the evaluator's collection of a role's policies."""
     patching.require(iam, "_roles", "_p")
     patching.require(iam_evaluator, "parse_policy_document", "_resolve_managed_policy_document")
     _original["PutRolePolicy"] = patching.replace_action(iam, "PutRolePolicy", put_role_policy, of="_IAM_HANDLERS")
@@ -62,7 +62,7 @@ def put_role_policy(p: Any) -> Any:
 
 
 def gather_role_policies(role_name: str, account_id: str) -> list[Any]:
-    """The statements of a role's policies that are in effect."""
+    """Return the statements of a role's policies that are in effect."""
     role = iam._roles.get_scoped(account_id, None, role_name) or {}
     documents = []
     for policy, document in role.get("InlinePolicies", {}).items():

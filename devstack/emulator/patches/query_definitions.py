@@ -21,12 +21,12 @@ _definitions = responses.AccountRegionScopedDict()
 
 
 def apply() -> None:
-    """Answer the operations before MiniStack's router does."""
+    """Handle the operations before MiniStack's router does."""
     _original["handle_request"] = patching.replace(cloudwatch_logs, "handle_request", handle_request)
 
 
 async def handle_request(method: str, path: str, headers: Any, body: Any, query_params: Any) -> Any:
-    """Every request of the service."""
+    """Handle every request of the service."""
     operation = {
         "PutQueryDefinition": put_query_definition,
         "DescribeQueryDefinitions": describe_query_definitions,

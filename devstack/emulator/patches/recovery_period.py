@@ -1,4 +1,4 @@
-"""How far back a DynamoDB table can be restored.
+"""The period in which a DynamoDB table can be restored.
 
 AWS (DynamoDB API Reference: PointInTimeRecoverySpecification, PointInTimeRecoveryDescription): RecoveryPeriodInDays is
 1 to 35, 35 where it is not given, and described while recovery is on.
@@ -6,7 +6,7 @@ AWS (DynamoDB API Reference: PointInTimeRecoverySpecification, PointInTimeRecove
 MiniStack: does not know it, so Terraform would set it with every apply.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import json
 from typing import Any

@@ -7,7 +7,7 @@ defined by Amazon EventBridge"): a rule's ARN is ``rule/<bus>/<rule>`` whatever 
 MiniStack: takes an ARN of more than three parts for no rule at all, so Terraform cannot read the rule's tags.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def apply() -> None:
 
 
 def resolve_taggable_arn(arn: Any) -> Any:
-    """The ARN and no error if a rule has it; everything else as before."""
+    """Return the ARN and no error if a rule has it; treat other ARNs as before."""
     if any(rule.get("Arn") == arn for rule in eventbridge._rules.values()):
         return arn, None
     return _original["_resolve_taggable_events_arn"](arn)

@@ -10,7 +10,7 @@ enumeration, and Terraform's provider has rules of its own.
 The models are those that botocore ships. Unknown members are refused too, though some services ignore them.
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import logging
 from typing import Any
@@ -26,7 +26,7 @@ _original: dict[str, Any] = {}
 
 
 def apply() -> None:
-    """Check each request once its body has been read, before any service gets it."""
+    """Check each request after its body has been read, before any service gets it."""
     patching.require(app, "_decompress_request_body")
     patching.require(iam_actions, "access_denied_response")
     _original["shortcuts"] = patching.replace(app, "_handle_post_body_shortcuts", check)
@@ -35,7 +35,7 @@ def apply() -> None:
 async def check(
     method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]], request_id: str
 ) -> Any:
-    """Refuse a request that the models do not allow; any other goes on."""
+    """Refuse a request that violates the models; pass on any other."""
     signed_for = requests.signed_for(headers)
     if signed_for is not None:
         plain = body if signed_for == "s3" else app._decompress_request_body(body, dict(headers))
@@ -48,7 +48,7 @@ async def check(
 
 
 def refusals(request: requests.Request) -> list[str]:
-    """Say what the service's model does not allow in the request."""
+    """Return the violations of the service's model in the request."""
     try:
         operation, parameters = requests.read(request)
     except requests.Unreadable as problem:

@@ -10,7 +10,7 @@ MiniStack: entries, batches and invocations of any size, and of a batch's record
 deliveries to queues pass by the check of SendMessage (see ``event_delivery``).
 """
 
-# ruff: noqa: SLF001 - what is patched is private; patching.require watches over it
+# ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
 
 import base64
 import json
@@ -75,7 +75,7 @@ async def invoke(
 
 
 def message_problem(queue: Data, body: str, attributes: Mapping[str, Mapping[str, str]]) -> str | None:
-    """Return why a queue does not take a message of this size; None if it does."""
+    """Return the error of a queue for a message of this size; None if it takes it."""
     limit = int(queue["attributes"].get("MaximumMessageSize", MAX_ENTRY_BYTES))
     size = len(body.encode("utf-8", "surrogatepass"))
     size += sum(len(f"{name}{''.join(value.values())}".encode()) for name, value in attributes.items())
