@@ -118,7 +118,7 @@ smoke: require-env setup ## Test a deployment with a user that cannot exist
 migrate: require-env setup ## Migrate a deployment's database, REVISION=head
 	@$(CLI) migrate --env $(ENV) --revision $(REVISION)
 
-destroy: require-env setup ## Remove a deployment; what holds data stays, unless DATA=delete
+destroy: require-env setup ## Remove a deployment; stores are kept, unless DATA=delete
 	@$(CLI) destroy --env $(ENV) $(if $(filter delete,$(DATA)),--with-data)
 
 REVISION ?= head

@@ -162,7 +162,7 @@ def destroy(
     if kept:
         console.print(
             "\nThe data and the keys to read it are kept and still billed. "
-            f"`make deploy ENV={env}` restores the pipeline to it.\n"
+            f"`make deploy ENV={env}` creates the pipeline again for this data.\n"
             f"To delete the data as well: auth0-sync destroy --env {env} --with-data",
             highlight=False,
         )

@@ -210,7 +210,7 @@ class TestNetworkInterfaces:
         self, wait: Callable[..., Interfaces], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(teardown, "INTERFACE_MINUTES", -1)
-        with pytest.raises(DeployError, match=r"eni-subnet-1\. What it needs .* Run the same command later"):
+        with pytest.raises(DeployError, match=r"eni-subnet-1\. The functions' roles.* Run the same command later"):
             wait(["eni-subnet-1"])
 
     def test_functions_go_before_them_and_nothing_else(
