@@ -141,7 +141,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# --- who runs it, and where ---------------------------------------------------------------------------------------
+# --- its user and its place ---------------------------------------------------------------------------------------
 
 
 class _PortTakenError(StackError):
@@ -182,7 +182,7 @@ def _home(directory: Path, owner: pwd.struct_passwd | None) -> Path:
     info = home.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, owner.pw_uid):
         raise StackError(
-            f"{home} belongs to somebody else. Remove it, or put the clone where other users can enter it."
+            f"{home} belongs to another user. Remove it, or put the clone where other users can enter it."
         )
     os.chown(home, owner.pw_uid, owner.pw_gid)
     return home

@@ -304,7 +304,7 @@ def _digest(variables: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-# --- what was there before ----------------------------------------------------------------------------------------
+# --- an earlier stack ---------------------------------------------------------------------------------------------
 
 
 def _resumable(saved: _Saved, directory: Path) -> bool:

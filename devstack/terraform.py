@@ -72,7 +72,7 @@ class Terraform:
 
     @property
     def state(self) -> Path:
-        """The state file."""
+        """Return the path of the state file."""
         return self.directory.resolve() / "terraform.tfstate"
 
     @property

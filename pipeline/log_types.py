@@ -95,7 +95,7 @@ PLACES = {
         (),
     ),
 }
-"""Where a log of a type names the user that it is about, the first one that is there; ``""`` is for all other types."""
+"""Places in which a log of a type names its user, in order of preference; ``""`` is for all other types."""
 
 WRITES = ("post", "put", "patch", "delete")
 
@@ -121,4 +121,4 @@ USER_PATHS: dict[str, tuple[str, ...]] = {
     "roles": (),
     "sessions": (),
 }
-"""What stands beneath ``/api/v2/users/{id}``, and the methods by which it changes the profile."""
+"""Paths below ``/api/v2/users/{id}``, and the methods with which they change the profile."""

@@ -7,7 +7,7 @@ from pipeline.errors import Auth0SyncError
 
 
 class TimedOut(Auth0SyncError):
-    """The query took longer than it was given, and was cancelled. Ask for less, or give it more time."""
+    """The query exceeded its timeout, and was cancelled. Ask for less, or give it more time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def subject(deployment: str, question: Question, number: int) -> str:
 
 
 def message(question: Question, found: Sequence[Finding], further: str) -> str:
-    """Return the text of a message: what was found, as much as fits, and how to look further."""
+    """Return the text of a message: the findings, as many as fit, and the command for more."""
     parts = [f"{question.title}: {len(found)} new", question.description]
     end = f"To look further:\n\n{further}\n"
     more = "… and {} more"

@@ -311,7 +311,7 @@ def _destroy(
     return left
 
 
-# --- what is shown, and asked -------------------------------------------------------------------------------------
+# --- output and questions -----------------------------------------------------------------------------------------
 
 
 def _show_snapshot(deployment: Deployment, snapshot: str) -> None:

@@ -103,7 +103,7 @@ def roles(
 ) -> None:
     """Print the SQL that makes the roles on a server of your own, or, with --env, repair those of a deployment.
 
-    A deployment's roles are repaired by its roles function, which makes what is missing and changes nothing else.
+    The deployment's roles function repairs its roles: it creates missing ones and changes nothing else.
     """
     if env is None:
         typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))

@@ -31,7 +31,7 @@ class Consumer(StrEnum):
 
     @property
     def function(self) -> str:
-        """The function's name after the deployment's."""
+        """Return the function's name without the deployment's prefix."""
         return self.value if self is Consumer.REFRESH else f"sync-{self.value}"
 
     def wants(self, meanings: Sequence[Meaning], user_id: str | None = None) -> bool:

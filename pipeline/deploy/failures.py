@@ -77,7 +77,7 @@ def _failed_invocation(name: str, what: str, problem: Message, before: Mapping[s
         lines.append("The sync has not been started. Events that arrive meanwhile wait in the queues, for 14 days.")
     if answer:
         lines.append(f"Look:  auth0-sync logs {what} --env {name}")
-    lines.append(f"Then:  make deploy ENV={name}  (it goes on from here)")
+    lines.append(f"Then:  make deploy ENV={name}  (it continues from here)")
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ _SYSTEM: Final = re.compile(r"(ld-linux-\w+(-\w+)?|lib(c|m|dl|rt|pthread|util|re
 
 
 def faults(tree: Path, names: Iterable[str], architecture: Architecture) -> list[str]:
-    """Return what is wrong with the binaries among the files of a package, one line for each fault."""
+    """Return the faults of the binaries among the files of a package, one line each."""
     names = list(names)
     packaged = {name.rpartition("/")[2] for name in names}
     return [f"{name}: {fault}" for name in names for fault in _of_file(tree / name, architecture, packaged)]

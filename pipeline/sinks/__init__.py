@@ -16,12 +16,12 @@ class Batch(Protocol):
 
     @property
     def changes(self) -> Sequence[Change]:
-        """The changes, at most one per user, sorted by user id."""
+        """Return the changes, at most one per user, sorted by user id."""
         ...
 
     @property
     def history(self) -> Sequence[HistoryEntry]:
-        """The history entries of the changes and of those that they supersede, sorted by user id and version."""
+        """Return the history entries of the changes and of those that they supersede, by user id and version."""
         ...
 
 

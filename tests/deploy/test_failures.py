@@ -31,7 +31,7 @@ def test_a_failed_migration_says_why_what_runs_and_what_to_do(summary: str) -> N
         '  DuplicateTable: (psycopg) relation "x" exists (42P07)',
         "Nothing of the sync was replaced: the version that was deployed before is running.",
         "Look:  auth0-sync logs migrate --env prod",
-        "Then:  make deploy ENV=prod  (it goes on from here)",
+        "Then:  make deploy ENV=prod  (it continues from here)",
     ]
 
 

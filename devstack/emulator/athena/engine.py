@@ -172,8 +172,8 @@ def _scan(table: dict[str, Any], relation: str) -> _Scan:
 
 
 def _conditions(scope: Scope, inherited: list[exp.Expr]) -> list[exp.Expr]:
-    """What must hold of the rows that a SELECT over one source reads: its own WHERE, and what the queries around it
-    ask of columns that it passes on. ``inherited`` is that for the outermost SELECT. Column names are not qualified.
+    """Return the conditions on the rows that a SELECT over one source reads: its own WHERE, and conditions of outer
+    queries on columns that it passes on. ``inherited`` has those of the outermost SELECT. Column names are unqualified.
     """
     if len(scope.selected_sources) != 1:
         return []
@@ -192,8 +192,8 @@ def _conditions(scope: Scope, inherited: list[exp.Expr]) -> list[exp.Expr]:
 
 
 def _is_passed_on(select: exp.Expr, condition: exp.Expr) -> bool:
-    """Whether rows that a condition on a SELECT's results refuses can be left out before it: its columns come from the
-    source as they are, and neither a limit nor a window sees rows of other values of them.
+    """Return whether a condition on a SELECT's results can filter its source: its columns come from the source
+    unchanged, and neither a limit nor a window depends on rows with other values of them.
     """
     if not isinstance(select, exp.Select) or any(
         select.args.get(key) for key in ("limit", "offset", "group", "distinct")

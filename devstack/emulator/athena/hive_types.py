@@ -53,7 +53,7 @@ def parse(text: str) -> HiveType:
 
 
 def quote(name: str) -> str:
-    """An SQL identifier."""
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

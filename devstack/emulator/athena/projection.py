@@ -23,7 +23,7 @@ _UNIT_SECONDS = {
 
 
 def partition_of(table: dict[str, Any]) -> Callable[[str], Partition | None]:
-    """A function from an object's key to its partition's values in the table's order, or None for an object that the
+    """Return a function from an object's key to its partition's values in the table's order, or None for one that the
     table does not hold. A table without partition keys holds every object below its location, as one partition.
     """
     keys = [key["Name"].lower() for key in table.get("PartitionKeys") or []]

@@ -84,7 +84,7 @@ def _nested(value: Any) -> str:
 
 
 def _double(value: float) -> str:
-    """As Java's Double.toString."""
+    """Write a double as Java's Double.toString does."""
     if not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     if value == 0 or _PLAIN_DOUBLE[0] <= abs(value) < _PLAIN_DOUBLE[1]:

@@ -137,7 +137,7 @@ def forget(cluster: Cluster) -> None:
 
 @cache
 def _tls(host: str) -> ssl.SSLContext:
-    """A front's certificate, for its address and this machine's name."""
+    """Return a front's certificate, for its address and this machine's name."""
     certificate, key = rds._pg_server_material(["localhost"], [host])
     chain = _directory[0] / f"{host}.pem"
     chain.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""What clients of a cluster connect to: it ends TLS, signs users in, and then passes bytes between client and server.
+"""The front of a cluster: terminate TLS, sign users in, and then relay bytes between client and server.
 
 All fronts share one event loop in a thread of their own, so that a busy emulator does not hold up the database.
 """
@@ -18,7 +18,7 @@ log = logging.getLogger("aurora")
 
 LOCAL = "127.0.0.1"
 # A cluster's port is Terraform's choice, 5432 most often, and may be taken on the first of them. Linux has all of 127/8
-# on its loopback interface; elsewhere only the first can be had.
+# on its loopback interface; other systems only have the first.
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 33))
 CHUNK = 65_536
 SIGN_IN_SECONDS = 60
@@ -27,16 +27,16 @@ SIGN_IN_SECONDS = 60
 T = TypeVar("T")
 
 Tls = Callable[[str], ssl.SSLContext]
-"""The context with the certificate of an address."""
+"""Returns the context with the certificate of an address."""
 SignIn = Callable[[str, str, str], "tuple[str, str] | None"]
 """Called in a thread with user, database and password; None lets the user in, else SQLSTATE and message."""
 
-# What a client that hangs up, or was never one, makes of a connection.
+# Errors of a connection after a client hangs up, or from another kind of client.
 _BROKEN = (ConnectionError, asyncio.IncompleteReadError, protocol.ProtocolError, ssl.SSLError, TimeoutError)
 
 
 class Front:
-    """Listens on ``host`` and ``port``, for a server at ``server_port`` that trusts whom the front lets in."""
+    """A listener on ``host`` and ``port``, for a server at ``server_port`` that trusts the front's users."""
 
     def __init__(self, tls: Tls, server_port: Callable[[], int], sign_in: SignIn) -> None:
         self.host, self.port = LOCAL, 0

@@ -42,7 +42,7 @@ def put_permission(data: dict[str, Any]) -> Any:
 
 
 def put_targets(data: dict[str, Any]) -> Any:
-    """PutTargets, if every bus elsewhere lets this account put events."""
+    """PutTargets, if every bus of another account or region lets this account put events."""
     account, region = responses.get_account_id(), responses.get_region()
     for target in data.get("Targets") or []:
         arn = _elsewhere(target.get("Arn", ""), account, region)

@@ -30,7 +30,7 @@ from devstack.emulator import patching
 
 STANDARD_BATCH_WITHOUT_WINDOW = 10
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
-# What a record adds to the payload beside its body.
+# Bytes that a record adds to the payload beside its body.
 RECORD_OVERHEAD_BYTES = 700
 SERVER_TIMEOUT = 60.0
 
@@ -54,7 +54,7 @@ def apply() -> None:
 
 
 def receive_messages_for_esm(queue_url: str, max_number: int) -> list[dict[str, Any]]:
-    """Up to ``max_number`` visible messages, or as many as fit one invocation's payload."""
+    """Receive up to ``max_number`` visible messages, or as many as fit one invocation's payload."""
 
     def receive() -> list[dict[str, Any]]:
         queue = sqs._get_q(queue_url)
@@ -70,7 +70,7 @@ def receive_messages_for_esm(queue_url: str, max_number: int) -> list[dict[str, 
 
 
 def delete_messages_for_esm(queue_url: str, receipt_handles: set[str]) -> None:
-    """Delete what the function has processed."""
+    """Delete the messages that the function has processed."""
     _on_server_thread(_original["_delete_messages_for_esm"], queue_url, receipt_handles)
 
 
@@ -83,14 +83,14 @@ def sqs_esm_concurrency(
     return int(_original["_sqs_esm_concurrency"](esm, func_rec, config, queue))
 
 
-# The answer of the invocation that a batch's thread makes, between run_sqs_batch and execute_function.
+# The ids of a batch thread's messages, and state that run_sqs_batch and execute_function share.
 _batch = threading.local()
 
 
 def run_sqs_batch(
     esm: dict[str, Any], func_rec: Any, event: Any, batch: list[Any], queue_url: str, queue_name: str
 ) -> None:
-    """Invoke the function with one batch and delete what it did not report as failed."""
+    """Invoke the function with one batch and delete the messages that it did not report as failed."""
     if "ReportBatchItemFailures" in esm.get("FunctionResponseTypes", []):
         _batch.message_ids = {message["id"] for message in batch}
     try:

@@ -49,7 +49,7 @@ def apply() -> None:
 
 
 def filter_log_events(data: Any) -> Any:
-    """FilterLogEvents."""
+    """FilterLogEvents, which refuses unreadable patterns."""
     try:
         compile_filter_pattern(data.get("filterPattern", ""))
     except ValueError as problem:
