@@ -181,9 +181,7 @@ def _home(directory: Path, owner: pwd.struct_passwd | None) -> Path:
     home.mkdir(mode=0o700, exist_ok=True)
     info = home.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, owner.pw_uid):
-        raise StackError(
-            f"{home} belongs to another user. Remove it, or put the clone where other users can enter it."
-        )
+        raise StackError(f"{home} belongs to another user. Remove it, or put the clone where other users can enter it.")
     os.chown(home, owner.pw_uid, owner.pw_gid)
     return home
 

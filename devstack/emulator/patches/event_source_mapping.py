@@ -83,7 +83,7 @@ def sqs_esm_concurrency(
     return int(_original["_sqs_esm_concurrency"](esm, func_rec, config, queue))
 
 
-# The ids of a batch thread's messages, and state that run_sqs_batch and execute_function share.
+# ``message_ids`` of the batch that this thread invokes, from run_sqs_batch for execute_function.
 _batch = threading.local()
 
 
