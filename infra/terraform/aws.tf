@@ -1,4 +1,4 @@
-# What the providers need. The commands evaluate this file and the module's variables alone.
+# The providers' settings. The commands evaluate this file and the module's variables alone.
 
 variable "region" {
   description = "AWS region of the data; null takes it from the AWS configuration (AWS_REGION, profile)."

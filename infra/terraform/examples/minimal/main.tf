@@ -1,4 +1,4 @@
-# The least that does the whole job: users in Postgres and DynamoDB, logs in S3, alarms.
+# The minimal complete deployment: users in Postgres and DynamoDB, logs in S3, alarms.
 
 terraform {
   required_version = ">= 1.9"

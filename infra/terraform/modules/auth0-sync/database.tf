@@ -1,4 +1,4 @@
-# Postgres: a cluster of ours, or a server of the user's; then its roles and its schema. Their order is a deployment's:
+# Postgres: the deployment's own cluster, or a server of the user's; then its roles and its schema. The order is:
 # cluster -> roles -> schema -> the sync's new code (locals.tf, SCHEMA_REVISION).
 
 module "network" {
@@ -90,8 +90,8 @@ locals {
   }
 }
 
-# Roles: made through the RDS Data API, with the master user's managed secret, by a function that is outside of the VPC: from
-# within, the secret could only be reached by a paid endpoint.
+# Roles: a function outside the VPC makes them through the RDS Data API, with the master user's managed secret: inside, it
+# would need a paid endpoint to read the secret.
 
 module "roles" {
   source = "./modules/function"

@@ -9,7 +9,7 @@ locals {
     CLOCK_TOLERANCE              = tostring(var.sync.clock_tolerance_seconds)
   }
 
-  # null: keys of AWS.
+  # null: AWS's own keys.
   kms_key_arn = var.encryption.customer_managed ? coalesce(var.encryption.key_arn, one(module.key[*].arn)) : null
 }
 
@@ -41,10 +41,10 @@ locals {
 
   consumers = merge(local.sinks, { for refresh in module.refresh : "refresh" => refresh })
 
-  # What each consumer's function does to its queue's messages.
+  # The rights of each consumer's function on its queue.
   function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "" }
 
-  # What runs on the migrated schema. SCHEMA_REVISION is for the reader of the configuration, and for the order of a
+  # Settings of functions that need the migrated schema. SCHEMA_REVISION is for the reader, and for the order of a
   # deployment: new code comes after the migration, and one that fails leaves every function as it was.
   sync_environment = merge(
     local.function_environment,

@@ -9,7 +9,7 @@ check "data_protection" {
   }
 }
 
-# Where data is to be kept, what leaves it without a net is said on every plan.
+# If data is protected, every plan warns of settings that leave it at risk.
 check "backups" {
   assert {
     condition     = !var.protect_data || var.users_table.point_in_time_recovery
@@ -31,7 +31,7 @@ module "key" {
   name = local.prefix
 }
 
-# Buses: one for each partner event source that Auth0 created in this account, in the region that was chosen there.
+# Buses: one for each partner event source that Auth0 created in this account, in the region of the stream.
 
 module "log_bus" {
   source    = "./modules/bus"
@@ -60,7 +60,7 @@ module "relay" {
   queues          = var.queues
 }
 
-# Sinks: each store has its own queue, so that one being down neither delays nor repeats the other's writes.
+# Sinks: each store has its own queue, so that an outage of one neither delays nor repeats the other's writes.
 
 module "postgres_sink" {
   source = "./modules/consumer"

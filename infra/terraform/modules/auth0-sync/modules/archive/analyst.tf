@@ -1,4 +1,4 @@
-# What somebody needs who asks the archive questions, and no more.
+# The least rights for asking the archive questions.
 
 locals {
   glue_arn = "arn:${data.aws_partition.current.partition}:glue:${data.aws_region.current.id}:${local.account_id}"
@@ -18,7 +18,7 @@ locals {
     local.data_statements,
   )
 
-  # The same for a function, which looks at no history and no settings, in the function module's form.
+  # The same for a function, which reads no history and no settings, in the function module's form.
   ask_statements = [
     for statement in concat([{ Action = local.ask_actions, Resource = [aws_athena_workgroup.this.arn] }], local.data_statements) : {
       actions   = statement.Action
@@ -29,7 +29,7 @@ locals {
     }
   ]
 
-  # What Athena does in the name of whoever asks.
+  # Actions that Athena takes in the caller's name.
   data_statements = concat(
     [
       {
@@ -61,7 +61,7 @@ locals {
         Resource = ["${aws_s3_bucket.this.arn}/${local.results_prefix}*"]
       },
     ],
-    # Reading takes Decrypt, writing results GenerateDataKey, both by way of S3.
+    # Reading needs Decrypt, writing results GenerateDataKey, both through S3.
     [for key in var.kms_key_arn[*] : {
       Sid       = "Key"
       Effect    = "Allow"

@@ -38,7 +38,7 @@ resource "aws_glue_catalog_table" "this" {
   description   = each.value.description
   table_type    = "EXTERNAL_TABLE"
 
-  # The partitions are computed, not stored: nothing has to add one when an hour begins.
+  # Athena computes the partitions, so no job has to add one each hour.
   parameters = merge(var.catalog.parameters, {
     "projection.dt.range"       = "${var.first_day},NOW"
     "storage.location.template" = "${local.location}dt=$${dt}/hour=$${hour}/"
@@ -88,7 +88,7 @@ resource "aws_glue_catalog_table" "view" {
   view_expanded_text = "/* Presto View */"
 
   storage_descriptor {
-    # Athena refuses a view without SerDe, and ignores what it says.
+    # Athena refuses a view without a SerDe, but ignores its settings.
     ser_de_info {
       name                  = "-"
       serialization_library = "-"

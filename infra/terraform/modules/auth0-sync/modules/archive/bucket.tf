@@ -66,8 +66,8 @@ resource "aws_s3_bucket_policy" "this" {
           Condition = condition
         }
       ],
-      # Whoever asks for no encryption gets the bucket's; whoever asks for one must ask for the same. A condition that
-      # negates holds for a header that is not there, therefore `Null`.
+      # A request without encryption gets the bucket's; a request with one must name the same. A negated condition is
+      # true for a missing header, hence `Null`.
       [
         for sid, condition in {
           NoOtherEncryption = { StringNotEquals = { (local.encryption_header) = "aws:kms" }, Null = { (local.encryption_header) = "false" } }

@@ -14,7 +14,7 @@ locals {
   rule_arns         = [for stream in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[stream].arn]
 }
 
-# EventBridge. No input transformer: what is archived is the event as it came.
+# EventBridge. No input transformer: the archive keeps each event as it came.
 
 resource "aws_cloudwatch_event_rule" "this" {
   for_each = var.bus_names
@@ -34,7 +34,7 @@ resource "aws_cloudwatch_event_target" "firehose" {
   arn            = aws_kinesis_firehose_delivery_stream.this.arn
   role_arn       = aws_iam_role.events.arn
 
-  # The most that EventBridge allows.
+  # EventBridge's maximum.
   retry_policy {
     maximum_event_age_in_seconds = 86400
     maximum_retry_attempts       = 185
@@ -87,8 +87,8 @@ resource "aws_iam_role_policy" "events" {
         Action   = ["firehose:PutRecord", "firehose:PutRecordBatch"]
         Resource = local.firehose_arn
       }],
-      # Firehose wants both of its caller. No condition: AWS does not say which encryption context and service it asks with,
-      # and with a wrong one nothing would be archived.
+      # Firehose requires both of its caller. No condition: AWS does not document the encryption context and service of the
+      # request, and a wrong condition would stop the archive.
       [for key in var.kms_key_arn[*] : { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = key }],
     )
   })
@@ -100,8 +100,8 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
   name        = var.name
   destination = "extended_s3"
 
-  # What is buffered. Firehose encrypts and decrypts it by a grant on the key, and takes records only of callers who may use
-  # the key themselves: EventBridge's role, and whoever sends events again.
+  # For buffered records. Firehose encrypts and decrypts them by a grant on the key, and takes records only from callers
+  # that may use the key themselves: EventBridge's role, and operators who send events again.
   server_side_encryption {
     enabled  = true
     key_type = var.kms_key_arn == null ? "AWS_OWNED_CMK" : "CUSTOMER_MANAGED_CMK"
@@ -139,8 +139,8 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
     }
   }
 
-  # The targets' rights come before the stream, which takes AWS a minute: IAM takes seconds to know a new policy everywhere,
-  # and EventBridge does not try again what is not allowed yet. The bucket is as it should be before anything is written.
+  # The targets' rights come before the stream, which takes a minute: IAM takes seconds to apply a new policy, and
+  # EventBridge does not retry denied requests. The bucket's settings are complete before the first object.
   depends_on = [
     aws_iam_role_policy.events,
     aws_iam_role_policy.firehose,

@@ -57,6 +57,6 @@ output "ask_statements" {
   description = "What a function needs to be allowed to ask questions, as the function module takes it."
   value       = local.ask_statements
 
-  # Results are written as soon as somebody asks.
+  # The first query writes results.
   depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_server_side_encryption_configuration.this]
 }

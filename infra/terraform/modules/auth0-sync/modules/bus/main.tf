@@ -1,7 +1,7 @@
 # One partner event bus. The source belongs to Auth0: it appears in this account when the stream is created in Auth0's
 # dashboard (or API), waits there as PENDING, and delivers once a bus of its name accepts it.
 
-# The line below is what Terraform shows when the source does not exist, hence the advice at its end.
+# Terraform shows the line below if the source does not exist, hence the advice at its end.
 data "aws_cloudwatch_event_source" "this" { # Not found? Create the stream in Auth0 for this AWS account and region, and copy the source's exact name from there.
   count = var.create ? 1 : 0
 

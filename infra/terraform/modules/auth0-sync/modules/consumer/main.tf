@@ -1,5 +1,5 @@
 # rules -> queue -> function, and a dead-letter queue for each of the two hops that can give an event up: `undelivered`
-# holds what EventBridge could not put into the queue, `failed` what the function could not do.
+# holds events that EventBridge could not put into the queue, `failed` messages that the function gave up.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -8,15 +8,15 @@ data "aws_region" "current" {}
 locals {
   sqs_arn = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
 
-  # Known before the queue is: rights and policies name it.
+  # Known before the queue exists: rights and policies name it.
   queue_arn = "${local.sqs_arn}:${var.name}"
 
-  # AWS wants at least six times the function's timeout. A batch may also wait for its window before the function starts.
+  # AWS recommends at least six times the function's timeout. A batch may also wait for its window before the function starts.
   visibility_timeout = 6 * var.event_source_mapping.timeout_seconds + var.event_source_mapping.batch_window_seconds
 
   rule_arns = [for key in sort(keys(var.rules)) : var.rules[key].arn]
 
-  # SQS uses the key in the name of whoever sends and receives, and says for which queue.
+  # SQS uses the key in the caller's name, with the queue in the encryption context.
   through_the_queue = {
     StringEquals = {
       "kms:ViaService"                    = ["sqs.${data.aws_region.current.id}.amazonaws.com"]
@@ -40,7 +40,7 @@ resource "aws_cloudwatch_event_target" "queue" {
   target_id      = var.name
   arn            = module.queue.arn
 
-  # The most that EventBridge allows.
+  # EventBridge's maximum.
   retry_policy {
     maximum_event_age_in_seconds = 86400
     maximum_retry_attempts       = 185

@@ -1,18 +1,18 @@
 # Aurora PostgreSQL Serverless v2 in private subnets. The functions sign in by IAM token over verified TLS; the master user's
-# password is made, kept and rotated by RDS in Secrets Manager, and only the Data API uses it.
+# password is managed and rotated by RDS in Secrets Manager, and only the Data API uses it.
 
 locals {
   port        = 5432
   log_exports = ["postgresql", "iam-db-auth-error"]
 
-  # RDS takes a bare "18" for that version's default minor version, which may be older or newer than what AWS has made of
-  # the cluster by itself: it refuses the one, and upgrades to the other. The provider sends the version with every change,
-  # so it gets a full one: the cluster's own while that is of the wanted major version.
+  # RDS reads a bare "18" as that version's default minor version, which may be older or newer than the cluster's after
+  # AWS's own upgrades: it refuses an older one, and upgrades to a newer one. The provider sends the version with every
+  # change, so it gets a full one: the cluster's own while that is of the wanted major version.
   running        = one(data.aws_rds_cluster.running[*].engine_version)
   running_major  = local.running == null ? null : split(".", local.running)[0]
   wanted         = coalesce(var.aurora.engine_version, local.running_major, local.default_major)
   major          = split(".", local.wanted)[0]
-  default_major  = "18" # of a new cluster; a running one keeps its own until the variable says another
+  default_major  = "18" # of a new cluster; a running one keeps its own until the variable changes
   follows_minor  = local.wanted == local.major
   keeps_running  = local.follows_minor && local.running_major == local.major
   engine_version = local.keeps_running ? local.running : try(data.aws_rds_engine_version.default[0].version_actual, local.wanted)
@@ -43,14 +43,14 @@ resource "aws_rds_cluster" "this" {
   #checkov:skip=CKV2_AWS_8:Continuous backups of the cluster itself, to any second of backup_retention_days; a plan of AWS Backup is the account's own business
   cluster_identifier = var.name
   engine             = "aurora-postgresql"
-  engine_mode        = "provisioned" # which is how Serverless v2 is called here
+  engine_mode        = "provisioned" # RDS' name for Serverless v2
   engine_version     = local.engine_version
   database_name      = var.aurora.database_name
   port               = local.port
 
-  # A new major version is only ever asked for by changing it here.
+  # Only a change of the variable upgrades the major version.
   allow_major_version_upgrade = true
-  # What was seen in the plan is done when it is applied, not in some night of the week to come.
+  # Apply planned changes at once, not in the next maintenance window.
   apply_immediately = true
 
   serverlessv2_scaling_configuration {
@@ -80,7 +80,7 @@ resource "aws_rds_cluster" "this" {
   skip_final_snapshot       = !var.protect_data
   final_snapshot_identifier = var.protect_data ? "${var.name}-final" : null
 
-  depends_on = [aws_cloudwatch_log_group.this] # else RDS makes them, without retention and key
+  depends_on = [aws_cloudwatch_log_group.this] # else RDS creates them, without retention and key
 }
 
 resource "aws_rds_cluster_instance" "this" {
@@ -98,19 +98,19 @@ resource "aws_rds_cluster_instance" "this" {
 
   auto_minor_version_upgrade = local.follows_minor
 
-  # What the API calls Performance Insights is Database Insights, in its standard mode.
+  # Performance Insights is the API's name for Database Insights in standard mode.
   performance_insights_enabled          = var.aurora.performance_insights
   performance_insights_kms_key_id       = var.aurora.performance_insights ? var.kms_key_arn : null
   performance_insights_retention_period = var.aurora.performance_insights ? 7 : null # days, which cost nothing
 }
 
 resource "aws_rds_cluster_parameter_group" "this" {
-  # The next major version's group is made before this one goes.
+  # Create the next major version's group before this one is deleted.
   name        = "${var.name}-aurora-postgresql${local.major}"
   family      = "aurora-postgresql${local.major}"
   description = "Parameters of the Aurora cluster ${var.name}."
 
-  # From 17 on this is the engine's default, and RDS does not describe it as set: every plan would want it again.
+  # From 17 on this is the engine's default, and RDS does not describe it as set: every plan would set it again.
   dynamic "parameter" {
     for_each = tonumber(local.major) < 17 ? ["1"] : []
 
@@ -120,7 +120,7 @@ resource "aws_rds_cluster_parameter_group" "this" {
     }
   }
 
-  # Milliseconds. A session that was left open keeps a table from being migrated, and from being vacuumed.
+  # Milliseconds. An abandoned session blocks migrations and vacuum of a table.
   parameter {
     name  = "idle_in_transaction_session_timeout"
     value = "300000"
@@ -136,7 +136,7 @@ resource "aws_rds_cluster_parameter_group" "this" {
     value = "1000"
   }
 
-  # Users are the parameters of slow statements, and stand in the details of errors.
+  # Keeps users out of the log: they are parameters of slow statements, and appear in the details of errors.
   parameter {
     name  = "log_parameter_max_length"
     value = "0"

@@ -1,4 +1,4 @@
-# Who connects depends on the instances: a cluster without one answers nobody.
+# Connections need the instances: a cluster without one does not answer.
 
 output "cluster_arn" {
   description = "ARN of the cluster, once it has an instance: for the Data API."

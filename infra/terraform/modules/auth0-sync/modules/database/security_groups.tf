@@ -1,5 +1,5 @@
-# The functions reach the database, and nothing else; the database is reached by them and by the clients that the user names,
-# and reaches nothing.
+# The functions reach the database, and nothing else; only they and the clients that the user names reach the database,
+# which reaches nothing.
 
 resource "aws_security_group" "database" {
   name        = "${var.name}-database"
@@ -17,7 +17,7 @@ resource "aws_security_group" "functions" {
 
   tags = { Name = "${var.name}-database-clients" }
 
-  # Lambda takes up to 20 minutes to give back the network interfaces of a function that is gone.
+  # Lambda takes up to 20 minutes to remove the network interfaces of a deleted function.
   timeouts {
     delete = "45m"
   }

@@ -1,11 +1,11 @@
-# A Lambda function from a zip, with a log group that exists before it and a role that allows what is named, only.
+# A Lambda function from a zip, with a log group that exists before it and a role with only the given rights.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Known before the function is: its role names it.
+  # Known before the function exists: its role names it.
   arn = join(":", [
     "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
     "${data.aws_caller_identity.current.account_id}:function:${var.name}",
@@ -19,7 +19,7 @@ locals {
   }
 
   # Lambda decrypts the environment variables in the role's name. It also makes a grant for that, but to the role as it was
-  # when the function was made: a role that is created anew would be locked out.
+  # when the function was created: a role that is created again would be locked out.
   environment_statements = [
     for key in var.kms_key_arn[*] : {
       effect     = "Allow"

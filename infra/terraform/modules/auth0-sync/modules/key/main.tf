@@ -1,5 +1,5 @@
 # One key for everything that the deployment stores. Deleting it deletes all of that, backups and snapshots included, so
-# it takes AWS's longest time to think again.
+# deletion uses the longest waiting period, 30 days.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -1,4 +1,4 @@
-# Who spoke to whom in the VPC: addresses, ports, accepted or not.
+# Connections in the VPC: addresses, ports, accepted or not.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -5,7 +5,7 @@ data "aws_availability_zones" "available" {
   #checkov:skip=CKV_AWS_394:The first three are used, and AWS names a new zone after those that are there
   state = "available"
 
-  # A zone of us-east-1 that takes nothing new: many services are not in it, Lambda for one. Names of zones differ from
+  # A zone of us-east-1 that lacks many services, Lambda among them. Names of zones differ from
   # account to account, ids do not.
   exclude_zone_ids = ["use1-az3"]
 
@@ -17,7 +17,7 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  # Aurora wants two; with three it can place its instances as its storage is.
+  # Aurora needs two; with three it can place instances in each zone of its storage.
   zones = slice(data.aws_availability_zones.available.names, 0, min(3, length(data.aws_availability_zones.available.names)))
 }
 
@@ -34,19 +34,19 @@ resource "aws_subnet" "private" {
 
   vpc_id            = aws_vpc.this.id
   availability_zone = each.key
-  # A quarter each, whatever the number of zones, so that a third one moves nothing.
+  # A quarter each for any number of zones, so that a third one moves no subnet.
   cidr_block              = cidrsubnet(var.cidr, 2, each.value)
   map_public_ip_on_launch = false
 
   tags = { Name = "${var.name}-private-${each.key}" }
 
-  # Lambda takes up to 20 minutes to give back the network interfaces of a function that is gone.
+  # Lambda takes up to 20 minutes to remove the network interfaces of a deleted function.
   timeouts {
     delete = "45m"
   }
 }
 
-# The main route table is adopted without routes of ours: traffic stays in the VPC.
+# Adopt the main route table without routes: traffic stays in the VPC.
 resource "aws_default_route_table" "this" {
   default_route_table_id = aws_vpc.this.default_route_table_id
   route                  = []
@@ -54,7 +54,7 @@ resource "aws_default_route_table" "this" {
   tags = { Name = "${var.name}-private" }
 }
 
-# Adopted without rules: what is put into a VPC without a security group of its own reaches nothing.
+# Adopt the default group without rules: resources without a security group of their own reach nothing.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
 

@@ -1,13 +1,13 @@
 # An alarm for everything that loses or delays data. Each has a `kind`, which is a heading in docs/runbook.md, and comes
-# once for each queue, rule, function, … that can have the trouble. $0.10 a month each: about 30 of them for the least
-# that can be deployed, 50 with everything.
+# once for each queue, rule, function, … that can have the problem. $0.10 a month each: about 30 in the smallest
+# deployment, 50 with everything.
 #
-# What missing data means, by metric:
+# Meaning of missing data, by metric:
 # - `ignore`, the state stays: SQS sends nothing of a queue that has been left alone for hours, full or empty.
-# - `missing`: silence itself is the trouble, but only once there was something. A new alarm is INSUFFICIENT_DATA, and
-#   stays so until the first event; after the last one it becomes so again, and that change is what tells.
+# - `missing`: silence is the problem, but only after the first event. A new alarm is INSUFFICIENT_DATA until the first
+#   event; after the last one it becomes so again, and this change sends the message.
 #   (`breaching` would be in ALARM minutes after a first deployment, as there are no data at all.)
-# - `notBreaching`: services send these only when there is something to tell, so nothing is good news.
+# - `notBreaching`: services send these metrics only for problems, so no data means no problem.
 
 locals {
   sinks   = { for key, consumer in var.consumers : key => consumer if key != "refresh" }
@@ -24,10 +24,10 @@ locals {
 
   own_namespace = "auth0-sync"
 
-  # CloudWatch Logs gives a metric from a log no fixed dimension, so that a namespace keeps deployments apart.
+  # Metric filters of CloudWatch Logs have no fixed dimensions, so a namespace separates deployments.
   log_namespace = "${local.own_namespace}/${var.name}"
 
-  # Connections that Aurora allows: AWS's table, about 211 for each ACU, less where the cluster can become small.
+  # Connections that Aurora allows, by AWS's table: about 211 per ACU, fewer with a small minimum capacity.
   max_connections = [
     for aurora in var.aurora[*] : min(211 * aurora.max_capacity - 22, aurora.min_capacity < 1 ? 2000 : 5000)
   ]
@@ -46,7 +46,7 @@ locals {
     missing            = "notBreaching"
   }
 
-  # Trouble that comes and goes by itself, such as a failover, is over within a period.
+  # A transient problem, such as a failover, ends within a period.
   lasting = { evaluation_periods = 5, datapoints = 3 }
 
   # Lost, or given up
@@ -139,7 +139,7 @@ locals {
         namespace  = "AWS/Events"
         metric     = "MatchedEvents"
         dimensions = local.rule_dimensions[key]
-        # Short periods, as CloudWatch looks some periods further back for data before it believes that there are none.
+        # Short periods, as CloudWatch reads some periods further back before it treats data as missing.
         period             = 900
         evaluation_periods = rule.silence_hours * 4
         comparison         = "LessThanThreshold"
@@ -172,7 +172,7 @@ locals {
         namespace  = local.own_namespace
         metric     = "SyncLag"
         dimensions = local.own_dimensions[key]
-        # Most batches, for a quarter of an hour: what is delivered again after long is a few batches, or soon over.
+        # Most batches in a quarter of an hour: late redeliveries are few batches, or end soon.
         statistic          = null
         extended_statistic = "p50"
         threshold          = var.alarms.lag_seconds * 1000
@@ -194,7 +194,7 @@ locals {
     },
   )
 
-  # Functions. Refresh uses up its time on purpose, so that its duration tells nothing.
+  # Functions. Refresh uses up its time on purpose, so its duration means nothing.
 
   functions = merge(
     {
@@ -237,7 +237,7 @@ locals {
     },
   )
 
-  # A run that fails is tried again twice, and the next one asks again; but what has left the window by then is not told.
+  # Lambda retries a failed run twice, and the next run asks again; findings that have left the window by then are lost.
 
   watched = {
     for function in var.watch_function[*] : "watch-errors" => {
@@ -407,7 +407,7 @@ resource "aws_cloudwatch_log_metric_filter" "archive_errors" {
 
   name           = "${var.name}-archive-errors"
   log_group_name = each.value
-  pattern        = "" # whatever is in that log is an error
+  pattern        = "" # every line of that log is an error
 
   metric_transformation {
     namespace = local.log_namespace

@@ -1,4 +1,4 @@
-# One dashboard: first whether data flows and is right, then where it does not, in the order in which it flows.
+# One dashboard: first the health of the whole flow, then its parts in the order of the flow.
 #
 # A row is a list of widgets from left to right on CloudWatch's 24 columns, and as high as its first; positions follow
 # from that. $3 a month (the first three of an account are free).
@@ -9,7 +9,7 @@ locals {
   silences   = [for key, alarm in local.alarms : key if alarm.kind == "silence"]
   only_count = { for key, rule in var.rules : key => rule if !rule.has_target }
 
-  # Widgets that several rows make alike.
+  # Widgets that several rows share.
   graph  = { region = local.region, view = "timeSeries", stacked = false, period = 300 }
   number = { region = local.region, view = "singleValue", sparkline = true, period = 300 }
   zero   = { left = { min = 0 } }
@@ -32,7 +32,7 @@ locals {
     [for key, queue in var.undelivered_queues : { key = "undelivered: ${key}", name = queue }],
   )
 
-  # What becomes of messages, from the bottom of the stack to its top, in the colours of how good that is.
+  # Outcomes of messages, from the bottom of the stack to its top, with colours from good to bad.
   fates = [
     ["Applied", "#2ca02c"],
     ["Duplicate", "#98df8a"],
@@ -42,7 +42,7 @@ locals {
     ["Retried", "#ff7f0e"],
     ["Poison", "#d62728"],
   ]
-  # Events that somebody should know of.
+  # Events that need attention.
   odd = ["Masked", "UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks"]
 
   refresh_fates = [

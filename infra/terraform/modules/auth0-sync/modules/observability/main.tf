@@ -1,4 +1,4 @@
-# Where alarms go. Their messages hold names, numbers and times, and nothing of users.
+# The topic of the alarms. Their messages hold names, numbers and times, and no data of users.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -13,7 +13,7 @@ locals {
   topic_name   = "${var.name}-alarms"
   topic_arn    = local.create_topic ? one(aws_sns_topic.this[*].arn) : var.alarms.topic_arn
 
-  # Known before the topic is, which is created together with its policy.
+  # Known before the topic exists, which is created together with its policy.
   created_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account_id}:${local.topic_name}"
 }
 

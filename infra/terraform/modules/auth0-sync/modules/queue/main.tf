@@ -1,11 +1,11 @@
-# A queue with its policy and, if asked for, a dead-letter queue. The provider waits 25 s for each queue: policies are
+# A queue with its policy and an optional dead-letter queue. The provider waits 25 s for each queue: policies are
 # created with their queues, and the redrive policies apart from them, so that it waits for all queues at once.
 
 locals {
   arn             = "${var.sqs_arn}:${var.name}"
   dead_letter_arn = "${var.sqs_arn}:${var.name}-failed"
 
-  # SQS's own default: a right to the key that is taken away ends within five minutes, for some cents a month.
+  # SQS's own default: a revoked right to the key ends within five minutes, for some cents a month.
   data_key_reuse_seconds = var.kms_key_arn == null ? null : 300
 
   tls_only = {
@@ -41,7 +41,7 @@ resource "aws_sqs_queue" "this" {
   kms_data_key_reuse_period_seconds = local.data_key_reuse_seconds
 }
 
-# Nobody but SQS itself sends to it.
+# Only SQS itself sends to it.
 resource "aws_sqs_queue" "failed" {
   count = var.max_receive_count == null ? 0 : 1
 

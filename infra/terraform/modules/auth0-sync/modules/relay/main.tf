@@ -1,6 +1,6 @@
-# A partner bus in one region -> a bus of our own in another. Auth0 delivers to the region that was chosen when the stream
-# was created; everything else of the deployment is in the data's region, as its law may ask.
-# EventBridge keeps an event's source, time and id on the way, so whatever reads the second bus sees what Auth0 sent.
+# A partner bus in one region -> the deployment's own bus in another. Auth0 delivers to the region that was chosen when
+# the stream was created; everything else of the deployment is in the data's region, as its law may require.
+# EventBridge keeps an event's source, time and id, so readers of the second bus see the event that Auth0 sent.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -52,7 +52,7 @@ resource "aws_cloudwatch_event_target" "this" {
   arn            = aws_cloudwatch_event_bus.this.arn
   role_arn       = aws_iam_role.this.arn
 
-  # The most that EventBridge allows.
+  # EventBridge's maximum.
   retry_policy {
     maximum_event_age_in_seconds = 86400
     maximum_retry_attempts       = 185
@@ -106,7 +106,7 @@ module "undelivered" {
   rule_arns = [aws_cloudwatch_event_rule.this.arn]
   queues    = var.queues
 
-  # The target's rights come before the queue, for which the provider waits 25 s, and the target after it: IAM takes seconds
-  # to know a new policy everywhere, and EventBridge does not try again what is not allowed yet.
+  # The target's rights come before the queue, for which the provider waits 25 s, and the target after it: IAM takes
+  # seconds to apply a new policy, and EventBridge does not retry denied requests.
   depends_on = [aws_iam_role_policy.this, aws_cloudwatch_event_bus_policy.this]
 }

@@ -5,7 +5,7 @@ data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Where the key may be used: through DynamoDB, for this table.
+  # The key may be used only through DynamoDB, for this table.
   key_context = {
     "kms:ViaService"                                  = ["dynamodb.${data.aws_region.current.id}.amazonaws.com"]
     "kms:EncryptionContext:aws:dynamodb:subscriberId" = [data.aws_caller_identity.current.account_id]

@@ -29,7 +29,7 @@ output "write_statements" {
   description = "What a function needs to be allowed to put users into the table, as the function module takes it."
   value = concat(
     [{ actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null }],
-    # DynamoDB decrypts the table's own key in the name of whoever writes; it encrypts by a grant of its own.
+    # DynamoDB decrypts the table's own key in the writer's name; it encrypts by a grant of its own.
     [for key in var.kms_key_arn[*] : {
       actions    = ["kms:Decrypt"]
       resources  = [key]

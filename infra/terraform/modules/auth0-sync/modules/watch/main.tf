@@ -1,4 +1,4 @@
-# Questions on a schedule: rule -> function -> topic, and a table that remembers what has been told. Messages hold rows of
+# Questions on a schedule: rule -> function -> topic, and a table that remembers findings. Messages hold rows of
 # the archive, which are personal data: they do not go to the alarms' topic unless it is given.
 
 data "aws_caller_identity" "current" {}
