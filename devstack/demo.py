@@ -203,7 +203,7 @@ def report(run: Run) -> Report:
     )
 
 
-# --- what the stores hold -----------------------------------------------------------------------------------------
+# --- the stores' contents -----------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -287,7 +287,7 @@ def _compare_archive(run: Run, archived: list[Json]) -> Iterator[str]:
             yield f"archive: event {event_id} ({detail['log_id']}) is there {copies[event_id]} times"
     for event in archived:
         if event["detail"] != run.details[event["id"]]:
-            yield f"archive: event {event['id']} is not what was put"
+            yield f"archive: event {event['id']} differs from the event that was put"
 
 
 def who_changed(run: Run, user_id: str) -> Result:
@@ -313,7 +313,7 @@ def compare_answer(run: Run, user_id: str, answer: Result) -> Iterator[str]:
         yield f"archive: Athena gives {len(found)} changes of {user_id}, but {len(known)} were put"
 
 
-# --- what the functions say ---------------------------------------------------------------------------------------
+# --- the functions' logs ------------------------------------------------------------------------------------------
 
 
 def _log(run: Run, sink: str) -> list[Json]:

@@ -106,7 +106,7 @@ def stop(directory: Path, *, delete: bool = False) -> None:
     data_dir = home / "data"
     if server := _running(data_dir):
         process = psutil.Process(server.pid)
-        # "fast" shutdown: roll back what is open, write a checkpoint, end.
+        # "fast" shutdown: roll back open transactions, write a checkpoint, end.
         process.send_signal(2)
         _wait_for_end(process, STOP_SECONDS)
     _end_leftovers(data_dir)

@@ -52,7 +52,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
     port = port or _free_port()
     endpoint = f"http://127.0.0.1:{port}"
     if _answers(port):
-        raise EmulatorError(f"Port {port} is already in use: stop what listens there, or choose another port.")
+        raise EmulatorError(f"Port {port} is already in use: stop the program on it, or choose another port.")
     log = directory / "emulator.log"
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(SETTINGS)}
     environment = inherited | {

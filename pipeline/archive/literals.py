@@ -16,7 +16,7 @@ Parameter = str | int | float | Decimal | bool | date | None
 _PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\r\n]*|/\*.*?\*/|\?", re.DOTALL)
 
 _READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN")
-# EXPLAIN ANALYZE runs what it explains.
+# EXPLAIN ANALYZE runs its statement.
 _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALYZE\b\s*)?(VERBOSE\b\s*)?(\([^)]*\))?", re.IGNORECASE)
 
 

@@ -32,7 +32,7 @@ from pipeline.terraform import (
 NOT_STAGED: Final = ("environments", "examples", "tests")
 _MODULE: Final = "modules/auth0-sync"
 VARIABLES: Final = ("aws.tf", *(f"{_MODULE}/{name}" for name in ("variables.tf", "watchable.tf", "generated.json")))
-"""The files that declare the variables, the module's with their types, and what the validations use."""
+"""The files that declare the variables, the module's with their types, and the inputs of their validations."""
 BACKEND: Final = 'terraform {\n  backend "s3" {}\n}\n'
 
 SETTINGS: Final = {

@@ -76,7 +76,7 @@ class Invoking:
             return False
         counts = metrics(invocation.tail(answer))
         if not counts:
-            self.problem = f"{self._function} answered {said}, and its log has no metrics that say what it found"
+            self.problem = f"{self._function} answered {said}, and its log has no metrics of the result"
             return False
         self.problem = ""
         return counts.get(outcome, 0) > 0

@@ -1,6 +1,6 @@
 """A running cluster: its server, its front and its sign-in. ``patches.aurora`` describes AWS's behaviour."""
 
-# ruff: noqa: SLF001 - MiniStack's records; patches.aurora requires what is used
+# ruff: noqa: SLF001 - MiniStack's records are private; patches.aurora requires them
 
 import logging
 import os

@@ -120,6 +120,6 @@ def _is_ministacks(query: str, database: str, catalog: Any) -> bool:
     try:
         names = [(node.db or database, node.name) for node in dialect.parse_query(query).find_all(exp.Table)]
     except QueryError:
-        return False  # the engine says what is wrong
+        return False  # the engine reports the error
     tables = [table for db, name in names if (table := glue._tables.get(f"{db}/{name}".lower())) is not None]
     return bool(tables) and not any(table.get("TableType") == "VIRTUAL_VIEW" or engine.reads(table) for table in tables)
