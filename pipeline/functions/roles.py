@@ -42,7 +42,7 @@ def data_api() -> Client:
     import boto3
     from botocore.config import Config
 
-    retries: Any = {"total_max_attempts": 1}  # `retrying` repeats calls itself, until the deadline
+    retries: Any = {"total_max_attempts": 1}  # `data_api.patiently` repeats calls until the deadline
     client: Client = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=ANSWER))
     return client
 
