@@ -111,7 +111,7 @@ class Transaction:
         _call(self._client.rollback_transaction, **self._target, **self._id)
 
 
-def patiently(
+def retry_until(
     work: Callable[[], T],
     deadline: float,
     *,

@@ -204,7 +204,7 @@ def through_data_api(query: str, timeout: float = TIMEOUT) -> Result:
     read_timeout = DATA_API_SECONDS + 15
     client = aws.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=read_timeout))
     deadline = time.monotonic() + RESUME
-    transaction = data_api.patiently(
+    transaction = data_api.retry_until(
         lambda: data_api.Transaction(client, cluster), deadline, give_up_on=(data_api.Unreachable,)
     )
     with transaction:

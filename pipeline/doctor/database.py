@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from pipeline.data_api import Transaction, patiently
+from pipeline.data_api import Transaction, retry_until
 from pipeline.doctor.deployed import Deployed
 from pipeline.doctor.findings import Finding, bad, ok
 
@@ -24,7 +24,7 @@ def check(deployed: Deployed) -> list[Finding]:
         with Transaction(client, cluster) as transaction:
             return transaction.execute("SELECT current_setting('rds.force_ssl', true)").rows[0][0]
 
-    value = patiently(force_ssl, time.monotonic() + deployed.seconds)
+    value = retry_until(force_ssl, time.monotonic() + deployed.seconds)
     title = "Connections without TLS are refused"
     if value in ("1", "on"):
         return [ok(title)]

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from pipeline import roles
-from pipeline.data_api import Client, Transaction, Unavailable, patiently
+from pipeline.data_api import Client, Transaction, Unavailable, retry_until
 from pipeline.migration import lock
 from pipeline.settings import Cluster
 from pipeline.telemetry import logger
@@ -42,7 +42,7 @@ def data_api() -> Client:
     import boto3
     from botocore.config import Config
 
-    retries: Any = {"total_max_attempts": 1}  # `data_api.patiently` repeats calls until the deadline
+    retries: Any = {"total_max_attempts": 1}  # `data_api.retry_until` repeats calls until the deadline
     client: Client = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=ANSWER))
     return client
 
@@ -60,7 +60,7 @@ def create(client: Client, cluster: Cluster, deadline: float) -> None:
             for statement in roles.statements():
                 transaction.execute(statement)
 
-    patiently(once, deadline, propagation=PROPAGATION)
+    retry_until(once, deadline, propagation=PROPAGATION)
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda's form

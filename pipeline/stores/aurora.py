@@ -4,7 +4,7 @@ import time
 from typing import Any, LiteralString
 
 from pipeline import roles
-from pipeline.data_api import Client, Transaction, Unreachable, patiently
+from pipeline.data_api import Client, Transaction, Unreachable, retry_until
 from pipeline.settings import Cluster
 
 RESUME = 60.0
@@ -36,7 +36,7 @@ class DataApi:
         """Run a query; see `Reader`. Raises a DataApiError; `Unavailable` only after `resume` seconds."""
         statement = query.replace("%s", "{}").format(*map(_literal, parameters))
         deadline = time.monotonic() + self._resume
-        transaction = patiently(lambda: Transaction(self._client, self._cluster), deadline, give_up_on=(Unreachable,))
+        transaction = retry_until(lambda: Transaction(self._client, self._cluster), deadline, give_up_on=(Unreachable,))
         with transaction:
             transaction.execute("SET TRANSACTION READ ONLY")
             transaction.execute(f"SET LOCAL ROLE {roles.READERS}")

@@ -157,9 +157,9 @@ def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch: py
         return "done"
 
     with pytest.raises(data_api.NotAllowed):
-        data_api.patiently(work, time.monotonic() + 60)
+        data_api.retry_until(work, time.monotonic() + 60)
     assert len(calls) == 1
-    assert data_api.patiently(work, time.monotonic() + 60, propagation=60) == "done"
+    assert data_api.retry_until(work, time.monotonic() + 60, propagation=60) == "done"
 
 
 def test_the_cluster_comes_from_the_environment() -> None:
