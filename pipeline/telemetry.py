@@ -11,7 +11,8 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-from pipeline.batch import Counts
+from pipeline.batch import Counts, Failure
+from pipeline.errors import Auth0SyncError
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "auth0-sync")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "auth0-sync")
@@ -23,6 +24,17 @@ metrics = Metrics()
 def pseudonym(user_id: str) -> str:
     """Return a short digest that is the same for the same user, to follow one user through the logs."""
     return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def error_fields(error: Auth0SyncError) -> dict[str, str]:
+    """Return the fields of a log line about an error."""
+    return {"reason": error.reason, "detail": str(error)}
+
+
+def failure_fields(failure: Failure) -> dict[str, str]:
+    """Return the fields of a log line about a message that failed."""
+    user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
+    return {"message_id": failure.message_id, **error_fields(failure.error), **user}
 
 
 SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")

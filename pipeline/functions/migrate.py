@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -13,6 +13,7 @@ from psycopg import Connection
 from sqlalchemy import Engine, NullPool, create_engine
 
 from pipeline.errors import BadSettings
+from pipeline.functions import Context
 from pipeline.migration.files import DIRECTORY, Migrations
 from pipeline.migration.plan import Revisions, left_alone, plan
 from pipeline.settings import Database
@@ -74,13 +75,6 @@ def migrate(
     before, after = passed
     own = {"own": {"from": before.own, "to": after.own}} if before.own or after.own else {}
     return {"from": before.product, "to": after.product} | own
-
-
-class Context(Protocol):
-    """The part of Lambda's context that the function uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda ends the invocation."""
 
 
 def handler(event: dict[str, Any], context: Context | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import time
 from functools import cache
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipeline.auth0 import envelope, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
@@ -22,11 +22,11 @@ from pipeline.auth0.envelope import Deferred
 from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later
 from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.signals import Signals, collect, failures
-from pipeline.batch import Failure
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
 from pipeline.errors import Auth0SyncError, Poison, Retry
-from pipeline.telemetry import emit, logger, pseudonym
+from pipeline.functions import Context
+from pipeline.telemetry import emit, error_fields, failure_fields, logger, pseudonym
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -41,14 +41,6 @@ LARGE = 200_000
 FUNCTION_SECONDS = 20
 """Seconds to wait for a sink's function: a paused database takes 15. A slower function goes on by itself, and a later
 try finds the user stored."""
-
-
-class Context(Protocol):
-    """The part of Lambda's context that the function uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda ends the invocation."""
-        ...
 
 
 @cache
@@ -89,12 +81,12 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str,
         run.fetch_all(fetcher(), deadline)
     except CredentialsRefused as error:
         fetcher.cache_clear()  # the secret may have been rotated: the next delivery reads it again
-        logger.error("batch not fetched", extra={"messages": signals.received, **_why(error)})
+        logger.error("batch not fetched", extra={"messages": signals.received, **error_fields(error)})
         raise
     run.defer()
     given_back = failures(signals, run.failed)
     for failure in given_back:
-        logger.error("message not refreshed", extra=_message(failure))
+        logger.error("message not refreshed", extra=failure_fields(failure))
     _count(run, len(given_back))
     return {"batchItemFailures": [{"itemIdentifier": failure.message_id} for failure in given_back]}
 
@@ -203,7 +195,7 @@ class Run:
 
 
 def _log_invocation(user_id: str, body: str, function: str, error: Auth0SyncError | None) -> None:
-    why = {} if error is None else _why(error)
+    why = {} if error is None else error_fields(error)
     logger.warning(
         "user too large for the queue",
         extra={"user": pseudonym(user_id), "bytes": len(body.encode()), "function": function, **why},
@@ -242,15 +234,6 @@ def _age(signals: Signals) -> dict[str, float]:
         return {}
     oldest = min(wanted.deferred.first_seen for wanted in signals.users.values())
     return {"SignalAge": max(0.0, time.time() * 1000 - oldest)}
-
-
-def _why(error: Auth0SyncError) -> dict[str, str]:
-    return {"reason": error.reason, "detail": str(error)}
-
-
-def _message(failure: Failure) -> dict[str, str]:
-    user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
-    return {"message_id": failure.message_id, **_why(failure.error), **user}
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

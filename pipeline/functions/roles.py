@@ -6,10 +6,11 @@ It runs outside the VPC: inside, it would need an endpoint of its own to read th
 import os
 import time
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline import roles
 from pipeline.data_api import Client, Transaction, Unavailable, retry_until
+from pipeline.functions import Context
 from pipeline.migration import lock
 from pipeline.settings import Cluster
 from pipeline.telemetry import logger
@@ -22,14 +23,6 @@ Lambda's timeout."""
 
 PROPAGATION = 90.0
 """Seconds for IAM to apply the function's own policy, which a first deployment has just written."""
-
-
-class Context(Protocol):
-    """The part of Lambda's context that the function uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda ends the invocation."""
-        ...
 
 
 class Locked(Unavailable):

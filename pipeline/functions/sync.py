@@ -12,11 +12,11 @@ from aws_lambda_powertools import Logger
 from msgspec.structs import asdict
 
 from pipeline import settings
-from pipeline.batch import Counts, Failure, collect, event_times, summarize
+from pipeline.batch import Counts, collect, event_times, summarize
 from pipeline.changes import DAY, MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK
-from pipeline.errors import Auth0SyncError, Retry
+from pipeline.errors import Retry
 from pipeline.sinks import Sink
-from pipeline.telemetry import count, lag, logger, pseudonym
+from pipeline.telemetry import count, error_fields, failure_fields, lag, logger
 
 CHUNK = 100
 """Messages in the first chunk of a batch; each further chunk grows by the same number."""
@@ -66,7 +66,7 @@ class Sync:
                 for log_id in batch.masked:
                     self._log.warning("masked log", extra={"log_id": log_id})
                 for failure in failures:
-                    self._log.error("message not stored", extra=_message(failure))
+                    self._log.error("message not stored", extra=failure_fields(failure))
                     failed[failure.message_id] = None
                 total += counts
                 ignored.update(batch.ignored)
@@ -74,7 +74,9 @@ class Sync:
                 notes.update(batch.notes)
                 happened += event_times(batch, outcome)
         except Retry as error:
-            self._log.error("batch not stored", extra={"sink": self._name, "messages": len(records), **_why(error)})
+            self._log.error(
+                "batch not stored", extra={"sink": self._name, "messages": len(records), **error_fields(error)}
+            )
             raise
         took = {"milliseconds": round((perf_counter() - started) * 1000)}
         by = {"ignored_by": ignored, "signals_by": signals, "notes": notes}
@@ -128,15 +130,6 @@ def _sink(name: str) -> Sink:
 def handler(event: dict[str, Any], context: object) -> Answer:  # noqa: ARG001 - Lambda's form
     """Store a batch; see ``Sync``."""
     return sync()(event["Records"])
-
-
-def _why(error: Auth0SyncError) -> dict[str, str]:
-    return {"reason": error.reason, "detail": str(error)}
-
-
-def _message(failure: Failure) -> dict[str, str]:
-    user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
-    return {"message_id": failure.message_id, **_why(failure.error), **user}
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

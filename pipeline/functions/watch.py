@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
@@ -19,6 +19,7 @@ from pipeline.archive import findings, questions
 from pipeline.archive.findings import Finding
 from pipeline.archive.questions import Question
 from pipeline.errors import Auth0SyncError, BadSettings
+from pipeline.functions import Context
 from pipeline.settings import Watch
 from pipeline.telemetry import emit, logger
 
@@ -44,14 +45,6 @@ class QuestionsFailed(Auth0SyncError):
 
 class LimitReached(Auth0SyncError):
     """The answer has as many rows as its limit, so there may be more. Raise the question's limit or its minimum."""
-
-
-class Context(Protocol):
-    """The part of Lambda's context that the function uses."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda ends the invocation."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
