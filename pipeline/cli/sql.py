@@ -16,8 +16,6 @@ from pipeline.query import Result, TimedOut
 
 TIMEOUT: Final = 300.0
 """Seconds for a statement by default."""
-RESUME = 60.0
-"""Seconds to wait for a paused cluster."""
 DATA_API_SECONDS: Final = 45
 """Seconds after which the Data API itself ends a statement."""
 
@@ -198,19 +196,13 @@ def through_data_api(query: str, timeout: float = TIMEOUT) -> Result:
 
     from pipeline import data_api
     from pipeline.cli import aws
+    from pipeline.stores import aurora
 
     cluster = settings.Cluster.from_env()
     retries: Any = {"total_max_attempts": 1}
     read_timeout = DATA_API_SECONDS + 15
     client = aws.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=read_timeout))
-    deadline = time.monotonic() + RESUME
-    transaction = data_api.retry_until(
-        lambda: data_api.Transaction(client, cluster), deadline, give_up_on=(data_api.Unreachable,)
-    )
-    with transaction:
-        # The secret is the master user's, who could do more than read.
-        transaction.execute("SET TRANSACTION READ ONLY")
-        transaction.execute(f"SET LOCAL ROLE {database_roles.READERS}")
+    with aurora.reading(client, cluster) as transaction:
         transaction.execute(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")
         transaction.execute(_PREPARE)
         try:

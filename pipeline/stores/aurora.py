@@ -1,6 +1,8 @@
 """Queries on an Aurora cluster through the RDS Data API, for clients outside the VPC."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 from pipeline import roles
@@ -20,6 +22,19 @@ def client() -> Any:
     return boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
 
 
+@contextmanager
+def reading(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterator[Transaction]:
+    """Open a transaction that can only read: the secret is the master user's, who could do more.
+
+    Raises a DataApiError; `Unavailable` only after `resume` seconds.
+    """
+    deadline = time.monotonic() + resume
+    with retry_until(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,)) as transaction:
+        transaction.execute("SET TRANSACTION READ ONLY")
+        transaction.execute(f"SET LOCAL ROLE {roles.READERS}")
+        yield transaction
+
+
 class DataApi:
     """A `Reader` that signs in as the master user and takes the rights of a reader.
 
@@ -33,13 +48,9 @@ class DataApi:
         self.page = page
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
-        """Run a query; see `Reader`. Raises a DataApiError; `Unavailable` only after `resume` seconds."""
+        """Run a query; see `Reader` and `reading`."""
         statement = query.replace("%s", "{}").format(*map(_literal, parameters))
-        deadline = time.monotonic() + self._resume
-        transaction = retry_until(lambda: Transaction(self._client, self._cluster), deadline, give_up_on=(Unreachable,))
-        with transaction:
-            transaction.execute("SET TRANSACTION READ ONLY")
-            transaction.execute(f"SET LOCAL ROLE {roles.READERS}")
+        with reading(self._client, self._cluster, self._resume) as transaction:
             answer = transaction.execute(statement)
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
