@@ -16,7 +16,7 @@ from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
-from tests.emulator.support import name
+from tests.emulator.support import users_table
 from tests.strategies import changes, updated, user
 
 AWKWARD = "samlp|o'brien|:id ÄŒ \\x41@acme.example"
@@ -32,13 +32,8 @@ def sinks(
     postgres_server: str, aws: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Any]:
     """The sinks of the two stores that the environment names; Postgres is read in one way and in the other."""
-    dynamodb, table = aws.client("dynamodb"), name("users")
-    dynamodb.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-    )
+    dynamodb = aws.client("dynamodb")
+    table = users_table(dynamodb)
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
             for statement in roles.statements():

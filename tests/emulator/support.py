@@ -17,6 +17,18 @@ from devstack.emulator import process
 ACCOUNT, REGION = "000000000000", "us-east-1"
 
 
+def users_table(dynamodb: Any) -> str:
+    """Create a users table, as empty as that of a new deployment; return its name."""
+    table = name("users")
+    dynamodb.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+    )
+    return table
+
+
 @dataclass
 class Aws:
     """A running emulator as AWS."""

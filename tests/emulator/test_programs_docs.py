@@ -16,7 +16,7 @@ from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
 from tests.strategies import changes, deleted, updated, user
 
-from .support import REGION, Aws, name
+from .support import REGION, Aws, users_table
 from .test_aurora import Cluster, create, delete
 
 ROOT = Path(__file__).parents[2]
@@ -85,13 +85,8 @@ def test_a_program_reads_postgres(cluster: Cluster, settings: pytest.MonkeyPatch
 
 
 def test_a_program_reads_dynamodb(aws: Aws, settings: pytest.MonkeyPatch) -> None:
-    client, table = aws.client("dynamodb"), name("users")
-    client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-    )
+    client = aws.client("dynamodb")
+    table = users_table(client)
     kept = {"seats": 3, "rate": 0.5, "deep": [{"n": 1}], "on": True, "nothing": None}
     notes = {"notes": "x" * 500_000}
     sink = DynamoDBSink(client, table, threads=2)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.changes import Outcome
 from pipeline.sinks.dynamodb import DynamoDBSink
-from tests.emulator.support import REGION, Aws, name
+from tests.emulator.support import REGION, Aws, users_table
 from tests.faults.support import BreakableServer, FlakyDynamoDB
 from tests.invoking import Function, sync_function
 from tests.strategies import Json, changes
@@ -54,13 +54,8 @@ class Items:
     """A users table behind the proxy, read past it."""
 
     def __init__(self, client: Any) -> None:
-        self.client, self.table = client, name("users")
-        client.create_table(
-            TableName=self.table,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-        )
+        self.client = client
+        self.table = users_table(client)
 
     @property
     def names(self) -> dict[str, str]:

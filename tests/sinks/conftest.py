@@ -6,7 +6,7 @@ import pytest
 from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import connect
-from tests.emulator.support import Aws, name
+from tests.emulator.support import Aws, users_table
 from tests.sinks.stored import Items, Rows, Store, Table
 
 
@@ -19,14 +19,7 @@ def dynamodb(aws: Aws) -> Iterator[Any]:
 
 @pytest.fixture
 def table(dynamodb: Any) -> Table:
-    table = name("users")
-    dynamodb.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-    )
-    return Table(dynamodb, table)
+    return Table(dynamodb, users_table(dynamodb))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.emulator.support import Aws, name
+from tests.emulator.support import Aws, users_table
 from tests.soak.soak import soak
 
 
@@ -33,13 +33,8 @@ def test_histories_in_small_chunks_end_as_the_model_does(postgres_url: str) -> N
 
 
 def test_the_emulator_ends_as_the_model_does(postgres_url: str, aws: Aws) -> None:
-    client, table = aws.client("dynamodb"), name("users")
-    client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-    )
+    client = aws.client("dynamodb")
+    table = users_table(client)
     with soak(postgres_url, client, table) as running:
         for seed in range(15):
             running.check(Random(seed), f"{seed}.")

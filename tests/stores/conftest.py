@@ -20,7 +20,7 @@ from pipeline.stores.dynamodb import DynamoDBStore
 from pipeline.stores.postgres import PostgresStore
 from pipeline.stores.server import Server
 from tests import aurora
-from tests.emulator.support import Aws, name
+from tests.emulator.support import Aws, users_table
 from tests.strategies import Json, changes
 
 KINDS = (
@@ -79,13 +79,8 @@ def in_aurora(cluster: aurora.Cluster, api: aurora.DataApi) -> Iterator[Stored]:
 
 @pytest.fixture
 def in_dynamodb(aws: Aws) -> Iterator[Stored]:
-    client, table = aws.client("dynamodb"), name("users")
-    client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-    )
+    client = aws.client("dynamodb")
+    table = users_table(client)
     with closing(DynamoDBSink(client, table)) as sink:
         yield Stored(DynamoDBStore(client, table, page=300), sink)
 
