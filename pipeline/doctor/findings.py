@@ -24,7 +24,7 @@ class Finding:
     detail: str = ""
     """The problem or the observation."""
     advice: str = ""
-    """What to do."""
+    """The remedy."""
 
 
 def ok(title: str, detail: str = "") -> Finding:

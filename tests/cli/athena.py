@@ -18,7 +18,7 @@ ENVIRONMENT = {
 
 
 class Athena:
-    """What it was asked, and what it answers: `columns` of text, and `rows`. `state` is that of every query."""
+    """The requests so far, and the answer: `columns` of text, and `rows`. Every query has the state `state`."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

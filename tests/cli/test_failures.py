@@ -1,4 +1,4 @@
-"""What people are told where AWS or Postgres does not do what was asked: one line, and no traceback."""
+"""Errors of AWS and Postgres in commands: one line, and no traceback."""
 
 import sys
 import time

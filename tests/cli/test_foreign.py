@@ -1,4 +1,4 @@
-"""What users wrote reaches the terminal as text: no markup, no control characters."""
+"""Foreign text reaches the terminal as text: no markup, no control characters."""
 
 import csv
 import io
@@ -176,7 +176,7 @@ def test_the_answer_to_a_question(asked: Any) -> None:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is printed on a wide terminal."""
+    """Returns the output on a wide terminal."""
     out = Console(file=io.StringIO(), width=400, emoji=False)
     monkeypatch.setattr(users_commands, "console", out)
     return lambda: written(out)

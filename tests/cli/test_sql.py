@@ -236,7 +236,7 @@ def test_nor_does_one_through_a_pooler(cluster: Any, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("who", ["superuser", aurora.MASTER, "ada"])
 def test_a_superuser_is_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, who: Any) -> None:
-    """Who writes files in a read-only transaction: also a member of a superuser's role, and RDS's master."""
+    """Roles that can write files in a read-only transaction include members of a superuser's, and RDS's master."""
     with psycopg.connect(cluster.url, autocommit=True) as superuser:
         superuser.execute("CREATE ROLE ada LOGIN")
         superuser.execute(f'GRANT auth0_readers, "{superuser.info.user}" TO ada')

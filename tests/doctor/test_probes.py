@@ -1,4 +1,4 @@
-"""What a check can tell of each store, whichever way leads to it."""
+"""Probes of each store, by every way into it."""
 
 import base64
 import io

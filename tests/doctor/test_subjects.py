@@ -1,4 +1,4 @@
-"""What the checks make of the answers of AWS that the emulator does not give."""
+"""Findings from answers of AWS that the emulator does not give."""
 
 from typing import Any
 

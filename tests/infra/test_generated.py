@@ -1,4 +1,4 @@
-"""What `make generate` writes is committed as it would write it now, and a root that passes everything on."""
+"""The committed files equal the output of `make generate`, and the root passes on every variable and output."""
 
 from pipeline.terraform import CONFIGURATION
 from tests.infra.deployed import MODULE

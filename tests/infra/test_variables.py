@@ -1,4 +1,4 @@
-"""What the variables refuse, by Terraform's own evaluation of their files alone, which takes no provider."""
+"""Validations of variables, evaluated by Terraform in their files alone, without a provider."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each store holds, in one form, for tests that every sink passes."""
+"""The content of each store in one form, for tests that every sink passes."""
 
 from typing import Any, NamedTuple, Protocol
 

@@ -1,4 +1,4 @@
-"""What every sink promises; test_carried.py has the rest, for changes that do not carry the whole user."""
+"""The contract of sinks; test_carried.py has the rest, for changes that do not carry the whole user."""
 
 from copy import copy
 from random import Random
@@ -110,7 +110,7 @@ def test_chunks_are_read_and_applied_in_turn(store: Store) -> None:
 
 
 def test_a_chunk_is_applied_before_its_outcome_is_given(store: Store) -> None:
-    """Whoever stops after a chunk has stored that one, and what it read ahead is not stored."""
+    """A caller that stops after a chunk has stored that one, and not the chunk that the sink read ahead."""
     batches = [collect(records(updated(user(f"a|{number}")))) for number in range(3)]
     for batch, _ in store.sink.write(batches, copy):
         assert batch is not None

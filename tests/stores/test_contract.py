@@ -1,4 +1,4 @@
-"""What every store does, whichever way it is read."""
+"""The contract of stores, over every way into them."""
 
 from itertools import islice
 

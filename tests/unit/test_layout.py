@@ -1,4 +1,4 @@
-"""What import-linter (pyproject.toml) cannot see: I/O in pure modules, and what a start loads."""
+"""Rules that import-linter (pyproject.toml) cannot check: no I/O in pure modules, and the imports of each start."""
 
 import ast
 import os
