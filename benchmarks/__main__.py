@@ -96,6 +96,7 @@ def _print_dynamodb(figures: dict[str, Any], screen: Any) -> None:
         rates = result["events_per_second"]
         line = f"handler {rates['handler']:,} events/s, a loop of puts {rates['loop']:,}: {result['handler_vs_loop']}x"
         _print(f"DynamoDB, batches of {size}: {line}", screen)
+    _print(f"DynamoDB, stubbed transport, a change: {figures['stubbed']}", screen)
 
 
 def _print_history(figures: dict[str, Any], screen: Any) -> None:

@@ -1,24 +1,32 @@
-"""The real handler into DynamoDB on the emulator, beside a bare loop of conditional puts.
+"""The real handler into DynamoDB on the emulator, and the sink on a stubbed transport, beside loops of boto3's puts.
 
-The emulator answers one request at a time, so the puts in parallel gain less here than they do on AWS.
+The emulator answers one request at a time, so the puts in parallel gain less here than they do on AWS. The stubbed
+transport answers at once, or after `LATENCY` seconds.
 """
 
 import os
+import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.awsrequest import AWSResponse
 
 from benchmarks.records import Users
 from benchmarks.timing import seconds
 from devstack.emulator import process
 from pipeline.batch import collect
 from pipeline.functions import sync
-from pipeline.sinks.dynamodb import Attribute, item
+from pipeline.sinks import dynamodb_requests
+from pipeline.sinks.dynamodb import THREADS, Attribute, DynamoDBSink, item
 
 TABLE = "users"
+LATENCY = 0.005
+STUBBED_BATCH = 500
 _ENVIRONMENT = {
     "SINK": "dynamodb",
     "USERS_TABLE": TABLE,
@@ -67,7 +75,62 @@ def _run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
         rates = {name: round(size / time) for name, time in taken.items()}
         batches[str(size)] = {"events_per_second": rates, "handler_vs_loop": round(taken["loop"] / taken["handler"], 2)}
     client.close()
-    return {"batches": batches}
+    return {"batches": batches, "stubbed": _stubbed(users, rounds)}
+
+
+def _stubbed(users: Users, rounds: int) -> dict[str, float]:
+    """Microseconds of CPU a change with answers at once, of the wall clock with ``LATENCY``: the sink, boto3 alike."""
+    transports = {"cpu": (0.0, time.process_time), "wall": (LATENCY, time.perf_counter)}
+    sinks = {
+        (name, kind): DynamoDBSink(make(latency), TABLE)
+        for kind, (latency, _) in transports.items()
+        for name, make in (("sink", _prepared), ("boto3", _boto3))
+    }
+    taken: dict[str, list[float]] = {}
+    for turn in range(rounds + 1):
+        for (name, kind), sink in sinks.items():
+            changes = collect(users.batch(STUBBED_BATCH)).changes
+            elapsed = _elapsed(transports[kind][1], partial(sink.apply, changes))
+            if turn:
+                taken.setdefault(f"{name}_{kind}_us", []).append(elapsed / len(changes) * 1e6)
+    for sink in sinks.values():
+        sink.close()
+    return {name: round(statistics.median(times)) for name, times in taken.items()}
+
+
+def _elapsed(clock: Callable[[], float], run: Callable[[], object]) -> float:
+    start = clock()
+    run()
+    return clock() - start
+
+
+def _prepared(latency: float) -> Any:
+    requests: Any = dynamodb_requests.connect(THREADS)
+    requests.transport = _Transport(latency)
+    return requests
+
+
+def _boto3(latency: float) -> Any:
+    client: Any = boto3.client("dynamodb")
+    transport = _Transport(latency)
+    client.meta.events.register("before-send.dynamodb", lambda request, **_: transport.send(request))
+    return client
+
+
+class _Transport:
+    """Answers each request with success."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+
+    def send(self, request: Any) -> AWSResponse:
+        if self._latency:
+            time.sleep(self._latency)
+        headers: Any = {"x-amzn-RequestId": "0"}
+        return AWSResponse(request.url, 200, headers, self)
+
+    def stream(self) -> list[bytes]:
+        return [b"{}"]
 
 
 def _event(users: Users, size: int) -> dict[str, Any]:

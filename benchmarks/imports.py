@@ -10,7 +10,11 @@ _SIGNER = "import botocore.auth, botocore.awsrequest, botocore.credentials"
 STATEMENTS = {
     "postgres": "import pipeline.functions.sync, pipeline.sinks.postgres, pipeline.sinks.iam",
     "postgres_floor": f"import psycopg, msgspec; {_SIGNER}",
-    "dynamodb": "import pipeline.functions.sync, pipeline.sinks.dynamodb, boto3; boto3.client('dynamodb', 'eu-west-1')",
+    "dynamodb": (
+        "import pipeline.functions.sync, os; from pipeline.sinks import dynamodb, dynamodb_requests; "
+        "os.environ |= dict(AWS_DEFAULT_REGION='eu-west-1', AWS_ACCESS_KEY_ID='x', AWS_SECRET_ACCESS_KEY='x'); "
+        "dynamodb_requests.connect(1)"
+    ),
     "dynamodb_floor": "import msgspec, boto3; boto3.client('dynamodb', 'eu-west-1')",
     "migrate": "import pipeline.functions.migrate",
     "command": "import pipeline.cli",

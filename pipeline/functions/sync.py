@@ -117,14 +117,10 @@ def _sink(name: str) -> Sink:
         database = settings.Database.from_env()
         return PostgresSink(lambda: connect(database))
 
-    import boto3
-    from botocore.config import Config
-
+    from pipeline.sinks import dynamodb_requests
     from pipeline.sinks.dynamodb import THREADS, DynamoDBSink
 
-    retries: Any = {"mode": "standard", "total_max_attempts": 4}
-    config = Config(max_pool_connections=THREADS, retries=retries, connect_timeout=2, read_timeout=5)
-    return DynamoDBSink(boto3.client("dynamodb", config=config), settings.users_table())
+    return DynamoDBSink(dynamodb_requests.connect(THREADS), settings.users_table())
 
 
 def handler(event: dict[str, Any], context: object) -> Answer:  # noqa: ARG001 - Lambda's form

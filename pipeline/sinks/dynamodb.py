@@ -16,18 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, Overflow, Subnormal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import errors
 from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
 from pipeline.sinks import Sink
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 THREADS = 16
 TOMBSTONE_DAYS = 90
@@ -204,8 +200,10 @@ def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: C
     metadata = {name: profile.pop(name, {"M": {}}) for name in _METADATA}
     missing = {name for name in missing if name not in _METADATA}
     missing |= {name for name, value in metadata.items() if value is _OMITTED}
-    deserialize: Any = TypeDeserializer().deserialize
     if "" in profile:
+        from boto3.dynamodb.types import TypeDeserializer  # a tenth of a second of imports, needed by hardly any user
+
+        deserialize: Any = TypeDeserializer().deserialize
         values = {key: value["JSON"] if "JSON" in value else deserialize(value) for key, value in profile.items()}
         document = attribute(values)
     else:
@@ -216,10 +214,22 @@ def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: C
     return _fitting({**order, **documents, "carried": {"S": parts}}, missing)
 
 
+class Client(Protocol):
+    """The part of boto3's client that the sink uses; ``PreparedRequests`` has it too."""
+
+    @property
+    def put_item(self) -> Any:
+        """Put an item."""
+
+    @property
+    def get_item(self) -> Any:
+        """Get an item."""
+
+
 class DynamoDBSink(Sink):
     """Put items in parallel: DynamoDB has no conditional batch write."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, threads: int = THREADS) -> None:
+    def __init__(self, client: Client, table: str, threads: int = THREADS) -> None:
         self._client = client
         self._table = table
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dynamodb")
