@@ -56,6 +56,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
     log = directory / "emulator.log"
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(SETTINGS)}
     environment = inherited | {
+        "AUTH": "true",  # policies count, and so do signatures
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": region,
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),

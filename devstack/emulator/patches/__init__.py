@@ -28,11 +28,13 @@ from devstack.emulator.patches import (
     query_definitions,
     recovery_period,
     rule_tags,
+    secure_transport,
     service_models,
     size_limits,
 )
 
 PATCHES = (
+    secure_transport,
     partner_events,
     rule_tags,
     bus_policies,

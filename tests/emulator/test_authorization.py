@@ -1,0 +1,74 @@
+"""The emulator refuses what a caller's policies do not allow."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from .support import REGION, Aws, name
+
+pytestmark = pytest.mark.emulator
+
+
+@pytest.fixture
+def person(aws: Aws) -> Iterator[tuple[Any, Any]]:
+    """An IAM user's name and the user's SQS client."""
+    iam, user = aws.client("iam"), name("person")
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    sqs = boto3.client(
+        "sqs",
+        REGION,
+        endpoint_url=aws.emulator.endpoint,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    yield user, sqs
+    sqs.close()
+    iam.close()
+
+
+def allow(aws: Aws, user: str, action: str, resource: str) -> None:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws.client("iam").put_user_policy(UserName=user, PolicyName="one", PolicyDocument=document)
+
+
+def test_caller_may_do_what_its_policies_allow_and_no_more(aws: Aws, person: tuple[str, Any]) -> None:
+    user, sqs = person
+    url, arn = aws.queue()
+    other, _ = aws.queue()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+    allow(aws, user, "sqs:SendMessage", arn)
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=other, MessageBody="x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.receive_message(QueueUrl=url)
+
+
+def test_wrong_secret_is_refused(aws: Aws) -> None:
+    iam, user = aws.client("iam"), name("person")
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
+    options = {"endpoint_url": aws.emulator.endpoint, "aws_access_key_id": key, "aws_secret_access_key": "guessed"}
+    sqs: Any = boto3.client("sqs", REGION, **options)  # type: ignore[call-overload]
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        sqs.list_queues()
+    sqs.close()
+    iam.close()
+
+
+def test_request_counts_as_sent_over_tls(aws: Aws, person: tuple[str, Any]) -> None:
+    user, sqs = person
+    url, arn = aws.queue()
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn, "Condition": insecure}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    allow(aws, user, "sqs:SendMessage", arn)
+    sqs.send_message(QueueUrl=url, MessageBody="x")
