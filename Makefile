@@ -100,7 +100,7 @@ bench: setup ## Measure the sync; figures to build/bench.json
 	$(BIN)/python -m benchmarks
 
 ##@ AWS: infra/terraform/environments/ENV.tfvars, with the credentials of your shell
-lock-providers: setup ## Lock Terraform's provider for Linux and macOS, for you to commit
+lock-providers: setup ## Record the checksums of Terraform's provider, for you to commit
 	@$(BIN)/python -m pipeline.deploy.providers
 
 package: setup ## Build the functions' packages for AWS

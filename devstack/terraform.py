@@ -18,14 +18,13 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
+from pipeline.provider_lock import LOCK, RECORD, find_mirror
 from pipeline.terraform import (
     CONFIGURATION,
-    LOCK,
     PARALLELISM,
     Program,
     TerraformError,
     describe,
-    find_mirror,
     program_name,
     stage,
 )
@@ -91,7 +90,7 @@ class Terraform:
         stage(self.configuration, self._staged, leave=("environments",))
         if marker.exists() and marker.read_text() == self._installation():
             return
-        self._program.init(self.configuration, "-backend=false")
+        self._program.init(CONFIGURATION / RECORD, "-backend=false")
         marker.write_text(self._installation())
 
     def apply(self, progress: Progress = lambda _done, _total, _what: None) -> None:
@@ -183,9 +182,9 @@ class Terraform:
         return self._program.stream(command, *arguments)
 
     def _installation(self) -> str:
-        """Return a digest of the inputs of an init: program, configuration, locked versions, mirror."""
+        """Return a digest of the inputs of an init: program, configuration, recorded providers, mirror."""
         digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
-        for path in [*sorted(self.configuration.rglob("*.tf")), self.configuration / LOCK, self._staged / LOCK]:
+        for path in [*sorted(self.configuration.rglob("*.tf")), CONFIGURATION / RECORD, self._staged / LOCK]:
             digest.update(path.read_bytes() if path.exists() else b"")
         return digest.hexdigest()
 

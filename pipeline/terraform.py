@@ -6,10 +6,11 @@ variables.
 
 import json
 import os
-import platform
+import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,26 +19,21 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
+from pipeline import provider_lock
 from pipeline.errors import CommandError
+from pipeline.provider_lock import LOCK, PROVIDER, find_mirror
 
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "infra" / "terraform"
-PROVIDER: Final = "hashicorp/aws"
 PARALLELISM: Final = 30
-LOCK: Final = ".terraform.lock.hcl"
 OLDEST: Final = (1, 9)
 """The oldest version that infra/terraform works with."""
 
-# Directories of provider mirrors: Terraform's own by convention, and the usual ones of images and packages.
-MIRROR_ROOTS: Final = (
-    "~/.terraform.d/plugins",
-    "$XDG_DATA_HOME/terraform/plugins",
-    "~/.local/share/terraform/plugins",
-    "/usr/local/share/terraform/plugins",
-    "/usr/share/terraform/plugins",
-    "/opt/*",
-    "/usr/local/lib/*",
-    "/usr/local/share/*",
+# What Terraform says in its own lines, which break anywhere.
+_WRONG_CHECKSUM: Final = re.compile(r"doesn't\s+match\s+any\s+of\s+the\s+checksums")
+_NOT_RECORDED: Final = re.compile(
+    rf"{_WRONG_CHECKSUM.pattern}|Provider\s+dependency\s+changes|does\s+not\s+match\s+configured\s+version"
 )
+_ADDRESS: Final = re.compile(r"provider\[([^\]]+)\]")
 
 Message: TypeAlias = dict[str, Any]
 """One line of Terraform's JSON output; see "Machine-readable UI" in Terraform's documentation."""
@@ -115,38 +111,41 @@ class Program:
             said = describe(problems) or "\n".join(other[-15:]) or f"exit code {process.returncode}"
             raise TerraformError(f"terraform {command} failed:\n{said}", problems)
 
-    def init(self, configuration: Path, *options: str) -> None:
-        """Install provider and modules of a staged configuration, from a mirror on this machine, else the network.
+    def init(self, record: Path, *options: str) -> None:
+        """Install modules and the recorded providers, from a mirror on this machine, else the network.
 
-        Its lock file decides the versions; without one, an earlier `init`'s does while it fits, which saves a download.
+        Terraform installs a package only if the record has its checksum, and compares again when it runs the provider.
         """
-        lock = self.directory / LOCK
-        locked = (configuration / LOCK).exists()
-        if locked:
-            shutil.copy(configuration / LOCK, lock)  # a copy, as `init` adds the checksum of this machine's package
-        failed = self._try_to_init(options)
-        if failed and not locked and lock.exists():
-            lock.unlink()
-            failed = self._try_to_init(options)
-        if failed:
+        recorded = provider_lock.read(record).items()
+        lock = {provider_address(source, self.environment): provider for source, provider in recorded}
+        (self.directory / LOCK).write_text(provider_lock.lock_file(lock))
+        failed = self._try_to_init(("-lockfile=readonly", *options))
+        if not failed:
+            return
+        advice = (
+            "Without a network, set TF_PLUGIN_MIRROR to a directory made by "
+            f"`{program_name()} providers mirror` and unpacked."
+        )
+        if _NOT_RECORDED.search(failed):
             advice = (
-                "Without a network, set TF_PLUGIN_MIRROR to a directory made by "
-                f"`{program_name()} providers mirror` and unpacked."
+                f"The package or the version is not the one that {record.name} records. If you have changed the "
+                "version, or run another program than Terraform: make lock-providers. If not, do not use the package."
             )
-            if locked:
-                advice += f"\nDoes infra/terraform/{LOCK} not fit? Delete it, or: make lock-providers"
-            raise TerraformError(
-                f"{program_name()} init could not install the provider {PROVIDER}:\n{failed}\n{advice}"
-            )
+        raise TerraformError(f"{program_name()} init could not install the provider {PROVIDER}:\n{failed}\n{advice}")
 
     def _try_to_init(self, options: Iterable[str]) -> str:
-        """Run `init` with each of the options until one succeeds; return the output of the failures, or nothing."""
+        """Run `init` with a mirror, then the network; return the output of the failures, or nothing if one succeeds.
+
+        A package whose checksum is wrong ends it: the network would hide that the mirror was changed.
+        """
         failed = []
         for way in _ways_to_init():
             done = self.run("init", "-no-color", "-input=false", *way, *options)
             if done.returncode == 0:
                 return ""
             failed.append(done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
+            if _WRONG_CHECKSUM.search(failed[-1]):
+                break
         return "\n".join(dict.fromkeys(failed))
 
     def outputs(self, *options: str) -> dict[str, Any]:
@@ -168,6 +167,19 @@ def stage(source: Path, directory: Path, leave: Container[str] = ()) -> None:
         link = directory / name
         if not link.is_symlink():
             link.symlink_to(os.path.relpath(path, directory))
+
+
+def provider_address(source: str, environment: Mapping[str, str]) -> str:
+    """Return the whole address of a provider's source: the program adds its registry's name where that is missing."""
+    with tempfile.TemporaryDirectory() as scratch:
+        required = f"required_providers {{\n    it = {{ source = {json.dumps(source)} }}\n  }}"
+        (Path(scratch) / "main.tf").write_text(f"terraform {{\n  {required}\n}}\n")
+        done = Program(Path(scratch), environment).run("providers", "-no-color")
+    if found := _ADDRESS.search(done.stdout):
+        return found[1]
+    raise TerraformError(
+        f"`{program_name()} providers` did not name {source}:\n{done.stderr.strip() or done.stdout.strip()}"
+    )
 
 
 def program_name() -> str:
@@ -215,33 +227,6 @@ def version() -> str:
         needed = ".".join(map(str, OLDEST))
         raise TerraformError(f"Terraform {found} ({binary()}) is too old: version {needed} or later is needed.")
     return found
-
-
-def find_mirror(roots: Iterable[str] = MIRROR_ROOTS) -> Path | None:
-    """Return a directory with the provider unpacked for this machine, as `HOST/hashicorp/aws/VERSION/OS_ARCH`.
-
-    `TF_PLUGIN_MIRROR` in the environment takes precedence. Raises TerraformError if it names no directory.
-    """
-    if chosen := os.environ.get("TF_PLUGIN_MIRROR"):
-        if not Path(chosen).is_dir():
-            raise TerraformError(f"TF_PLUGIN_MIRROR is {chosen}, which is not a directory.")
-        return Path(chosen).resolve()
-    for root in roots:
-        path = Path(os.path.expandvars(root)).expanduser()
-        if not path.is_absolute():
-            continue  # a variable that is not set
-        candidates = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-        for candidate in candidates:
-            with suppress(PermissionError):
-                if any(found.is_dir() for found in candidate.glob(f"*/{PROVIDER}/*/{machine()}")):
-                    return candidate
-    return None
-
-
-def machine() -> str:
-    """Return this machine's platform as Terraform writes it, such as linux_amd64."""
-    names = {"x86_64": "amd64", "aarch64": "arm64"}
-    return f"{platform.system().lower()}_{names.get(platform.machine(), platform.machine())}"
 
 
 def describe(problems: Iterable[Message]) -> str:

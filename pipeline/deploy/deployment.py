@@ -18,11 +18,10 @@ from typing import Any, Final
 from pipeline.deploy import DeployError
 from pipeline.locks import exclusive
 from pipeline.packaging import ROOT
+from pipeline.provider_lock import LOCK, RECORD, find_mirror
 from pipeline.terraform import (
-    LOCK,
     Program,
     TerraformError,
-    find_mirror,
     inherited_environment,
     program_name,
     stage,
@@ -95,7 +94,7 @@ class Deployment:
 
     @property
     def configuration(self) -> Path:
-        """Return the directory of the Terraform configuration and its lock file."""
+        """Return the directory of the Terraform configuration and the record of its providers."""
         return self.root / "infra" / "terraform"
 
     @property
@@ -147,9 +146,9 @@ class Deployment:
             return
         if self.backend_file.exists():
             self._refuse_two_states()
-            self.terraform.init(self.configuration, f"-backend-config={self.backend_file}")
+            self.terraform.init(self.configuration / RECORD, f"-backend-config={self.backend_file}")
         else:
-            self.terraform.init(self.configuration)
+            self.terraform.init(self.configuration / RECORD)
         marker.write_text(self._installation())
 
     def settings(self) -> dict[str, Any]:
@@ -258,10 +257,10 @@ class Deployment:
             )
 
     def _installation(self) -> str:
-        """Return a digest of the inputs of an init: program, configuration, locked versions, backend, mirror."""
+        """Return a digest of the inputs of an init: program, configuration, recorded providers, backend, mirror."""
         digest = hashlib.sha256(f"{program_name()} {find_mirror()}".encode())
-        locks = [self.configuration / LOCK, self.directory / LOCK]
-        for path in [*sorted(self.configuration.rglob("*.tf")), *locks, self.backend_file]:
+        providers = [self.configuration / RECORD, self.directory / LOCK]
+        for path in [*sorted(self.configuration.rglob("*.tf")), *providers, self.backend_file]:
             digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.exists() else b""))
         return digest.hexdigest()
 

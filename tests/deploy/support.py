@@ -53,6 +53,13 @@ def real(root: Path, *, environment: str, variables: str) -> Path:
     return root
 
 
+NAMES_PROVIDERS = """\
+case "$2" in providers) [ "$3" = lock ] || {
+  sed -n 's|.*source = "\\(.*\\)".*|provider[registry.example.org/\\1]|p' "${1#-chdir=}/main.tf"; exit
+};; esac"""
+"""The part of a fake Terraform that names the registry of a provider, as `terraform providers` does."""
+
+
 class FakeTerraform:
     """A `terraform` on PATH that notes its arguments and environment, and does what `script` says."""
 
@@ -67,7 +74,7 @@ class FakeTerraform:
     def script(self, script: str) -> None:
         program = self._directory / "terraform"
         d = self._directory
-        program.write_text(f'#!/bin/sh\necho "$@" >> "{d}/calls"\nenv > "{d}/env"\n{script}\n')
+        program.write_text(f'#!/bin/sh\n{NAMES_PROVIDERS}\necho "$@" >> "{d}/calls"\nenv > "{d}/env"\n{script}\n')
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
     def rename(self, name: str) -> None:

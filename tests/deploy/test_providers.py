@@ -1,16 +1,20 @@
-"""The lock file of the providers: made for every platform, tried where their registry answers, and honoured."""
+"""The record of the providers: made for every platform, compared where their registry answers, and enforced."""
 
+import base64
 import hashlib
+import os
 import re
 import time
 from pathlib import Path
 
+import hcl2
 import pytest
 
 from pipeline.deploy import providers
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.providers import PLATFORMS, Unreachable
-from pipeline.terraform import LOCK, TerraformError, machine
+from pipeline.provider_lock import LOCK, PROVIDER, RECORD, Provider, ProviderError, machine, read, write
+from pipeline.terraform import CONFIGURATION, TerraformError, inherited_environment, provider_address
 from tests.deploy.support import FakeTerraform, tiny
 
 VERSIONS = """\
@@ -22,6 +26,8 @@ terraform {
   }
 }
 """
+THING = "example.org/acme/thing"
+BINARY = "terraform-provider-thing_v1.0.0"
 FAILED = "some providers could not be\ninstalled: - example.org/acme/thing: "
 NOT_AVAILABLE = f"{FAILED}example.org/acme/thing 1.0.0 is not available\nfor none_none"
 NO_HOST = f"{FAILED}could not connect\nto example.org: no such host"
@@ -38,36 +44,77 @@ def configuration(tmp_path: Path) -> Path:
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
     """A mirror with a provider for every platform; to lock or install one does not run it."""
+    (tmp_path / "mirror").mkdir(mode=0o755)
     for platform in {*PLATFORMS, machine()}:
         package = tmp_path / "mirror" / "example.org" / "acme" / "thing" / "1.0.0" / platform
         package.mkdir(parents=True)
-        (package / "terraform-provider-thing_v1.0.0").write_text(platform)
-        (package / "terraform-provider-thing_v1.0.0").chmod(0o755)
+        (package / BINARY).write_text(platform)
+        (package / BINARY).chmod(0o755)
     return tmp_path / "mirror"
 
 
-def entry(*checksums: str) -> str:
-    quoted = "".join(f'    "{checksum}",\n' for checksum in checksums)
-    return f'provider "example.org/acme/thing" {{\n  version = "1.0.0"\n  hashes = [\n{quoted}  ]\n}}\n'
+def record(configuration: Path, *checksums: str) -> None:
+    write(configuration / RECORD, {THING: Provider("1.0.0", checksums)})
 
 
-class TestLock:
+def h1(package: Path) -> str:
+    """The checksum of an unpacked package, as Go's `dirhash` and Terraform define it."""
+    files = sorted(path for path in package.rglob("*") if path.is_file())
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(package)}\n" for path in files]
+    return "h1:" + base64.b64encode(hashlib.sha256("".join(lines).encode()).digest()).decode()
+
+
+class TestTheRecord:
+    def test_names_the_version_that_the_configuration_admits(self) -> None:
+        versions = hcl2.loads((CONFIGURATION / "modules" / "auth0-sync" / "versions.tf").read_text())
+        assert f'"{read(CONFIGURATION / RECORD)[PROVIDER].version}"' in str(versions).replace("'", '"')
+
+    def test_has_a_checksum_of_every_platforms_package(self) -> None:
+        """Terraform's lists are flat; a package has one h1 of its contents and one zh of its archive."""
+        hashes = read(CONFIGURATION / RECORD)[PROVIDER].hashes
+        for kind in ("h1", "zh"):
+            assert len([checksum for checksum in hashes if checksum.startswith(f"{kind}:")]) >= len(PLATFORMS)
+
+    def test_names_no_registry(self) -> None:
+        """Terraform and OpenTofu add the name of their own."""
+        assert [*read(CONFIGURATION / RECORD)] == [PROVIDER]
+        address = provider_address(PROVIDER, inherited_environment())
+        assert address.endswith(f"/{PROVIDER}")
+        host = address.removesuffix(f"/{PROVIDER}")
+        assert host not in (CONFIGURATION / RECORD).read_text()
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"version": "1"}}'])
+    def test_a_damaged_one_is_named(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / RECORD).write_text(text)
+        with pytest.raises(ProviderError, match="make lock-providers"):
+            read(tmp_path / RECORD)
+
+
+class TestFetch:
     """By the real Terraform."""
 
     def test_has_the_checksums_of_every_platform(self, configuration: Path, mirror: Path) -> None:
-        (configuration / LOCK).write_text(entry("h1:old"))
-        made = providers.lock(configuration, mirror=str(mirror))
-        assert len(re.findall(r'"h1:.{44}"', made)) == len(PLATFORMS)
-        assert "h1:old" not in made
-        assert (configuration / LOCK).read_text() == entry("h1:old"), "it writes in a directory of its own"
+        record(configuration, "h1:old")
+        packages = [mirror / "example.org" / "acme" / "thing" / "1.0.0" / platform for platform in PLATFORMS]
+        assert providers.fetch(configuration, mirror=mirror) == {
+            THING: Provider("1.0.0", tuple(sorted(h1(package) for package in packages)))
+        }
+        assert not (configuration / LOCK).exists(), "it writes in a directory of its own"
 
     def test_a_platform_that_is_missing_is_named(self, configuration: Path, mirror: Path) -> None:
         with pytest.raises(TerraformError, match=r"is not available for plan9_mips"):
-            providers.lock(configuration, ["plan9_mips"], str(mirror))
+            providers.fetch(configuration, ["plan9_mips"], mirror)
 
     def test_the_registry_is_asked_for_nothing_that_it_has_to_send(self, configuration: Path, mirror: Path) -> None:
         with pytest.raises(TerraformError, match=r"is not available for"):
-            providers.lock(configuration, [providers.NO_PLATFORM], str(mirror))
+            providers.fetch(configuration, [providers.NO_PLATFORM], mirror)
+
+    def test_the_other_programs_checksums_of_the_same_version_stay(self) -> None:
+        recorded = {"a/b": Provider("1", ("h1:terraform",)), "c/d": Provider("1", ("h1:old",))}
+        found = {"a/b": Provider("1", ("h1:tofu",)), "c/d": Provider("2", ("h1:new",))}
+        made = providers.merged(recorded, found)
+        assert {*made["a/b"].hashes} == {"h1:terraform", "h1:tofu"}
+        assert made["c/d"] == found["c/d"]
 
 
 class TestCheck:
@@ -77,10 +124,11 @@ class TestCheck:
 
     def registry(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> FakeTerraform:
         """A Terraform that gets this answer where it asks for no platform, and each package where it asks for one."""
+        locked = f'provider "{THING}" {{\n  version = "1.0.0"\n  hashes = [\n    "h1:new",\n  ]\n}}'
         script = f"""directory=${{1#-chdir=}}
         case "$*" in
         *none_none*) echo '{answer}' >&2; exit 1;;
-        *" lock "*) echo '"h1:new"' > "$directory/{LOCK}";;
+        *" lock "*) echo '{locked}' > "$directory/{LOCK}";;
         esac"""
         return FakeTerraform(tmp_path / "bin", monkeypatch, script)
 
@@ -88,24 +136,26 @@ class TestCheck:
         self, configuration: Path, checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         terraform = self.registry(tmp_path, monkeypatch, NOT_AVAILABLE)
-        assert "can be locked" in providers.check(configuration, checked)
-        assert terraform.calls[-1].count("-platform=") == len(PLATFORMS)
-        assert not (configuration / LOCK).exists()
+        record(configuration, "h1:new")
+        assert "has the recorded checksums" in providers.check(configuration, checked)
+        [asked] = [call for call in terraform.calls if "lock" in call and providers.NO_PLATFORM not in call]
+        assert asked.count("-platform=") == len(PLATFORMS)
         before = len(terraform.calls)
-        assert "checked before" in providers.check(configuration, checked)
+        assert "before, on every platform" in providers.check(configuration, checked)
         assert len(terraform.calls) == before
         (configuration / "versions.tf").write_text(VERSIONS + "# another version\n")
-        assert "can be locked" in providers.check(configuration, checked)
+        assert "has the recorded checksums" in providers.check(configuration, checked)
 
-    def test_a_lock_file_without_a_checksum_fails(
+    def test_a_record_without_a_checksum_fails(
         self, configuration: Path, checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.registry(tmp_path, monkeypatch, NOT_AVAILABLE)
-        (configuration / LOCK).write_text(entry("h1:old"))
-        with pytest.raises(TerraformError, match="make lock-providers"):
-            providers.check(configuration, checked)
-        (configuration / LOCK).write_text(entry("h1:old", "h1:new"))
-        assert "can be locked" in providers.check(configuration, checked)
+        for recorded in [{}, {THING: Provider("1.0.0", ("h1:old",))}, {THING: Provider("0.9.0", ("h1:new",))}]:
+            write(configuration / RECORD, recorded)
+            with pytest.raises(TerraformError, match="make lock-providers"):
+                providers.check(configuration, checked)
+        record(configuration, "h1:old", "h1:new")
+        assert "has the recorded checksums" in providers.check(configuration, checked)
 
     def test_is_skipped_aloud_where_the_registry_cannot_be_reached(
         self, configuration: Path, checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,61 +181,114 @@ class TestCheck:
         assert time.monotonic() - begun < 30
 
 
-class TestHonoured:
-    """A deployment with the lock file beside the configuration, by the real Terraform and a mirror."""
+class TestEnforced:
+    """A deployment with a record beside its configuration, by the real Terraform and a mirror."""
 
     @pytest.fixture
     def deployment(self, configuration: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
         monkeypatch.setenv("TF_PLUGIN_MIRROR", str(mirror))
         return Deployment("prod", configuration.parents[1])
 
-    def test_the_package_that_it_names_is_installed(
-        self, deployment: Deployment, configuration: Path, mirror: Path
-    ) -> None:
-        made = providers.lock(configuration, mirror=str(mirror))
-        (configuration / LOCK).write_text(made)
-        deployment.prepare()
-        assert set(re.findall("h1:.{44}", (deployment.directory / LOCK).read_text())) == set(
-            re.findall("h1:.{44}", made)
-        )
-        assert (configuration / LOCK).read_text() == made
+    @pytest.fixture
+    def package(self, mirror: Path) -> Path:
+        return mirror / "example.org" / "acme" / "thing" / "1.0.0" / machine()
 
-    def test_another_package_is_not(self, deployment: Deployment, configuration: Path) -> None:
-        (configuration / LOCK).write_text(entry(f"h1:{'a' * 43}="))
-        with pytest.raises(TerraformError, match=r"(?s)match any.*Delete it, or: make lock-providers"):
+    def test_a_recorded_package_is_installed(self, deployment: Deployment, configuration: Path, mirror: Path) -> None:
+        """The lock file is made of the record, and Terraform writes nothing into it."""
+        write(configuration / RECORD, providers.fetch(configuration, mirror=mirror))
+        deployment.prepare()
+        assert '"1.0.0"' in (deployment.directory / LOCK).read_text()
+        recorded = read(configuration / RECORD)[THING].hashes
+        assert re.findall("h1:.{44}", (deployment.directory / LOCK).read_text()) == sorted(recorded)
+
+    def test_a_changed_package_is_not(self, deployment: Deployment, configuration: Path, package: Path) -> None:
+        """Somebody who can write to the mirror puts a program of theirs into it."""
+        record(configuration, h1(package))
+        (package / BINARY).write_text("#!/bin/sh\ncurl evil\n")
+        with pytest.raises(TerraformError, match=r"(?s)match any.*do not use the package"):
             deployment.prepare()
-        (configuration / LOCK).unlink()
-        deployment.prepare()
 
-    def test_with_checksums_of_archives_alone_an_unpacked_package_is_taken(
-        self, deployment: Deployment, configuration: Path
+    def test_one_that_changes_after_its_installation_is_not_run(
+        self, deployment: Deployment, configuration: Path, package: Path
     ) -> None:
-        """Terraform cannot compare the two, and adds the checksum that it can."""
-        (configuration / LOCK).write_text(entry(f"zh:{hashlib.sha256().hexdigest()}"))
+        """Terraform links to an unpacked package, and compares its checksum each time."""
+        (configuration / "thing.tf").write_text('resource "thing" "x" {}\n')
+        record(configuration, h1(package))
         deployment.prepare()
-        staged = (deployment.directory / LOCK).read_text()
-        deployment.prepare()
-        assert (deployment.directory / LOCK).read_text() == staged != (configuration / LOCK).read_text()
+        ran = configuration / "ran"
+        (package / BINARY).write_text(f"#!/bin/sh\ntouch {ran}\n")
+        said = " ".join(deployment.terraform.run("plan", "-no-color").stderr.split())
+        assert "does not match any of the checksums recorded" in said
+        assert not ran.exists()
 
-    def test_without_one_an_installed_version_is_kept_until_another_is_wanted(
-        self, deployment: Deployment, configuration: Path, mirror: Path
+    def test_a_file_beside_the_program_counts(self, deployment: Deployment, configuration: Path, package: Path) -> None:
+        record(configuration, h1(package))
+        (package / "terraform-provider-thing_v1.0.0_evil").write_text("")
+        with pytest.raises(TerraformError, match="match any"):
+            deployment.prepare()
+
+    def test_without_a_record_none_is_installed(self, deployment: Deployment, configuration: Path) -> None:
+        with pytest.raises(TerraformError, match=r"(?s)dependency changes.*make lock-providers"):
+            deployment.prepare()
+        write(configuration / RECORD, {"example.org/acme/other": Provider("1.0.0", ("h1:x",))})
+        with pytest.raises(TerraformError, match=r"(?s)dependency changes.*make lock-providers"):
+            deployment.prepare()
+
+    def test_checksums_of_archives_alone_are_refused(self, deployment: Deployment, configuration: Path) -> None:
+        """Terraform cannot compare them with an unpacked package, and would accept any."""
+        record(configuration, f"zh:{hashlib.sha256().hexdigest()}")
+        with pytest.raises(ProviderError, match=r"no h1: checksum of example.org/acme/thing"):
+            deployment.prepare()
+
+    def test_a_lock_file_that_somebody_left_there_counts_for_nothing(
+        self, deployment: Deployment, configuration: Path, package: Path
     ) -> None:
-        def installed() -> list[int]:
-            found = (deployment.directory / ".terraform" / "providers").glob("*/*/*/*/*")
-            return [path.lstat().st_mtime_ns for path in found]
+        text = f'provider "{THING}" {{\n  version = "1.0.0"\n  hashes = ["{h1(package)}"]\n}}\n'
+        (configuration / LOCK).write_text(text)
+        deployment.directory.mkdir(parents=True)
+        (deployment.directory / LOCK).write_text(text)
+        record(configuration, f"h1:{'a' * 43}=")
+        with pytest.raises(TerraformError, match="match any"):
+            deployment.prepare()
 
+    def test_another_version_needs_another_record(
+        self, deployment: Deployment, configuration: Path, package: Path, mirror: Path
+    ) -> None:
+        record(configuration, h1(package))
         deployment.prepare()
-        first = installed()
-        assert first
-        (configuration / "more.tf").touch()
-        deployment.prepare()
-        assert installed() == first
-
         versions = mirror / "example.org/acme/thing"
-        for package in (versions / "1.0.0").iterdir():
-            (package / "terraform-provider-thing_v1.0.0").rename(package / "terraform-provider-thing_v1.1.0")
         (versions / "1.0.0").rename(versions / "1.1.0")
         text = VERSIONS.replace('acme/thing"', 'acme/thing"\n      version = "1.1.0"')
         (configuration / "versions.tf").write_text(text)
+        with pytest.raises(TerraformError, match=r"(?s)configured version constraint.*make lock-providers"):
+            deployment.prepare()
+        write(configuration / RECORD, {THING: Provider("1.1.0", (h1(versions / "1.1.0" / machine()),))})
         deployment.prepare()
         assert '"1.1.0"' in (deployment.directory / LOCK).read_text()
+
+
+class TestUnsharedMirror:
+    """Between the check and the use, another user of the machine could change a package."""
+
+    @pytest.fixture
+    def deployment(self, configuration: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+        monkeypatch.setenv("TF_PLUGIN_MIRROR", str(mirror))
+        write(configuration / RECORD, providers.fetch(configuration, mirror=mirror))
+        return Deployment("prod", configuration.parents[1])
+
+    @pytest.mark.parametrize("place", ["", "example.org", f"example.org/acme/thing/1.0.0/{machine()}/{BINARY}"])
+    @pytest.mark.parametrize("mode", [0o020, 0o002])
+    def test_what_others_can_write_to_is_refused(
+        self, deployment: Deployment, mirror: Path, place: str, mode: int
+    ) -> None:
+        deployment.prepare()
+        path = mirror / place
+        path.chmod(path.stat().st_mode | mode)
+        with pytest.raises(ProviderError, match=r"other users may write to .*chmod -R go-w"):
+            deployment.prepare()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    def test_what_belongs_to_another_user_is_refused(self, deployment: Deployment, mirror: Path) -> None:
+        os.chown(mirror / "example.org", 12345, -1)
+        with pytest.raises(ProviderError, match="belongs to user 12345"):
+            deployment.prepare()

@@ -13,7 +13,9 @@ import pytest
 from devstack import terraform
 from devstack.terraform import Terraform
 from pipeline import terraform as shared
-from pipeline.terraform import LOCK, TerraformError, find_mirror, machine
+from pipeline.provider_lock import LOCK, ProviderError, find_mirror, machine
+from pipeline.terraform import TerraformError
+from tests.deploy.support import NAMES_PROVIDERS
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def fake_terraform(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str
     directory.mkdir()
     program = directory / name
     log = directory / "calls"
-    program.write_text(f'#!/bin/sh\necho "$@" >> "{log}"\nenv > "{directory}/env"\n{script}\n')
+    program.write_text(f'#!/bin/sh\n{NAMES_PROVIDERS}\necho "$@" >> "{log}"\nenv > "{directory}/env"\n{script}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     return directory
@@ -77,7 +79,7 @@ class TestMirror:
         monkeypatch.setenv("TF_PLUGIN_MIRROR", str(tmp_path / "chosen"))
         assert find_mirror([f"{tmp_path}/found"]) == tmp_path / "chosen"
         monkeypatch.setenv("TF_PLUGIN_MIRROR", str(tmp_path / "misspelt"))
-        with pytest.raises(TerraformError, match="misspelt"):
+        with pytest.raises(ProviderError, match="misspelt"):
             find_mirror()
 
 
@@ -113,20 +115,23 @@ class TestInit:
         with pytest.raises(TerraformError, match=r"(?s)no such version.*no network"):
             Terraform(tmp_path / "tf").init()
 
-    def test_the_lock_file_is_that_of_the_configuration(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A copy, as Terraform writes to it."""
-        configuration = tmp_path / "infra" / "terraform"
-        configuration.mkdir(parents=True)
-        staged = tmp_path / "tf" / "infra" / "terraform" / LOCK
-        program = fake_terraform(tmp_path / "bin", monkeypatch, f'echo "# init" >> "{staged}"')
-        for written, expected in [(None, "# init\n"), ("# ours\n", "# ours\n# init\n"), ("# new\n", "# new\n# init\n")]:
-            if written:
-                (configuration / LOCK).write_text(written)
-            before = len((program / "calls").read_text().splitlines()) if (program / "calls").exists() else 0
-            Terraform(tmp_path / "tf", configuration=configuration).init()
-            Terraform(tmp_path / "tf", configuration=configuration).init()
-            assert staged.read_text() == expected
-            assert len((program / "calls").read_text().splitlines()) == before + 1
+    def test_a_wrong_package_in_the_mirror_ends_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The network may have the right one, which would hide that the mirror was changed."""
+        script = """case "$*" in *plugin-dir*) echo "doesn't match any of the" >&2; echo checksums >&2; exit 1;; esac"""
+        program = fake_terraform(tmp_path / "bin", monkeypatch, script)
+        monkeypatch.setattr(shared, "find_mirror", lambda: tmp_path)
+        with pytest.raises(TerraformError, match="do not use the package"):
+            Terraform(tmp_path / "tf").init()
+        assert len((program / "calls").read_text().splitlines()) == 1
+
+    def test_the_lock_file_is_made_of_the_record_and_read_only(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        program = fake_terraform(tmp_path / "bin", monkeypatch, "")
+        Terraform(tmp_path / "tf").init()
+        made = (tmp_path / "tf" / "infra" / "terraform" / LOCK).read_text()
+        assert made.startswith('provider "registry.example.org/hashicorp/aws" {')
+        assert "-lockfile=readonly" in (program / "calls").read_text()
 
     def test_a_missing_program_is_explained(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TERRAFORM", raising=False)

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from devstack.terraform import Terraform
-from pipeline.terraform import CONFIGURATION, LOCK
+from pipeline.provider_lock import LOCK
+from pipeline.terraform import CONFIGURATION
 from tests.infra.deployed import FILES, MODULE, initialised
 
 
@@ -37,4 +38,4 @@ def test_the_provider_that_users_get_is_the_one_under_test(terraform: Terraform)
 
 def test_nothing_is_written_beside_the_configuration(terraform: Terraform) -> None:
     assert (terraform._staged / LOCK).exists()
-    assert not [path for path in CONFIGURATION.rglob(".terraform*") if path.name != LOCK]
+    assert not [*CONFIGURATION.rglob(".terraform*")]
