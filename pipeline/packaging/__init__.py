@@ -1,7 +1,8 @@
 """Packages of the Lambda functions: one zip each, of pinned and hashed dependencies and the modules it runs.
 
 A package has two layers. pip installs its dependencies once, and `build/cache/` keeps them compressed; a build appends
-the project's own files to a copy, so a changed module needs no installation.
+the project's own files to a copy, so a changed module needs no installation. A cached layer counts only in the clone
+that built it.
 
 Builds are reproducible: a package's contents depend on the repository alone, and `digest` identifies them. The bytes of
 the zip also depend on Python's zlib: another one may compress the same contents to other bytes, which Terraform takes
@@ -18,9 +19,20 @@ from pathlib import Path
 from pipeline.packaging import dependencies, sources
 from pipeline.packaging.functions import FUNCTIONS
 from pipeline.packaging.target import ROOT, Architecture, PackagingError, Platform, Target
-from pipeline.packaging.zips import add, digest, sizes
+from pipeline.packaging.zips import add, combined, digest, sha256, sizes
 
-__all__ = ["FUNCTIONS", "ROOT", "Architecture", "PackagingError", "Platform", "build", "digest", "sizes"]
+__all__ = [
+    "FUNCTIONS",
+    "ROOT",
+    "Architecture",
+    "PackagingError",
+    "Platform",
+    "build",
+    "combined",
+    "digest",
+    "sha256",
+    "sizes",
+]
 
 
 def build(function: str, platform: Platform, out_dir: Path, architecture: Architecture = "arm64") -> Path:

@@ -14,9 +14,11 @@ from pipeline.locks import exclusive
 from pipeline.packaging import binaries
 from pipeline.packaging.functions import Function
 from pipeline.packaging.target import LAMBDA_PYTHON, ROOT, PackagingError, Target
-from pipeline.packaging.zips import add
+from pipeline.packaging.zips import add, sha256
 
 CACHE: Final = ROOT / "build" / "cache" / "dependencies"
+BUILT: Final = ROOT / ".local" / "layers"
+"""The SHA-256 of each layer that this clone built. It is apart from the cache, which CI may share between jobs."""
 
 DROPPED: Final = (
     # Not needed at run time, or different at every installation.
@@ -50,14 +52,34 @@ AUTHORITIES: Final = "botocore/cacert.pem"
 
 
 def layer(function: str, spec: Function, target: Target) -> Path:
-    """Return a zip of the function's dependencies, from the cache if it has one. Raises PackagingError."""
+    """Return a zip of the function's dependencies, from the cache if this clone built it. Raises PackagingError.
+
+    pip compares the hashes of what it installs, but nothing in a layer shows what it was made of.
+    """
     requirements = ROOT / "requirements" / spec.requirements
     cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
     # Builds at the same time would each run pip for the same layer.
     with exclusive(cached.parent / f".{function}-{target.label}.lock"):
-        if not cached.exists():
+        if not _built_here(cached):
             _make(cached, function, requirements, spec, target)
     return cached
+
+
+def _built_here(cached: Path) -> bool:
+    """Return whether this clone built the layer. Raises PackagingError if it built another one of that name."""
+    record = _record(cached)
+    if not cached.exists() or not record.exists():
+        return False
+    if record.read_text() == sha256(cached):
+        return True
+    raise PackagingError(
+        f"{cached} has changed since it was built here, and would go into the functions. If nobody of yours changed "
+        f"it, find out who did. Delete it, and it is built again: rm {cached}"
+    )
+
+
+def _record(cached: Path) -> Path:
+    return BUILT / f"{cached.stem}.sha256"
 
 
 def _make(cached: Path, function: str, requirements: Path, spec: Function, target: Target) -> None:
@@ -76,7 +98,10 @@ def _make(cached: Path, function: str, requirements: Path, spec: Function, targe
             for name in kept:
                 add(made, name, tree / name)
         for old in cached.parent.glob(f"{function}-{target.label}-*.zip"):
+            _record(old).unlink(missing_ok=True)
             old.unlink(missing_ok=True)
+        BUILT.mkdir(parents=True, exist_ok=True)
+        _record(cached).write_text(sha256(unfinished))
         unfinished.replace(cached)
 
 

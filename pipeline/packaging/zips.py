@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,12 @@ def add(package: zipfile.ZipFile, name: str, source: Path) -> None:
     package.writestr(entry, source.read_bytes())
 
 
+def sha256(file: Path) -> str:
+    """Return the SHA-256, in hex, of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def sizes(package: Path) -> tuple[int, int]:
     """Return the bytes of a package as it is uploaded, and unpacked."""
     with zipfile.ZipFile(package) as content:
@@ -31,3 +38,9 @@ def digest(package: Path) -> str:
         for name in sorted(content.namelist()):
             total.update(f"{hashlib.sha256(content.read(name)).hexdigest()}  {name}\n".encode())
     return total.hexdigest()
+
+
+def combined(digests: Mapping[str, str]) -> str:
+    """Return one SHA-256, in hex, of the digests of several packages by name."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -149,6 +149,7 @@ def test_a_package_with_a_fault_is_not_built(extension: bytes, tmp_path: Path, m
         (tree / EXTENSION).write_bytes(doctored(extension, b"GLIBC_2.17", b"GLIBC_2.38"))
 
     monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")
     monkeypatch.setattr(dependencies, "_install", install)
     with pytest.raises(packaging.PackagingError) as error:
         packaging.build("refresh", "lambda", tmp_path / "out")

@@ -260,6 +260,9 @@ def test_the_digest_is_of_the_contents_however_they_are_compressed(packages: dic
     assert stored.read_bytes() != package.read_bytes()
     assert packaging.digest(stored) == packaging.digest(package)
     assert packaging.digest(changed) != packaging.digest(package)
+    both = {"a": packaging.digest(package), "b": packaging.digest(changed)}
+    assert packaging.combined(both) == packaging.combined(dict(reversed(both.items())))
+    assert packaging.combined(both) != packaging.combined(both | {"b": packaging.digest(package)})
 
 
 # --- the project's own files ------------------------------------------------------------------------------------------
@@ -359,6 +362,60 @@ def test_changed_sources_cost_no_installation(
     assert set(names(package)) - set(names(packages["migrate"])) == {"pipeline/changed.py"}
 
 
+class TestCache:
+    """CI may share `build/cache` between jobs, and then a job of a pull request can write what a deployment reads."""
+
+    @pytest.fixture
+    def build(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+        """Builds a package whose only dependency is a module of one line."""
+
+        def install(_function: str, _requirements: Path, tree: Path, _target: Target) -> None:
+            tree.mkdir()
+            (tree / "good.py").write_text("GOOD = True\n")
+
+        monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
+        monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")
+        monkeypatch.setattr(dependencies, "_install", install)
+        return lambda: packaging.build("refresh", "host", tmp_path / "out")
+
+    @pytest.fixture
+    def layer(self, build: Callable[[], Path], tmp_path: Path) -> Path:
+        build()
+        [layer] = (tmp_path / "cache").glob("*.zip")
+        return layer
+
+    def plant(self, layer: Path) -> None:
+        with zipfile.ZipFile(layer, "w") as planted:
+            planted.writestr("evil.py", "EVIL = True\n")
+
+    def test_a_layer_of_another_clone_is_built_again(
+        self, build: Callable[[], Path], layer: Path, tmp_path: Path
+    ) -> None:
+        """Its name follows from the repository, so anybody can give a zip that name."""
+        self.plant(layer)
+        shutil.rmtree(tmp_path / "built")
+        assert {"good.py"} == {name for name in names(build()) if "/" not in name}
+        assert {"good.py"} == {*names(layer)}
+
+    def test_a_layer_that_changed_since_it_was_built_is_refused(self, build: Callable[[], Path], layer: Path) -> None:
+        self.plant(layer)
+        with pytest.raises(packaging.PackagingError, match=rf"has changed since it was built here.*rm {layer}"):
+            build()
+        layer.unlink()
+        assert "good.py" in names(build())
+
+    def test_a_layer_that_this_clone_built_is_taken_and_an_old_one_goes_with_its_record(
+        self, build: Callable[[], Path], layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = layer.stat().st_mtime_ns
+        build()
+        assert layer.stat().st_mtime_ns == before
+        monkeypatch.setattr(dependencies, "identity", lambda *_inputs: "another")
+        build()
+        assert [path.stem for path in (tmp_path / "built").iterdir()] == ["refresh-host-another"]
+        assert [path.stem for path in (tmp_path / "cache").glob("*.zip")] == ["refresh-host-another"]
+
+
 def test_another_pin_or_target_is_another_layer(tmp_path: Path) -> None:
     spec = packaging.FUNCTIONS["migrate"]
     pins = tmp_path / "pins.txt"
@@ -375,6 +432,7 @@ def test_an_installation_that_fails_says_what_and_why(tmp_path: Path, monkeypatc
     (tmp_path / "requirements" / "migrate.txt").write_text("alembic==1.0.0\n")  # no hash
     monkeypatch.setattr(dependencies, "ROOT", tmp_path)
     monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")
     with pytest.raises(packaging.PackagingError, match=r"(?s)migrate\.txt for migrate.*hash"):
         packaging.build("migrate", "host", tmp_path)
     (tmp_path / "requirements" / "migrate.txt").unlink()
