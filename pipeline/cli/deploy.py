@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -252,15 +252,24 @@ def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, pla
 
 def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) -> None:
     with steps.step("Function packages") as step:
-        if settings["package_dir"]:
-            step.update(f"as they are in {settings['package_dir']}")
-            return
         names = list(packaging.FUNCTIONS)
+        if settings["package_dir"]:
+            built = [deployment.directory / settings["package_dir"] / f"{name}.zip" for name in names]
+            step.update(f"as they are in {settings['package_dir']}{_digest(built)}")
+            return
         with ThreadPoolExecutor(len(names)) as pool:
             architecture = settings["lambda_architecture"]
             builds = [pool.submit(packaging.build, name, "lambda", deployment.packages, architecture) for name in names]
-            megabytes = [packaging.sizes(build.result())[0] / 1e6 for build in builds]
-        step.update(", ".join(f"{name} {size:.1f} MB" for name, size in zip(names, megabytes, strict=True)))
+            built = [build.result() for build in builds]
+        megabytes = (f"{path.stem} {packaging.sizes(path)[0] / 1e6:.1f} MB" for path in built)
+        step.update(", ".join(megabytes) + _digest(built))
+
+
+def _digest(built: Sequence[Path]) -> str:
+    """Return the digest of all packages' contents for a step, to compare with CI's; nothing if one is missing."""
+    if not all(path.is_file() for path in built):
+        return ""  # Terraform names the missing one
+    return f"; SHA-256 of all contents {packaging.combined(built)[:16]}"
 
 
 def _wake(planned: planning.Plan, before: Mapping[str, Any], steps: Steps) -> None:

@@ -1,5 +1,6 @@
 """The functions' packages."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,7 @@ def package(
                     "zip_bytes": zipped,
                     "unzipped_bytes": unzipped,
                     "content_sha256": contents[name],
+                    "code_sha256": b64encode(bytes.fromhex(packaging.sha256(built[name]))).decode(),
                 }
                 for name, (zipped, unzipped) in sizes.items()
             }
@@ -48,3 +50,4 @@ def package(
             contents[name][:16],
         )
     console.print(table)
+    console.print(f"SHA-256 of all contents: {packaging.combined(built.values())[:16]}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +40,7 @@ def digest(package: Path) -> str:
     return total.hexdigest()
 
 
-def combined(digests: Mapping[str, str]) -> str:
-    """Return one SHA-256, in hex, of the digests of several packages by name."""
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+def combined(packages: Iterable[Path]) -> str:
+    """Return one SHA-256, in hex, of the names and digests of several packages."""
+    lines = "".join(sorted(f"{digest(package)}  {package.name}\n" for package in packages))
     return hashlib.sha256(lines.encode()).hexdigest()

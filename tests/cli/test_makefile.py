@@ -27,3 +27,21 @@ def test_the_program_in_place_of_terraform(tmp_path: Path, given: tuple[str, ...
             env=environment | more, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         assert printed == f"{expected}: plan --env acme\n"
+
+
+def test_pip_installs_hashed_wheels_alone() -> None:
+    """pip builds a source archive with what its build requires at the moment, and compares no hashes of that."""
+    targets = [".venv/.ready", ".venv-checkov/.ready", ".venv-awscli/.ready", ".venv-lock/.ready", "matrix"]
+    printed = subprocess.run(
+        ["make", "-C", ROOT, "--no-print-directory", "--always-make", "--dry-run", *targets],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    others = [path.read_text() for path in (ROOT / ".ci" / "run", *(ROOT / ".github").rglob("*.yml"))]
+    installs = [line for text in (printed, *others) for line in text.splitlines() if "pip install" in line]
+    ours = [line for line in installs if line.endswith("-e .")]
+    assert len(installs) - len(ours) == len(targets)
+    for line in installs:
+        if line in ours:  # our own package, built with what is installed already
+            assert {"--no-deps", "--no-build-isolation", "--no-index"} <= {*line.split()}
+        else:
+            assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= {*line.split()}

@@ -260,9 +260,15 @@ def test_the_digest_is_of_the_contents_however_they_are_compressed(packages: dic
     assert stored.read_bytes() != package.read_bytes()
     assert packaging.digest(stored) == packaging.digest(package)
     assert packaging.digest(changed) != packaging.digest(package)
-    both = {"a": packaging.digest(package), "b": packaging.digest(changed)}
-    assert packaging.combined(both) == packaging.combined(dict(reversed(both.items())))
-    assert packaging.combined(both) != packaging.combined(both | {"b": packaging.digest(package)})
+
+
+def test_one_digest_stands_for_all_packages(packages: dict[str, Path], tmp_path: Path) -> None:
+    """CI and a deployment compare it: it has the names and contents of every package."""
+    paths = [*packages.values()]
+    assert packaging.combined(paths) == packaging.combined(reversed(paths))
+    renamed = shutil.copy(paths[0], tmp_path / "another.zip")
+    assert packaging.combined([*paths[1:], renamed]) != packaging.combined(paths)
+    assert packaging.combined(paths[1:]) != packaging.combined(paths)
 
 
 # --- the project's own files ------------------------------------------------------------------------------------------
