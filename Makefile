@@ -76,6 +76,12 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	@.venv-checkov/bin/python $(INSTALL) -r requirements/checkov.txt
 	@touch $@
 
+.venv-audit/.ready: requirements/audit.txt
+	@echo "Setting up .venv-audit (once) ..."
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python $(INSTALL) -r requirements/audit.txt
+	@touch $@
+
 # Apart, so that it does not take the place of the reader's own AWS CLI.
 .venv-awscli/.ready: requirements/awscli.txt
 	@echo "Setting up .venv-awscli (once) ..."
@@ -84,7 +90,7 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	@touch $@
 
 lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
-	cd requirements && for name in lock dev awscli checkov; do $(COMPILE) -o $$name.txt $$name.in || exit; done
+	cd requirements && for name in lock dev awscli checkov audit; do $(COMPILE) -o $$name.txt $$name.in || exit; done
 	cd requirements && $(COMPILE) --no-deps -o matrix.txt matrix.in
 	cd requirements && for name in postgres dynamodb migrate refresh roles; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
 

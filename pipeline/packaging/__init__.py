@@ -38,7 +38,7 @@ __all__ = [
 def build(function: str, platform: Platform, out_dir: Path, architecture: Architecture = "arm64") -> Path:
     """Build the package of a function and return `<out_dir>/<function>.zip`. Raises PackagingError.
 
-    `architecture` is Lambda's; `host` is always this machine's.
+    `architecture` is Lambda's; `host` is always this machine's. One for Lambda gets a bill of materials beside it.
     """
     spec = FUNCTIONS[function]
     ours = sources.files(spec)
@@ -58,4 +58,8 @@ def build(function: str, platform: Platform, out_dir: Path, architecture: Archit
             path.replace(target)
         finally:
             path.unlink(missing_ok=True)
+    if platform == "lambda":
+        from pipeline.packaging import sbom  # half a second, which only this needs
+
+        sbom.write(target, dependencies.wheels(layer))
     return target

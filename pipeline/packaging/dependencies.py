@@ -1,6 +1,7 @@
 """The dependencies of a package: install them by pip for the target, drop unused parts, cache the result."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from pipeline.locks import exclusive
 from pipeline.packaging import binaries
 from pipeline.packaging.functions import Function
@@ -18,7 +21,7 @@ from pipeline.packaging.zips import add, sha256
 
 CACHE: Final = ROOT / "build" / "cache" / "dependencies"
 BUILT: Final = ROOT / ".local" / "layers"
-"""The SHA-256 of each layer that this clone built. It is apart from the cache, which CI may share between jobs."""
+"""What this clone built: each layer's SHA-256, and those of its wheels. CI may share the cache itself between jobs."""
 
 DROPPED: Final = (
     # Not needed at run time, or different at every installation.
@@ -70,7 +73,7 @@ def _built_here(cached: Path) -> bool:
     record = _record(cached)
     if not cached.exists() or not record.exists():
         return False
-    if record.read_text() == sha256(cached):
+    if json.loads(record.read_text())["sha256"] == sha256(cached):
         return True
     raise PackagingError(
         f"{cached} has changed since it was built here, and would go into the functions. If nobody of yours changed "
@@ -79,13 +82,18 @@ def _built_here(cached: Path) -> bool:
 
 
 def _record(cached: Path) -> Path:
-    return BUILT / f"{cached.stem}.sha256"
+    return BUILT / f"{cached.stem}.json"
+
+
+def wheels(layer: Path) -> dict[str, str]:
+    """Return the SHA-256 of each wheel that a layer was installed from, by the name of its project."""
+    return {str(name): str(digest) for name, digest in json.loads(_record(layer).read_text())["wheels"].items()}
 
 
 def _make(cached: Path, function: str, requirements: Path, spec: Function, target: Target) -> None:
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".installing-") as scratch:
         tree = Path(scratch) / "tree"
-        _install(function, requirements, tree, target)
+        installed = _install(function, requirements, tree, target)
         names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
         kept = [name for name in names if _kept(name, spec)]
         if target.platform == "lambda" and (faults := binaries.faults(tree, kept, target.architecture)):
@@ -101,7 +109,7 @@ def _make(cached: Path, function: str, requirements: Path, spec: Function, targe
             _record(old).unlink(missing_ok=True)
             old.unlink(missing_ok=True)
         BUILT.mkdir(parents=True, exist_ok=True)
-        _record(cached).write_text(sha256(unfinished))
+        _record(cached).write_text(json.dumps({"sha256": sha256(unfinished), "wheels": installed}))
         unfinished.replace(cached)
 
 
@@ -134,7 +142,8 @@ def _kept(name: str, spec: Function) -> bool:
     return True
 
 
-def _install(function: str, requirements: Path, directory: Path, target: Target) -> None:
+def _install(function: str, requirements: Path, directory: Path, target: Target) -> dict[str, str]:
+    """Install the requirements, and return the SHA-256 of each wheel by the name of its project."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     command += ["--require-hashes", "--no-deps", "--no-compile", "--only-binary=:all:", f"--target={directory}"]
     if target.platform == "lambda":
@@ -144,8 +153,9 @@ def _install(function: str, requirements: Path, directory: Path, target: Target)
     environment = {
         k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PYTHONPATH")
     }
+    report = directory.with_name("report.json")
     done = subprocess.run(  # noqa: S603 - our own interpreter and fixed words
-        [*command, f"--requirement={requirements}"],
+        [*command, f"--report={report}", f"--requirement={requirements}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -155,3 +165,8 @@ def _install(function: str, requirements: Path, directory: Path, target: Target)
     if done.returncode != 0:
         said = "\n".join(done.stderr.strip().splitlines()[-10:])
         raise PackagingError(f"pip could not install requirements/{requirements.name} for {function}:\n{said}")
+    return {
+        canonicalize_name(item["metadata"]["name"]): digest
+        for item in json.loads(report.read_text())["install"]
+        if (digest := item["download_info"]["archive_info"]["hashes"].get("sha256"))
+    }

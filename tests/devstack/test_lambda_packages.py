@@ -144,9 +144,10 @@ def test_a_library_whose_header_is_nonsense_is_a_fault(faults: Callable[..., lis
 
 
 def test_a_package_with_a_fault_is_not_built(extension: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def install(_function: str, _requirements: Path, tree: Path, _target: object) -> None:
+    def install(_function: str, _requirements: Path, tree: Path, _target: object) -> dict[str, str]:
         (tree / "msgspec").mkdir(parents=True)
         (tree / EXTENSION).write_bytes(doctored(extension, b"GLIBC_2.17", b"GLIBC_2.38"))
+        return {}
 
     monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")

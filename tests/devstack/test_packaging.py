@@ -375,9 +375,10 @@ class TestCache:
     def build(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
         """Builds a package whose only dependency is a module of one line."""
 
-        def install(_function: str, _requirements: Path, tree: Path, _target: Target) -> None:
+        def install(_function: str, _requirements: Path, tree: Path, _target: Target) -> dict[str, str]:
             tree.mkdir()
             (tree / "good.py").write_text("GOOD = True\n")
+            return {}
 
         monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
         monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")
