@@ -59,7 +59,7 @@ matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
 
-check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Parliament
+check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Terraform, Checkov, Parliament, pip-audit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -68,6 +68,7 @@ check: setup .venv-checkov/.ready ## Lint, format, types, Terraform, Checkov, Pa
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
 	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
 	$(BIN)/python -m pipeline.deploy.providers --check
+	$(BIN)/python -m tests.audit .venv-audit/bin/pip-audit
 
 # Apart, because what Checkov and Parliament need and what we need do not go together.
 .venv-checkov/.ready: requirements/checkov.txt
