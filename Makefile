@@ -68,6 +68,7 @@ check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Ter
 	$(BIN)/python -m tests.infra.scan .venv-checkov/bin/checkov
 	$(BIN)/python -m tests.infra.policies .venv-checkov/bin/python
 	$(BIN)/python -m pipeline.deploy.providers --check
+	$(BIN)/python -m pipeline.packaging.rds_ca --check
 	$(BIN)/python -m tests.audit .venv-audit/bin/pip-audit
 
 # Apart, because what Checkov and Parliament need and what we need do not go together.

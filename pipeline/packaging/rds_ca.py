@@ -5,6 +5,9 @@ those of AWS's own tests.
 
     curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
     python -m pipeline.packaging.rds_ca --source "AWS's global bundle, $(date -I)" global-bundle.pem
+
+`tests/devstack/rds-ca-fingerprints.txt` has the fingerprints once more, to be changed by hand. `make check` runs this
+with `--check`, which warns of roots that expire soon.
 """
 
 import argparse
@@ -12,7 +15,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +29,9 @@ from pipeline.packaging.target import ROOT, PackagingError
 BUNDLE: Final = ROOT / "pipeline" / "sinks" / "rds-ca-bundle.pem"
 NAME: Final = re.compile(r"Amazon RDS (?P<region>[a-z]{2}(-[a-z]+)+-\d+) Root CA (RSA2048|RSA4096|ECC384) G\d+")
 """Common name of a region's root; roots of Beta and Preview do not match."""
+
+SOON: Final = timedelta(days=365)
+"""Time before the end of a root in which `make check` warns."""
 
 HEADER: Final = """\
 # Root certificates of Amazon RDS: the functions verify Aurora by them (sslmode=verify-full).
@@ -77,12 +83,29 @@ def _comment(text: str) -> str:
     return textwrap.fill(text, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
+def ages(certificates: Iterable[x509.Certificate], now: datetime) -> str:
+    """Return when the first root expires, or a warning with the roots that have expired or expire soon."""
+    ends = sorted((certificate.not_valid_after_utc, common_name(certificate)) for certificate in certificates)
+    if ending := [f"{name} ({end:%Y-%m-%d})" for end, name in ends if end - now < SOON]:
+        return (
+            f"RDS certificates: WARNING, {len(ending)} of {len(ends)} expire within a year: {', '.join(ending)}. "
+            "Renew the bundle: pipeline/packaging/rds_ca.py"
+        )
+    return f"RDS certificates: {len(ends)} roots; the first expires on {ends[0][0]:%Y-%m-%d}"
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Make the bundle from the roots in the files."""
+    """Make the bundle from the roots in the files, or check the age of its roots."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.packaging.rds_ca", description=main.__doc__)
-    parser.add_argument("--source", required=True, help="where the certificates are from, for the bundle's header")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="bundle of certificates, PEM")
+    parser.add_argument("--check", action="store_true", help="only say when the bundle's roots expire")
+    parser.add_argument("--source", help="where the certificates are from, for the bundle's header")
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="bundle of certificates, PEM")
     chosen = parser.parse_args(arguments)
+    if chosen.check:
+        sys.stdout.write(ages(x509.load_pem_x509_certificates(BUNDLE.read_bytes()), datetime.now(UTC)) + "\n")
+        return
+    if not chosen.source or not chosen.files:
+        parser.error("--source and a FILE are needed")
     read = [certificate for file in chosen.files for certificate in x509.load_pem_x509_certificates(file.read_bytes())]
     found = roots(read, datetime.now(UTC))
     if not found:

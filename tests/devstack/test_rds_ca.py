@@ -60,6 +60,15 @@ def test_every_certificate_is_a_root_of_rds_for_years(bundle: list[x509.Certific
         assert certificate.not_valid_after_utc > NOW + 10 * YEARS
 
 
+def test_each_is_the_one_that_was_compared_with_other_copies(bundle: list[x509.Certificate]) -> None:
+    """Somebody who can change the bundle alone could make the functions trust a server of theirs."""
+    lines = (Path(__file__).parent / "rds-ca-fingerprints.txt").read_text().splitlines()
+    compared = [line for line in lines if line and not line.startswith("#")]
+    assert compared == [
+        f"{certificate.fingerprint(hashes.SHA256()).hex()}  {rds_ca.common_name(certificate)}" for certificate in bundle
+    ]
+
+
 def test_every_region_has_its_three_roots(bundle: list[x509.Certificate]) -> None:
     names = [rds_ca.common_name(certificate) for certificate in bundle]
     assert names == sorted(set(names))
@@ -82,6 +91,20 @@ def test_openssl_reads_it_as_the_connection_does(bundle: list[x509.Certificate])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(RDS_CERTIFICATES)
     assert context.cert_store_stats()["x509_ca"] == len(bundle)
+
+
+def test_warns_a_year_before_a_root_expires(make: Make) -> None:
+    lasting, ending, over = make(IRELAND, days=400), make(FRANKFURT, days=364), make(FRANKFURT, days=-1)
+    assert re.search(r"1 roots; the first expires on \d{4}-\d\d-\d\d$", rds_ca.ages([lasting], NOW))
+    for certificate in (ending, over):
+        warning = rds_ca.ages([lasting, certificate], NOW)
+        assert f"WARNING, 1 of 2 expire within a year: {FRANKFURT}" in warning
+        assert IRELAND not in warning
+
+
+def test_the_check_reads_the_bundle_and_fails_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    rds_ca.main(["--check"])
+    assert "RDS certificates: 81 roots" in capsys.readouterr().out
 
 
 def test_takes_the_roots_of_regions_alone(make: Make) -> None:
