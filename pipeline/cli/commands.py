@@ -84,17 +84,12 @@ add("logs", "pipeline.cli.logs", "Print a function's log, a line each.")
 add(
     "failed",
     "pipeline.cli.failed",
-    "List the messages that a function gave up, with the reason; put them back, or delete them.",
+    "List the messages that a function or EventBridge gave up, with the reason; put them back, or delete them.",
 )
 add(
     "package",
     "pipeline.cli.package",
     "Build the zip of each Lambda function; the same inputs give the same contents, and the same SHA-256 of them.",
-)
-add(
-    "redrive",
-    "pipeline.cli.redrive",
-    "Send events that EventBridge could not deliver to a queue or the archive again, and delete those that are taken.",
 )
 add(
     "replay",

@@ -1,7 +1,8 @@
 """Receive the messages of a dead-letter queue, and delete those that were resent or are not needed."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -12,6 +13,25 @@ WAIT: Final = 2
 """Seconds of a long poll: a short one does not query all servers of SQS, and may find a full queue empty."""
 BATCH: Final = 10
 """The most messages that SQS receives, deletes or shows again in one request."""
+
+
+class Waiting(NamedTuple):
+    """Messages of a queue by state, about, and the time at which the last of the hidden ones is visible again."""
+
+    visible: int
+    hidden: int
+    until: datetime
+
+
+def waiting(sqs: "SQSClient", url: str) -> Waiting:
+    """Count the messages of a queue.
+
+    Hidden ones were received by somebody: by another run of a command, perhaps one that was killed.
+    """
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    visible, hidden, timeout = (int(found[name]) for name in names)
+    return Waiting(visible, hidden, datetime.now(UTC) + timedelta(seconds=max(HIDDEN, timeout)))
 
 
 class DeadLetters:

@@ -1,4 +1,7 @@
-"""List the messages that a function gave up, with their reasons; put them back, or delete them."""
+"""List the messages of a dead-letter queue, with their reasons; put them back, or delete them.
+
+A target has two such queues: `failed`, with what its function gave up, and `undelivered`, with what EventBridge did.
+"""
 
 import json
 from collections import Counter
@@ -10,12 +13,14 @@ from typing import Any, Final
 from pipeline.changes import read
 from pipeline.delivery import Delivery
 from pipeline.delivery.dead_letters import DeadLetters
-from pipeline.delivery.errors import cause
+from pipeline.delivery.errors import QueueDown, StreamDown, cause
 from pipeline.errors import Poison
 from pipeline.events import event_type
 
 ROUND: Final = 500
 """Messages whose reasons one look-up in the log returns."""
+AT_ONCE: Final = 10
+"""Messages to send before their deletion, so that a target that is down is not sent all of them."""
 BATCH_FAILED: Final = "BatchFailed"
 """Reason of a readable message that the log does not name: its whole batch failed at every try."""
 LOGGED: Final = '{ $.message = "message not stored" || $.message = "message not refreshed" }'
@@ -24,10 +29,13 @@ LOGGED: Final = '{ $.message = "message not stored" || $.message = "message not 
 Log = Callable[[float, str], Iterable[str]]
 """Reads the lines of the function's log from a Unix time on that match a filter pattern."""
 
+Reasons = Callable[[Sequence[Any]], dict[str, str]]
+"""Returns the reasons why messages are in their dead-letter queue, by message id."""
+
 
 @dataclass(frozen=True)
 class Failed:
-    """A message that the function gave up. ``users`` is empty unless requested: it is personal data."""
+    """A message in a dead-letter queue. ``users`` is empty unless requested: it is personal data."""
 
     id: str
     reason: str
@@ -35,7 +43,9 @@ class Failed:
     bytes: int
     sent: datetime
     received: int
-    """Number of times that the function received it."""
+    """Number of times that the function received it; 0 for an undelivered one."""
+    rule: str
+    """EventBridge's rule that matched it, if it was undelivered."""
     users: list[str]
 
 
@@ -53,7 +63,7 @@ class Choice:
 
 @dataclass
 class Report:
-    """The chosen messages, and the number of them that left the dead-letter queue."""
+    """The chosen messages of a dead-letter queue, and the number of them that left it."""
 
     messages: list[Failed] = field(default_factory=list)
     done: int = 0
@@ -63,7 +73,7 @@ class Report:
 
 def find(
     letters: DeadLetters,
-    log: Log,
+    reasons: Reasons,
     choice: Choice,
     *,
     limit: int | None = None,
@@ -71,23 +81,40 @@ def find(
     put_back: Delivery | None = None,
     delete: bool = False,
 ) -> Report:
-    """Describe the chosen messages; delete them, or send them to ``put_back`` and delete those that it took."""
+    """Describe the chosen messages; delete them, or send them to ``put_back`` and delete those that it took.
+
+    Sends no more to a target that is down.
+    """
     report = Report()
     for messages in _rounds(letters, limit):
-        described = _describe(messages, log, users=users)
+        described = _describe(messages, reasons, users=users)
         chosen = {one.id: one for one in described if choice.includes(one)}
         report.messages += chosen.values()
-        taken = [message for message in messages if message["MessageId"] in chosen]
+        wanted = [message for message in messages if message["MessageId"] in chosen]
         if put_back is not None:
-            failed = put_back.send([message["Body"] for message in taken]).failed
-            report.refused.update(cause(error) for error in failed.values())
-            taken = [message for place, message in enumerate(taken) if place not in failed]
-        elif not delete:
-            continue
-        gone = letters.delete(taken)
-        report.done += gone
-        report.refused.update({"NotDeleted": len(taken) - gone} if gone < len(taken) else {})
+            if not _put_back(letters, wanted, put_back, report):
+                break
+        elif delete:
+            _delete(letters, wanted, report)
     return report
+
+
+def _put_back(letters: DeadLetters, messages: Sequence[Any], to: Delivery, report: Report) -> bool:
+    """Send messages and delete those that were taken; return whether the target is up."""
+    for start in range(0, len(messages), AT_ONCE):
+        batch = messages[start : start + AT_ONCE]
+        failed = to.send([message["Body"] for message in batch]).failed
+        report.refused.update(cause(error) for error in failed.values())
+        _delete(letters, [message for place, message in enumerate(batch) if place not in failed], report)
+        if len(failed) == len(batch) and all(isinstance(error, QueueDown | StreamDown) for error in failed.values()):
+            return False
+    return True
+
+
+def _delete(letters: DeadLetters, messages: Sequence[Any], report: Report) -> None:
+    gone = letters.delete(messages)
+    report.done += gone
+    report.refused.update({"NotDeleted": len(messages) - gone} if gone < len(messages) else {})
 
 
 def _rounds(letters: DeadLetters, limit: int | None) -> Iterator[list[Any]]:
@@ -101,26 +128,39 @@ def _rounds(letters: DeadLetters, limit: int | None) -> Iterator[list[Any]]:
         yield gathered
 
 
-def _describe(messages: Sequence[Any], log: Log, *, users: bool) -> list[Failed]:
-    unreadable, named = {}, {}
-    for message in messages:
-        try:
-            named[message["MessageId"]] = read(message["Body"])
-        except Poison as error:
-            unreadable[message["MessageId"]] = error.reason
-    logged = _logged(log, [message for message in messages if message["MessageId"] in named])
+def _describe(messages: Sequence[Any], reasons: Reasons, *, users: bool) -> list[Failed]:
+    known = reasons(messages)
     return [
         Failed(
-            name := message["MessageId"],
-            unreadable.get(name) or logged.get(name, BATCH_FAILED),
+            message["MessageId"],
+            known[message["MessageId"]],
             _type(message["Body"]),
             len(message["Body"].encode()),
             datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
             int(message["Attributes"]["ApproximateReceiveCount"]) - 1,
-            sorted({one.user_id for one in named.get(name, ()) if hasattr(one, "user_id")}) if users else [],
+            _attribute(message, "RULE_ARN").rpartition("/")[2],
+            sorted(_users(message["Body"])) if users else [],
         )
         for message in messages
     ]
+
+
+def undelivered(messages: Sequence[Any]) -> dict[str, str]:
+    """Return EventBridge's reasons, such as ``NO_PERMISSIONS``."""
+    return {message["MessageId"]: _attribute(message, "ERROR_CODE") or "unknown" for message in messages}
+
+
+def given_up(log: Log, messages: Sequence[Any]) -> dict[str, str]:
+    """Return the reasons of a function: why it cannot read the message, or else what its log says."""
+    found: dict[str, str] = {}
+    for message in messages:
+        try:
+            read(message["Body"])
+        except Poison as error:
+            found[message["MessageId"]] = error.reason
+    readable = [message for message in messages if message["MessageId"] not in found]
+    logged = _logged(log, readable)
+    return found | {message["MessageId"]: logged.get(message["MessageId"], BATCH_FAILED) for message in readable}
 
 
 def _logged(log: Log, messages: Sequence[Any]) -> dict[str, str]:
@@ -144,3 +184,15 @@ def _type(body: str) -> str:
         return event_type(body) or "unknown"
     except Poison:
         return "unknown"
+
+
+def _users(body: str) -> set[str]:
+    try:
+        return {one.user_id for one in read(body) if hasattr(one, "user_id")}
+    except Poison:
+        return set()
+
+
+def _attribute(message: Any, name: str) -> str:
+    value: str = message.get("MessageAttributes", {}).get(name, {}).get("StringValue", "")
+    return value

@@ -52,7 +52,7 @@ def test_the_version_is_that_of_the_project() -> None:
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("auth0-sync redr", ["redrive"]),
+        ("auth0-sync rearch", ["rearchive"]),
         ("auth0-sync failed --put", ["--put-back"]),
         ("auth0-sync failed post", ["postgres"]),
     ],

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from tests.cli.test_redrive import Deployment, deployment
+from tests.cli.test_undelivered import Deployment, deployment
 from tests.strategies import text, updated, user
 
 __all__ = ["deployment"]
@@ -23,7 +23,8 @@ class Given:
 
     def __init__(self, on: Deployment) -> None:
         self.on = on
-        self.queue, self.dead = on.queue("postgres"), on.queue("postgres-failed")
+        self.queue, _ = on.queues("postgres")
+        self.dead = on.queue("postgres-failed")
         good = text(updated(user("auth0|ada")))
         self.bodies = {"NotJson": "not JSON", "Refused": good, "BatchFailed": good}
         send = on.aws.sqs.send_message

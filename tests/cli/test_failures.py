@@ -81,7 +81,7 @@ def test_what_is_wrong_and_which_setting_it_is(typed: Any, arguments: Any, varia
         (ASK, ATHENA),
         (["sql", "SELECT 1"], CLUSTER),
         (["failed", "postgres", "--deployment", "auth0-sync-prod"], {}),
-        (["redrive", "archive", "--deployment", "auth0-sync-prod"], {}),
+        (["failed", "archive", "--deployment", "auth0-sync-prod"], {}),
         (["logs", "--deployment", "auth0-sync-prod"], {}),
     ],
 )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.errors import BadSettings
 from tests.cli.test_deploy import OUTPUTS, Account
-from tests.cli.test_redrive import Deployment, deployment
+from tests.cli.test_undelivered import Deployment, deployment
 from tests.emulator.support import REGION
 
 __all__ = ["deployment"]

@@ -16,7 +16,7 @@ from pipeline.delivery import Sent
 from pipeline.delivery.errors import QueueDown
 from pipeline.delivery.queue import Queue
 from pipeline.delivery.targets import Consumer
-from tests.cli.test_redrive import Deployment, archived, deployment, make_stream
+from tests.cli.test_undelivered import Deployment, archived, deployment, make_stream
 from tests.emulator.support import wait_for
 from tests.strategies import deleted, log, text, updated, user
 

@@ -10,7 +10,7 @@ from pipeline.changes import Snapshot, Tombstone, read
 from pipeline.cli import app, restore
 from pipeline.data_api import TooLarge
 from pipeline.query import Result
-from tests.cli.test_redrive import Deployment, deployment
+from tests.cli.test_undelivered import Deployment, deployment
 from tests.strategies import deleted, streamed, text, updated, user
 
 __all__ = ["deployment"]

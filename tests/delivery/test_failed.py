@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pipeline.delivery import Sent
 from pipeline.delivery.dead_letters import DeadLetters
 from pipeline.delivery.errors import NotStored, QueueDown
-from pipeline.delivery.failed import BATCH_FAILED, LOGGED, Choice, find
+from pipeline.delivery.failed import AT_ONCE, BATCH_FAILED, LOGGED, Choice, find, given_up, undelivered
 from tests.strategies import text, updated, user
 
 BODIES = {
@@ -50,15 +51,18 @@ def log(since: float, pattern: str) -> Iterable[str]:
     return LOG
 
 
+REASONS = partial(given_up, log)
+
+
 def test_reason_comes_from_the_reader_the_log_or_the_batch() -> None:
-    report = find(Letters(), log, Choice())
+    report = find(Letters(), REASONS, Choice())
     assert {one.id: one.reason for one in report.messages} == {
         "unreadable": "NotJson", "refused": "Refused", "failed": BATCH_FAILED,
     }  # fmt: skip
     assert [one.received for one in report.messages] == [20] * 3
     assert [one.users for one in report.messages] == [[]] * 3
     assert (report.done, report.refused) == (0, {})
-    with_users = find(Letters(), log, Choice(), users=True)
+    with_users = find(Letters(), REASONS, Choice(), users=True)
     assert [one.users for one in with_users.messages] == [[], ["auth0|ada"], ["auth0|b"]]
 
 
@@ -72,7 +76,7 @@ def test_reason_comes_from_the_reader_the_log_or_the_batch() -> None:
 )
 def test_only_selected_messages_are_deleted(choice: Choice, chosen: list[str]) -> None:
     letters = Letters()
-    report = find(letters, log, choice, delete=True)
+    report = find(letters, REASONS, choice, delete=True)
     assert [one.id for one in report.messages] == chosen
     assert report.done == len(chosen)
     assert letters.names == [name for name in BODIES if name not in chosen]
@@ -80,12 +84,38 @@ def test_only_selected_messages_are_deleted(choice: Choice, chosen: list[str]) -
 
 def test_only_accepted_messages_are_deleted() -> None:
     letters, target = Letters(), Target(Sent({0: QueueDown(), 2: NotStored("StoreDown")}))
-    report = find(letters, log, Choice(), put_back=target)
+    report = find(letters, REASONS, Choice(), put_back=target)
     assert target.bodies == list(BODIES.values())
     assert (report.done, report.refused) == (1, {"QueueDown": 1, "StoreDown": 1})
     assert letters.names == ["unreadable", "failed"]
 
 
 def test_message_that_cannot_be_deleted_is_reported() -> None:
-    report = find(Letters(["failed"]), log, Choice(), delete=True)
+    report = find(Letters(["failed"]), REASONS, Choice(), delete=True)
     assert (report.done, report.refused) == (2, {"NotDeleted": 1})
+
+
+class Many(Letters):
+    """More messages than are sent at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = [f"m{number}" for number in range(3 * AT_ONCE)]
+
+    def batches(self, limit: int | None = None) -> Iterator[list[Any]]:
+        attributes = {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": "1"}
+        yield [{"MessageId": name, "Body": "{}", "Attributes": attributes} for name in self.names]
+
+
+@pytest.mark.parametrize(
+    ("refused", "tried", "done"),
+    [
+        ({place: QueueDown() for place in range(AT_ONCE)}, AT_ONCE, 0),  # it is down: the others are left alone
+        ({place: QueueDown() for place in range(AT_ONCE - 1)}, 3 * AT_ONCE, 3),
+        ({place: NotStored("no") for place in range(AT_ONCE)}, 3 * AT_ONCE, 0),  # each for a reason of its own
+    ],
+)
+def test_a_target_that_is_down_is_sent_no_more(refused: Any, tried: int, done: int) -> None:
+    target = Target(Sent(refused))
+    report = find(Many(), undelivered, Choice(), put_back=target)
+    assert (len(target.bodies), report.done) == (tried, done)

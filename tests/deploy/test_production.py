@@ -265,7 +265,7 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
 
     assert "NotJson: 1" in said("auth0-sync failed postgres   ")
     assert "Deleted: 1" in said("auth0-sync failed postgres --delete")
-    assert "Put back: 1" in said("auth0-sync failed postgres --put-back")
+    assert "Put back: 2" in said("auth0-sync failed postgres --put-back")  # of the function, and of EventBridge
     assert '"State": "ACTIVE"' in said("aws events describe-event-source")
     assert "Sent to auth0-sync-prod-archive: 1" in said("auth0-sync rearchive")
     assert "1 directly to its function" in said("auth0-sync replay --since 2026-11-22")

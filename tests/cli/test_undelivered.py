@@ -1,8 +1,11 @@
-"""`auth0-sync redrive`, on the emulator: nothing is deleted that was not taken, and a look changes nothing."""
+"""Events that EventBridge gave up, on the emulator: none is deleted that was not taken, and a list changes nothing."""
 
 import gzip
 import json
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -11,8 +14,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.delivery import Sent, dead_letters, redrive
-from pipeline.delivery.errors import QueueDown
+from pipeline.delivery import dead_letters
 from pipeline.errors import BadSettings
 from tests.emulator.support import REGION, Aws, name, wait_for
 from tests.strategies import log, text, updated, user
@@ -43,11 +45,19 @@ class Deployment:
         attributes = self.aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"])
 
-    def redrive(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        result = CliRunner().invoke(app, ["redrive", *arguments, "--deployment", self.name, "--json"])
-        assert result.exit_code == code, result.output
+    def failed(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        result = CliRunner().invoke(app, ["failed", *arguments, "--deployment", self.name, "--json"])
+        assert result.exit_code == code, (result.output, result.exception)
         report: dict[str, Any] = json.loads(result.stdout)
         return report
+
+    def put_back(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        return self.failed(*arguments, "--put-back", code=code)
+
+    def queues(self, target: str) -> tuple[str, str]:
+        """A target's queue, and the dead-letter queue of EventBridge, beside the function's."""
+        self.queue(f"{target}-failed")
+        return self.queue(target), self.queue(f"{target}-undelivered")
 
 
 @pytest.fixture
@@ -63,12 +73,11 @@ EVENTS = [json.dumps({"id": str(number), "detail": {"text": "é" * number}}) for
 
 
 def test_events_go_to_the_queue_and_out_of_the_dead_letters(deployment: Deployment) -> None:
-    queue, dead = deployment.queue("postgres"), deployment.queue("postgres-undelivered")
+    queue, dead = deployment.queues("postgres")
     deployment.give_up(dead, *EVENTS)
-    report = deployment.redrive("postgres")
-    assert (report["found"], report["sent"], report["refused"]) == (23, 23, {})
-    assert report["errors"] == {"NO_PERMISSIONS": 23}
-    assert report["rules"] == {"changes": 23}
+    report = deployment.put_back("postgres")
+    assert (len(report["messages"]), report["done"], report["refused"], report["hidden"]) == (23, 23, {}, {})
+    assert {(one["reason"], one["rule"]) for one in report["messages"]} == {("NO_PERMISSIONS", "changes")}
     assert deployment.waiting(dead) == 0
     assert sorted(message["Body"] for message in deployment.aws.messages(queue, 23)) == sorted(EVENTS)
 
@@ -77,7 +86,7 @@ def test_events_go_to_the_archive_a_line_each(deployment: Deployment) -> None:
     bucket, dead = deployment.aws.bucket(), deployment.queue("archive-undelivered")
     make_stream(deployment, bucket)
     deployment.give_up(dead, *EVENTS)
-    assert deployment.redrive("archive")["sent"] == 23
+    assert deployment.put_back("archive")["done"] == 23
     assert deployment.waiting(dead) == 0
     assert wait_for(lambda: archived(deployment, bucket) == sorted(EVENTS))
 
@@ -87,69 +96,78 @@ def test_large_events_go_to_the_archive_in_several_batches(deployment: Deploymen
     make_stream(deployment, bucket)
     large = [json.dumps({"id": str(number), "x": "y" * 900 * 1024}) for number in range(6)]
     deployment.give_up(dead, *large, json.dumps({"x": "y" * 1010 * 1024}))
-    report = deployment.redrive("archive", code=3)
-    assert (report["found"], report["sent"], report["refused"]) == (7, 6, {"RecordTooLarge": 1})
+    report = deployment.put_back("archive", code=3)
+    assert (len(report["messages"]), report["done"], report["refused"]) == (7, 6, {"RecordTooLarge": 1})
     assert deployment.waiting(dead) == 1
     assert wait_for(lambda: archived(deployment, bucket) == sorted(large))
 
 
 def test_large_events_go_to_a_queue_in_several_batches(deployment: Deployment) -> None:
-    queue, dead = deployment.queue("postgres"), deployment.queue("postgres-undelivered")
+    queue, dead = deployment.queues("postgres")
     deployment.give_up(dead, *[json.dumps({"id": str(number), "x": "y" * 400 * 1024}) for number in range(5)])
-    assert deployment.redrive("postgres")["sent"] == 5
+    assert deployment.put_back("postgres")["done"] == 5
     assert deployment.waiting(queue) == 5
 
 
-def test_a_look_changes_nothing(deployment: Deployment) -> None:
-    queue, dead = deployment.queue("dynamodb"), deployment.queue("dynamodb-undelivered")
+def test_a_list_changes_nothing(deployment: Deployment) -> None:
+    queue, dead = deployment.queues("dynamodb")
     deployment.give_up(dead, *EVENTS)
-    report = deployment.redrive("dynamodb", "--dry-run")
-    assert (report["found"], report["sent"]) == (23, 0)
+    report = deployment.failed("dynamodb")
+    assert (len(report["messages"]), report["done"]) == (23, 0)
     assert (deployment.waiting(dead), deployment.waiting(queue)) == (23, 0)
 
 
 def test_no_more_than_the_limit(deployment: Deployment) -> None:
-    queue, dead = deployment.queue("refresh"), deployment.queue("refresh-undelivered")
+    queue, dead = deployment.queues("refresh")
     deployment.give_up(dead, *EVENTS)
-    assert deployment.redrive("refresh", "--limit", "12")["sent"] == 12
+    assert deployment.put_back("refresh", "--limit", "12")["done"] == 12
     assert (deployment.waiting(dead), deployment.waiting(queue)) == (11, 12)
 
 
-def test_event_that_is_not_taken_stays(deployment: Deployment) -> None:
-    dead = deployment.queue("postgres-undelivered")
-    deployment.give_up(dead, *EVENTS)
-    report = redrive.Report("dead", "nowhere")
-
-    class OfEachBatchOneLess:
-        def send(self, bodies: Sequence[str]) -> Sent:
-            return Sent({0: QueueDown()} if len(bodies) > 1 else {})
-
-    redrive.move(deployment.aws.sqs, dead, OfEachBatchOneLess(), report)
-    assert report.refused["QueueDown"] == report.found - report.sent == deployment.waiting(dead) == 3
-
-
-def test_a_target_that_takes_nothing_is_left_alone(deployment: Deployment) -> None:
-    dead = deployment.queue("postgres-undelivered")
-    deployment.give_up(dead, *EVENTS)
-    tried: list[str] = []
-
-    class Down:
-        def send(self, bodies: Sequence[str]) -> Sent:
-            tried.extend(bodies)
-            return Sent(dict.fromkeys(range(len(bodies)), QueueDown()))
-
-    redrive.move(deployment.aws.sqs, dead, Down(), redrive.Report("dead", "nowhere"))
-    assert len(tried) == 10
-    assert deployment.waiting(dead) == 23
+def test_both_dead_letter_queues_of_a_target_are_put_back(deployment: Deployment) -> None:
+    queue, dead = deployment.queues("postgres")
+    deployment.give_up(dead, *EVENTS[:3])
+    given_up = deployment.queue("postgres-failed")
+    for body in EVENTS[3:5]:
+        deployment.aws.sqs.send_message(QueueUrl=given_up, MessageBody=body)
+    report = deployment.put_back("postgres")
+    kinds = [one["queue"].rpartition("-")[2] for one in report["messages"]]
+    assert (report["done"], kinds) == (5, ["failed"] * 2 + ["undelivered"] * 3)
+    assert (deployment.waiting(dead), deployment.waiting(given_up), deployment.waiting(queue)) == (0, 0, 5)
 
 
-def test_refused_event_is_exit_code_3(deployment: Deployment) -> None:
-    queue, dead = deployment.queue("postgres"), deployment.queue("postgres-undelivered")
+def test_refused_event_is_exit_code_3_and_stays(deployment: Deployment) -> None:
+    # A queue that takes less than the dead-letter queue holds, whose function does not exist.
+    queue, dead = deployment.queues("postgres")
     deployment.aws.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"MaximumMessageSize": "1024"})
     deployment.give_up(dead, json.dumps({"detail": "x" * 2000}), EVENTS[0])
-    report = deployment.redrive("postgres", code=3)
-    assert (report["sent"], report["refused"]) == (1, {"QueueRefused": 1})
+    report = deployment.put_back("postgres", code=3)
+    assert (report["done"], report["refused"]) == (1, {"ResourceNotFoundException": 1})
     assert (deployment.waiting(dead), deployment.waiting(queue)) == (1, 1)
+
+
+def test_after_a_kill_the_hidden_messages_are_counted(deployment: Deployment) -> None:
+    """A run that is killed leaves what it received hidden for five minutes, in which another run must not say 0."""
+    _, dead = deployment.queues("postgres")
+    deployment.give_up(dead, *EVENTS)
+    killed = f"""
+import boto3, os, signal
+from pipeline.delivery import dead_letters
+dead_letters.WAIT = 0
+letters = dead_letters.DeadLetters(boto3.client("sqs"), {dead!r}).batches()
+print(sum(len(batch) for batch in (next(letters), next(letters))), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", killed], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "20\n")
+    report = deployment.put_back("postgres", code=3)
+    [(queue, hidden)] = report["hidden"].items()
+    assert (report["done"], hidden["messages"], queue) == (3, 20, f"{deployment.name}-postgres-undelivered")
+    left = datetime.fromisoformat(hidden["until"]) - datetime.now(UTC)
+    assert 290 < left.total_seconds() <= dead_letters.HIDDEN
+    shown = CliRunner().invoke(app, ["failed", "postgres", "--deployment", deployment.name])
+    assert "about 20 more messages are hidden until" in shown.stderr
+    assert shown.exit_code == 0
 
 
 def make_stream(deployment: Deployment, bucket: str) -> None:
@@ -189,8 +207,8 @@ def test_event_that_was_not_forwarded_goes_everywhere(deployment: Deployment) ->
     dead = sqs.create_queue(QueueName=f"{deployment.name}-log-stream-undelivered")["QueueUrl"]
     for body in events.values():
         sqs.send_message(QueueUrl=dead, MessageBody=body)
-    report = deployment.redrive("log-stream", "--source-region", "us-west-2")
-    assert (report["found"], report["sent"]) == (5, 5)
+    report = deployment.put_back("log-stream", "--source-region", "us-west-2")
+    assert (len(report["messages"]), report["done"]) == (5, 5)
     assert "Messages" not in sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0)
     for sink in ("postgres", "dynamodb"):
         found = [message["Body"] for message in deployment.aws.messages(queues[sink], 5)]
@@ -206,24 +224,21 @@ def test_without_refresh_nothing_is_sent_there(deployment: Deployment) -> None:
     deployment.queue("dynamodb")
     dead = deployment.queue("event-stream-undelivered")
     deployment.give_up(dead, text(updated(user("auth0|ada"))))
-    report = deployment.redrive("event-stream", "--source-region", REGION)
-    assert report["sent"] == 1
-    assert report["to"].count(",") == 2
+    assert deployment.put_back("event-stream", "--source-region", REGION)["done"] == 1
 
 
 def test_the_region_of_a_stream_must_be_named(deployment: Deployment) -> None:
-    result = CliRunner().invoke(app, ["redrive", "log-stream", "--deployment", deployment.name])
+    result = CliRunner().invoke(app, ["failed", "log-stream", "--deployment", deployment.name])
     assert result.exit_code == 2
 
 
-def test_empty_queue_is_no_error(deployment: Deployment) -> None:
-    deployment.queue("postgres")
-    deployment.queue("postgres-undelivered")
-    assert deployment.redrive("postgres")["found"] == 0
+def test_empty_queues_are_no_error(deployment: Deployment) -> None:
+    deployment.queues("postgres")
+    assert deployment.put_back("postgres")["messages"] == []
 
 
 def test_a_deployment_that_is_not_there_is_named(deployment: Deployment) -> None:
-    result = CliRunner().invoke(app, ["redrive", "postgres", "--deployment", "auth0-sync-nowhere"])
+    result = CliRunner().invoke(app, ["failed", "postgres", "--deployment", "auth0-sync-nowhere"])
     assert isinstance(result.exception, BadSettings)
     assert "auth0-sync-nowhere-postgres" in str(result.exception)
 
@@ -233,17 +248,17 @@ def test_other_refusals_are_shown_as_they_are(deployment: Deployment, monkeypatc
         def get_queue_url(self, **_: Any) -> None:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetQueueUrl")
 
-    monkeypatch.setattr("boto3.client", lambda _: Denied())
-    result = CliRunner().invoke(app, ["redrive", "postgres", "--deployment", deployment.name])
+    monkeypatch.setattr("boto3.client", lambda _, **_settings: Denied())
+    result = CliRunner().invoke(app, ["failed", "postgres", "--deployment", deployment.name])
     assert isinstance(result.exception, ClientError)
 
 
-def test_people_see_what_was_done(deployment: Deployment) -> None:
-    deployment.queue("postgres")
-    deployment.give_up(deployment.queue("postgres-undelivered"), *EVENTS[:2])
-    looked = CliRunner().invoke(app, ["redrive", "postgres", "--deployment", deployment.name, "--dry-run"])
-    assert "2 events" in looked.stdout
+def test_people_see_the_rule_and_the_reason(deployment: Deployment) -> None:
+    _, dead = deployment.queues("postgres")
+    deployment.give_up(dead, *EVENTS[:2])
+    looked = CliRunner().invoke(app, ["failed", "postgres", "--deployment", deployment.name])
+    assert f"{deployment.name}-postgres-undelivered: 2 messages" in looked.stdout
     assert "NO_PERMISSIONS: 2" in looked.stdout
-    assert "Nothing was sent" in looked.stdout
-    done = CliRunner().invoke(app, ["redrive", "postgres", "--deployment", deployment.name])
-    assert f"Sent to {deployment.name}-postgres: 2" in done.stdout
+    assert "rule changes: 2" in looked.stdout
+    done = CliRunner().invoke(app, ["failed", "postgres", "--deployment", deployment.name, "--put-back"])
+    assert "Put back: 2" in done.stdout
