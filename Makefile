@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak check bench lock lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak chaos check bench lock lock-providers package plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -58,6 +58,9 @@ matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
+
+chaos: setup ## Break the local stack under load in 16 ways, and compare with a model (about 30 minutes)
+	$(BIN)/python -m tests.chaos
 
 check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Terraform, Checkov, Parliament, pip-audit
 	$(BIN)/ruff check

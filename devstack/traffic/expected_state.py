@@ -1,6 +1,7 @@
 """The state that a sync must reach after a stream, computed from the generator's changes."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 from devstack.traffic.events import Change, Event
@@ -40,6 +41,15 @@ class ExpectedState:
         known = self._newest.get(change.user_id)
         if known is None or order > known[0]:
             self._newest[change.user_id] = (order, change)
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is known of a user, as if no event had named it; ``observe`` then counts from here."""
+        self._newest.pop(user_id, None)
+
+    def edit(self, user_id: str, user: Json) -> None:
+        """Replace a user as an operator does in a store: its version stays, so only a newer event overwrites it."""
+        order, change = self._newest[user_id]
+        self._newest[user_id] = order, replace(change, user=user)
 
     @property
     def live(self) -> dict[str, Json]:

@@ -1,0 +1,124 @@
+"""Compare both stores, the dead-letter queues and the archive with what was put.
+
+This module reads the stores itself and shares no code with the product, so that the two can disagree.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from boto3.dynamodb.types import TypeDeserializer
+from psycopg.rows import dict_row
+
+from devstack.traffic import ExpectedState
+
+Json = dict[str, Any]
+
+_ROWS = """
+SELECT user_id, version, event_id, synced_at, updated_at, deleted_at, email, profile, user_metadata, app_metadata
+FROM auth0.users
+"""
+
+
+def read_rows(url: str) -> dict[str, Json]:
+    """Return every row of Postgres, by user id."""
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return {row["user_id"]: row for row in connection.execute(_ROWS)}
+
+
+def read_items(client: Any, table: str) -> dict[str, Json]:
+    """Return every item of the DynamoDB table, by user id."""
+    read = TypeDeserializer().deserialize
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    items = [
+        {name: _number(read(value)) for name, value in item.items()} for page in pages for item in page.get("Items", [])
+    ]
+    return {item["user_id"]: item for item in items}
+
+
+def _number(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {key: _number(item) for key, item in value.items()}
+        case list():
+            return [_number(item) for item in value]
+    return value
+
+
+def postgres(expected: ExpectedState, rows: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
+    """Yield each difference of Postgres; ``known`` are the users from before the scenario."""
+    yield from _strangers("Postgres", expected, rows, known)
+    for user_id, user in expected.live.items():
+        row = rows.get(user_id)
+        if row is None or row["deleted_at"] is not None:
+            yield f"Postgres: {user_id} is {'missing' if row is None else 'deleted'}, but lives"
+        elif row["profile"] != user:
+            yield f"Postgres: the profile of {user_id} is not its last one"
+        elif any(row[name] != user.get(name, {}) for name in ("user_metadata", "app_metadata")):
+            yield f"Postgres: the metadata of {user_id} is not its last one"
+        elif row["email"] != user.get("email") or row["updated_at"] != datetime.fromisoformat(user["updated_at"]):
+            yield f"Postgres: the columns of {user_id} do not match its profile"
+    for user_id, moment in expected.deleted.items():
+        row = rows.get(user_id)
+        if row is None or row["deleted_at"] != moment:
+            yield f"Postgres: {user_id} was deleted at {moment}, but there is no such tombstone"
+        elif row["profile"] or row["user_metadata"] or row["app_metadata"] or row["email"]:
+            yield f"Postgres: {user_id} was deleted, but its profile is still there"
+
+
+def dynamodb(expected: ExpectedState, items: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
+    """Yield each difference of DynamoDB; ``known`` are the users from before the scenario."""
+    yield from _strangers("DynamoDB", expected, items, known)
+    for user_id, user in expected.live.items():
+        item = items.get(user_id)
+        if item is None or "deleted_at" in item:
+            yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
+            continue
+        metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item.get(name)}
+        if item["profile"] | metadata != user:
+            yield f"DynamoDB: the item of {user_id} is not its last profile"
+    for user_id, moment in expected.deleted.items():
+        item = items.get(user_id)
+        if item is None or "deleted_at" not in item or datetime.fromisoformat(item["deleted_at"]) != moment:
+            yield f"DynamoDB: {user_id} was deleted at {moment}, but there is no such tombstone"
+        elif item.keys() & {"profile", "user_metadata", "app_metadata"}:
+            yield f"DynamoDB: {user_id} was deleted, but its profile is still there"
+
+
+def versions(rows: Mapping[str, Json], items: Mapping[str, Json], users: Iterable[str]) -> Iterator[str]:
+    """Yield each user of whom the two stores have different versions."""
+    for user_id in users:
+        if user_id in rows and user_id in items and rows[user_id]["version"] != items[user_id]["version"]:
+            yield f"both stores: {user_id} has different versions"
+
+
+def archive(details: Mapping[str, Json], archived: Iterable[Json]) -> Iterator[str]:
+    """Yield each event that is not in the archive exactly once, as it was put."""
+    copies: Counter[str] = Counter()
+    for event in archived:
+        copies[event["id"]] += 1
+        if event["detail"] != details[event["id"]]:
+            yield f"archive: event {event['id']} differs from the event that was put"
+    for event_id in details:
+        if copies[event_id] != 1:
+            yield f"archive: event {event_id} is there {copies[event_id]} times"
+
+
+def dead_letters(queue: str, unreadable: Iterable[str], found: Iterable[str]) -> Iterator[str]:
+    """Yield each log that is in a dead-letter queue and should not be, is missing there, or is there twice."""
+    copies = Counter(found)
+    for log_id in unreadable:
+        if copies[log_id] != 1:
+            yield f"{queue}: the unreadable log {log_id} is there {copies[log_id]} times"
+    for log_id in copies.keys() - set(unreadable):
+        yield f"{queue}: the readable log {log_id} is there"
+
+
+def _strangers(store: str, expected: ExpectedState, stored: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
+    for user_id in stored.keys() - expected.live.keys() - expected.deleted.keys() - set(known):
+        yield f"{store}: {user_id} is there, but no event created it"
