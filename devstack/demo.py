@@ -55,7 +55,7 @@ class Run:
     versions_before: dict[str, dict[str, str]]
     """Versions of the users in each store before this run."""
     bad_before: dict[str, int]
-    """Messages in each dead-letter queue before this run."""
+    """Messages in each dead-letter queue, by its name, before this run."""
     put_at: dict[str, datetime] = field(default_factory=dict)
     """log_id to the time of its first put."""
     details: dict[str, Json] = field(default_factory=dict)
@@ -109,7 +109,7 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
     now = datetime.now(UTC)
     traffic = Traffic(events=events, users=users, seed=seed, start=now - timedelta(hours=2), malformed=malformed)
     sqs = stack.client("sqs")
-    bad_before = {sink: _waiting(sqs, stack.outputs["dlq_urls"][sink]) for sink in SINKS}
+    bad_before = {name: _waiting(sqs, url) for name, url in _dead_letter_queues(stack).items()}
     client = stack.client("events")
     stream = iter(traffic)
     run = Run(stack, seed, malformed, traffic.expected, now - timedelta(seconds=1), versions_before, bad_before)
@@ -147,11 +147,12 @@ def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> Non
     deadline = time.monotonic() + seconds
     while True:
         waiting = {sink: _waiting(sqs, run.stack.outputs["queue_urls"][sink]) for sink in SINKS}
-        bad = {sink: _waiting(sqs, run.stack.outputs["dlq_urls"][sink]) - run.bad_before[sink] for sink in SINKS}
+        bad = {name: _waiting(sqs, url) - run.bad_before[name] for name, url in _dead_letter_queues(run.stack).items()}
+        _check_dead_letters(run, bad)
         archived = len(_archived(run))
         shown = ", ".join(f"{sink} {waiting[sink]}" for sink in SINKS)
         update(f"waiting: {shown}; failed: {sum(bad.values())}; archived: {archived} of {len(run.details)}")
-        quiet = not any(waiting.values()) and all(count >= run.malformed for count in bad.values())
+        quiet = not any(waiting.values()) and all(bad[f"{sink}-failed"] >= run.malformed for sink in SINKS)
         if quiet and archived >= len(run.details):
             return
         if time.monotonic() > deadline:
@@ -162,6 +163,22 @@ def settle(run: Run, update: Callable[[str], None], seconds: float = 240) -> Non
         time.sleep(0.5)
 
 
+def _check_dead_letters(run: Run, bad: dict[str, int]) -> None:
+    """Raise StackError if a dead-letter queue has more than the messages that nobody can read."""
+    for name, count in bad.items():
+        target, _, kind = name.rpartition("-")
+        wrong = count - (run.malformed if kind == "failed" else 0)
+        if wrong > 0:
+            raise StackError(
+                f"{wrong} messages that can be stored have fallen into the dead-letter queue {name}, so "
+                f"{target} lacks them. To see why, and to put them back when the cause is gone:\n"
+                '  eval "$(.venv/bin/auth0-sync env)"\n'
+                f"  .venv/bin/auth0-sync failed {target}\n"
+                f"  .venv/bin/auth0-sync failed {target} --put-back\n"
+                "The stack is still up; to stop it: make down"
+            )
+
+
 def report(run: Run) -> Report:
     """Read every store, and compare it with the truth."""
     with _stores(run.stack) as stores:
@@ -170,7 +187,7 @@ def report(run: Run) -> Report:
     shown = max(run.expected.live, key=lambda user_id: (run.changes[user_id], user_id))
     outputs = run.stack.outputs
     logs = {sink: _log(run, sink) for sink in SINKS}
-    with psycopg.connect(run.stack.database_url) as connection:
+    with psycopg.connect(run.stack.url_of("auth0_reader")) as connection:
         cursor = connection.execute(METADATA_SQL)
         metadata = Result(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
     answer = who_changed(run, shown)
@@ -210,7 +227,7 @@ def report(run: Run) -> Report:
 def _stores(stack: Stack) -> Iterator[dict[str, Store]]:
     """Open the stores, by sink."""
     table = DynamoDBStore(stack.client("dynamodb"), stack.outputs["users_table"])
-    with Server(Database(url=stack.database_url)) as server:
+    with Server(Database(url=stack.url_of("auth0_reader"))) as server:
         yield {"postgres": PostgresStore(server), "dynamodb": table}
 
 
@@ -343,6 +360,12 @@ def _lag(run: Run, stored: list[tuple[str, datetime]]) -> Lag:
 
 
 # --- the queues ----------------------------------------------------------------------------------------------------
+
+
+def _dead_letter_queues(stack: Stack) -> dict[str, str]:
+    """Return the URLs of the dead-letter queues of the functions and of EventBridge, by name."""
+    kinds = {"failed": stack.outputs["dlq_urls"], "undelivered": stack.outputs["target_dlq_urls"]}
+    return {f"{target}-{kind}": url for kind, urls in kinds.items() for target, url in urls.items()}
 
 
 def _waiting(sqs: Any, url: str) -> int:

@@ -100,6 +100,11 @@ def running(directory: Path) -> Server | None:
     return _running(_home_of(directory) / "data")
 
 
+def log(directory: Path) -> Path:
+    """Return the path of the server's log."""
+    return _home_of(directory) / "data" / "server.log"
+
+
 def stop(directory: Path, *, delete: bool = False) -> None:
     """Stop the server of `directory` if it runs; `delete` removes the directory and its data as well."""
     home = _home_of(directory)

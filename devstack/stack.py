@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,6 +40,8 @@ ACCOUNT: Final = "000000000000"
 DATABASE: Final = "auth0"
 LOG_STREAM_SOURCE: Final = "aws.partner/auth0.com/acme-8b47abb4-0c52-4a5f-9a26-demo00000000/auth0.logs"
 MIGRATION_SECONDS: Final = 120
+POSTGRES, EMULATOR = "Postgres", "AWS emulator"
+"""The names of the parts that are processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,9 @@ def down(directory: Path = DIRECTORY, *, progress: Progress | None = None) -> No
         return
     with _lock(directory):
         end_leftovers(directory / "terraform")
-        with progress.step("AWS emulator"):
+        with progress.step(EMULATOR):
             _forget(directory)
-        with progress.step("Postgres"):
+        with progress.step(POSTGRES):
             postgres.stop(directory / "postgres", delete=True)
         shutil.rmtree(directory / "emulator", ignore_errors=True)
 
@@ -157,6 +159,24 @@ def current(directory: Path = DIRECTORY) -> Stack:
     return found.stack
 
 
+def parts(directory: Path = DIRECTORY) -> dict[str, int]:
+    """Return the processes that the stack is made of, by name, whether they run or have died; none before they run."""
+    saved = _load(directory)
+    return {POSTGRES: saved.stack.postgres_pid, EMULATOR: saved.stack.emulator_pid} if saved else {}
+
+
+def running(directory: Path = DIRECTORY) -> list[tuple[str, int]]:
+    """Return the processes of the stack that run now, also those of a stack that was never complete."""
+    server = postgres.running(directory / "postgres")
+    found = [(POSTGRES, server.pid)] if server else []
+    return found + [(EMULATOR, pid) for pid in _emulators(directory)]
+
+
+def log_of(part: str, directory: Path = DIRECTORY) -> Path:
+    """Return the path of the log of a part."""
+    return postgres.log(directory / "postgres") if part == POSTGRES else directory / "emulator" / emulator.LOG
+
+
 def environment(stack: Stack) -> dict[str, str]:
     """Return the variables with which the `auth0-sync` command, AWS tools and psql use the stack."""
     # Keep the caller's proxy from being used for this machine.
@@ -173,7 +193,7 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
     """Start the servers, build the packages and install Terraform's provider at the same time."""
 
     def start_postgres() -> postgres.Server:
-        with progress.step("Postgres") as step:
+        with progress.step(POSTGRES) as step:
             server = postgres.start(directory / "postgres", port=_port_of(saved))
             if saved is None:
                 postgres.drop_database(server.url, DATABASE)
@@ -183,7 +203,7 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
             return server
 
     def start_emulator() -> tuple[str, int]:
-        with progress.step("AWS emulator") as step:
+        with progress.step(EMULATOR) as step:
             if saved:
                 step.update(f"{saved.stack.endpoint} (already up)")
                 return saved.stack.endpoint, saved.stack.emulator_pid
@@ -201,10 +221,11 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
         with progress.step("Terraform provider"):
             Terraform(directory / "terraform").init()
 
+    pool = ThreadPoolExecutor(4)
     try:
-        with ThreadPoolExecutor(4) as pool:
-            server, served = pool.submit(start_postgres), pool.submit(start_emulator)
-            others = [pool.submit(build_packages), pool.submit(install_provider)]
+        server, served = pool.submit(start_postgres), pool.submit(start_emulator)
+        others = [pool.submit(build_packages), pool.submit(install_provider)]
+        wait([server, served, *others])
         endpoint, pid = served.result()
         database = postgres.database_url(server.result().url, DATABASE)
         outputs = saved.stack.outputs if saved else {}
@@ -215,6 +236,8 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
             other.result()
     except (emulator.EmulatorError, packaging.PackagingError) as error:
         raise StackError(str(error)) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an interrupt must not wait for it
     return begun
 
 
@@ -246,6 +269,7 @@ def _apply(saved: _Saved, progress: Progress, directory: Path, options: Callable
             stack.region,
             variables,
             CONFIGURATION / "environments" / "local.tfvars",
+            interrupted=lambda: step.update("interrupted; Terraform has ten seconds to finish"),
         )
         try:
             terraform.apply(lambda done, total, _what: step.update(f"{done} of {total} resources"))
@@ -318,11 +342,11 @@ def _answers(stack: Stack, directory: Path) -> bool:
 
 def _forget(directory: Path) -> None:
     """End emulators of this clone, and delete the state of their resources."""
+    (directory / "stack.json").unlink(missing_ok=True)  # first: from here on, an emulator that ends has not died
     for pid in _emulators(directory):
         emulator.stop(pid)
     _end_workers(directory)
     Terraform(directory / "terraform").discard()
-    (directory / "stack.json").unlink(missing_ok=True)
 
 
 def _emulators(directory: Path) -> list[int]:

@@ -59,7 +59,7 @@ def aws_environment(endpoint: str, region: str) -> dict[str, str]:
 class Terraform:
     """One local deployment: `directory` has state and providers, `variables` are passed as TF_VAR_….
 
-    `configuration` is infra/terraform, or a module of it for that module's own tests.
+    `configuration` is infra/terraform, or a module of it for that module's own tests. `interrupted`: see `Program`.
     """
 
     directory: Path
@@ -68,6 +68,7 @@ class Terraform:
     variables: Mapping[str, str] = field(default_factory=dict)
     var_file: Path | None = None
     configuration: Path = CONFIGURATION
+    interrupted: Callable[[], None] = lambda: None
 
     @property
     def state(self) -> Path:
@@ -173,7 +174,7 @@ class Terraform:
 
     @property
     def _program(self) -> Program:
-        return Program(self._staged, self._environment())
+        return Program(self._staged, self._environment(), interrupted=self.interrupted)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._program.run(*arguments)

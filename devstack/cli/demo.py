@@ -1,6 +1,7 @@
 """Demonstrate the sync on the embedded stack."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from devstack import demo as job
 from devstack import stack
+from devstack.trouble import reported
 from pipeline.batch import Counts
 from pipeline.cli.app import EXIT_UNHEALTHY, app, console
 from pipeline.cli.progress import Steps
@@ -39,17 +41,22 @@ def demo(
 
     Exit code 3 if a store differs from the expected state.
     """
-    with Steps(console) as steps:
-        running = stack.up(steps)
+    run, found = work(stack.DIRECTORY, events, users, malformed, seed)
+    _show(run, found)
+    if found.differences:
+        raise typer.Exit(EXIT_UNHEALTHY)
+
+
+def work(directory: Path, events: int, users: int, malformed: int, seed: int | None) -> tuple[job.Run, job.Report]:
+    """Do the demo's work on the stack in ``directory``."""
+    with reported(directory, "make demo"), Steps(console) as steps:
+        running = stack.up(steps, directory)
         with steps.step("Auth0 events") as step:
             run = job.put(running, events, users, malformed, seed, step.update)
         with steps.step("Quiet again") as step:
             job.settle(run, step.update)
         with steps.step("Compare with truth"):
-            found = job.report(run)
-    _show(run, found)
-    if found.differences:
-        raise typer.Exit(EXIT_UNHEALTHY)
+            return run, job.report(run)
 
 
 def _show(run: job.Run, found: job.Report) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import typer
 
 from devstack import stack
+from devstack.trouble import reported
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, print_json
 from pipeline.cli.progress import Steps
 
@@ -12,7 +13,7 @@ from pipeline.cli.progress import Steps
 @app.command()
 def up() -> None:
     """Start the embedded stack: Postgres and an AWS emulator on loopback, with the real Terraform applied."""
-    with Steps(console) as steps:
+    with reported(stack.DIRECTORY, "make up"), Steps(console) as steps:
         running = stack.up(steps)
     console.print(f"\nUp: AWS at {running.endpoint}, Postgres at {running.database_url}", highlight=False)
     console.print('To use it from this shell: [bold]eval "$(.venv/bin/auth0-sync env)"[/]', highlight=False)

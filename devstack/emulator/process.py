@@ -15,6 +15,7 @@ import psutil
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 LOG_TAIL_LINES = 25
+LOG = "emulator.log"
 
 # Variables that the emulator, and through it every function's worker, inherits. No other variable of the caller's shell
 # may reach a function: an exported DATABASE_URL or AWS_PROFILE would change the tests.
@@ -53,7 +54,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
     endpoint = f"http://127.0.0.1:{port}"
     if _answers(port):
         raise EmulatorError(f"Port {port} is already in use: stop the program on it, or choose another port.")
-    log = directory / "emulator.log"
+    log = directory / LOG
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(SETTINGS)}
     environment = inherited | {
         "AUTH": "true",  # policies count, and so do signatures
