@@ -23,8 +23,10 @@ import psutil
 import psycopg
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from psycopg import sql
 
 from devstack import StackError, postgres
+from devstack.emulator import log_file
 from devstack.emulator import process as emulator
 from devstack.terraform import Terraform, aws_environment, end_leftovers
 from pipeline import packaging, roles
@@ -38,6 +40,9 @@ PACKAGES: Final = packaging.ROOT / "build" / "packages" / "host"
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 DATABASE: Final = "auth0"
+OWNER: Final = "auth0_admin"
+"""The owner of the database, by the name of the master user in Terraform."""
+_OWNER: Final = sql.Identifier(OWNER)
 LOG_STREAM_SOURCE: Final = "aws.partner/auth0.com/acme-8b47abb4-0c52-4a5f-9a26-demo00000000/auth0.logs"
 MIGRATION_SECONDS: Final = 120
 POSTGRES, EMULATOR = "Postgres", "AWS emulator"
@@ -122,7 +127,7 @@ def up(
         elif saved is None:
             _forget(directory)  # a state file or workers of an emulator that has ended
         saved = _start(saved, progress, directory)
-        _make_roles(saved.stack)
+        make_roles(saved.stack)
         saved = _apply(saved, progress, directory, options)
         _migrate(saved.stack, progress)
         return saved.stack
@@ -174,7 +179,7 @@ def running(directory: Path = DIRECTORY) -> list[tuple[str, int]]:
 
 def log_of(part: str, directory: Path = DIRECTORY) -> Path:
     """Return the path of the log of a part."""
-    return postgres.log(directory / "postgres") if part == POSTGRES else directory / "emulator" / emulator.LOG
+    return postgres.log(directory / "postgres") if part == POSTGRES else directory / "emulator" / log_file.NAME
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -241,11 +246,19 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
     return begun
 
 
-def _make_roles(stack: Stack) -> None:
-    """Make or repair the roles with which functions and people sign in."""
+def make_roles(stack: Stack) -> None:
+    """Make or repair the roles with which functions and people sign in, by the statements of the roles function.
+
+    Their maker owns the database and is no superuser, as on Aurora, so that a right that it or they lack shows here.
+    """
     try:
-        with psycopg.connect(stack.database_url) as connection:
-            connection.execute(roles.ROLES.encode())
+        with psycopg.connect(stack.database_url, autocommit=True) as connection:
+            with suppress(psycopg.errors.DuplicateObject):
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB").format(_OWNER))
+            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(DATABASE), _OWNER))
+        with psycopg.connect(stack.url_of(OWNER)) as connection:
+            for statement in roles.statements():
+                connection.execute(statement.encode())
     except psycopg.Error as error:
         raise StackError(f"The roles could not be made in the stack's Postgres: {error}") from error
 

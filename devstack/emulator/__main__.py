@@ -76,16 +76,20 @@ def main() -> None:
     directory = parser.parse_args().dir.resolve()
     _prepare(directory)
 
-    from devstack.emulator import patches
+    from devstack.emulator import log_file, patches
     from devstack.emulator.aurora import cluster
 
     patches.apply_all()
     cluster.configure(directory / "aurora")
-    asyncio.run(_run())
+    asyncio.run(_run(directory / log_file.NAME))
 
 
-async def _run() -> None:
+async def _run(log: Path) -> None:
+    from devstack.emulator import log_file
+
+    rotating = asyncio.create_task(log_file.keep_small(log))
     await _serve()
+    rotating.cancel()
     await asyncio.to_thread(_shut_down)
     logging.shutdown()
     # asyncio.run would now wait for the pool's threads, as long as running invocations take.

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 
+from devstack.emulator import log_file
+
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 LOG_TAIL_LINES = 25
-LOG = "emulator.log"
 
 # Variables that the emulator, and through it every function's worker, inherits. No other variable of the caller's shell
 # may reach a function: an exported DATABASE_URL or AWS_PROFILE would change the tests.
@@ -54,7 +55,9 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
     endpoint = f"http://127.0.0.1:{port}"
     if _answers(port):
         raise EmulatorError(f"Port {port} is already in use: stop the program on it, or choose another port.")
-    log = directory / LOG
+    log = directory / log_file.NAME
+    for path in log_file.files(log):
+        path.unlink()
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(SETTINGS)}
     environment = inherited | {
         "AUTH": "true",  # policies count, and so do signatures
@@ -64,7 +67,7 @@ def start(directory: Path, *, port: int | None = None, region: str = "us-east-1"
         "PYTHONUNBUFFERED": "1",
     }
     command = [sys.executable, "-m", "devstack.emulator", "--dir", str(directory)]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - a fixed command
             command, cwd=directory, env=environment, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

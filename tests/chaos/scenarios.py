@@ -13,8 +13,8 @@ from random import Random
 
 import psutil
 
+from devstack import stack
 from devstack.traffic import Event
-from pipeline import roles
 from tests.chaos.load import Load, spread, thirds, traffic
 from tests.chaos.world import RECEIVES, World
 from tests.faults.support import Fault, Put
@@ -117,7 +117,7 @@ def rights_revoked(world: World, events: list[Event], load: Load) -> None:
     def fault() -> None:
         world.execute("REVOKE INSERT, UPDATE ON auth0.users FROM auth0_writer")
         time.sleep(8)
-        world.execute(roles.ROLES)
+        stack.make_roles(world.stack)
 
     world.put_during(load, events, fault)
 
@@ -234,7 +234,7 @@ def dead_letters(world: World, events: list[Event], load: Load) -> None:
         load.put(events, rate=500)
         world.settle(load)
     finally:
-        world.execute(roles.ROLES)
+        stack.make_roles(world.stack)
     fallen = world.waiting(dead)
     if fallen < len(events) / 4:
         world.wrong.append(f"only {fallen} messages fell into the dead-letter queue")

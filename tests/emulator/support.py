@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from devstack.emulator import process
+from devstack.emulator import log_file, process
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 
@@ -159,4 +159,5 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
 
 def refusals(log: Path) -> list[str]:
     """What an emulator has refused as AWS's service models do, from its log."""
-    return [line for line in log.read_text().splitlines() if "service_models" in line and "Refused:" in line]
+    lines = [line for path in log_file.files(log) for line in path.read_text().splitlines()]
+    return [line for line in lines if "service_models" in line and "Refused:" in line]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from devstack import demo, stack
@@ -44,10 +45,28 @@ def test_people_get_answers(run: demo.Run, report: demo.Report) -> None:
     assert all(0 < lag.p50 <= lag.p99 for lag in report.lags.values())
 
 
+def test_the_roles_are_those_of_a_deployment(run: demo.Run, running: stack.Stack) -> None:
+    """Functions that signed in as a superuser would hide a missing right."""
+    assert run.details
+    with psycopg.connect(running.database_url) as connection:
+        used = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'auth0-sync'"
+        assert connection.execute(used).fetchall() == [("auth0_writer",)]
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'auth0'"
+        assert connection.execute(owners).fetchall() == [("auth0_migrator",)]
+        supers = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname <> 'postgres'"
+        assert connection.execute(supers).fetchall() == []
+        public = "SELECT has_database_privilege('public', current_database(), 'CONNECT')"
+        assert connection.execute(public).fetchall() == [(False,)]
+    for statement in ("DELETE FROM auth0.users", "CREATE TABLE auth0.mine ()", "ALTER TABLE auth0.users ADD x int"):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            psycopg.connect(running.url_of("auth0_writer")) as connection,
+        ):
+            connection.execute(statement)
+
+
 def test_a_difference_is_found(run: demo.Run, running: stack.Stack) -> None:
     """The comparison itself can fail: take one user away from each store, and one event from the archive."""
-    import psycopg
-
     gone = min(run.expected.live)
     with psycopg.connect(running.database_url) as connection:
         connection.execute("UPDATE auth0.users SET profile = '{}' WHERE user_id = %s", [gone])
