@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="repeat for several; default: all")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same events")
     parser.add_argument("--list", action="store_true", help="print the scenarios and what must hold, and end")
+    parser.add_argument("--down", action="store_true", help="end the stack of a run that was killed, and end")
     chosen = parser.parse_args(arguments)
     if chosen.list:
         for one in SCENARIOS.values():
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     began = time.monotonic()
     stacks.down(DIRECTORY)  # of a run that was killed
+    if chosen.down:
+        return 0
     try:
         _print("Starting the stack ...")
         running = stacks.up(directory=DIRECTORY)
