@@ -88,7 +88,7 @@ class World:
             result.differences += self._differences(load, known)
             result.dead = sum(self.waiting(url) for url in self._dead_urls())
             self._empty_dead_letters()
-        self._objects = dict.fromkeys(self._objects, [])  # read, and of no other scenario
+        self._objects = {key: [] for key in self._objects}  # read, and of no other scenario
         result.events = len(load.details)
         result.lag = self._lag(load)
         result.retried = self._retried((datetime.now(UTC) - started).total_seconds())
