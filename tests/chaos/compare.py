@@ -50,9 +50,9 @@ def _number(value: Any) -> Any:
     return value
 
 
-def postgres(expected: ExpectedState, rows: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
-    """Yield each difference of Postgres; ``known`` are the users from before the scenario."""
-    yield from _strangers("Postgres", expected, rows, known)
+def postgres(expected: ExpectedState, rows: Mapping[str, Json], before: Mapping[str, Json]) -> Iterator[str]:
+    """Yield each difference of Postgres, which had the rows ``before`` when the scenario began."""
+    yield from _others("Postgres", expected, rows, before)
     for user_id, user in expected.live.items():
         row = rows.get(user_id)
         if row is None or row["deleted_at"] is not None:
@@ -71,9 +71,9 @@ def postgres(expected: ExpectedState, rows: Mapping[str, Json], known: Iterable[
             yield f"Postgres: {user_id} was deleted, but its profile is still there"
 
 
-def dynamodb(expected: ExpectedState, items: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
-    """Yield each difference of DynamoDB; ``known`` are the users from before the scenario."""
-    yield from _strangers("DynamoDB", expected, items, known)
+def dynamodb(expected: ExpectedState, items: Mapping[str, Json], before: Mapping[str, Json]) -> Iterator[str]:
+    """Yield each difference of DynamoDB, which had the items ``before`` when the scenario began."""
+    yield from _others("DynamoDB", expected, items, before)
     for user_id, user in expected.live.items():
         item = items.get(user_id)
         if item is None or "deleted_at" in item:
@@ -119,6 +119,12 @@ def dead_letters(queue: str, unreadable: Iterable[str], found: Iterable[str]) ->
         yield f"{queue}: the readable log {log_id} is there"
 
 
-def _strangers(store: str, expected: ExpectedState, stored: Mapping[str, Json], known: Iterable[str]) -> Iterator[str]:
-    for user_id in stored.keys() - expected.live.keys() - expected.deleted.keys() - set(known):
-        yield f"{store}: {user_id} is there, but no event created it"
+def _others(
+    store: str, expected: ExpectedState, stored: Mapping[str, Json], before: Mapping[str, Json]
+) -> Iterator[str]:
+    """Yield each user that no event of the scenario names and that is not as it was."""
+    for user_id in (stored.keys() | before.keys()) - expected.live.keys() - expected.deleted.keys():
+        if user_id not in before:
+            yield f"{store}: {user_id} is there, but no event created it"
+        elif stored.get(user_id) != before[user_id]:
+            yield f"{store}: {user_id} has changed, but no event named it"

@@ -55,8 +55,8 @@ def items(expected: ExpectedState) -> Stored:
 
 
 def test_equal_stores_have_no_differences(expected: ExpectedState) -> None:
-    assert list(compare.postgres(expected, rows(expected), ())) == []
-    assert list(compare.dynamodb(expected, items(expected), ())) == []
+    assert list(compare.postgres(expected, rows(expected), {})) == []
+    assert list(compare.dynamodb(expected, items(expected), {})) == []
     assert list(compare.versions(rows(expected), items(expected), expected.live)) == []
 
 
@@ -94,12 +94,14 @@ def test_each_harm_is_found(expected: ExpectedState, harm: Callable[[Stored, str
     for make, differences in ((rows, compare.postgres), (items, compare.dynamodb)):
         stored = make(expected)
         harm(stored, live, deleted)
-        assert len(list(differences(expected, stored, ()))) == 1
+        assert len(list(differences(expected, stored, {}))) == 1
 
 
-def test_users_from_before_are_no_strangers(expected: ExpectedState) -> None:
-    stored = rows(expected) | {"auth0|before": {}}
-    assert list(compare.postgres(expected, stored, {"auth0|before"})) == []
+@pytest.mark.parametrize(("after", "differences"), [({"version": "1"}, 0), ({"version": "2"}, 1), (None, 1)])
+def test_users_from_before_are_as_they_were(expected: ExpectedState, after: Any, differences: int) -> None:
+    before = {"auth0|before": {"version": "1"}}
+    stored = rows(expected) | ({"auth0|before": after} if after else {})
+    assert len(list(compare.postgres(expected, stored, before))) == differences
 
 
 def test_stores_of_different_versions_are_found(expected: ExpectedState) -> None:

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,6 +58,10 @@ class Result:
     differences: list[str] = field(default_factory=list)
 
 
+Stored = dict[str, Json]
+"""What a store holds, by user id."""
+
+
 class World:
     """The running stack in ``directory``, for one scenario after the other."""
 
@@ -79,13 +84,13 @@ class World:
         """Play a scenario, wait until the stack is quiet, and compare everything with what was put."""
         result, began, started = Result(name), time.monotonic(), datetime.now(UTC)
         with self._settings():
-            known = {**compare.read_rows(self.stack.database_url), **self.items()}.keys()
+            before = compare.read_rows(self.stack.database_url), self.items()
             self.wrong = []
             with self._deepest(result):
                 load = scenario(self)
                 result.differences += self.settle(load) + self.wrong
             result.seconds = time.monotonic() - began
-            result.differences += self._differences(load, known)
+            result.differences += self._differences(load, *before)
             result.dead = sum(self.waiting(url) for url in self._dead_urls())
             self._empty_dead_letters()
         self._objects = {key: [] for key in self._objects}  # read, and of no other scenario
@@ -96,23 +101,13 @@ class World:
 
     def put_during(self, load: Load, events: Sequence[Event], fault: Callable[[], None], rate: float = 300) -> None:
         """Put events, and let ``fault`` happen, and end, after the first quarter of them."""
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                load.put(events, rate=rate)
-            except BaseException as error:  # noqa: BLE001 - raised below
-                failed.append(error)
-
         before = len(load.details)
-        thread = threading.Thread(target=work)
-        thread.start()
-        while thread.is_alive() and len(load.details) - before < len(events) / 4:
-            time.sleep(0.05)
-        fault()
-        thread.join()
-        if failed:
-            raise failed[0]
+        with ThreadPoolExecutor(1) as pool:
+            putting = pool.submit(load.put, events, rate=rate)
+            while not putting.done() and len(load.details) - before < len(events) / 4:
+                time.sleep(0.05)
+            fault()
+            putting.result()
 
     def settle(self, load: Load, seconds: float = SETTLE_SECONDS) -> list[str]:
         """Wait until the queues are empty and the archive has every event; return what is still missing."""
@@ -323,12 +318,12 @@ class World:
             ended.set()
             thread.join()
 
-    def _differences(self, load: Load, known: Collection[str]) -> list[str]:
+    def _differences(self, load: Load, rows_before: Stored, items_before: Stored) -> list[str]:
         rows, items = compare.read_rows(self.stack.database_url), self.items()
         users = load.expected.live.keys() | load.expected.deleted.keys()
         kinds: list[Iterator[str]] = [
-            compare.postgres(load.expected, rows, known),
-            compare.dynamodb(load.expected, items, known),
+            compare.postgres(load.expected, rows, rows_before),
+            compare.dynamodb(load.expected, items, items_before),
             compare.versions(rows, items, users),
             compare.archive(load.details, self.archived(load)),
         ]
