@@ -114,6 +114,7 @@ def test_after_an_interrupt_it_says_what_runs(directory: Path, work: str) -> Non
 SETTING_UP = """
 import sys
 from pathlib import Path
+import pipeline.cli  # first: it adds the commands of the stack
 from devstack.cli.demo import work
 from pipeline.errors import CommandError
 try:
