@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -230,7 +230,8 @@ def _start(saved: _Saved | None, progress: Progress, directory: Path) -> _Saved:
     try:
         server, served = pool.submit(start_postgres), pool.submit(start_emulator)
         others = [pool.submit(build_packages), pool.submit(install_provider)]
-        wait([server, served, *others])
+        every: list[Future[Any]] = [server, served, *others]
+        wait(every)
         endpoint, pid = served.result()
         database = postgres.database_url(server.result().url, DATABASE)
         outputs = saved.stack.outputs if saved else {}

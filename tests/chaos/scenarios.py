@@ -40,7 +40,7 @@ def scenario(events: int, *, malformed: int = 0) -> Callable[[Play], Play]:
     """Register a scenario of so many events under its function's name; the docstring says what must hold."""
 
     def register(play: Play) -> Play:
-        name, number = play.__name__.replace("_", "-"), len(SCENARIOS)  # type: ignore[attr-defined]
+        name, number = play.__name__.replace("_", "-"), len(SCENARIOS)
 
         def run(world: World) -> Load:
             load = Load(world.stack)

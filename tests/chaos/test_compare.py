@@ -38,7 +38,7 @@ def rows(expected: ExpectedState) -> Stored:
         }
         for user_id, user in expected.live.items()
     }
-    empty = {"profile": {}, "user_metadata": {}, "app_metadata": {}, "email": None, "version": "1"}
+    empty: dict[str, Any] = {"profile": {}, "user_metadata": {}, "app_metadata": {}, "email": None, "version": "1"}
     return copy.deepcopy(live | {key: empty | {"deleted_at": at} for key, at in expected.deleted.items()})
 
 

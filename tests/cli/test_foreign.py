@@ -19,7 +19,8 @@ from pipeline.cli import app, failures, foreign, main, rows
 from pipeline.cli import archive as archive_commands
 from pipeline.cli import failed as failed_commands
 from pipeline.cli import users as users_commands
-from pipeline.delivery.failed import Failed
+from pipeline.delivery.dead_letters import Waiting
+from pipeline.delivery.failed import Failed, Report
 from pipeline.query import Result
 from tests.cli.test_ask import asked
 
@@ -205,8 +206,9 @@ def test_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 
 
 def test_failed_messages(capsys: pytest.CaptureFixture[str]) -> None:
-    one = Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, [MARKUP])
-    failed_commands._print("q", [one], None, users=True, as_csv=False)
+    one = Failed("1", MARKUP, CONTROL, 1, datetime.now(UTC), 1, MARKUP, [MARKUP])
+    found = failed_commands._Found("q", Waiting(1, 0, datetime.now(UTC)), Report([one]))
+    failed_commands._print([found], None, users=True, as_csv=False)
     printed = capsys.readouterr().out
-    assert printed.count(MARKUP) == 3
+    assert printed.count(MARKUP) == 4
     assert controls(printed.replace("\t", "")) == []
