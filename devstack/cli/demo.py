@@ -13,9 +13,10 @@ from devstack import demo as job
 from devstack import stack
 from devstack.trouble import reported
 from pipeline.batch import Counts
-from pipeline.cli.app import EXIT_UNHEALTHY, app, console
+from pipeline.cli.app import EXIT_UNHEALTHY, app
 from pipeline.cli.progress import Steps
 from pipeline.cli.rows import print_table
+from pipeline.cli.terminal import console, in_markup
 from pipeline.query import Result
 
 NEXT = """
@@ -63,19 +64,20 @@ def _show(run: job.Run, found: job.Report) -> None:
     console.print()
     console.rule("What happened", align="left")
     kinds = ", ".join(f"{count} {kind}" for kind, count in run.expected.counts.most_common())
-    console.print(f"{found.put} events put on the bus (seed {run.seed}): {kinds}; {run.expected.late} arrived late.")
+    counted = f"{kinds}; {run.expected.late} arrived late."
+    console.print(f"{found.put} events put on the bus (seed {run.seed}): {in_markup(counted)}")
     console.print(f"{found.archived} archived.\n")
     console.print(_stages(found))
     console.print(
         "\n[dim]A message that fails is tried again before it goes to the dead-letter queue, and counts each time.[/]"
     )
     console.rule("SQL: what users chose, from their user_metadata", align="left")
-    console.print(f"[dim]{job.METADATA_SQL}[/]\n", highlight=False)
+    console.print(f"[dim]{in_markup(job.METADATA_SQL)}[/]\n", highlight=False)
     print_table(found.metadata)
-    console.rule(f"DynamoDB: get_item {found.user_id}", align="left")
+    console.rule(f"DynamoDB: get_item {in_markup(found.user_id)}", align="left")
     shown = ("user_id", "user_metadata", "app_metadata", "version", "synced_at")
     console.print(JSON.from_data({name: found.item.get(name) for name in shown}, default=str))
-    console.rule(f"Athena: who changed {found.user_id}, when, from where", align="left")
+    console.rule(f"Athena: who changed {in_markup(found.user_id)}, when, from where", align="left")
     answer = found.answer.dicts()
     columns = ("date", "actor_name", "ip", "http_method", "description", "channel")
     print_table(Result(columns, [tuple(row[name] for name in columns) for row in answer[:SHOWN]]))
@@ -84,10 +86,11 @@ def _show(run: job.Run, found: job.Report) -> None:
     console.rule("Dead-letter queues: what could not be stored, and why", align="left")
     for message in found.bad_messages:
         data = json.loads(message.body)["detail"]["data"]
+        about = f"log {data['log_id']}: {data['type']}, {data['description']}"
         console.print(
             Panel(
-                f"{message.reason}\n[dim]log {data['log_id']}: {data['type']}, {data['description']}[/]",
-                title=f"{message.sink}: message {message.message_id}",
+                f"{in_markup(message.reason)}\n[dim]{in_markup(about)}[/]",
+                title=f"{in_markup(message.sink)}: message {in_markup(message.message_id)}",
                 title_align="left",
             ),
             highlight=False,
@@ -111,11 +114,11 @@ def _verdict(run: job.Run, found: job.Report) -> None:
     console.rule("Compared with the truth", align="left")
     if found.differences:
         for difference in found.differences:
-            console.print(f"[red]✘[/] {difference}", highlight=False)
+            console.print(f"[red]✘[/] {in_markup(difference)}", highlight=False)
         return
     live, deleted = len(run.expected.live), len(run.expected.deleted)
     console.print(
         f"[green]✔[/] Postgres and DynamoDB hold exactly the {live} users that live, and {deleted} tombstones."
     )
     console.print(f"[green]✔[/] The archive holds each of the {found.put} events once, as it was put.")
-    console.print(NEXT.replace("USER", found.user_id), highlight=False)
+    console.print(in_markup(NEXT.replace("USER", found.user_id)), highlight=False)

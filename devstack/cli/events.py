@@ -1,7 +1,6 @@
 """Print realistic Auth0 events, any number of them."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from devstack.traffic import DEFAULT_SOURCE, envelope, generate
 from pipeline.cli.app import app
+from pipeline.cli.terminal import echo
 
 
 @app.command()
@@ -26,4 +26,4 @@ def events(
     if start is not None and start.tzinfo is None:
         start = start.replace(tzinfo=UTC)
     for event in generate(count, users, seed, start=start, malformed=malformed):
-        sys.stdout.write(json.dumps(envelope(event, source), ensure_ascii=False, separators=(",", ":")) + "\n")
+        echo(json.dumps(envelope(event, source), ensure_ascii=False, separators=(",", ":")))

@@ -6,8 +6,9 @@ import typer
 
 from devstack import stack
 from devstack.trouble import reported
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console
 
 
 @app.command()

@@ -2,21 +2,18 @@
 
 import json
 import shlex
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from pipeline.archive.questions import Question
+from pipeline.foreign import plain
 
 LARGEST = 256 * 1024
 """Bytes of UTF-8 that SNS takes as one message."""
 LONGEST = 1000
 """Characters shown of a value; users choose some values, and a request's body can be very long."""
-
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of Unicode: control, format (direction of writing, zero width), surrogates, separators of lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def message(question: Question, found: Sequence[Finding], further: str) -> str:
     more = "… and {} more"
     left = LARGEST - sum(len(part.encode()) + 2 for part in (*parts, more.format(len(found)), end))
     for number, finding in enumerate(found):
-        text = "\n".join(f"{name}: {_plain(value)}" for name, value in finding.row.items() if value is not None)
+        text = "\n".join(f"{plain(name)}: {_plain(value)}" for name, value in finding.row.items() if value is not None)
         left -= len(text.encode()) + 2
         if left < 0:
             parts.append(more.format(len(found) - number))
@@ -71,7 +68,6 @@ def command(env: str, question: Question, given: Mapping[str, str], since: str) 
 
 
 def _plain(value: Any) -> str:
-    """Return a value as one line of text, with invisible characters and line breaks escaped."""
+    """Return the beginning of a value as one line of text."""
     text = str(value)
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    return "".join("\ufffd" if unicodedata.category(character) in _INVISIBLE else character for character in text)
+    return plain(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")

@@ -6,25 +6,24 @@ Exit codes: 0 the command succeeded; 1 it failed, and the message gives the caus
 
 import sys
 
-from rich.text import Text
-
 from pipeline.cli import aws, commands
-from pipeline.cli.app import app, errors
-from pipeline.cli.foreign import plain
+from pipeline.cli.app import app
+from pipeline.cli.terminal import print_bug, print_error
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command; print errors that are for the reader without a traceback."""
+    """Run the command; print errors that are for the reader without a traceback, and those of bugs with one."""
     commands.prepare = aws.prepare
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each is printed, a bug with its traceback
         from pipeline.cli import failures
 
         said = failures.message(error)
         if said is None:
-            raise
-        errors.print("[bold red]error:[/]", Text(plain(said, keep="\n")), highlight=False, soft_wrap=True)
+            print_bug(error)
+        else:
+            print_error(said)
         sys.exit(failures.exit_code(error))

@@ -1,18 +1,19 @@
-"""The Typer application and the two consoles; it loads a command when it runs."""
+"""The Typer application; it loads a command when it runs."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 
 from pipeline.cli import commands
-from pipeline.cli.foreign import as_json
+from pipeline.cli.terminal import echo
 from pipeline.errors import CommandError
+from pipeline.foreign import as_json, plain
 
 
 class OnDemand(TyperGroup):
@@ -31,6 +32,27 @@ class OnDemand(TyperGroup):
                 commands.prepare()
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Parse the arguments of the group."""
+        with _visible():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the arguments of the command, and run it."""
+        with _visible():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _visible() -> Iterator[None]:
+    """Escape what a usage error quotes: an argument may be foreign text, and Typer prints it as it is."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            error.message = plain(error.message, keep="\n")  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
     cls=OnDemand,
@@ -38,13 +60,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-# In a pipe or a log, lines are as wide as the tables need; a terminal has its own width.
-_WIDTH = None if sys.stdout.isatty() else 120
-
-# Without emoji, so that :smile: in data stays text.
-console = Console(width=_WIDTH, emoji=False)
-errors = Console(stderr=True, width=_WIDTH, emoji=False)
 
 EXIT_UNHEALTHY = 3
 """Exit code: the command worked, and found that something is wrong."""
@@ -71,7 +86,7 @@ DeploymentName = Annotated[
 
 def print_json(value: Any) -> None:
     """Print ``value`` as one JSON document; times as ISO 8601."""
-    typer.echo(as_json(value))
+    echo(as_json(value))
 
 
 def load(name: str) -> Any:
@@ -90,7 +105,7 @@ def load(name: str) -> Any:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"auth0-sync {version('auth0-sync')}")
+        echo(f"auth0-sync {version('auth0-sync')}")
         raise typer.Exit
 
 

@@ -11,9 +11,9 @@ from pipeline.archive import athena, questions
 from pipeline.archive.literals import Parameter, require_reading
 from pipeline.archive.questions import DEFAULT_DAYS, DEFAULT_LIMIT, Question
 from pipeline.cli import aws
-from pipeline.cli.app import AsCsv, AsJson, Timeout, app, console, errors
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import AsCsv, AsJson, Timeout, app
 from pipeline.cli.rows import require_one, show
+from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.errors import BadSettings
 from pipeline.query import Result
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from rich.markup import escape
-
 from pipeline import doctor
-from pipeline.cli.app import console, errors, print_json
+from pipeline.cli.app import print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console, errors, in_markup
 
 _MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yellow]–[/]"}  # noqa: RUF001 - a dash
 
@@ -26,7 +25,7 @@ def run(env: str, outputs: Mapping[str, Any], seconds: float, *, as_json: bool =
     console.print()
     for finding in findings:
         said = ". ".join(filter(None, (finding.detail, finding.advice)))
-        detail = f"  [dim]{escape(said)}[/]" if said else ""
-        console.print(f"{_MARKS[finding.verdict]} {escape(finding.title)}{detail}", highlight=False, soft_wrap=True)
+        detail = f"  [dim]{in_markup(said)}[/]" if said else ""
+        console.print(f"{_MARKS[finding.verdict]} {in_markup(finding.title)}{detail}", highlight=False, soft_wrap=True)
     console.print(f"{_MARKS['unknown']} {doctor.NOT_SEEN}", highlight=False)
     return good

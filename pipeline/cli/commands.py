@@ -112,4 +112,9 @@ add(
     "pipeline.cli.restore",
     "Send every user of a Postgres, such as a restored cluster, to the queue of a sink.",
 )
+add(
+    "erase",
+    "pipeline.cli.erase",
+    "Show where a person's data lies, and erase it: stores, history, queues, and every version in the archive.",
+)
 add("user", "pipeline.cli.users", "Show a user as Postgres and DynamoDB have it, and say whether they agree.")

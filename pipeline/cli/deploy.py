@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.markup import escape
 from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
 from pipeline.cli import checks, plans
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, errors, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console, echo, errors, in_markup
 from pipeline.deploy import DeployError, migration, planning, preflight, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
@@ -110,7 +110,7 @@ def outputs(env: Env, name: Annotated[str, typer.Argument(help="Only this output
     if name and name not in found:
         raise typer.BadParameter(f"there is no output {name!r}; there are {', '.join(sorted(found))}")
     if name and isinstance(found[name], str):
-        typer.echo(found[name])
+        echo(found[name])
     else:
         print_json(found[name] if name else found)
 
@@ -144,7 +144,7 @@ def destroy(
         else:
             plans.show(deployment, identity, planned)
             for address, what in kept.items():
-                console.print(f"  [green]stays[/] {escape(address)}: {what}", highlight=False)
+                console.print(f"  [green]stays[/] {in_markup(address)}: {in_markup(what)}", highlight=False)
             if snapshot:
                 console.print("A snapshot of the database is taken before the data is deleted, and kept.")
             if before.get("function_network"):
@@ -335,18 +335,19 @@ def _show_snapshot(deployment: Deployment, snapshot: str) -> None:
     if key:
         lines.append(f"  auth0-sync destroy --env {deployment.name} --with-data")
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(in_markup(line), highlight=False, soft_wrap=True)
 
 
 def _show_schema(before: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
     old, new = before.get("schema_revision"), outputs.get("schema_revision")
     if new and new != old:
-        console.print(f"Schema of Postgres: {f'{old} → ' if old else ''}{new}", highlight=False)
+        console.print(f"Schema of Postgres: {in_markup(f'{old} → {new}' if old else new)}", highlight=False)
 
 
 def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
     region = outputs["region"]
-    lines = ["", "[bold]Next[/]"]
+    console.print("\n[bold]Next[/]")
+    lines = []
     if dashboard := outputs.get("dashboard_name"):
         url = (
             f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{dashboard}"
@@ -360,7 +361,7 @@ def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
         f"  {_command()} ask activity user_id='USER ID'",
     ]
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(in_markup(line), highlight=False, soft_wrap=True)
 
 
 def _command() -> str:

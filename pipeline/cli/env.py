@@ -9,7 +9,9 @@ import typer
 from pipeline.cli import local
 from pipeline.cli.app import AsJson, app, print_json
 from pipeline.cli.deploy import deployed
+from pipeline.cli.terminal import echo
 from pipeline.deploy import environment
+from pipeline.foreign import plain
 
 
 @app.command()
@@ -35,6 +37,13 @@ def env(
         print_json(variables)
         return
     for variable in hidden:
-        typer.echo(f"unset {variable}")
+        echo(f"unset {variable}")
     for variable, value in variables.items():
-        typer.echo(f"export {variable}={shlex.quote(value)}")
+        echo(f"export {variable}={_quoted(value)}")
+
+
+def _quoted(value: str) -> str:
+    """Return a value for a shell; with invisible characters as bash and zsh write them, so that none is printed."""
+    if plain(value) == value:
+        return shlex.quote(value)
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in value.encode(errors="surrogateescape")) + "'"

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import boto3
 import typer
 
-from pipeline.cli.app import EXIT_UNHEALTHY, AsCsv, AsJson, DeploymentName, app, console, errors, print_json
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import EXIT_UNHEALTHY, AsCsv, AsJson, DeploymentName, app, print_json
 from pipeline.cli.logs import log_lines
 from pipeline.cli.rows import require_one, show
+from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.dead_letters import DeadLetters, Waiting, waiting
 from pipeline.delivery.failed import Choice, Failed, Reasons, Report, find, given_up, undelivered
 from pipeline.delivery.targets import client_config, queue_url
@@ -132,7 +132,7 @@ def _as_json(found: Sequence[_Found], action: str | None) -> dict[str, Any]:
 
 def _print(found: Sequence[_Found], action: str | None, *, users: bool, as_csv: bool) -> None:
     for one in found if not as_csv else ():
-        console.print(f"{one.queue}: {len(one.report.messages):,} messages", highlight=False)
+        console.print(f"{in_markup(one.queue)}: {len(one.report.messages):,} messages", highlight=False)
         for field in ("reason", "rule"):
             counts = Counter(getattr(message, field) for message in one.report.messages)
             for value, number in counts.most_common() if any(counts) else ():

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli import aws, local
 from pipeline.cli.app import app
-from pipeline.cli.foreign import plain
+from pipeline.cli.terminal import echo
 from pipeline.errors import BadSettings
 
 
@@ -47,7 +47,7 @@ def logs(
         pattern = '{ $.level = "ERROR" }'
     try:
         for message in log_lines(client, group, time.time() - minutes * 60, pattern):
-            typer.echo(plain(message, keep="\n\t"))
+            echo(message)
     except client.exceptions.ResourceNotFoundException:
         raise BadSettings(f"there is no log group {group} in this account and region") from None
 

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from pipeline import packaging
-from pipeline.cli.app import AsJson, app, console, print_json
+from pipeline.cli.app import AsJson, app, print_json
+from pipeline.cli.terminal import console, in_markup
 
 
 @app.command()
@@ -44,7 +45,7 @@ def package(
     for name, (zipped, unzipped) in sizes.items():
         most = packaging.FUNCTIONS[name].budget
         table.add_row(
-            str(built[name]),
+            in_markup(built[name]),
             f"{zipped / 1e6:.1f} of {most.zipped:g} MB",
             f"{unzipped / 1e6:.1f} of {most.unzipped:g} MB",
             contents[name][:16],

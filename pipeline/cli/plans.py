@@ -3,10 +3,7 @@
 import sys
 from typing import Final
 
-import typer
-from rich.markup import escape
-
-from pipeline.cli.app import console
+from pipeline.cli.terminal import ask, console, in_markup
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import stage_of
 from pipeline.deploy.deployment import Deployment
@@ -24,7 +21,7 @@ def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
     """Show the planned changes, and the data that they would lose."""
     console.print()
     console.print(
-        f"[bold]{deployment.name}[/], account {identity.account}, region {identity.region}: "
+        f"[bold]{deployment.name}[/], account {in_markup(identity.account)}, region {in_markup(identity.region)}: "
         f"{counted(planned) or 'no changes'}",
         highlight=False,
     )
@@ -36,16 +33,16 @@ def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
             created[stage] = created.get(stage, 0) + 1
         elif change.action != "update" or (updates := updates + 1) <= SHOWN:
             why = f" ({change.reason.replace('_', ' ')})" if change.reason else ""
-            console.print(f"  {_SIGNS[change.action]} {escape(change.address)}{why}", highlight=False)
+            console.print(f"  {_SIGNS[change.action]} {in_markup(change.address + why)}", highlight=False)
     if updates > SHOWN:
         console.print(f"  [yellow]~[/] and {updates - SHOWN} more", highlight=False)
     if created:
         parts = ", ".join(f"{stage} {count}" for stage, count in created.items())
         console.print(f"  [green]+[/] {parts}", highlight=False)
     if planned.warnings:
-        console.print(f"[yellow]{escape(planned.warnings)}[/]", highlight=False)
+        console.print(f"[yellow]{in_markup(planned.warnings)}[/]", highlight=False)
     for change in planned.losses:
-        console.print(f"[bold red]Lost for good:[/] {change.loses} ({escape(change.address)})", highlight=False)
+        console.print(f"[bold red]Lost for good:[/] {change.loses} ({in_markup(change.address)})", highlight=False)
     console.print()
 
 
@@ -73,7 +70,7 @@ def confirm(question: str, answer: str, *, yes: bool, what: str) -> None:
         return
     if not has_terminal():
         raise DeployError(f"There is no terminal for the question. To {what} without it: --yes, or AUTO_APPROVE=1.")
-    if typer.prompt(question, default="", show_default=False).strip() != answer:
+    if ask(question) != answer:
         raise DeployError(f"Not confirmed, so nothing was changed (to {what}, answer: {answer}).")
 
 

@@ -12,6 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.terminal import in_markup
+from pipeline.foreign import plain
+
 
 class _Step:
     def __init__(self, title: str) -> None:
@@ -66,7 +69,8 @@ class Steps:
             mark = "[red]✘[/]" if step.failed else "[green]✔[/]"
             with self._lock:
                 self._running.remove(step)
-            self._console.print(f"{mark} {step.title:<20} [dim]{step.seconds:6.1f} s[/]  {step.text}", highlight=False)
+            line = f"{mark} {in_markup(step.title):<20} [dim]{step.seconds:6.1f} s[/]  {in_markup(step.text)}"
+            self._console.print(line, highlight=False)
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -74,6 +78,8 @@ class Steps:
         lines = []
         for step in running:
             line = Table.grid(padding=(0, 1))
-            line.add_row(step.spinner, f"{step.title:<20}", Text(f"{step.seconds:6.1f} s", "dim"), Text(step.text))
+            line.add_row(
+                step.spinner, f"{step.title:<20}", Text(f"{step.seconds:6.1f} s", "dim"), Text(plain(step.text))
+            )
             lines.append(line)
         return Group(*lines)

@@ -8,9 +8,9 @@ import typer
 
 from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, console, errors, print_json
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.stream import Stream
 from pipeline.delivery.targets import Consumer, client_config, open_queue
 
@@ -88,7 +88,7 @@ def _print(report: archive.Report, *, dry_run: bool) -> None:
     for reason, number in report.refused.most_common():
         console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if report.resume:
-        console.print(f"It stopped before the end. Go on with: --since {report.resume}", highlight=False)
+        console.print(f"It stopped before the end. Go on with: --since {in_markup(report.resume)}", highlight=False)
 
 
 @app.command()
@@ -109,10 +109,14 @@ def rearchive(
     if as_json:
         print_json(vars(report))
     else:
-        console.print(f"{report.objects:,} objects under {prefix}, {report.events:,} events", highlight=False)
+        console.print(
+            f"{report.objects:,} objects under {in_markup(prefix)}, {report.events:,} events", highlight=False
+        )
         for code, number in report.codes.most_common():
             console.print(f"  failed because of {in_markup(code)}: {number:,}", highlight=False)
-        console.print("Nothing was sent: this was only a look." if dry_run else f"Sent to {name}: {report.sent:,}")
+        console.print(
+            "Nothing was sent: this was only a look." if dry_run else f"Sent to {in_markup(name)}: {report.sent:,}"
+        )
         for reason, number in report.refused.most_common():
             console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
     if report.refused:

@@ -10,10 +10,10 @@ from uuid import uuid4
 import boto3
 import typer
 
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, console, errors, print_json
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
+from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.data_api import TooLarge
 from pipeline.delivery.envelope import own_source, user_event
 from pipeline.delivery.errors import cause

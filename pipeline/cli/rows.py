@@ -1,25 +1,21 @@
 """Print rows: a table or records on a terminal, lines with tabs in a pipe, CSV, JSON."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.app import console, print_json
-from pipeline.cli.foreign import cell, plain, text
+from pipeline.cli.app import print_json
+from pipeline.cli.terminal import cell, console, echo
+from pipeline.foreign import csv_line, plain, text
 from pipeline.query import Result
 
 GAP: Final = 2
 """Columns between those of a table."""
-
-# Prefixes of formulas in spreadsheets, also in full width and after invisible characters; and the mark of text.
-_FORMULA = re.compile("[\\s\u200b-\u200d\u2060\ufeff]*[-=+@'\uff0d\uff1d\uff0b\uff20]")
 
 
 def show(result: Result, *, as_json: bool = False, as_csv: bool = False, whole: bool = True) -> None:
@@ -29,7 +25,7 @@ def show(result: Result, *, as_json: bool = False, as_csv: bool = False, whole: 
         print_json(result.dicts())
     elif as_csv:
         for line in csv_lines(result):
-            typer.echo(line, nl=False)
+            echo(line, keep="\r\n", end="")
     else:
         print_table(result, whole=whole)
 
@@ -92,21 +88,8 @@ def tab_lines(result: Result) -> Iterator[str]:
 
 
 def csv_lines(result: Result) -> Iterator[str]:
-    """Return the lines of CSV by RFC 4180, the names first. NULL is empty, '' is "", and no cell is a formula."""
-    yield ",".join(map(_csv_cell, result.columns)) + "\r\n"
-    for row in result.rows:
-        yield ",".join(map(_csv_cell, row)) + "\r\n"
-
-
-def _csv_cell(value: Any) -> str:
-    if value is None:
-        return ""
-    shown = plain(value) if isinstance(value, str) else text(value)
-    if _FORMULA.match(shown) and not isinstance(value, (int, float, Decimal)):
-        shown = f"'{shown}"
-    if not shown or re.search('[",]|^ | $', shown):
-        return '"' + shown.replace('"', '""') + '"'
-    return shown
+    """Return the lines of CSV, the names first; see ``csv_line``."""
+    yield from map(csv_line, (result.columns, *result.rows))
 
 
 def _padded(value: Text, width: int) -> Text:

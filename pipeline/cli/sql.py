@@ -9,8 +9,9 @@ import typer
 
 from pipeline import roles as database_roles
 from pipeline import settings
-from pipeline.cli.app import AsCsv, AsJson, Timeout, app, console, errors
+from pipeline.cli.app import AsCsv, AsJson, Timeout, app
 from pipeline.cli.rows import require_one, show
+from pipeline.cli.terminal import console, echo, errors
 from pipeline.errors import BadSettings, CommandError
 from pipeline.query import Result, TimedOut
 
@@ -104,7 +105,7 @@ def roles(
     The deployment's roles function repairs its roles: it creates missing ones and changes nothing else.
     """
     if env is None:
-        typer.echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
+        echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
         return
     from pipeline import invocation
     from pipeline.cli.deploy import deployed

@@ -7,10 +7,10 @@ from rich.highlighter import JSONHighlighter
 
 from pipeline import settings
 from pipeline.cli import aws
-from pipeline.cli.app import EXIT_UNHEALTHY, NOBODY, AsJson, app, console, print_json
-from pipeline.cli.foreign import as_json as as_text
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import EXIT_UNHEALTHY, NOBODY, AsJson, app, print_json
 from pipeline.cli.rows import print_table
+from pipeline.cli.terminal import console, in_markup
+from pipeline.foreign import as_json as as_text
 from pipeline.query import Result
 from pipeline.stores import postgres
 from pipeline.stores.dynamodb import DynamoDBStore

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline.cli import app, failures, foreign, main, rows
+from pipeline import foreign
+from pipeline.cli import app, failures, main, rows
 from pipeline.cli import archive as archive_commands
 from pipeline.cli import failed as failed_commands
 from pipeline.cli import users as users_commands

@@ -1,0 +1,306 @@
+"""An AWS, a Terraform and a terminal in which every text that can be foreign is an attacker's."""
+
+import base64
+import gzip
+import io
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import xform_name
+from botocore.client import BaseClient
+from hypothesis import strategies as st
+from rich.color import ColorSystem
+
+from pipeline.cli import main, terminal
+from tests.strategies import text as event_text
+from tests.strategies import updated, user
+
+SPECIAL = (
+    "\x1b]52;c;ZXZpbA==\x07", "\x1b]52;c;ZXZpbA==\x1b\\", "\x1b]8;;https://evil.example\x1b\\", "\x1b]0;evil\x07",
+    "\x1b[8m", "\x9b8m", "\x1b[2J", "\x1b[9A", "\x9d0;evil\x9c", "\x90q\x9c",
+    *map(chr, (0, 7, 8, 9, 10, 11, 12, 13, 0x7F, 0x80, 0x85, 0x9B, 0x9F)),
+    *"\xad\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u200c\u200d",
+    "\U000e0041", "\U000e007f", "\ud800", "\udfff", "\udc9b",
+    "[red]", "[/]", "[/red]", "[link=https://evil.example]", "[bold", "\\[", "\\", "[blink]", "[@click=x]", ":smile:",
+    "<script>", "&#27;", "**b**", "[a](https://evil.example)", "`",
+    "=1+1", "+1", "-1", "@a", "\t=1", "\r=1", "'=1", '"=1', " =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff201",
+    '"', "'", ",", ";", "{}", "{0}", "%s", "NULL", "null",
+)  # fmt: skip
+FOREIGN = st.lists(
+    st.one_of(st.sampled_from(SPECIAL), st.characters(exclude_categories=())), min_size=1, max_size=12
+).map("".join)
+"""Text with what is special to a terminal, to Rich, to Markdown and HTML, to CSV or to a spreadsheet."""
+
+BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_COLOURS = re.compile(r"\x1b\[(?:[0-7]|9|3[0-7]|9[0-7]|[0-9;]*;5;[0-9]+)?(?:;(?:[0-7]|3[0-7]|9[0-7]))*m")
+"""What Rich writes for the styles of the commands: no concealed text."""
+_LIVE = re.compile(r"\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r")
+"""What Rich writes for lines that change."""
+
+
+def controls(printed: str, keep: str = "\n") -> list[str]:
+    """The characters of an output that a reader does not see, or that change what the reader sees."""
+    return [
+        character
+        for character in printed
+        if character not in keep
+        and (unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in BIDIRECTIONAL)
+    ]
+
+
+class Screen(io.StringIO):
+    """A terminal, or a pipe."""
+
+    encoding = "utf-8"
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(newline="")
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@dataclass
+class Output:
+    """What a command printed."""
+
+    out: str
+    err: str
+    code: int
+
+    def require_harmless(self, *, live: bool, csv: bool = False) -> None:
+        """Nothing controls the terminal but Rich's own colours and moving lines."""
+        for printed in (self.out, self.err):
+            printed.encode()
+            seen = _COLOURS.sub("", _LIVE.sub("", printed)) if live else printed
+            if csv:
+                seen = seen.replace("\r\n", "\n")
+            assert controls(seen, "\n\t") == [], seen
+
+
+def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
+    """Run a command as it is typed."""
+    out, err = Screen(on_terminal), Screen(on_terminal)
+    before, colours = (sys.argv, sys.stdin), terminal.console._color_system
+    sys.argv, sys.stdin = ["auth0-sync", *arguments], Screen(on_terminal)
+    sys.stdin.write(answer)
+    sys.stdin.seek(0)
+    for console in (terminal.console, terminal.errors):
+        console._color_system = ColorSystem.TRUECOLOR if on_terminal else None
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        sys.argv, sys.stdin = before
+        for console in (terminal.console, terminal.errors):
+            console._color_system = colours
+    return Output(out.getvalue(), err.getvalue(), ended.value.code if isinstance(ended.value.code, int) else 0)
+
+
+class ForeignAws:
+    """Answers each request by its model in botocore: every text in the answer is foreign."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.error: Callable[[str, str], Exception] | None = None
+        """Makes the error to raise in place of an answer, from the text and the operation."""
+
+    def call(self, client: Any, operation: str, arguments: Any) -> Any:
+        if self.error is not None:
+            raise self.error(self.text, operation)
+        known = getattr(self, f"answer_{xform_name(operation)}", None)
+        model = client.meta.service_model.operation_model(operation)
+        answer = self._made(model.output_shape, "") if model.output_shape else {}
+        return answer | known(arguments) if known else answer
+
+    def _made(self, shape: Any, name: str) -> Any:
+        match shape.type_name:
+            case "structure":
+                members = {
+                    one: member for one, member in shape.members.items() if not re.search("token|marker", one, re.I)
+                }
+                if shape.is_tagged_union:
+                    members = dict([next(iter(members.items()))])
+                return {one: self._made(member, one) for one, member in members.items()}
+            case "list":
+                return [self._made(shape.member, name)]
+            case "map":
+                return {self.text: self._made(shape.value, name)}
+            case "string":
+                return shape.enum[0] if shape.enum else self.text
+            case "timestamp":
+                return datetime(2026, 1, 15, tzinfo=UTC)
+            case "blob":
+                return io.BytesIO(json.dumps({"errorType": self.text, "errorMessage": self.text}).encode())
+            case "boolean":
+                return False
+            case _:
+                return 1
+
+    # Athena
+
+    def answer_get_query_execution(self, arguments: Any) -> Any:
+        return {"QueryExecution": {"Status": {"State": "SUCCEEDED"}, "Statistics": {"DataScannedInBytes": 1}}}
+
+    def answer_get_query_results(self, arguments: Any) -> Any:
+        columns = [{"Name": self.text, "Type": "varchar"}, {"Name": "n", "Type": "double"}]
+        row = {"Data": [{"VarCharValue": self.text}, {"VarCharValue": "-1.5"}]}
+        return {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": [row]}}
+
+    # The Data API and DynamoDB
+
+    def answer_execute_statement(self, arguments: Any) -> Any:
+        user = {"user_id": "auth0|1", "version": "0" * 60, "source": self.text, "event_id": self.text}
+        deleted = {"deleted_at": True, "profile": json.dumps({"name": self.text})}
+        names = [*user, *deleted, self.text]
+        values = [{"stringValue": value} for value in user.values()]
+        values += [{"booleanValue": True}, {"stringValue": deleted["profile"]}, {"stringValue": self.text}]
+        kinds = ["text"] * 4 + ["bool", "jsonb", "text"]
+        columns = [{"label": name, "typeName": kind} for name, kind in zip(names, kinds, strict=True)]
+        later = "decode('')" not in arguments["sql"] and "convert_from" in arguments["sql"]
+        return {"columnMetadata": columns, "records": [] if later else [values]}
+
+    def answer_get_item(self, arguments: Any) -> Any:
+        return {
+            "Item": {
+                "user_id": {"S": self.text},
+                "version": {"S": self.text},
+                "profile": {"M": {self.text: {"S": self.text}}},
+            }
+        }
+
+    # Queues, logs, functions
+
+    def answer_get_queue_attributes(self, arguments: Any) -> Any:
+        names = ("", "NotVisible", "Delayed")
+        return {
+            "Attributes": {"MaximumMessageSize": "1024"} | {f"ApproximateNumberOfMessages{n}": "999" for n in names}
+        }
+
+    def _event(self) -> str:
+        """An event about a user of this name, as SQS and S3 have it: without lone surrogates."""
+        return event_text(updated(user("auth0|1", name=self.text.encode(errors="replace").decode())))
+
+    def answer_receive_message(self, arguments: Any) -> Any:
+        body = self._event()
+        system = {"SentTimestamp": "0", "ApproximateReceiveCount": "2"}
+        attributes = {"ERROR_CODE": {"StringValue": self.text}, "RULE_ARN": {"StringValue": f"rule/{self.text}"}}
+        message = {"MessageId": "m", "ReceiptHandle": "r", "Body": body, "Attributes": system}
+        return {"Messages": [message | {"MessageAttributes": attributes}]}
+
+    def answer_send_message_batch(self, arguments: Any) -> Any:
+        return {
+            "Successful": [],
+            "Failed": [{"Id": "0", "Code": self.text, "SenderFault": False, "Message": self.text}],
+        }
+
+    def answer_delete_message_batch(self, arguments: Any) -> Any:
+        return {"Successful": [{"Id": "0"}], "Failed": []}
+
+    def answer_filter_log_events(self, arguments: Any) -> Any:
+        line = json.dumps({"message_id": "m", "reason": self.text, "x": self.text}, ensure_ascii=False)
+        return {"events": [{"message": line}, {"message": json.dumps({"message_id": "m", "reason": self.text})}]}
+
+    def answer_invoke(self, arguments: Any) -> Any:
+        said = json.dumps({"errorType": self.text, "errorMessage": self.text}).encode()
+        log = base64.b64encode(self.text.encode(errors="surrogatepass")).decode()
+        return {"FunctionError": "Unhandled", "Payload": io.BytesIO(said), "LogResult": log}
+
+    # S3 and Firehose
+
+    def answer_list_objects_v2(self, arguments: Any) -> Any:
+        return {"IsTruncated": False, "Contents": [{"Key": f"logs/dt=2026-01-15/hour=09/{self.text}.gz"}]}
+
+    def answer_get_object(self, arguments: Any) -> Any:
+        event = self._event()
+        raw = base64.b64encode(event.encode()).decode()
+        lines = [event, json.dumps({"errorCode": self.text, "rawData": raw}), self.text]
+        if self.rearchiving:
+            lines = lines[1:2]
+        return {"Body": io.BytesIO(gzip.compress("\n".join(lines).encode(errors="replace")))}
+
+    rearchiving = False
+
+    def answer_put_record_batch(self, arguments: Any) -> Any:
+        return {"RequestResponses": [{"ErrorCode": self.text, "ErrorMessage": self.text}]}
+
+
+@contextmanager
+def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
+    """Replace the requests of every client."""
+    world = ForeignAws()
+    monkeypatch.setattr(BaseClient, "_make_api_call", lambda *request: world.call(*request))  # noqa: PLW0108 - a method would not get the client
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    yield world
+
+
+TERRAFORM = """\
+#!/bin/sh
+case "$*" in
+version*) echo '{"terraform_version": "1.11.4"}';;
+*" init "*) mkdir -p "$HERE/../.deploy/prod/.terraform"; test ! -e "$HERE/no-init" || { cat "$HERE/raw" >&2; exit 1; };;
+*" console "*) cat "$HERE/console";;
+*" output "*) cat "$HERE/outputs";;
+*"state list") cat "$HERE/state";;
+*" plan "*) touch "$HERE/../.deploy/prod/plan.tfplan"; cat "$HERE/plan"; test ! -e "$HERE/no-plan";;
+*" apply "*) cat "$HERE/apply"; test ! -e "$HERE/no-apply";;
+esac
+"""
+
+
+class ForeignTerraform:
+    """A program `terraform` whose addresses, outputs and errors are foreign."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._here = root / "bin"
+        self._here.mkdir()
+        program = self._here / "terraform"
+        program.write_text(TERRAFORM)
+        program.chmod(0o700)
+        monkeypatch.setenv("TERRAFORM", str(program))
+        monkeypatch.setenv("HERE", str(self._here))
+        monkeypatch.delenv("TF_PLUGIN_MIRROR", raising=False)
+
+    def says(self, text: str, outputs: Any, settings: Any, fails: str = "") -> None:
+        for file in self._here.glob("no-*"):
+            file.unlink()
+        if fails:
+            (self._here / f"no-{fails}").touch()
+        address = f'module.auth0_sync.aws_sqs_queue.q["{text}"]'
+        error = {
+            "type": "diagnostic",
+            "diagnostic": {"severity": "error", "summary": text, "detail": text, "address": text},
+        }
+        warning = {"type": "diagnostic", "diagnostic": {"severity": "warning", "summary": text, "detail": text}}
+        hooks = [
+            {"type": f"apply_{kind}", "hook": {"action": "delete", "resource": {"addr": address}}}
+            for kind in ("start", "progress", "complete")
+        ]
+        kinds = {f'module.auth0_sync.module.a["{text}"].aws_s3_bucket.b': "aws_s3_bucket", address: "aws_sqs_queue"}
+        changes = [
+            {"action": action, "reason": text, "resource": {"addr": one, "resource_type": kind}}
+            for action in ("create", "update", "delete")
+            for one, kind in kinds.items()
+        ]
+        changes = [{"type": "planned_change", "change": change} for change in changes]
+        self._write("plan", *([error] if fails == "plan" else [warning, *changes]))
+        self._write("apply", *hooks, *([error] if fails == "apply" else []))
+        self._write("outputs", {name: {"value": value} for name, value in outputs.items()})
+        (self._here / "console").write_text(json.dumps(json.dumps(settings)) + "\n")
+        line = address.replace("\n", " ").encode(errors="replace")
+        (self._here / "state").write_bytes(b"module.auth0_sync.module.f.aws_lambda_function.this\n" + line + b"\n")
+        (self._here / "raw").write_bytes(text.encode(errors="surrogatepass") + b"\xff\n")
+
+    def _write(self, name: str, *messages: Any) -> None:
+        (self._here / name).write_text("".join(json.dumps(message) + "\n" for message in messages))
