@@ -13,6 +13,9 @@ NAMES: Final = ("auth0_migrator", "auth0_writer", "auth0_reader")
 READERS: Final = "auth0_readers"
 """The role without a login that has the rights of readers."""
 
+MIGRATOR: Final = "auth0_migrator"
+"""The role that owns the tables."""
+
 ROLES: Final = files(__name__).joinpath("roles.sql").read_text("utf-8")
 DEDICATED: Final = files(__name__).joinpath("dedicated.sql").read_text("utf-8")
 

@@ -35,6 +35,36 @@ def reading(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterato
         yield transaction
 
 
+@contextmanager
+def owning(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterator[Transaction]:
+    """Open a transaction as auth0_migrator, who owns the tables; the secret must be the master user's.
+
+    The master user takes on the role and gives it back in the transaction, so that nobody else sees it.
+    """
+    deadline = time.monotonic() + resume
+    with retry_until(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,)) as transaction:
+        borrows = transaction.execute(f"SELECT NOT pg_has_role('{roles.MIGRATOR}', 'SET')").rows[0][0]
+        if borrows:
+            transaction.execute(f"GRANT {roles.MIGRATOR} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
+        transaction.execute(f"SET LOCAL ROLE {roles.MIGRATOR}")
+        yield transaction
+        transaction.execute("RESET ROLE")
+        if borrows:
+            transaction.execute(f"REVOKE {roles.MIGRATOR} FROM CURRENT_USER")
+
+
+class InTransaction:
+    """Statements in a transaction that the caller has opened."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
+        """Run a statement, in which each `%s` is a parameter. Raises a DataApiError."""
+        answer = self._transaction.execute(query.replace("%s", "{}").format(*map(_literal, parameters)))
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+
 class DataApi:
     """A `Reader` that signs in as the master user and takes the rights of a reader.
 
@@ -49,10 +79,8 @@ class DataApi:
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
         """Run a query; see `Reader` and `reading`."""
-        statement = query.replace("%s", "{}").format(*map(_literal, parameters))
         with reading(self._client, self._cluster, self._resume) as transaction:
-            answer = transaction.execute(statement)
-        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+            return InTransaction(transaction).rows(query, *parameters)
 
 
 def _literal(value: str | int) -> str:

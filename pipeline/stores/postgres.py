@@ -49,15 +49,22 @@ class PostgresStore:
 
 
 @contextmanager
-def from_env(env: Mapping[str, str] = os.environ) -> Iterator[PostgresStore]:
-    """Open the store that DATABASE_URL or PG… name; without them, the cluster of CLUSTER_ARN by the Data API."""
+def reader_from_env(env: Mapping[str, str] = os.environ) -> Iterator[Reader]:
+    """Open the database that DATABASE_URL or PG… name; without them, the cluster of CLUSTER_ARN by the Data API."""
     if not (env.get("DATABASE_URL") or env.get("PGHOST")) and env.get("CLUSTER_ARN"):
         from pipeline.stores.aurora import DataApi, client
 
-        yield PostgresStore(DataApi(client(), settings.Cluster.from_env(env)))
+        yield DataApi(client(), settings.Cluster.from_env(env))
         return
 
     from pipeline.stores.server import Server
 
     with Server(settings.Database.from_env(env)) as server:
-        yield PostgresStore(server)
+        yield server
+
+
+@contextmanager
+def from_env(env: Mapping[str, str] = os.environ) -> Iterator[PostgresStore]:
+    """Open the store of the database that the environment names; see `reader_from_env`."""
+    with reader_from_env(env) as reader:
+        yield PostgresStore(reader)

@@ -9,6 +9,18 @@ from pipeline.settings import Database
 from pipeline.sinks.postgres import connect
 
 
+class InTransaction:
+    """Statements in a transaction that the caller has opened."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
+        """Run a statement, in which each `%s` is a parameter. Raises psycopg.Error."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+
 class Server:
     """A `Reader` with a connection of its own, which the `with` block closes."""
 
@@ -29,5 +41,5 @@ class Server:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._database)
             self._connection.read_only = True
-        with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query, parameters).fetchall()
+        with self._connection.transaction():
+            return InTransaction(self._connection).rows(query, *parameters)

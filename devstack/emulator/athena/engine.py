@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlparse
 
 import duckdb
 from sqlglot import exp
@@ -26,6 +27,8 @@ VIEW_PREFIX, VIEW_SUFFIX = "/* Presto View: ", " */"
 MAX_VIEW_DEPTH = 16
 _READERS: dict[str, type[LineReader | TextReader]] = {OPENX: LineReader, LAZY_SIMPLE: TextReader}
 MAX_LINE_BYTES = 64 * 1024 * 1024
+PATH = "$path"
+"""Column with the object of a row: "Find the source S3 files for Athena tables" in the Athena User Guide."""
 
 
 class Catalog(Protocol):
@@ -82,7 +85,8 @@ def run(sql: str, database: str, catalog: Catalog, parameters: list[str]) -> Res
         connection.execute("SET TimeZone = 'UTC'")
         for definition in dialect.macro_definitions():
             connection.execute(definition)
-        scanned = sum(_load(connection, scan, catalog) for scan in scans.values())
+        paths = any(column.name == PATH for column in query.find_all(exp.Column))
+        scanned = sum(_load(connection, scan, catalog, paths=paths) for scan in scans.values())
         names, types, rows = results.fetch(connection, dialect.to_duckdb(query))
     except duckdb.Error as problem:
         raise QueryError(_in_athena_words(problem)) from problem
@@ -233,9 +237,12 @@ def _name_columns(query: exp.Query) -> None:
             item.replace(named)
 
 
-def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog) -> int:
-    """Create the DuckDB table of a scan; return the bytes of the objects read."""
+def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog, *, paths: bool) -> int:
+    """Create the DuckDB table of a scan, ``paths``: with "$path". Return the bytes of the objects read."""
     columns = [*scan.columns, *scan.partition_columns]
+    if paths:
+        columns.append((PATH, hive_types.parse("string")))
+    bucket = urlparse(scan.table["StorageDescriptor"]["Location"]).netloc
     definition = ", ".join(f"{quote(name)} {kind.duckdb}" for name, kind in columns)
     connection.execute(f"CREATE TABLE {scan.relation} ({definition})")
     serde = scan.table["StorageDescriptor"]["SerdeInfo"]
@@ -247,8 +254,9 @@ def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog) 
         with path.open("w", encoding="utf-8", errors="replace") as rows:
             for partition, key, content in _objects(connection, scan, catalog):
                 scanned += len(content)
+                more = dict(partition) | ({PATH: f"s3://{bucket}/{key}"} if paths else {})
                 for line in _lines(key, content):
-                    rows.write(json.dumps({**reader.read(line), **dict(partition)}, ensure_ascii=False) + "\n")
+                    rows.write(json.dumps({**reader.read(line), **more}, ensure_ascii=False) + "\n")
         if path.stat().st_size:
             types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': '{kind.duckdb}'" for name, kind in columns)
             connection.execute(
