@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
-CONNECT_SECONDS: Final = 3
+CONNECT_SECONDS: Final = 2
 ATTEMPTS: Final = 3
 
 

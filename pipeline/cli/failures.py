@@ -114,7 +114,7 @@ def _postgres(error: psycopg.Error) -> str:
         return f"Postgres could not do it now. Try again in a minute. ({said})"
     return (
         "Postgres cannot be reached. Check that it runs, that this machine may connect to it, and DATABASE_URL, or "
-        f"PGHOST and the other PG… ({said})"
+        f"PGHOST and the other PG…; a paused Aurora cluster answers half a minute after the first try. ({said})"
     )
 
 

@@ -134,9 +134,9 @@ def _from_server(query: str, timeout: float) -> Result:
     import psycopg
 
     from pipeline.data_api import Refused
-    from pipeline.sinks.postgres import connect
+    from pipeline.sinks.postgres import connect_for_people
 
-    with connect(settings.Database.from_env(), application_name="auth0-sync-sql") as connection:
+    with connect_for_people(settings.Database.from_env(), application_name="auth0-sync-sql") as connection:
         # In the transaction, because a pooler discards the settings of a session.
         connection.execute(
             f"BEGIN READ ONLY; SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = {int(timeout * 1000)}".encode()
@@ -202,7 +202,7 @@ def through_data_api(query: str, timeout: float = TIMEOUT) -> Result:
     cluster = settings.Cluster.from_env()
     retries: Any = {"total_max_attempts": 1}
     read_timeout = DATA_API_SECONDS + 15
-    client = aws.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=read_timeout))
+    client = aws.client("rds-data", config=Config(retries=retries, read_timeout=read_timeout))
     with aurora.reading(client, cluster) as transaction:
         transaction.execute(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")
         transaction.execute(_PREPARE)

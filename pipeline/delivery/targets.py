@@ -50,9 +50,7 @@ class Consumer(StrEnum):
 
 def client_config(threads: int = 1) -> Config:
     """Return the settings of a target's clients for this number of threads."""
-    return Config(
-        max_pool_connections=threads, read_timeout=ANSWER_SECONDS, retries={"mode": "standard", "max_attempts": 4}
-    )
+    return Config(max_pool_connections=threads, read_timeout=ANSWER_SECONDS)
 
 
 def open_queue(sqs: "SQSClient", lambda_: "LambdaClient", deployment: str, consumer: Consumer) -> Queue:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import boto3
+from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.deploy import DeployError
@@ -28,6 +29,8 @@ def identify(settings: Mapping[str, Any]) -> Identity:
     region = _region(settings.get("region"))
     try:
         answer = boto3.client("sts", region_name=region).get_caller_identity()
+    except (exceptions.ConnectionError, exceptions.HTTPClientError):
+        raise  # it is about the network, not about the credentials
     except (BotoCoreError, ClientError) as error:
         profile = os.environ.get("AWS_PROFILE")
         raise DeployError(

@@ -51,7 +51,7 @@ class Deployed:
     @classmethod
     def of(cls, env: str, outputs: Mapping[str, Any], seconds: float = SECONDS) -> "Deployed":
         """Use the credentials in the environment."""
-        config = Config(connect_timeout=10, read_timeout=120)
+        config = Config(read_timeout=120)
 
         @cache
         def new_client(service: str, region: str) -> Any:

@@ -71,11 +71,11 @@ def owner_from_env(env: Mapping[str, str] = os.environ) -> Iterator[Statements]:
             yield aurora.InTransaction(transaction)
         return
 
-    from pipeline.sinks.postgres import connect
+    from pipeline.sinks.postgres import connect_for_people
     from pipeline.stores.server import InTransaction
 
     database = settings.Database.from_env(env)
-    with connect(database, application_name="auth0-sync-erase") as connection, connection.transaction():
+    with connect_for_people(database, application_name="auth0-sync-erase") as connection, connection.transaction():
         yield InTransaction(connection)
 
 

@@ -73,6 +73,9 @@ RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
 RESUME_SECONDS = 40.0
 """Seconds for which to retry a connection to RDS. A paused Aurora takes 15 to resume, and 30 after a day; meanwhile
 connections hang or are refused."""
+PEOPLE_WAIT = 5
+"""Seconds for a connection of a person, who tries again after a cluster has resumed."""
+
 _PAUSE = 1.0
 
 _SESSION = {
@@ -96,13 +99,18 @@ _NOT_READY = ("42", "3F", "28")
 _PREPARED_ELSEWHERE = ("26000", "42P05")
 
 
-def connect(database: Database, **session: str) -> Connection:
+def connect_for_people(database: Database, **session: str) -> Connection:
+    """Open a connection for a command. Raises ``StoreDown`` after ``PEOPLE_WAIT`` seconds."""
+    return connect(database, resume=0, **{"connect_timeout": str(PEOPLE_WAIT), **session})
+
+
+def connect(database: Database, *, resume: float = RESUME_SECONDS, **session: str) -> Connection:
     """Open a connection in autocommit, where each statement is its own transaction.
 
     ``session`` overrides libpq parameters such as ``options``. Behind a pooler it prepares no statements.
-    Raises ``StoreDown``, with IAM after ``RESUME_SECONDS``.
+    Raises ``StoreDown``, with IAM after ``resume`` seconds.
     """
-    deadline = time.monotonic() + (RESUME_SECONDS if database.iam else 0)
+    deadline = time.monotonic() + (resume if database.iam else 0)
     parameters = _SESSION | session
     while True:
         try:

@@ -19,7 +19,7 @@ def client() -> Any:
     from botocore.config import Config
 
     retries: Any = {"total_max_attempts": 1}
-    return boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
+    return boto3.client("rds-data", config=Config(retries=retries, read_timeout=60))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from pipeline.settings import Database
-from pipeline.sinks.postgres import connect
+from pipeline.sinks.postgres import connect_for_people
 
 
 class InTransaction:
@@ -39,7 +39,7 @@ class Server:
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
         """Run a query; see `Reader`. Raises StoreDown and psycopg.Error."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._database)
+            self._connection = connect_for_people(self._database)
             self._connection.read_only = True
         with self._connection.transaction():
             return InTransaction(self._connection).rows(query, *parameters)

@@ -1,7 +1,11 @@
 """Errors of AWS and Postgres in commands: one line, and no traceback."""
 
+import contextlib
+import socket
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import psycopg
 import pytest
 from botocore import exceptions
 
-from pipeline.cli import aws, failures, main
+from pipeline.cli import aws, commands, failures, main
 from pipeline.data_api import DataApiError, NotAllowed, Unreachable
 from pipeline.errors import StoreDown
 
@@ -91,6 +95,102 @@ def test_aws_out_of_reach_takes_seconds(typed: Any, arguments: Any, variables: A
     assert NOBODY in said
     assert "AWS_ENDPOINT_URL" in said
     assert time.monotonic() - began < 15
+
+
+PLACES = ("nobody listens", "nobody answers", "no such name", "another service")
+DEPLOYMENT = ("--deployment", "auth0-sync-prod")
+BUCKET = ("--bucket", "b", "--prefix", "logs/")
+NETWORKED = {
+    "ask": (ASK, ATHENA),
+    "sql": (["sql", "SELECT 1"], CLUSTER),
+    "user": (["user", "auth0|1"], CLUSTER),
+    "failed": (["failed", "postgres", *DEPLOYMENT], {}),
+    "redrive": (["redrive", "archive", *DEPLOYMENT], {}),
+    "replay": (["replay", "--since", "2026-01-15", *DEPLOYMENT, *BUCKET], {}),
+    "rearchive": (["rearchive", *DEPLOYMENT, *BUCKET], {}),
+    "restore": (["restore", "dynamodb", *DEPLOYMENT], {}),
+    "logs": (["logs", *DEPLOYMENT], {}),
+    "erase": (["erase", "auth0|1", "--error-prefix", "errors/", *DEPLOYMENT, *BUCKET], ATHENA | CLUSTER),
+}
+"""Commands that AWS answers."""
+WITHOUT_NETWORK = {"cost", "package", "demo", "events", "up", "down", "status"}
+BY_TERRAFORM = {"plan", "deploy", "migrate", "smoke", "outputs", "destroy", "env", "roles"}
+"""Commands that begin with Terraform, whose state and account checks end them."""
+
+
+def test_every_command_that_needs_aws_is_here() -> None:
+    assert {*NETWORKED, *WITHOUT_NETWORK, *BY_TERRAFORM} == set(commands.COMMANDS)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Any]:
+    """The address of a place where AWS is not."""
+    with contextlib.ExitStack() as opened:
+
+        def of(place: str) -> str:
+            if place == "nobody listens":
+                return NOBODY
+            if place == "no such name":
+                return "http://aws.invalid:4566"
+            listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            port = listener.getsockname()[1]
+            if place == "nobody answers":  # the kernel drops what exceeds the backlog, as a firewall does
+                for _ in range(4):
+                    filler = opened.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    filler.connect_ex(("127.0.0.1", port))
+            else:
+                thread = threading.Thread(target=_refuse_all, args=[listener], daemon=True)
+                opened.callback(thread.join, 1)
+                opened.callback(listener.shutdown, socket.SHUT_RDWR)
+                thread.start()
+            return f"http://127.0.0.1:{port}"
+
+        yield of
+
+
+def _refuse_all(listener: socket.socket) -> None:
+    """Answer as a web server that is not AWS."""
+    page = b"<html>Not\x1b[2J here</html>"
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", NETWORKED)
+def test_where_aws_is_not_a_command_says_so_in_one_line_within_seconds(
+    typed: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    """The waits are those of `aws.CONNECT_SECONDS`, shortened: a client with waits of its own would take longer."""
+    monkeypatch.setattr(aws, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    arguments, variables = NETWORKED[name]
+    began = time.monotonic()
+    typed(*arguments, **variables, **CREDENTIALS, **REGION, AWS_ENDPOINT_URL=endpoint(place))
+    assert time.monotonic() - began < 5
+
+
+def test_the_longest_wait_for_aws_is_seconds() -> None:
+    assert aws.CONNECT_SECONDS * aws.ATTEMPTS <= 6
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("arguments", [["user", "auth0|1"], ["sql", "SELECT 1"]])
+def test_where_postgres_is_not(
+    typed: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], place: str
+) -> None:
+    url = endpoint(place).replace("http://", "postgresql://u:s3cret@") + "/d"
+    began = time.monotonic()
+    said = typed(*arguments, DATABASE_URL=url)
+    assert "batch" not in said
+    assert "s3cret" not in said
+    assert time.monotonic() - began < 8
 
 
 def test_what_people_type_waits_less_than_the_sdk(typed: Any) -> None:

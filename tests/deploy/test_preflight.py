@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline.deploy import DeployError
 from pipeline.deploy.deployment import Deployment
@@ -54,6 +55,13 @@ class TestIdentify:
         assert identify({"region": None}).region == "eu-west-1"
         caller.delenv("AWS_REGION")
         assert identify({"region": None}).region == "us-west-2"
+
+    def test_an_aws_out_of_reach_is_not_taken_for_wrong_credentials(self, caller: pytest.MonkeyPatch) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            caller.setenv(name, "test")
+        caller.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(EndpointConnectionError):
+            identify({"region": REGION})
 
     def test_without_a_region_says_where_to_set_it(self, signed_in: Aws) -> None:
         with pytest.raises(DeployError, match=r"no AWS region.*AWS_REGION"):
