@@ -148,3 +148,38 @@ class Watch:
             deployment=_required(env, "DEPLOYMENT"),
             env=_required(env, "ENV"),
         )
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The archive that the manifests describe, and the key that signs them."""
+
+    deployment: str
+    bucket: str
+    prefix: str
+    error_prefix: str
+    key_arn: str
+    expire_after_days: int | None
+    """Days after which the archive's objects are deleted; None keeps them."""
+    lock_days: int | None
+    """Days for which each listed object is locked; None locks none."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Manifests":
+        """Read the settings. Empty ``EXPIRE_AFTER_DAYS`` and ``LOCK_DAYS`` are None."""
+        return cls(
+            deployment=_required(env, "DEPLOYMENT"),
+            bucket=_required(env, "ARCHIVE_BUCKET"),
+            prefix=_required(env, "ARCHIVE_PREFIX"),
+            error_prefix=_required(env, "ARCHIVE_ERROR_PREFIX"),
+            key_arn=_required(env, "MANIFEST_KEY_ARN"),
+            expire_after_days=_days(env, "EXPIRE_AFTER_DAYS"),
+            lock_days=_days(env, "LOCK_DAYS"),
+        )
+
+
+def _days(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name, "")
+    if text and (not text.isdecimal() or text == "0"):
+        raise BadSettings(f"{name} is {text!r}, not a number of days")
+    return int(text) if text else None

@@ -4,39 +4,20 @@ Only the manifest function signs and writes below manifests/, so the other progr
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from pipeline import invocation
+from pipeline.archive.records import Erased, Reason, Request
+
+__all__ = ["Erased", "record_erasure"]
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 OBJECTS: Final = 5_000
 """Objects of one record: Lambda takes a request of 6 MB."""
-
-Digest = str
-"""SHA-256 of an object's bytes as S3 stores them (compressed), in hexadecimal digits."""
-
-Reason = Literal["erasure", "rearchived"]
-"""`erasure`: lines about a person were removed. `rearchived`: the events were sent to the archive again."""
-
-
-class Erased(msgspec.Struct, frozen=True):
-    """An object before and after; `after` is None if the object is deleted."""
-
-    key: str
-    before: Digest
-    after: Digest | None
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What to record, as the manifest function takes it."""
-
-    reason: Reason
-    reference: str
-    objects: list[Erased]
 
 
 def record_erasure(

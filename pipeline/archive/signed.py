@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -14,7 +14,6 @@ from pipeline.errors import Auth0SyncError
 ALGORITHM: Final = "ECDSA_SHA_256"
 """KMS's name of the algorithm; its signatures have the DER form that OpenSSL reads."""
 
-T = TypeVar("T")
 Sign = Callable[[bytes], bytes]
 """Signs a SHA-256 digest."""
 Verify = Callable[[bytes, bytes], bool]

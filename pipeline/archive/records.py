@@ -1,0 +1,27 @@
+"""What a record of an erasure says."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""SHA-256 of an object's bytes as S3 stores them (compressed), in hexadecimal digits."""
+
+Reason = Literal["erasure", "rearchived"]
+"""`erasure`: lines about a person were removed. `rearchived`: the events were sent to the archive again."""
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """An object before and after; `after` is None if the object is deleted."""
+
+    key: str
+    before: Digest
+    after: Digest | None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What to record, as the manifest function takes it."""
+
+    reason: Reason
+    reference: Annotated[str, msgspec.Meta(max_length=200)]
+    objects: list[Erased]
