@@ -39,7 +39,7 @@ test: setup .venv-awscli/.ready ## Run every test (about 10 minutes on two cores
 	$(BIN)/python -m pytest -n 4
 
 unit: setup ## Run the tests that need no server and no emulator, with a fifth of the examples
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not postgres and not emulator and not stack" tests/unit tests/delivery tests/doctor tests/watch
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not postgres and not emulator and not stack" tests/unit tests/delivery tests/doctor tests/watch tests/manifest
 
 fmt: setup ## Format Python and Terraform, and fix what ruff can fix
 	$(BIN)/ruff format

@@ -85,6 +85,16 @@ output "archive_error_prefix" {
   value       = module.auth0_sync.archive_error_prefix
 }
 
+output "archive_lock_days" {
+  description = "Days for which Object Lock protects the archive's objects; null: for none."
+  value       = module.auth0_sync.archive_lock_days
+}
+
+output "manifest_key_arn" {
+  description = "ARN of the key that signs the archive's manifests; null without manifests."
+  value       = module.auth0_sync.manifest_key_arn
+}
+
 output "firehose_name" {
   description = "Name of the delivery stream."
   value       = module.auth0_sync.firehose_name

@@ -15,7 +15,7 @@ locals {
     queues      = ["max_message_bytes", "max_receive_count", "retention_seconds"]
     refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds"]
     users_table = ["point_in_time_recovery"]
-    archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "prefix", "results_expire_after_days"]
+    archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "lock_days", "manifest", "prefix", "results_expire_after_days"]
     watch       = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]
   }
 }
@@ -229,7 +229,7 @@ variable "users_table" {
 variable "archive" {
   description = "Every event in S3, for Athena."
   type        = any
-  default     = { prefix = "logs/", error_prefix = "errors/", buffering_size_mb = 64, buffering_seconds = 300, glacier_ir_after_days = null, expire_after_days = null, first_day = "2026-01-01", results_expire_after_days = 30, bytes_scanned_cutoff = 107374182400 }
+  default     = { prefix = "logs/", error_prefix = "errors/", buffering_size_mb = 64, buffering_seconds = 300, glacier_ir_after_days = null, expire_after_days = null, first_day = "2026-01-01", results_expire_after_days = 30, bytes_scanned_cutoff = 107374182400, manifest = true, lock_days = null }
   nullable    = false
 
   validation {

@@ -70,8 +70,8 @@ NOBODY = 4
 TIMED_OUT = 5
 """Exit code: the query took longer than --timeout, and was cancelled."""
 
-_DEPLOY = ("psutil", "elftools")
-"""Packages of the extra `deploy` in pyproject.toml."""
+_EXTRAS = {"psutil": "deploy", "elftools": "deploy", "cryptography": "verify"}
+"""The extra in pyproject.toml that has a module."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets; docs/logs.md has its rules.")]
@@ -94,8 +94,8 @@ def load(name: str) -> Any:
     try:
         import_module(commands.COMMANDS[name].module)
     except ModuleNotFoundError as missing:
-        if str(missing.name).partition(".")[0] in _DEPLOY:
-            raise CommandError(f"`{name}` needs the extra `deploy`: pip install 'auth0-sync[deploy]'") from None
+        if extra := _EXTRAS.get(str(missing.name).partition(".")[0]):
+            raise CommandError(f"`{name}` needs the extra `{extra}`: pip install 'auth0-sync[{extra}]'") from None
         raise
     [info] = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == name]
     return get_command_from_info(

@@ -117,4 +117,9 @@ add(
     "pipeline.cli.erase",
     "Show where a person's data lies, and erase it: stores, history, queues, and every version in the archive.",
 )
+add(
+    "verify",
+    "pipeline.cli.verify",
+    "Compare the archive with its signed manifests, and print what differs. Exit code 3 if something differs.",
+)
 add("user", "pipeline.cli.users", "Show a user as Postgres and DynamoDB have it, and say whether they agree.")

@@ -40,7 +40,7 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that nobody changed the archive: compare it with its signed manifests. Exit code 3 if something differs."""
+    """Compare the archive with its signed manifests, and print what differs. Exit code 3 if something differs."""
     first, last = _day(since), _day(until)
     if first and last and first > last:
         raise typer.BadParameter(f"the period ends before it begins: {first} to {last}")

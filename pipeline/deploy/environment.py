@@ -8,6 +8,7 @@ from pipeline.deploy import DeployError
 
 SOME: Final = (
     "EVENT_STREAM_SOURCE", "EVENT_STREAM_BUS", "REFRESH_QUEUE_URL", "REFRESH_DLQ_URL", "KMS_KEY_ARN",
+    "MANIFEST_FUNCTION", "MANIFEST_KEY_ARN", "ARCHIVE_LOCK_DAYS",
     "CLUSTER_ID", "CLUSTER_ARN", "MASTER_SECRET_ARN", "PGDATABASE",
 )  # fmt: skip
 """The variables that only some deployments have."""
@@ -37,6 +38,9 @@ def names(outputs: Mapping[str, Any]) -> dict[str, str]:
             "ARCHIVE_BUCKET": outputs["archive_bucket"],
             "ARCHIVE_PREFIX": outputs["archive_prefix"],
             "ARCHIVE_ERROR_PREFIX": outputs["archive_error_prefix"],
+            "ARCHIVE_LOCK_DAYS": outputs.get("archive_lock_days"),
+            "MANIFEST_FUNCTION": outputs["function_names"].get("manifest"),
+            "MANIFEST_KEY_ARN": outputs.get("manifest_key_arn"),
             "ATHENA_WORKGROUP": outputs["athena_workgroup"],
             "ATHENA_DATABASE": outputs["glue_database"],
         }
@@ -47,7 +51,7 @@ def names(outputs: Mapping[str, Any]) -> dict[str, str]:
         raise DeployError(
             f"An earlier version of auth0-sync deployed this: Terraform's outputs lack {error}. Deploy again."
         ) from None
-    return {name: value for name, value in found.items() if value}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def variables(outputs: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ HOLDS_DATA: Final = {
     "aws_rds_cluster": "the Postgres database",
     "aws_dynamodb_table": "the users table",
     "aws_s3_bucket": "a bucket, with the objects in it",
-    "aws_kms_key": "a key, without which nothing that it encrypts can be read",
+    "aws_kms_key": "a key, without which what it encrypts cannot be read, nor what it signed be verified",
 }
 """Types of resources that another apply cannot restore, with a description of the loss."""
 

@@ -76,4 +76,10 @@ FUNCTIONS: Final = {
         services=("athena", "dynamodb", "sns"),
         budget=Budget(zipped=1.75, unzipped=6.5),
     ),
+    "manifest": Function(
+        handler="pipeline.functions.manifest",
+        requirements="roles.txt",  # the same imports
+        services=("kms", "s3"),
+        budget=Budget(zipped=1.75, unzipped=6.5),
+    ),
 }

@@ -28,6 +28,7 @@ import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 from psycopg.conninfo import conninfo_to_dict
 
 from pipeline import data_api
@@ -35,6 +36,7 @@ from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
 from pipeline.functions.watch import QuestionsFailed
 from tests.infra.deployed import Json, Resource, State
+from tests.manifest.bucket import Bucket, fill
 from tests.refresh.support import Context, login
 from tests.strategies import UPDATED_AT, created, records, streamed, text, user
 
@@ -114,7 +116,7 @@ class Deployment(State):
 
     @property
     def key(self) -> str:
-        [key] = self.all("aws_kms_key")
+        [key] = [key for key in self.all("aws_kms_key") if key.values["key_usage"] != "SIGN_VERIFY"]
         return str(key.values["arn"])
 
     def function(self, resource: Resource) -> Function:
@@ -187,6 +189,10 @@ def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tup
             yield f"secretsmanager:{operation}", parameters["SecretId"]
         case "sns":
             yield f"sns:{operation}", parameters["TopicArn"]
+        case "kms":
+            yield f"kms:{operation}", parameters["KeyId"]
+        case "s3":
+            yield from done_to_s3(operation, parameters)
         case "athena":  # looks the tables up, reads them, and writes and reads results, in the caller's name
             yield f"athena:{operation}", f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{PREFIX}"
             yield from done_by_athena()
@@ -195,6 +201,18 @@ def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tup
             yield "secretsmanager:GetSecretValue", parameters["secretArn"]
         case _:
             raise AssertionError(f"{service}:{operation}: say here which actions IAM knows it by")
+
+
+def done_to_s3(operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
+    """Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3"."""
+    bucket = f"arn:aws:s3:::{parameters['Bucket']}"
+    if operation == "ListObjectVersions":
+        yield "s3:ListBucketVersions", bucket
+        return
+    prefix = f"{bucket}/{parameters['Key'].partition('/')[0]}/*"
+    yield f"s3:{operation}{'Version' if operation == 'GetObject' and 'VersionId' in parameters else ''}", prefix
+    if "ObjectLockMode" in parameters:
+        yield "s3:PutObjectRetention", prefix
 
 
 def done_by_athena() -> Iterator[tuple[str, str]]:
@@ -214,7 +232,7 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
     """What AWS's services ask of KMS, in the caller's name, to carry out an action on a resource."""
     service, name = resource.split(":")[2], resource.rpartition("/")[2]
     match action:
-        case "s3:GetObject" | "s3:PutObject":  # with a bucket's key, S3 names the bucket only
+        case "s3:GetObject" | "s3:GetObjectVersion" | "s3:PutObject":  # with a bucket's key, S3 names the bucket only
             via_s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
             return {allow(action, key, StringEquals=via_s3) for action in ("kms:Decrypt", "kms:GenerateDataKey")}
         case "sns:Publish":
@@ -254,7 +272,7 @@ def given_anyway(function: Function, key: str) -> set[Right]:
 
 def forget_clients() -> None:
     """Handlers keep theirs for the life of an execution environment."""
-    for name in ("sync", "refresh", "roles", "watch"):
+    for name in ("sync", "refresh", "roles", "watch", "manifest"):
         module = import_module(f"pipeline.functions.{name}")
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
@@ -355,7 +373,38 @@ def watch(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None
         invoke(function, {})
 
 
+def manifests(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of the archive and one of errors, after a manifest that is there, and a record of an erasure."""
+    bucket = Bucket()
+    fill(bucket, 1)
+    errors = f"errors/processing-failed/dt={bucket.now.date()}/1"
+    for key in (f"logs/dt={bucket.now.date()}/hour=01/1", errors):
+        bucket.put(key, b"1")
+
+    def list_versions(parameters: Json) -> Json:
+        if "Delimiter" in parameters:
+            return {"CommonPrefixes": [{"Prefix": prefix} for prefix in bucket.below(parameters["Prefix"])]}
+        found = [
+            {"Key": v.key, "VersionId": v.id, "Size": v.size, "LastModified": datetime.now(UTC), "IsLatest": v.latest}
+            for v in bucket.versions(parameters["Prefix"])
+        ]
+        return {"Versions": found}
+
+    def get(parameters: Json) -> Json:
+        [version] = bucket.versions(parameters["Key"])
+        content = bucket.read(version)
+        return {"Body": StreamingBody(io.BytesIO(content), len(content))}
+
+    aws.answers |= {"ListObjectVersions": list_versions, "GetObject": get, "Sign": lambda _: {"Signature": b"signed"}}
+    monkeypatch.setattr("pipeline.functions.manifest.RESERVE", 0)
+    assert "manifests/dt=2026-11-02/0000.jsonl" in invoke(function, {})
+    erased = {"key": errors, "before": "0" * 64, "after": None}
+    recorded = invoke(function, {"erasure": {"reason": "rearchived", "reference": "", "objects": [erased]}})
+    assert str(recorded).startswith("manifests/erasures/")
+
+
 RUNS = {
+    "manifest": manifests,
     "sync-postgres": sync_to_postgres,
     "sync-dynamodb": sync_to_dynamodb,
     "refresh": refresh,
@@ -565,13 +614,29 @@ def test_every_function_has_the_version(deployment: Deployment) -> None:
     assert {variables["AUTH0_SYNC_VERSION"] for variables in environments} == {version("auth0-sync")}
 
 
-def test_only_its_schedule_starts_the_watch(deployment: Deployment) -> None:
-    [permission] = deployment.all("aws_lambda_permission")
-    [rule] = [rule for rule in deployment.all("aws_cloudwatch_event_rule") if rule.values["schedule_expression"]]
-    assert permission.module == rule.module
-    assert permission.values["function_name"] == deployment.functions()["watch"].name
-    assert permission.values["principal"] == "events.amazonaws.com"
-    assert permission.values["source_arn"] == rule.values["arn"]
+def test_only_its_schedule_starts_a_scheduled_function(deployment: Deployment) -> None:
+    permissions = deployment.all("aws_lambda_permission")
+    rules = {
+        rule.module: rule for rule in deployment.all("aws_cloudwatch_event_rule") if rule.values["schedule_expression"]
+    }
+    functions = {deployment.functions()[name].name for name in ("watch", "manifest")}
+    assert {permission.values["function_name"] for permission in permissions} == functions
+    assert len(permissions) == len(rules) == len(functions)
+    for permission in permissions:
+        assert permission.values["principal"] == "events.amazonaws.com"
+        assert permission.values["source_arn"] == rules[permission.module].values["arn"]
+
+
+def test_the_key_of_the_manifests_signs_for_their_function_only(deployment: Deployment) -> None:
+    """An actor of the account may have kms:* of everything: the key's own policy denies it to sign."""
+    [key] = [key for key in deployment.all("aws_kms_key") if key.values["key_usage"] == "SIGN_VERIFY"]
+    denied, _ = statements(key.values["policy"])
+    role = f"arn:aws:iam::{ACCOUNT}:role/{deployment.functions()['manifest'].name}"
+    assert [(s["Principal"], s["Action"], s["Condition"]) for s in denied] == [
+        ({"AWS": "*"}, "kms:Sign", {"StringNotEquals": {"aws:PrincipalArn": role}})
+    ]
+    names = {found.values["name"] for found in deployment.all("aws_iam_role")}
+    assert role.rpartition("/")[2] in names
 
 
 def test_a_bus_elsewhere_lets_the_account_put_events(deployment: Deployment) -> None:
@@ -740,7 +805,7 @@ def test_what_is_stored_is_encrypted_by_the_deployments_key(kind: str, deploymen
 
 def test_the_keys_policy_reaches_everything_that_needs_it(deployment: Deployment) -> None:
     """It goes by names, so that the key can be there before what it encrypts."""
-    [key] = deployment.all("aws_kms_key")
+    [key] = [key for key in deployment.all("aws_kms_key") if key.values["arn"] == deployment.key]
     policy = {statement["Sid"]: statement for statement in json.loads(key.values["policy"])["Statement"]}
 
     def patterns(sid: str, name: str) -> list[str]:

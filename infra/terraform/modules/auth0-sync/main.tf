@@ -132,6 +132,8 @@ module "archive" {
   glacier_ir_after_days = var.archive.glacier_ir_after_days
   expire_after_days     = var.archive.expire_after_days
   log_retention_days    = var.logs.retention_days
+  manifest_role_arn     = var.archive.manifest ? local.manifest_role_arn : null
+  object_lock           = var.archive.lock_days != null
 
   database_name         = replace(local.prefix, "-", "_")
   catalog               = local.generated.archive

@@ -51,6 +51,7 @@ output "function_names" {
     { migrate = module.migrate.name },
     { for roles in module.roles : "roles" => roles.name },
     { for watch in module.watch : "watch" => watch.function_name },
+    { for manifest in module.manifest : "manifest" => manifest.function_name },
   )
 }
 
@@ -66,6 +67,7 @@ output "log_group_names" {
     { migrate = module.migrate.log_group_name, firehose = module.archive.log_group_name },
     { for roles in module.roles : "roles" => roles.log_group_name },
     { for watch in module.watch : "watch" => watch.log_group_name },
+    { for manifest in module.manifest : "manifest" => manifest.log_group_name },
   )
 }
 
@@ -97,6 +99,16 @@ output "archive_prefix" {
 output "archive_error_prefix" {
   description = "Prefix of the events that Firehose could not write to the archive."
   value       = var.archive.error_prefix
+}
+
+output "archive_lock_days" {
+  description = "Days for which Object Lock protects the archive's objects; null: for none."
+  value       = var.archive.lock_days
+}
+
+output "manifest_key_arn" {
+  description = "ARN of the key that signs the archive's manifests; null without manifests."
+  value       = module.archive.manifest_key_arn
 }
 
 output "firehose_name" {

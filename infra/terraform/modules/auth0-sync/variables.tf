@@ -552,6 +552,8 @@ variable "archive" {
     first_day: first day (YYYY-MM-DD, UTC) that Athena looks for. A query without a range of dt lists every hour since.
     results_expire_after_days: days to keep the results of Athena queries.
     bytes_scanned_cutoff: bytes (compressed, as stored) that one Athena query may scan before it is stopped.
+    manifest: list and sign the objects of each day, so that `auth0-sync verify` finds every change; about $1.50 a month.
+    lock_days: days for which nobody may delete a listed object, except with s3:BypassGovernanceRetention (Object Lock, governance mode); null locks none. S3 cannot disable Object Lock on a bucket again.
   EOT
   type = object({
     prefix                    = optional(string, "logs/")
@@ -563,6 +565,8 @@ variable "archive" {
     first_day                 = optional(string, "2026-01-01")
     results_expire_after_days = optional(number, 30)
     bytes_scanned_cutoff      = optional(number, 107374182400)
+    manifest                  = optional(bool, true)
+    lock_days                 = optional(number)
   })
   default  = {}
   nullable = false
@@ -605,6 +609,21 @@ variable "archive" {
   validation {
     condition     = var.archive.bytes_scanned_cutoff >= 10485760
     error_message = "archive.bytes_scanned_cutoff must be at least 10485760 (10 MiB)."
+  }
+
+  validation {
+    condition     = !anytrue([for prefix in [var.archive.prefix, var.archive.error_prefix] : startswith(prefix, "manifests/") || startswith(prefix, "athena-results/")])
+    error_message = "archive.prefix and archive.error_prefix must not be below manifests/ or athena-results/."
+  }
+
+  validation {
+    condition     = var.archive.lock_days == null || try(var.archive.manifest && var.archive.lock_days >= 1 && floor(var.archive.lock_days) == var.archive.lock_days, false)
+    error_message = "archive.lock_days must be a whole number of at least 1, and needs archive.manifest, whose function locks the objects."
+  }
+
+  validation {
+    condition     = try(var.archive.lock_days <= var.archive.expire_after_days, true)
+    error_message = "archive.lock_days must not be greater than archive.expire_after_days."
   }
 }
 

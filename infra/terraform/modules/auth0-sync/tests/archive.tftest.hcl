@@ -28,6 +28,8 @@ variables {
   glacier_ir_after_days = null
   expire_after_days     = null
   log_retention_days    = 30
+  manifest_role_arn     = null
+  object_lock           = false
   database_name         = "auth0_sync_test"
   catalog = {
     input_format   = "org.apache.hadoop.mapred.TextInputFormat"
@@ -126,7 +128,7 @@ run "archive" {
   }
 
   assert {
-    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] } == {
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] if s.Action == "s3:*" } == {
       TlsOnly  = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { Bool = { "aws:SecureTransport" = "false" } }]
       NoOldTls = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { NumericLessThan = { "s3:TlsVersion" = "1.2" } }]
     }
@@ -161,6 +163,60 @@ run "archive" {
   assert {
     condition     = aws_athena_workgroup.this.configuration[0].enforce_workgroup_configuration && aws_athena_workgroup.this.configuration[0].bytes_scanned_cutoff_per_query == 107374182400
     error_message = "The workgroup must bound what a query may scan."
+  }
+}
+
+run "manifests" {
+  variables {
+    manifest_role_arn = "arn:aws:iam::123456789012:role/manifest"
+    object_lock       = true
+    kms_key_arn       = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] if startswith(s.Sid, "OnlyTheManifest") } == {
+      OnlyTheManifestFunctionWritesManifests = ["Deny", "*", ["s3:PutObject", "s3:RestoreObject"], "arn:aws:s3:::bucket/manifests/*", { StringNotEquals = { "aws:PrincipalArn" = var.manifest_role_arn } }]
+    }
+    error_message = "Only the function's role may write manifests."
+  }
+
+  assert {
+    condition     = [for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : keys(s) if s.Sid == "NobodyDeletesManifests"] == [["Action", "Effect", "Principal", "Resource", "Sid"]]
+    error_message = "Nobody may delete manifests, without a condition."
+  }
+
+  assert {
+    condition     = aws_kms_key.manifests[0].key_usage == "SIGN_VERIFY" && aws_kms_key.manifests[0].customer_master_key_spec == "ECC_NIST_P256" && aws_kms_key.manifests[0].deletion_window_in_days == 30
+    error_message = "The key signs as the function and the verification expect."
+  }
+
+  assert {
+    condition     = [for s in jsondecode(aws_kms_key.manifests[0].policy).Statement : [s.Action, s.Condition] if s.Effect == "Deny"] == [["kms:Sign", { StringNotEquals = { "aws:PrincipalArn" = var.manifest_role_arn } }]]
+    error_message = "The key signs for the function's role only."
+  }
+
+  assert {
+    condition     = aws_s3_bucket_object_lock_configuration.this[0].object_lock_enabled == "Enabled" && length(aws_s3_bucket_object_lock_configuration.this[0].rule) == 0
+    error_message = "Object Lock has no default retention: Firehose and Athena put objects without a checksum."
+  }
+}
+
+run "without_protection" {
+  variables {
+    force_destroy = true
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition     = !strcontains(aws_s3_bucket_policy.this.policy, "NobodyDeletesManifests") && length(aws_kms_key.manifests) == 0 && length(aws_s3_bucket_object_lock_configuration.this) == 0
+    error_message = "A bucket that destroy may delete lets it delete the manifests."
   }
 }
 

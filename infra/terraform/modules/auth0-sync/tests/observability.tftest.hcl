@@ -137,6 +137,7 @@ run "everything" {
     ]...)
     deploy_functions = { migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles" }
     watch_function   = "auth0-sync-test-watch"
+    manifest         = "auth0-sync-test-manifest"
     aurora           = { cluster_identifier = "auth0-sync-test", min_capacity = 0.5, max_capacity = 4 }
     alarms = {
       enabled             = true

@@ -166,6 +166,16 @@ override_resource {
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-watch" }
 }
 
+override_resource {
+  target = module.archive.aws_kms_key.manifests
+  values = { arn = "arn:aws:kms:eu-central-1:123456789012:key/the-manifests" }
+}
+
+override_resource {
+  target = module.manifest[0].aws_cloudwatch_event_rule.this
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-manifest" }
+}
+
 variables {
   environment = "test"
   package_dir = "tests/packages"
@@ -184,7 +194,8 @@ variables {
     on_login     = true
   }
 
-  watch = { questions = { mfa_weakened = {} } }
+  archive = { lock_days = 30 }
+  watch   = { questions = { mfa_weakened = {} } }
 }
 
 run "everything" {

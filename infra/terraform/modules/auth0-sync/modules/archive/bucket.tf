@@ -82,6 +82,7 @@ resource "aws_s3_bucket_policy" "this" {
           Condition = condition
         } if var.kms_key_arn != null
       ],
+      [for statement in local.manifest_statements : { for element, value in statement : element => value if value != null }],
     )
   })
 

@@ -53,6 +53,23 @@ output "analyst_policy" {
   value       = jsonencode({ Version = "2012-10-17", Statement = local.analyst_statements })
 }
 
+output "manifest_key_arn" {
+  description = "ARN of the key that signs the manifests; null without any."
+  value       = one(aws_kms_key.manifests[*].arn)
+}
+
+output "manifest_statements" {
+  description = "What the manifest function needs to be allowed, as the function module takes it."
+  value       = local.manifest_function_statements
+
+  # It locks objects once Object Lock is on.
+  depends_on = [
+    aws_s3_bucket_object_lock_configuration.this,
+    aws_s3_bucket_policy.this,
+    aws_s3_bucket_server_side_encryption_configuration.this,
+  ]
+}
+
 output "ask_statements" {
   description = "What a function needs to be allowed to ask questions, as the function module takes it."
   value       = local.ask_statements

@@ -111,6 +111,16 @@ variable "bytes_scanned_cutoff" {
   type        = number
 }
 
+variable "manifest_role_arn" {
+  description = "Role of the manifest function, which alone signs and writes manifests; null: there is none."
+  type        = string
+}
+
+variable "object_lock" {
+  description = "Enable Object Lock. S3 cannot disable it again."
+  type        = bool
+}
+
 variable "kms_key_arn" {
   description = "Key for the bucket, the buffered events, query results, the dead-letter queue and the log; null uses keys of AWS."
   type        = string

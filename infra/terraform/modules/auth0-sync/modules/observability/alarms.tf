@@ -249,6 +249,36 @@ locals {
     }
   }
 
+  # Evidence. The function runs every hour, so its metric is missing only if it does not run, or has not yet.
+
+  evidence = merge(
+    {
+      for function in var.manifest[*] : "manifest-errors" => merge(local.lasting, {
+        kind       = "manifest-errors"
+        meaning    = "The archive's manifests cannot be written: changes of objects that no manifest lists cannot be found."
+        namespace  = "AWS/Lambda"
+        metric     = "Errors"
+        dimensions = { FunctionName = function }
+        period     = 3600
+      })
+    },
+    {
+      for _ in var.manifest[*] : "manifest-age" => {
+        kind       = "manifest-age"
+        meaning    = "A day of the archive has no manifest 12 hours after it ended, or the function that writes them has not run for hours."
+        namespace  = local.own_namespace
+        metric     = "ManifestAge"
+        dimensions = { deployment = var.name, service = "manifest", function = "manifest" }
+        statistic  = "Maximum"
+        threshold  = 36 * 3600 * 1000 # of the day that is next: 24 hours, and 12
+        # `missing`: see above. A first deployment has no run in its first hour.
+        period             = 3600
+        evaluation_periods = 3
+        missing            = "missing"
+      }
+    },
+  )
+
   # Stores
 
   stores = merge(
@@ -348,7 +378,7 @@ locals {
   )
 
   alarms = {
-    for key, alarm in merge(local.lost, local.late, local.functions, local.watched, local.stores, local.archived) :
+    for key, alarm in merge(local.lost, local.late, local.functions, local.watched, local.evidence, local.stores, local.archived) :
     key => merge(local.alarm_defaults, alarm) if var.alarms.enabled
   }
 }

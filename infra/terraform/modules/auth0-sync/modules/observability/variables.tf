@@ -73,6 +73,12 @@ variable "watch_function" {
   default     = null
 }
 
+variable "manifest" {
+  description = "Name of the function that writes the archive's manifests; null: there is none."
+  type        = string
+  default     = null
+}
+
 variable "archive" {
   description = "Name of the delivery stream and of the log group of its errors; null: there is none."
   type = object({

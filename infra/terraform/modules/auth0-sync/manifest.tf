@@ -1,0 +1,30 @@
+# Manifests: what the archive has of each closed day, signed, so that `auth0-sync verify` finds every change.
+
+locals {
+  manifest_name     = "${local.prefix}-manifest"
+  manifest_role_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${local.manifest_name}"
+}
+
+module "manifest" {
+  source = "./modules/manifest"
+  count  = var.archive.manifest ? 1 : 0
+
+  name        = local.manifest_name
+  statements  = module.archive.manifest_statements
+  kms_key_arn = local.kms_key_arn
+
+  function = {
+    package            = "${var.package_dir}/manifest.zip"
+    runtime            = var.lambda.runtime
+    architecture       = var.lambda.architecture
+    log_retention_days = var.logs.retention_days
+  }
+  function_environment = merge(local.function_environment, {
+    ARCHIVE_BUCKET       = module.archive.bucket_name
+    ARCHIVE_PREFIX       = var.archive.prefix
+    ARCHIVE_ERROR_PREFIX = var.archive.error_prefix
+    MANIFEST_KEY_ARN     = module.archive.manifest_key_arn
+    EXPIRE_AFTER_DAYS    = var.archive.expire_after_days == null ? "" : tostring(var.archive.expire_after_days)
+    LOCK_DAYS            = var.archive.lock_days == null ? "" : tostring(var.archive.lock_days)
+  })
+}
