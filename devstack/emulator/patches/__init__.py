@@ -23,7 +23,9 @@ from devstack.emulator.patches import (
     function_interfaces,
     idle_functions,
     invoke_config,
+    kms_signing,
     message_moves,
+    object_lock,
     partner_events,
     policy_propagation,
     query_definitions,
@@ -60,6 +62,8 @@ PATCHES = (
     aurora_versions,  # refuses before a setting is kept
     data_api,
     recovery_period,
+    kms_signing,
+    object_lock,
     flow_logs,
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
