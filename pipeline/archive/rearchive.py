@@ -3,11 +3,13 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.archive.replay import lines
+from pipeline.archive.records import Erased
+from pipeline.archive.replay import lines, read_object
 from pipeline.delivery import Delivery
 from pipeline.delivery.errors import cause
 
@@ -31,12 +33,24 @@ class Report:
     """Reason why events could not be sent now, to number of events."""
 
 
-def rearchive(s3: "S3Client", bucket: str, prefix: str, stream: Delivery, *, dry_run: bool = False) -> Report:
-    """Send the events of the objects under a prefix, and delete each object whose events the stream took all."""
+def rearchive(
+    s3: "S3Client",
+    bucket: str,
+    prefix: str,
+    stream: Delivery,
+    *,
+    record: Callable[[list[Erased]], object] = lambda _: None,
+    dry_run: bool = False,
+) -> Report:
+    """Send the events of the objects under a prefix, and delete each object whose events the stream took all.
+
+    `record` is called before each deletion.
+    """
     report = Report()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for key in [one["Key"] for one in page.get("Contents", [])]:
-            records = [json.loads(line) for line in lines(s3, bucket, key)]
+            content = read_object(s3, bucket, key)
+            records = [json.loads(line) for line in lines(content)]
             report.objects += 1
             report.events += len(records)
             report.codes.update(str(record.get("errorCode", "unknown")) for record in records)
@@ -46,6 +60,7 @@ def rearchive(s3: "S3Client", bucket: str, prefix: str, stream: Delivery, *, dry
             report.sent += len(records) - len(errors)
             report.refused.update(cause(error) for error in errors)
             if not errors:
+                record([Erased(key, sha256(content).hexdigest(), None)])
                 s3.delete_object(Bucket=bucket, Key=key)
     return report
 

@@ -88,9 +88,8 @@ def keys(s3: "S3Client", bucket: str, prefix: str, start: datetime, end: datetim
                     yield hour, one["Key"]
 
 
-def lines(s3: "S3Client", bucket: str, key: str) -> Iterator[str]:
+def lines(content: bytes) -> Iterator[str]:
     """Return the lines of an object; decompress it if it begins as gzip does."""
-    content = _content(s3, bucket, key)
     stream: io.IOBase = io.BytesIO(content)
     if content.startswith(b"\x1f\x8b"):
         stream = gzip.GzipFile(fileobj=stream)
@@ -99,7 +98,8 @@ def lines(s3: "S3Client", bucket: str, key: str) -> Iterator[str]:
             yield text.decode(errors="replace")
 
 
-def _content(s3: "S3Client", bucket: str, key: str) -> bytes:
+def read_object(s3: "S3Client", bucket: str, key: str) -> bytes:
+    """Return the bytes of an object as they are stored."""
     for attempt in range(READS):
         try:
             return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -164,7 +164,7 @@ def _batches(
     waiting: dict[Consumer, list[str]] = {consumer: [] for consumer in targets}
     for key in keys:
         report.objects += 1
-        for body in lines(s3, bucket, key):
+        for body in lines(read_object(s3, bucket, key)):
             report.events += 1
             try:
                 meanings = read(body)

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
+from pipeline.archive.erasures import Erased, record_erasure
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
@@ -96,6 +97,9 @@ def rearchive(
     deployment: DeploymentName,
     bucket: Annotated[str, BUCKET],
     prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
+    recorder: Annotated[
+        str | None, typer.Option(envvar="MANIFEST_FUNCTION", help="Function that records the deletions for `verify`.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send and delete nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +109,13 @@ def rearchive(
     """
     name = f"{deployment}-archive"
     stream = Stream(boto3.client("firehose"), name)
-    report = error_objects.rearchive(boto3.client("s3"), bucket, prefix, stream, dry_run=dry_run)
+    s3, lambda_ = boto3.client("s3"), boto3.client("lambda", config=client_config())
+
+    def record(objects: list[Erased]) -> None:
+        if recorder:
+            record_erasure(lambda_, recorder, objects, reason="rearchived")
+
+    report = error_objects.rearchive(s3, bucket, prefix, stream, record=record, dry_run=dry_run)
     if as_json:
         print_json(vars(report))
     else:

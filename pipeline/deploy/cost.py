@@ -14,7 +14,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # Dollars. Events, requests and units by the million.
 EVENTS: Final = 1.00  # EventBridge, from partners
 FIREHOSE_GB: Final = 0.029
-S3_GB, S3_GLACIER_IR_GB, S3_PUTS, S3_TRANSITIONS = 0.023, 0.004, 5.00, 20.00
+S3_GB, S3_GLACIER_IR_GB, S3_PUTS, S3_GETS, S3_TRANSITIONS = 0.023, 0.004, 5.00, 0.40, 20.00
 SQS: Final = 0.40
 LAMBDA_REQUESTS, LAMBDA_GB_SECOND = 0.20, 0.0000133334  # arm64
 DYNAMODB_WRITES, DYNAMODB_GB, DYNAMODB_BACKUP_GB = 0.625, 0.25, 0.20
@@ -32,6 +32,8 @@ POSTGRES_LOGGED_BYTES: Final = 5 * MIB
 """Bytes of Postgres' log per day: slow statements, and its own maintenance."""
 SMALLEST_MOVED: Final = 128 * KIB
 """Objects below this size stay in S3 Standard, despite lifecycle rules."""
+MANIFEST_BYTES: Final = 50 * MIB
+"""Bytes of objects that the manifest function reads in a second, with 512 MB of memory."""
 WINDOW, POLLERS = 5, 5
 """Seconds of the batching window, and the pollers that Lambda starts with, each of which fills a batch."""
 
@@ -54,6 +56,7 @@ class Tenant:
     alarms: int = 45
     customer_key: bool = True
     event_stream: bool = False
+    manifest: bool = True
     glacier_after_months: int | None = None
     buffer_seconds: int = 300
     filtered: float = 0.0
@@ -125,6 +128,13 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     written = objects / million * (S3_PUTS + (S3_TRANSITIONS if cold else 0))
     yield Line("S3", kept + written, f"{month * tenant.months:,.0f} GiB of archive, and writing it")
 
+    # Each object is read once; the function also starts every hour, and lists four days.
+    if tenant.manifest:
+        reading = month * GIB / MANIFEST_BYTES + HOURS
+        requests = (objects * S3_GETS + HOURS * 10 * S3_PUTS) / million
+        manifests = KEY + METRIC + reading * LAMBDA_GB_SECOND / 2 + requests
+        yield Line("Manifests", manifests, "a key that signs, a metric, and reading each object once")
+
     # Each sink's message takes a send, a receive and a delete, the latter two in tens at best; five pollers send a
     # request every 20 seconds. The free first million requests of an account cover a part of them.
     messages = 2 * tenant.user_events
@@ -171,6 +181,7 @@ def levers() -> list[tuple[str, float, float | None]]:
         ("a reader that takes over: `aurora.readers = 1`", {"readers": 1}),
         ("the Event Stream beside the Log Stream", {"event_stream": True}),
         ("keys of AWS: `encryption.customer_managed = false`", {"customer_key": False}),
+        ("no manifests: `archive.manifest = false`", {"manifest": False}),
         ("no alarms: `alarms.enabled = false`", {"alarms": 0}),
         ("older logs in Glacier: `archive.glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
         ("… with `archive.buffering_seconds = 900`", {"glacier_after_months": 3, "buffer_seconds": 900}),

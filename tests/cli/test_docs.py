@@ -69,6 +69,10 @@ def _commands(code: str, program: str) -> Iterator[list[str]]:
         assert not code.startswith((program, f".venv/bin/{program}")), f"cannot be read: {code}"
 
 
+SET_BY_ENV = ("DEPLOYMENT", "ARCHIVE_BUCKET", "ARCHIVE_PREFIX", "ARCHIVE_ERROR_PREFIX", "MANIFEST_KEY_ARN")
+"""Variables of `auth0-sync env`, with which the pages begin."""
+
+
 def options_of_aws(service: str, operation: str) -> set[str]:
     """The options of a command of the AWS CLI, which come from the same service models as boto3's."""
     if custom := CUSTOM.get(f"{service} {operation}"):
@@ -108,7 +112,9 @@ class TestDocsNameWhatExists:
             }
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}
 
-    def test_lines_to_type_have_all_that_they_need(self, path: Path) -> None:
+    def test_lines_to_type_have_all_that_they_need(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for variable in SET_BY_ENV:
+            monkeypatch.setenv(variable, "set")
         console = "\n".join(re.findall(r"^\$ .*(?:(?<=\\)\n.*)*", path.read_text(), flags=re.M))
         for name, *words in commands(console, "auth0-sync"):
             COMMANDS[name].make_context(name, list(words)).close()

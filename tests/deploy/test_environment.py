@@ -27,6 +27,7 @@ OUTPUTS: dict[str, Any] = {
     "archive_error_prefix": "errors/",
     "athena_workgroup": "workgroup",
     "glue_database": "glue",
+    "function_names": {"migrate": "auth0-sync-prod-migrate"},
     "queue_urls": {"postgres": f"{URL}/postgres", "dynamodb": f"{URL}/dynamodb"},
     "dlq_urls": {"postgres": f"{URL}/postgres-failed", "dynamodb": f"{URL}/dynamodb-failed"},
 }
@@ -67,6 +68,8 @@ def test_no_variable_holds_credentials() -> None:
 
 def test_what_only_another_deployment_has_is_unset() -> None:
     more = OUTPUTS | {"database": AURORA, "event_sources": OUTPUTS["event_sources"] | {"event-stream": "events"}}
+    more |= {"function_names": {"manifest": "auth0-sync-prod-manifest"}, "archive_lock_days": 30}
+    more |= {"manifest_key_arn": "arn:manifests"}
     more |= {"kms_key_arn": "arn:key", "bus_names": {"log-stream": "bus", "event-stream": "other"}}
     for kind in ("queue_urls", "dlq_urls"):
         more[kind] = more[kind] | {"refresh": f"{URL}/refresh"}

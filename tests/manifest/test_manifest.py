@@ -1,17 +1,24 @@
 """The manifest function and `auth0-sync verify` on the emulator: S3 with versions, and a key of KMS."""
 
 import json
-from collections.abc import Iterator
+import tracemalloc
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from pipeline.archive.rearchive import rearchive
+from pipeline.archive.records import Erased
 from pipeline.cli import app
+from pipeline.delivery import Sent
 from pipeline.functions import manifest
 from tests.emulator.support import Aws
 from tests.refresh.support import Context
@@ -150,8 +157,6 @@ def test_a_manifest_that_another_key_signed_is_found(deployed: Deployed) -> None
 
 
 def test_an_erasure_that_the_function_recorded_is_explained(deployed: Deployed) -> None:
-    from hashlib import sha256
-
     version = deployed.put(log(3), b"ada")
     deployed.run()
     erased = {"key": log(3), "before": sha256(b"ada").hexdigest(), "after": sha256(b"nobody").hexdigest()}
@@ -161,6 +166,26 @@ def test_an_erasure_that_the_function_recorded_is_explained(deployed: Deployed) 
     report = deployed.verify()
     assert (report["problems"], report["erased"], report["rewritten"]) == ([], 1, 1)
     assert report["erasures"] == [record]
+
+
+def test_error_objects_that_are_archived_again_are_explained(deployed: Deployed) -> None:
+    class Stream:
+        def send(self, bodies: Sequence[str]) -> Sent:
+            return Sent({})
+
+    record = {"errorCode": "Lambda.X", "rawData": b64encode(b"event").decode()}
+    key = f"errors/processing-failed/dt={days_ago(3)}/1"
+    deployed.put(key, json.dumps(record).encode())
+    deployed.run()
+
+    def ask(objects: list[Erased]) -> None:
+        asked = {"reason": "rearchived", "reference": "", "objects": msgspec.to_builtins(objects)}
+        assert key in deployed.aws.keys(deployed.bucket)
+        deployed.run(erasure=asked)
+
+    rearchive(deployed.aws.s3, deployed.bucket, "errors/", Stream(), record=ask)
+    assert key not in deployed.aws.keys(deployed.bucket)
+    assert deployed.verify()["problems"] == []
 
 
 def test_listed_objects_and_manifests_are_locked(deployed: Deployed) -> None:
@@ -180,8 +205,6 @@ def test_listed_objects_and_manifests_are_locked(deployed: Deployed) -> None:
 
 
 def test_large_objects_do_not_fill_the_memory(deployed: Deployed) -> None:
-    import tracemalloc
-
     for number in range(4):
         deployed.put(log(3, number), bytes(20_000_000))
     tracemalloc.start()
