@@ -1,5 +1,6 @@
 """Prove that nobody changed the archive: compare it with its signed manifests."""
 
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +61,7 @@ def verify(
         if report.problems:
             step.fail(f"{len(report.problems):,} differences")
     if as_json:
-        print_json(vars(report))
+        print_json(asdict(report))
     else:
         _print(report, quick=quick)
     if report.problems:

@@ -1,7 +1,10 @@
 """The life of a deployment, by its commands, with the real configuration on the emulator."""
 
 import json
+import os
 import platform
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,11 +12,14 @@ from uuid import uuid4
 import boto3
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from devstack.emulator.patches.idle_functions import TAG
 from pipeline import packaging
+from pipeline.archive.erasures import Erased, record_erasure
 from pipeline.cli import app
+from pipeline.cli.app import EXIT_UNHEALTHY
 from pipeline.deploy import DeployError, deployment
 from tests.deploy.support import real
 from tests.emulator.support import ACCOUNT, REGION, Aws, name
@@ -92,6 +98,36 @@ def buckets(aws: Aws) -> list[str]:
     return [bucket["Name"] for bucket in found if bucket["Name"].startswith(PREFIX)]
 
 
+def prove_archive(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the manifest function list and sign, with the rights of its role, and find what an intruder deletes."""
+    [bucket] = buckets(aws)
+    first, second = (
+        f"logs/dt={datetime.now(UTC).date() - timedelta(days=2)}/hour=08/{number}.json.gz" for number in (1, 2)
+    )
+    for key in (first, second):
+        aws.s3.put_object(Bucket=bucket, Key=key, Body=b"ada")
+    answer = aws.lambda_.invoke(FunctionName=f"{PREFIX}-manifest", Payload=b"{}")
+    written = json.loads(answer["Payload"].read())
+    assert len(written) == 2, written
+    for variable, value in json.loads(run("env", "--json").stdout).items():
+        monkeypatch.setenv(variable, value)
+    before = sha256(b"ada").hexdigest()
+    [record] = record_erasure(aws.lambda_, os.environ["MANIFEST_FUNCTION"], [Erased(first, before, None)])
+    aws.s3.delete_object(Bucket=bucket, Key=first)
+    verified = CliRunner().invoke(app, ["verify", "--json"])
+    assert verified.exit_code == 0, (verified.output, verified.exception)
+    assert json.loads(verified.stdout)["erasures"] == [record]
+    with pytest.raises(ClientError, match="AccessDenied"):  # not even the account signs
+        aws.client("kms").sign(
+            KeyId=os.environ["MANIFEST_KEY_ARN"],
+            Message=bytes(32),
+            MessageType="DIGEST",
+            SigningAlgorithm="ECDSA_SHA_256",
+        )
+    aws.s3.delete_object(Bucket=bucket, Key=second)
+    assert CliRunner().invoke(app, ["verify"]).exit_code == EXIT_UNHEALTHY
+
+
 def test_from_nothing_to_nothing(
     root: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +139,7 @@ def test_from_nothing_to_nothing(
     assert said.startswith("The migration of the database failed:\n")
     assert "port 9 failed: Connection refused" in said
     assert "The sync has not been started" in said
-    assert set(functions(aws)) == {f"{PREFIX}-migrate", f"{PREFIX}-watch"}
+    assert set(functions(aws)) == {f"{PREFIX}-migrate", f"{PREFIX}-watch", f"{PREFIX}-manifest"}
 
     # Put right, it goes on from there, migrates, starts the sync, and works.
     monkeypatch.setenv("TF_VAR_database_url", empty_postgres_url)
@@ -116,6 +152,8 @@ def test_from_nothing_to_nothing(
     # The watch asks its question, with the rights of its role.
     asked = aws.lambda_.invoke(FunctionName=f"{PREFIX}-watch", Payload=b"{}")
     assert "FunctionError" not in asked, asked["Payload"].read()
+
+    prove_archive(aws, monkeypatch)
 
     # Nothing to change: nothing is asked, and there is no terminal to ask at.
     result = run("deploy")

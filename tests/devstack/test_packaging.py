@@ -56,6 +56,10 @@ LIVES = {
         assert questions.load("mfa_weakened").finding
         client("athena"), client("dynamodb"), client("sns")
         """,
+    "manifest": """
+        import pipeline.functions.manifest
+        client("s3"), client("kms")
+        """,
 }
 
 # Runs a program with nothing but a package and the standard library to import from; tells where modules came from.
@@ -194,10 +198,11 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
         "roles": {"boto3", "botocore", "msgspec"},
         "watch": {"boto3", "botocore", "msgspec"},
+        "manifest": {"boto3", "botocore", "msgspec"},
     }
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
-    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles", "watch"))
+    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles", "watch", "manifest"))
     assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
     assert ("migrations/env.py" in content) == (function == "migrate")
     assert ("pipeline/sinks/rds-ca-bundle.pem" in content) == ("psycopg" in has)
