@@ -13,9 +13,9 @@ from pipeline.archive import verify as archive
 from pipeline.archive.chain import Keyring
 from pipeline.archive.objects import Bucket, Layout
 from pipeline.archive.verify import Report
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, console, errors, print_json
-from pipeline.cli.foreign import in_markup
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.targets import client_config
 
 if TYPE_CHECKING:
