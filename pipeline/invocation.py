@@ -33,6 +33,14 @@ _NOT_READY: Final = ("ResourceNotReadyException", "CodeArtifactUserPendingExcept
 """Errors of Invoke after which the function did not run: it is inactive, being woken, or being updated."""
 
 
+class FunctionFailed(CommandError):
+    """A function raised an error, of the class `kind`."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def client(region: str) -> Any:
     """Return a client that waits as long as a function may run, and never runs it twice."""
     config = Config(read_timeout=LONGEST + 30, retries={"total_max_attempts": 1}, tcp_keepalive=True)
@@ -58,7 +66,8 @@ def invoke(client: Any, function: str, event: Mapping[str, Any]) -> Any:
 def call(client: Any, function: str, event: Mapping[str, Any], *, failed: str, logs: str) -> Any:
     """Invoke a function and return its result.
 
-    Raises CommandError: `failed`, the function's error, `logs` (the command that prints its log) and the log's end.
+    Raises CommandError, and if the function raises, FunctionFailed: `failed`, the function's error, `logs` (the command
+    that prints its log) and the log's end.
     """
     try:
         answer = invoke(client, function, event)
@@ -68,7 +77,8 @@ def call(client: Any, function: str, event: Mapping[str, Any], *, failed: str, l
     if "FunctionError" in answer:
         log = tail(answer).strip().splitlines()
         shown = "\nThe end of its log:\n" + "\n".join(log[-LOG_LINES:]) if log else ""
-        raise CommandError(f"{failed}\n  {function_error(said)}\nLook:  {logs}{shown}")
+        kind = str(_error(said).get("errorType", ""))
+        raise FunctionFailed(f"{failed}\n  {function_error(said)}\nLook:  {logs}{shown}", kind)
     return json.loads(said)
 
 
@@ -84,14 +94,20 @@ def logs_command(function: str, env: str) -> str:
 
 def function_error(payload: str) -> str:
     """Return the error that a function answered in place of a result, in a line or more."""
-    try:
-        answer = json.loads(payload)
-    except ValueError:
-        return payload
-    if not isinstance(answer, dict) or "errorMessage" not in answer:
+    answer = _error(payload)
+    if "errorMessage" not in answer:
         return payload
     kind = answer.get("errorType")
     return f"{kind}: {answer['errorMessage']}" if kind else str(answer["errorMessage"])
+
+
+def _error(payload: str) -> dict[str, Any]:
+    """Return the error in a function's answer; empty if the answer has another form."""
+    with suppress(ValueError):
+        answer = json.loads(payload)
+        if isinstance(answer, dict):
+            return answer
+    return {}
 
 
 def idle(client: Any, functions: Iterable[str]) -> list[str]:

@@ -37,13 +37,24 @@ def users_table(env: Mapping[str, str] = os.environ) -> str:
 
 def history(env: Mapping[str, str] = os.environ) -> bool:
     """Return whether Postgres keeps every version of the metadata in ``auth0.user_history``: ``HISTORY``, on or off."""
-    match env.get("HISTORY", ""):
-        case "" | "off":
+    return _switch(env, "HISTORY", default=False)
+
+
+def protect_data(env: Mapping[str, str] = os.environ) -> bool:
+    """Return whether no migration may be taken back: ``PROTECT_DATA``, on or off; on by default."""
+    return _switch(env, "PROTECT_DATA", default=True)
+
+
+def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    match env.get(name, ""):
+        case "":
+            return default
+        case "off":
             return False
         case "on":
             return True
         case other:
-            raise BadSettings(f"HISTORY is {other!r}, not 'on' or 'off'")
+            raise BadSettings(f"{name} is {other!r}, not 'on' or 'off'")
 
 
 def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:

@@ -84,12 +84,30 @@ def migrate(
     revision: Annotated[
         str, typer.Option(help="head, base, own@head, own@base, or the number of a migration.")
     ] = "head",
+    yes: Yes = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="With --yes: take migrations back, with the data in their tables.")
+    ] = False,
 ) -> None:
-    """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function."""
+    """Bring the schema of a deployment's Postgres to a revision, by its deployed migration function.
+
+    The command asks before it takes a migration back. While protect_data is on, the function refuses that.
+    """
     outputs = deployed(env)
-    with Steps(console) as steps, steps.step("Migration") as step:
-        client = invocation.client(outputs["region"])
-        step.update(str(migration.migrate(client, outputs["function_names"]["migrate"], env, revision)))
+    client = invocation.client(outputs["region"])
+
+    def run(*, allow_data_loss: bool) -> None:
+        function = outputs["function_names"]["migrate"]
+        with Steps(console) as steps, steps.step("Migration") as step:
+            step.update(str(migration.migrate(client, function, env, revision, allow_data_loss=allow_data_loss)))
+
+    try:
+        run(allow_data_loss=False)
+    except invocation.FunctionFailed as error:
+        if error.kind != migration.LOSES_DATA:
+            raise
+        plans.confirm_loss(env, "The migration", yes=yes, allow_data_loss=allow_data_loss, what="migrate")
+        run(allow_data_loss=True)
 
 
 @app.command(name="smoke")

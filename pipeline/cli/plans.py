@@ -58,10 +58,14 @@ def confirm_plan(deployment: Deployment, planned: Plan, *, yes: bool, allow_data
     if not planned.losses:
         confirm("Apply this plan? Only 'yes' will be accepted", "yes", yes=yes, what="apply")
         return
+    confirm_loss(deployment.name, "The plan", yes=yes, allow_data_loss=allow_data_loss, what="apply")
+
+
+def confirm_loss(env: str, subject: str, *, yes: bool, allow_data_loss: bool, what: str) -> None:
+    """Ask for the environment's name before data is lost. Raises DeployError for any other answer."""
     if yes and not allow_data_loss:
-        raise DeployError("The plan loses data for good, which --yes alone does not allow; --allow-data-loss does.")
-    name = deployment.name
-    confirm(f"This loses data. Type the environment's name ({name}) to apply it", name, yes=yes, what="apply")
+        raise DeployError(f"{subject} loses data for good, which --yes alone does not allow; --allow-data-loss does.")
+    confirm(f"This loses data. Type the environment's name ({env}) to {what}", env, yes=yes, what=what)
 
 
 def confirm(question: str, answer: str, *, yes: bool, what: str) -> None:

@@ -1,7 +1,7 @@
 """Invoke the deployed migration function, and read its answer."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline import invocation
 
@@ -23,12 +23,15 @@ class Migrated:
         return "; ".join(parts)
 
 
-def migrate(client: Any, function: str, env: str, revision: str = "head") -> Migrated:
+LOSES_DATA: Final = "LosesData"
+"""The function's error when a migration would take revisions back without permission."""
+
+
+def migrate(client: Any, function: str, env: str, revision: str = "head", *, allow_data_loss: bool = False) -> Migrated:
     """Bring the schema to a revision. Raises CommandError with the function's error and the end of its log."""
     failed = f"The migration to {revision} failed. The failed revision was rolled back; those before it stay."
-    result = invocation.call(
-        client, function, {"revision": revision}, failed=failed, logs=invocation.logs_command("migrate", env)
-    )
+    event = {"revision": revision} | ({"allow_data_loss": True} if allow_data_loss else {})
+    result = invocation.call(client, function, event, failed=failed, logs=invocation.logs_command("migrate", env))
     own = result.get("own", {})
     return Migrated(result["from"], result["to"], own.get("from"), own.get("to"))
 

@@ -12,6 +12,7 @@ from pipeline import doctor, invocation
 from pipeline.cli import app, plans
 from pipeline.deploy import DeployError, deployment, migration, preflight, teardown
 from pipeline.doctor import Finding
+from pipeline.functions.migrate import LosesData, Protected
 from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
 from tests.deploy.test_environment import OUTPUTS as NAMES
 
@@ -294,13 +295,60 @@ class TestTheRest:
     def test_migrate_says_from_where_to_where(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []
 
-        def migrate(_client: object, function: str, _env: str, revision: str) -> migration.Migrated:
+        def migrate(
+            _client: object, function: str, _env: str, revision: str, *, allow_data_loss: bool
+        ) -> migration.Migrated:
             asked.append((function, revision))
+            assert not allow_data_loss
             return migration.Migrated("0002", "0003")
 
         monkeypatch.setattr(migration, "migrate", migrate)
         assert "0002 → 0003" in run("migrate", "--env", "prod", "--revision", "0003").output
         assert asked == [("f", "0003")]
+
+    @pytest.mark.parametrize(
+        ("options", "answer", "done"),
+        [
+            ((), "prod", True),
+            ((), "yes", False),
+            (("--yes",), None, False),
+            (("--allow-data-loss",), "", False),
+            (("--yes", "--allow-data-loss"), None, True),
+        ],
+    )
+    def test_a_slip_takes_no_migration_back(
+        self,
+        account: Account,
+        monkeypatch: pytest.MonkeyPatch,
+        options: tuple[str, ...],
+        answer: str | None,
+        done: bool,
+    ) -> None:
+        asked = []
+
+        def migrate(*_: object, allow_data_loss: bool) -> migration.Migrated:
+            asked.append(allow_data_loss)
+            if not allow_data_loss:
+                raise invocation.FunctionFailed("0006 would be taken back", LosesData.__name__)
+            return migration.Migrated("0006", None)
+
+        monkeypatch.setattr(migration, "migrate", migrate)
+        if answer is not None:
+            account.answers(answer)
+        result = run("migrate", "--env", "prod", "--revision", "base", *options)
+        assert asked == ([False, True] if done else [False])
+        assert isinstance(result.exception, DeployError) is not done
+        assert ("0006 → none" in result.output) is done
+
+    def test_other_failures_of_a_migration_are_not_asked_about(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def migrate(*_: object, allow_data_loss: bool) -> migration.Migrated:
+            raise invocation.FunctionFailed(f"protected ({allow_data_loss})", Protected.__name__)
+
+        monkeypatch.setattr(migration, "migrate", migrate)
+        result = run("migrate", "--env", "prod", "--revision", "base", "--yes", "--allow-data-loss")
+        assert str(result.exception) == "protected (False)"
 
     def test_roles_are_repaired_by_the_deployed_function(
         self, account: Account, monkeypatch: pytest.MonkeyPatch

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.deploy.migration import Migrated, migrate
+from pipeline.deploy.migration import LOSES_DATA, Migrated, migrate
 from pipeline.errors import CommandError
+from pipeline.functions.migrate import LosesData
+from pipeline.invocation import FunctionFailed
 
 
 class Lambda:
@@ -32,6 +34,19 @@ def test_says_the_same_of_the_users_own() -> None:
     done = migrate(Lambda({"from": "0005", "to": "0005", "own": own}), "f", "prod")
     assert str(done) == "0005, unchanged; your own none → u202611260930"
     assert str(Migrated("0005", "0006")) == "0005 → 0006"
+
+
+def test_a_migration_that_loses_data_is_told_so() -> None:
+    function = Lambda({"from": "0006", "to": None})
+    migrate(function, "f", "prod", "base", allow_data_loss=True)
+    assert json.loads(function.asked["Payload"]) == {"revision": "base", "allow_data_loss": True}
+
+
+def test_a_refusal_has_the_name_of_the_functions_error() -> None:
+    answer = {"errorMessage": "0006 would be taken back", "errorType": LosesData.__name__}
+    with pytest.raises(FunctionFailed) as raised:
+        migrate(Lambda(answer, FunctionError="Unhandled"), "f", "prod", "base")
+    assert raised.value.kind == LOSES_DATA
 
 
 def test_a_failure_shows_the_error_and_the_end_of_the_log() -> None:

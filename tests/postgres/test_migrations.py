@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from psycopg.rows import dict_row
 
 from pipeline import errors, schema
-from pipeline.functions.migrate import engine, handler, migrate
+from pipeline.functions.migrate import LosesData, Protected, engine, handler, migrate
 from pipeline.migration import lock
 from pipeline.migration.files import DIRECTORY, BadMigrations
 from pipeline.settings import Database
@@ -43,6 +43,7 @@ def relations(url: Any) -> Any:
 def handled(monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str) -> Any:
     """The handler as Lambda runs it, on an empty database; its answer about the product."""
     monkeypatch.setenv("DATABASE_URL", empty_postgres_url)
+    monkeypatch.setenv("PROTECT_DATA", "off")
 
     def handled(**event: Any) -> Any:
         done = handler(event, None)
@@ -55,12 +56,48 @@ def test_up_and_down_again(handled: Any, empty_postgres_url: str) -> None:
     assert handled(revision="head") == {"from": None, "to": HEAD}
     assert set(relations(empty_postgres_url)) >= MIGRATED
     assert handled() == {"from": HEAD, "to": HEAD}
-    assert handled(revision="base") == {"from": HEAD, "to": None}
+    assert handled(revision="base", allow_data_loss=True) == {"from": HEAD, "to": None}
     assert relations(empty_postgres_url) == ["alembic_version"]
     assert (
         query(empty_postgres_url, "SELECT indexname FROM pg_indexes WHERE tablename IN ('users', 'live_users')") == []
     )
     assert handled(revision=HEAD) == {"from": None, "to": HEAD}
+
+
+USER = "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id) VALUES ('a|1', now(), '1', 'x', 'y')"
+
+
+def contents(url: Any) -> Any:
+    users = query(url, "SELECT user_id FROM auth0.users")
+    return relations(url), users, query(url, "SELECT version_num FROM auth0.alembic_version ORDER BY 1")
+
+
+@pytest.mark.parametrize("revision", ["base", "0001", "0004"])
+@pytest.mark.parametrize(
+    ("protection", "payload", "refusal"),
+    [
+        ("on", {}, Protected),
+        ("on", {"allow_data_loss": True}, Protected),
+        ("", {"allow_data_loss": True}, Protected),  # an unset setting protects
+        ("off", {}, LosesData),
+        ("off", {"allow_data_loss": False}, LosesData),
+        ("off", {"allow_data_loss": "true"}, errors.BadSettings),
+        ("false", {"allow_data_loss": True}, errors.BadSettings),
+    ],
+)
+def test_a_slip_erases_no_user(
+    monkeypatch: pytest.MonkeyPatch, postgres_url: str, protection: Any, payload: Any, refusal: Any, revision: Any
+) -> None:
+    """Whoever may invoke the function could otherwise erase the users and their history, by a wrong revision too."""
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    monkeypatch.setenv("PROTECT_DATA", protection)
+    query(postgres_url, f"{USER} RETURNING 1")
+    before = contents(postgres_url)
+    with pytest.raises(refusal):
+        handler({"revision": revision} | payload, None)
+    assert contents(postgres_url) == before
+    if protection != "false":
+        assert handler({"revision": HEAD}, None)["to"] == HEAD
 
 
 def test_newer_schema_is_not_changed(handled: Any, empty_postgres_url: str) -> None:
@@ -73,7 +110,7 @@ def test_newer_schema_is_not_changed(handled: Any, empty_postgres_url: str) -> N
     assert relations(empty_postgres_url) == before
     for revision in (HEAD, "base"):  # nothing is taken back that this version does not know
         with pytest.raises(BadMigrations, match="9999, which this package lacks"):
-            handled(revision=revision)
+            handled(revision=revision, allow_data_loss=True)
     assert handled(revision="9999") == {"from": "9999", "to": "9999"}
     assert relations(empty_postgres_url) == before
 
@@ -228,12 +265,12 @@ def test_a_migration_that_gets_no_lock_gives_up_and_changes_nothing(empty_postgr
     with psycopg.connect(empty_postgres_url) as reader:
         reader.execute("SELECT count(*) FROM auth0.users")
         with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
-            migrate(database, "base")
+            migrate(database, "base", allow_data_loss=True)
     assert 4 < time.monotonic() - began < 20
     assert relations(empty_postgres_url) == before
     assert query(empty_postgres_url, "SELECT version_num FROM auth0.alembic_version") == [{"version_num": "0001"}]
     assert query(empty_postgres_url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
-    assert migrate(database, "base") == {"from": "0001", "to": None}
+    assert migrate(database, "base", allow_data_loss=True) == {"from": "0001", "to": None}
 
 
 def test_no_session_is_left_behind(postgres_url: str) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from pipeline.functions.migrate import migrate
+from pipeline.functions.migrate import LosesData, migrate
 from pipeline.migration.__main__ import create
 from pipeline.migration.files import DIRECTORY, BadMigrations
 from pipeline.settings import Database
@@ -41,8 +41,8 @@ class Target:
     def __init__(self, url: Any) -> None:
         self.url = url
 
-    def migrate(self, release: Any, revision: Any = "head") -> Any:
-        return migrate(Database(url=self.url), revision, directory=release.directory)
+    def migrate(self, release: Any, revision: Any = "head", *, allow_data_loss: bool = True) -> Any:
+        return migrate(Database(url=self.url), revision, allow_data_loss=allow_data_loss, directory=release.directory)
 
     def run(self, statement: Any) -> Any:
         with psycopg.connect(self.url) as connection:
@@ -172,6 +172,15 @@ def test_revision_that_a_users_migration_depends_on_is_not_downgraded(database: 
     assert database.columns == ["region", "plan"]
     database.migrate(release, "own@base")
     assert database.migrate(release, today) == {"from": new, "to": today}
+
+
+@pytest.mark.parametrize("revision", ["own@base", "base"])
+def test_the_users_own_are_not_taken_back_by_a_slip(database: Any, release: Any, revision: Any) -> None:
+    own = release.own("plan", *PLAN)
+    database.migrate(release)
+    with pytest.raises(LosesData, match=own):
+        database.migrate(release, revision, allow_data_loss=False)
+    assert database.columns == ["plan"]
 
 
 def test_base_takes_everything_back_the_users_own_first(database: Any, release: Any) -> None:

@@ -291,7 +291,7 @@ def test_a_key_becomes_a_column(monkeypatch: pytest.MonkeyPatch, empty: Cluster,
     assert empty.run("SELECT count(*) FROM auth0.live_users") == [(len(expected) + 1,)]  # what was granted stays
     plan = empty.run("SET enable_seqscan = off", "EXPLAIN SELECT * FROM live_users WHERE plan = 'pro'", user=READER)
     assert "ix_users_plan" in str(plan)
-    migrate(database, "own@base", directory=directory)
+    migrate(database, "own@base", allow_data_loss=True, directory=directory)
     with empty.connect(READER) as reader:
         columns = names(reader.execute("SELECT * FROM auth0.live_users LIMIT 0"))
     assert columns == schema.live_columns

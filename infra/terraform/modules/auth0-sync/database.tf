@@ -185,8 +185,13 @@ module "migrate" {
   kms_key_arn          = local.kms_key_arn
   statements           = local.database_statements.migrator
   vpc_config           = local.database_vpc_config
-  environment = merge(local.function_environment, local.database_environment.migrator, {
+  environment          = local.migrate_environment
+}
+
+locals {
+  migrate_environment = merge(local.function_environment, local.database_environment.migrator, {
     POWERTOOLS_SERVICE_NAME = "migrate"
+    PROTECT_DATA            = var.protect_data ? "on" : "off"
   })
 }
 

@@ -172,6 +172,11 @@ run "behind_a_pooler" {
   }
 
   assert {
+    condition     = local.migrate_environment.PROTECT_DATA == "on"
+    error_message = "The migration function refuses to take migrations back."
+  }
+
+  assert {
     condition     = local.database_environment.writer == tomap({ DATABASE_URL = var.database_url }) && local.database_environment.migrator == tomap({ DATABASE_URL = var.migration_database_url })
     error_message = "The sync goes through the pooler, migrations go past it."
   }
@@ -238,6 +243,11 @@ run "unprotected" {
   }
 
   expect_failures = [check.data_protection]
+
+  assert {
+    condition     = local.migrate_environment.PROTECT_DATA == "off"
+    error_message = "Without the protection a migration can be taken back."
+  }
 }
 
 run "unknown_certificates" {
