@@ -176,7 +176,7 @@ def _classify(code: str, message: str) -> DataApiError:
     if (
         code in _UNAVAILABLE
         or "Communications link failure" in message
-        or "tuple concurrently updated" in message  # another session granted at the same moment
+        or "tuple concurrently" in message  # another session granted or revoked at the same moment
         or (state and state[1].startswith(_AGAIN))
     ):
         return Unavailable(said)

@@ -59,7 +59,7 @@ FUNCTIONS: Final = {
     "migrate": Function(
         handler="pipeline.functions.migrate",
         requirements="migrate.txt",
-        files=(*POSTGRES, "migrations/env.py", "migrations/*/*.py"),
+        files=(*POSTGRES, "pipeline/roles/*.sql", "migrations/env.py", "migrations/*/*.py"),
         budget=Budget(zipped=10.0, unzipped=36.0),
     ),
     "roles": Function(

@@ -6,6 +6,8 @@ END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
+REVOKE ALL ON SCHEMA public FROM auth0_migrator, auth0_writer, auth0_reader, auth0_query, auth0_readers CASCADE;
+
 -- Whoever runs this finds auth0's tables and views without the schema, such as in the console's query editor.
 DO $$
 BEGIN

@@ -172,8 +172,12 @@ def test_live_users_hides_the_deleted(sink: Any, postgres_url: str) -> None:
 
 def test_waiting_migration_does_not_block_a_concurrent_index(postgres_url: str) -> None:
     """An index that is created concurrently waits for every snapshot that is older: a waiting deploy must have none."""
-    with psycopg.connect(postgres_url, autocommit=True) as first:
-        first.execute(lock.TRY)
+    with (
+        psycopg.connect(postgres_url, autocommit=True) as first,
+        psycopg.connect(postgres_url, autocommit=True) as second,
+    ):
+        first.execute("BEGIN")
+        first.execute(lock.TAKE)
         command = [sys.executable, "-c", "from pipeline.functions.migrate import handler; handler({}, None)"]
         waiting = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": postgres_url}, stdout=subprocess.DEVNULL)
         try:
@@ -181,9 +185,9 @@ def test_waiting_migration_does_not_block_a_concurrent_index(postgres_url: str) 
                 assert waiting.poll() is None
                 time.sleep(0.05)
             time.sleep(1)  # long enough to ask for the lock, and to be refused
-            first.execute("SET statement_timeout = '5s'")
-            first.execute("CREATE INDEX CONCURRENTLY ON auth0.users (connection)")
-            first.execute(lock.RELEASE)
+            second.execute("SET statement_timeout = '5s'")
+            second.execute("CREATE INDEX CONCURRENTLY ON auth0.users (connection)")
+            first.execute("COMMIT")
             assert waiting.wait(timeout=30) == 0
         finally:
             waiting.kill()
@@ -194,7 +198,8 @@ def test_two_at_once_take_turns(empty_postgres_url: str) -> None:
     """Two deploys, held up at the lock until both wait for it."""
     code = "from pipeline.functions.migrate import handler; print(handler({}, None)['to'])"
     with psycopg.connect(empty_postgres_url, autocommit=True, application_name="nightly") as deploy:
-        deploy.execute(lock.TRY)
+        for statement in (*lock.MAKE, "BEGIN", lock.TAKE):
+            deploy.execute(statement)
         holder = deploy.info.backend_pid
         deploys = [
             subprocess.Popen(
@@ -212,7 +217,7 @@ def test_two_at_once_take_turns(empty_postgres_url: str) -> None:
             time.sleep(0.05)
         time.sleep(1)  # long enough to ask for the lock, and to be refused
         assert [process.poll() for process in deploys] == [None, None]
-        assert relations(empty_postgres_url) == []
+        assert relations(empty_postgres_url) == ["alembic_version"]
     for done in deploys:
         out, log = done.communicate(timeout=30)
         assert out.splitlines()[-1:] == [HEAD], log
@@ -227,7 +232,8 @@ def test_error_after_a_long_wait_names_the_other_session(postgres_url: str, monk
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 2000)
     with psycopg.connect(postgres_url, autocommit=True) as other:
-        other.execute(lock.TRY)
+        other.execute("BEGIN")
+        other.execute(lock.TAKE)
         began = time.monotonic()
         with pytest.raises(lock.Locked, match=rf"Try again when it is done. \(process {other.info.backend_pid}, "):
             handler({}, context)

@@ -28,7 +28,7 @@ from tests.invoking import sync_function
 from tests.strategies import changes, records, updated, user
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-MIGRATOR, WRITER, _ = roles.NAMES
+MIGRATOR, WRITER, *_ = roles.NAMES
 
 real = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed: apt-get install pgbouncer")
 

@@ -1,6 +1,7 @@
 """The roles on a real Postgres, made by a master user such as that of RDS."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,7 @@ from tests import aurora
 from tests.emulator.support import wait_for
 from tests.strategies import changes, log, records, updated, user
 
-MIGRATOR, WRITER, READER = roles.NAMES
+MIGRATOR, WRITER, READER, QUERY = roles.NAMES
 
 STATE = """
     SELECT 'role', rolname::text, ARRAY[rolcanlogin, rolsuper, rolcreaterole, rolcreatedb]::text, rolconfig::text
@@ -91,8 +92,8 @@ def test_objects_of_a_later_migration_have_their_rights_at_once(cluster: Any) ->
     cluster.run(row, user=WRITER)
     migrate_as(cluster)
     write(cluster, "a|2")
+    cluster.run("SELECT * FROM auth0.user_history", user=WRITER)
     for table in ("user_history", "metadata_history", "metadata_keys"):
-        cluster.run(f"SELECT * FROM auth0.{table}", user=WRITER)
         cluster.run(f"SELECT * FROM {table}", user=READER)
 
 
@@ -136,7 +137,7 @@ def test_a_second_run_changes_nothing(cluster: Any) -> None:
         f"REVOKE INSERT, UPDATE ON auth0.users FROM {WRITER}",
         f"REVOKE USAGE ON SCHEMA auth0 FROM {WRITER}",
         f"REVOKE SELECT ON ALL TABLES IN SCHEMA auth0 FROM {roles.READERS}",
-        f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE ALL ON TABLES FROM {WRITER}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE ALL ON TABLES FROM {roles.READERS}",
         f"ALTER ROLE {WRITER} NOLOGIN",
         f"REVOKE rds_iam FROM {WRITER} GRANTED BY rds_superuser",
         f"REVOKE {roles.READERS} FROM {READER} GRANTED BY {aurora.MASTER}",
@@ -164,7 +165,7 @@ def test_a_run_that_fails_leaves_nothing(cluster: Any) -> None:
 def test_everybody_signs_in_by_token_but_the_master(cluster: Any) -> None:
     make_roles(cluster)
     granted = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND inherit_option"
-    assert {member for (member,) in cluster.run(granted)} == set(roles.NAMES)
+    assert {member for (member,) in cluster.run(granted)} == {MIGRATOR, WRITER, READER}
     passwords = f"SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname IN {roles.NAMES}"
     with psycopg.connect(cluster.url) as superuser:
         assert superuser.execute(passwords).fetchone() == (0,)
@@ -294,37 +295,64 @@ def test_a_superuser_of_an_own_server_can_run_it(postgres_server: str) -> None:
         assert [name for (name,) in cluster.run(memberships, user=superuser_name) if name.startswith("auth0_")] == []
 
 
-def test_two_at_once_take_turns_by_the_lock_of_migrations(cluster: Any) -> None:
+def test_roles_and_migrations_take_turns(cluster: Any) -> None:
     make_roles(cluster)
-    first, second = cluster.connect(), cluster.connect()
-    with first, second:
+    migrate_as(cluster)
+    with cluster.connect(MIGRATOR) as first, cluster.connect(MIGRATOR) as second:
         first.execute("BEGIN")
-        assert first.execute(lock.TRY_IN_TRANSACTION).fetchone() == (True,)
-        assert second.execute(lock.TRY_IN_TRANSACTION).fetchone() == (False,)
-        first.execute("COMMIT")
-        assert second.execute(lock.TRY).fetchone() == (True,)  # as migrations take it
-        first.execute("BEGIN")
-        assert first.execute(lock.TRY_IN_TRANSACTION).fetchone() == (False,)
-        [(holder,)] = cluster.run(lock.HOLDER, user="auth0_migrator")  # who may not read all of other roles' sessions
-        assert holder.startswith(f"process {second.info.backend_pid}, ")
+        first.execute(lock.TAKE)
+        [(holder,)] = cluster.run(lock.HOLDER, user=MIGRATOR)  # who may not read all of other roles' sessions
+        assert holder.startswith(f"process {first.info.backend_pid}, ")
+        second.execute("BEGIN")
+        with pytest.raises(refusals.LockNotAvailable):
+            second.execute(lock.TAKE)
+        with pytest.raises(refusals.LockNotAvailable):
+            make_roles(cluster)
+        write(cluster, "a|1")  # the sync goes on
+        assert cluster.run("SELECT count(*) FROM auth0.alembic_version", user=READER) == [(1,)]
+    make_roles(cluster)
+
+
+@pytest.mark.parametrize("role", [WRITER, READER, QUERY])
+@pytest.mark.parametrize("mode", ["SHARE UPDATE EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE", "ROW EXCLUSIVE"])
+def test_nobody_else_can_hold_up_a_deployment(cluster: Any, role: Any, mode: Any) -> None:
+    make_roles(cluster)
+    migrate_as(cluster)
+    with cluster.connect(role) as session:
+        session.execute("SET default_transaction_read_only = off")
+        session.execute("BEGIN")
+        with pytest.raises(refusals.InsufficientPrivilege):
+            session.execute(f"LOCK TABLE auth0.alembic_version IN {mode} MODE")
+        # What it can take, and the number of an advisory lock.
+        session.execute("ROLLBACK")
+        session.execute("BEGIN")
+        if role != WRITER:
+            session.execute("LOCK TABLE auth0.alembic_version, auth0.users IN ACCESS SHARE MODE")
+        session.execute("SELECT pg_advisory_lock(hashtext('auth0-sync migrations'))")
+        make_roles(cluster)
+        assert migrate(Database(url=cluster.url_of(MIGRATOR)), deadline=time.monotonic())["to"] is not None
 
 
 def test_many_at_once(cluster: Any) -> None:
-    """Each tries the lock until it has it, as the function does."""
+    """Each tries again, as the function does."""
     start = threading.Barrier(4)
 
     def run() -> None:
         start.wait(10)
         while True:
-            with psycopg.connect(cluster.url_of(aurora.MASTER)) as connection:
-                if connection.execute(lock.TRY_IN_TRANSACTION).fetchone() == (True,):
-                    for statement in roles.statements():
-                        connection.execute(statement)
-                    return
+            try:
+                make_roles(cluster)
+            except refusals.LockNotAvailable:
+                continue
+            except refusals.InternalError_ as error:
+                if "tuple concurrently" not in str(error):
+                    raise
+            else:
+                return
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(run) for _ in range(4)]:
-            done.result(30)
+            done.result(60)
     migrate_as(cluster)
     write(cluster, "a|1")
 

@@ -30,7 +30,7 @@ from tests.invoking import sync_function
 from tests.releases import HEAD, Release
 from tests.strategies import Json, updated, user
 
-MIGRATOR, WRITER, READER = roles.NAMES
+MIGRATOR, WRITER, READER, QUERY = roles.NAMES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
