@@ -79,7 +79,7 @@ class Transaction:
     def __init__(self, client: Client, cluster: Cluster) -> None:
         self._client = client
         self._target = {"resourceArn": cluster.arn, "secretArn": cluster.secret_arn}
-        begun = _call(client.begin_transaction, **self._target, database=cluster.database)
+        begun = call(client.begin_transaction, **self._target, database=cluster.database)
         self._id: dict[str, str] = {"transactionId": begun["transactionId"]}
 
     def __enter__(self) -> Self:
@@ -89,14 +89,14 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            _call(self._client.commit_transaction, **self._target, **self._id)
+            call(self._client.commit_transaction, **self._target, **self._id)
             return
         with suppress(DataApiError):  # keep the first error; an abandoned transaction times out
             self.roll_back()
 
     def execute(self, statement: str) -> query.Result:
         """Run one statement; ``timestamptz`` is in UTC. Raises a ``DataApiError``."""
-        answer = _call(
+        answer = call(
             self._client.execute_statement, **self._target, **self._id, sql=statement, includeResultMetadata=True
         )
         columns = answer.get("columnMetadata", [])
@@ -108,7 +108,7 @@ class Transaction:
 
     def roll_back(self) -> None:
         """Undo everything. Raises a ``DataApiError``."""
-        _call(self._client.rollback_transaction, **self._target, **self._id)
+        call(self._client.rollback_transaction, **self._target, **self._id)
 
 
 def retry_until(
@@ -145,6 +145,7 @@ _UNAVAILABLE: Final = {
     "DatabaseUnavailableException",
     "HttpEndpointNotEnabledException",  # for a moment after the creation of the cluster
     "InternalServerErrorException",
+    "InternalServiceError",  # of Secrets Manager
     "InvalidResourceStateException",
     "ServiceUnavailableError",
     "ThrottlingException",
@@ -153,11 +154,12 @@ _NOT_ALLOWED: Final = {"AccessDeniedException", "ForbiddenException", "SecretsEr
 # BadRequestException: the Data API may not read the secret, or use its key, in the caller's name.
 _MISSING_RIGHT: Final = re.compile(r"not authorized|access ?denied|\bKMS\b", re.IGNORECASE)
 _SQLSTATE: Final = re.compile(r"SQLState: (\w{5})")
-# Connection lost or refused, server starting or shutting down, deadlock, lock not available.
-_AGAIN: Final = ("08", "57P", "40", "55P03")
+# Connection lost or refused, server starting or shutting down, deadlock, lock not available, too many connections.
+_AGAIN: Final = ("08", "57P", "40", "55P03", "53300")
 
 
-def _call(operation: Callable[..., Any], **arguments: Any) -> Any:
+def call(operation: Callable[..., Any], **arguments: Any) -> Any:
+    """Call an operation of AWS. Raises a ``DataApiError``."""
     try:
         return operation(**arguments)
     except exceptions.ClientError as error:

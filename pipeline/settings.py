@@ -35,6 +35,11 @@ def users_table(env: Mapping[str, str] = os.environ) -> str:
     return _required(env, "USERS_TABLE")
 
 
+def query_secret(env: Mapping[str, str] = os.environ) -> str:
+    """Return the ARN of the secret with the sign-in of ``auth0_query``: ``QUERY_SECRET_ARN``."""
+    return _required(env, "QUERY_SECRET_ARN")
+
+
 def history(env: Mapping[str, str] = os.environ) -> bool:
     """Return whether Postgres keeps every version of the metadata in ``auth0.user_history``: ``HISTORY``, on or off."""
     return _switch(env, "HISTORY", default=False)
@@ -108,18 +113,18 @@ class Database:
 
 @dataclass(frozen=True)
 class Cluster:
-    """An Aurora cluster as the RDS Data API reaches it, with the secret of its master user."""
+    """An Aurora cluster as the RDS Data API reaches it, with the secret of a login."""
 
     arn: str
     secret_arn: str
     database: str
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Cluster":
-        """Read ``CLUSTER_ARN``, ``MASTER_SECRET_ARN`` and ``PGDATABASE``."""
+    def from_env(cls, env: Mapping[str, str] = os.environ, *, as_master: bool = False) -> "Cluster":
+        """Read ``CLUSTER_ARN``, ``PGDATABASE`` and ``QUERY_SECRET_ARN``, or ``MASTER_SECRET_ARN`` for the master."""
         return cls(
             arn=_required(env, "CLUSTER_ARN"),
-            secret_arn=_required(env, "MASTER_SECRET_ARN"),
+            secret_arn=_required(env, "MASTER_SECRET_ARN" if as_master else "QUERY_SECRET_ARN"),
             database=_required(env, "PGDATABASE"),
         )
 

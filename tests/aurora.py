@@ -21,10 +21,12 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from devstack import postgres
+from devstack.emulator.aurora import passwords
 from pipeline import roles
 
 ARN = "arn:aws:rds:eu-central-1:123456789012:cluster:auth0-sync-test"
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-1a2b3c4d"
+QUERY_SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-sync-test-query-1a2b3c"
 DATABASE = "auth0"
 MASTER = "master_user"
 ENVIRONMENT = {
@@ -34,6 +36,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "CLUSTER_ARN": ARN,
     "MASTER_SECRET_ARN": SECRET_ARN,
+    "QUERY_SECRET_ARN": QUERY_SECRET_ARN,
     "PGDATABASE": DATABASE,
 }
 """Of the function, and of who uses the command; with the Data API's address in AWS_ENDPOINT_URL."""
@@ -110,6 +113,8 @@ class DataApi:
         self.faults: list[Fault] = []
         self.calls: list[tuple[str, str]] = []
         """Operations with their SQL."""
+        self.secrets: dict[str, str] = {}
+        """Values by ARN."""
         self._transactions: dict[str, psycopg.Connection] = {}
         api = self
 
@@ -119,8 +124,11 @@ class DataApi:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fault, answer = api._answer(self.path.strip("/"), body)
-                payload = json.dumps({"message": fault.message} if fault else answer).encode()
+                # Secrets Manager names the operation in a header, the Data API in the path.
+                operation = self.headers.get("X-Amz-Target", "").partition(".")[2] or self.path.strip("/")
+                fault, answer = api._answer(operation, body)
+                said = {"__type": fault.code, "message": fault.message} if fault else answer
+                payload = json.dumps(said).encode()
                 if not fault and len(payload) > api.LARGEST:
                     fault = Fault(
                         "DatabaseErrorException", "Database returned more than the allowed response size limit"
@@ -156,7 +164,12 @@ class DataApi:
         self.calls.append((operation, body.get("sql", "")))
         if self.faults:
             return self.faults.pop(0), None
-        if body["resourceArn"] != ARN or body["secretArn"] != SECRET_ARN:
+        if operation == "PutSecretValue":
+            if body["SecretId"] != QUERY_SECRET_ARN:
+                return Fault("AccessDeniedException", "not authorized to perform: secretsmanager", 400), None
+            self.secrets[body["SecretId"]] = body["SecretString"]
+            return None, {"ARN": body["SecretId"]}
+        if body["resourceArn"] != ARN or body["secretArn"] not in (SECRET_ARN, QUERY_SECRET_ARN):
             return Fault("AccessDeniedException", "not authorized to perform: rds-data", 403), None
         try:
             return None, getattr(self, f"_{operation}")(body)
@@ -169,8 +182,21 @@ class DataApi:
     def _BeginTransaction(self, body: dict[str, Any]) -> dict[str, str]:  # noqa: N802 - the operation's name
         assert body["database"] == DATABASE
         transaction = uuid4().hex
-        self._transactions[transaction] = psycopg.connect(self.cluster.url_of(MASTER), row_factory=tuple_row)
+        user = MASTER if body["secretArn"] == SECRET_ARN else self._query_user()
+        self._transactions[transaction] = psycopg.connect(self.cluster.url_of(user), row_factory=tuple_row)
         return {"transactionId": transaction}
+
+    def _query_user(self) -> str:
+        """The user of the query secret, whose password is the server's if the secret has one."""
+        if QUERY_SECRET_ARN in self.secrets:
+            sign_in = json.loads(self.secrets[QUERY_SECRET_ARN])
+            with psycopg.connect(self.cluster.url) as superuser:
+                found = superuser.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [sign_in["username"]])
+                [(verifier,)] = found.fetchall()
+            if not passwords.matches(verifier, sign_in["password"]):
+                raise psycopg.OperationalError("password authentication failed")
+            return str(sign_in["username"])
+        return roles.QUERY
 
     def _Execute(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - the operation's name
         connection = self._transactions[body["transactionId"]]

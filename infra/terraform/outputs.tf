@@ -145,6 +145,16 @@ output "database" {
   value       = module.auth0_sync.database
 }
 
+output "query_secret_arn" {
+  description = "Secret of auth0_query, the login for the RDS Data API, which can only read; null with a server of your own."
+  value       = module.auth0_sync.query_secret_arn
+}
+
+output "database_query_policy" {
+  description = "IAM policy (JSON) for people who read Postgres through the RDS Data API, as `auth0-sync sql` does; null with a server of your own."
+  value       = module.auth0_sync.database_query_policy
+}
+
 output "database_reader_policy" {
   description = "IAM policy (JSON) for programs and people who sign in to Postgres as auth0_reader; null where it takes no IAM tokens."
   value       = module.auth0_sync.database_reader_policy

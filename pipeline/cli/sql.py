@@ -48,7 +48,7 @@ def sql(
 
     It takes one statement that reads: SELECT, WITH, TABLE, VALUES, SHOW or EXPLAIN. Schema auth0 may be left out.
 
-    Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for
+    Reads DATABASE_URL, or PGHOST and the other PG… for IAM; or else CLUSTER_ARN, QUERY_SECRET_ARN and PGDATABASE for
     the RDS Data API, which works outside the VPC. The command refuses superusers.
     """
     require_one(as_json=as_json, as_csv=as_csv)
@@ -102,7 +102,8 @@ def roles(
 ) -> None:
     """Print the SQL that makes the roles on a server of your own, or, with --env, repair those of a deployment.
 
-    The deployment's roles function repairs its roles: it creates missing ones and changes nothing else.
+    The deployment's roles function repairs its roles: it creates missing ones, takes away rights that they should not
+    have, renews the password of auth0_query, and names other roles with rights.
     """
     if env is None:
         echo(_FOR_ADMINISTRATORS.format(roles=database_roles.ROLES.strip(), dedicated=_commented()))
@@ -128,6 +129,8 @@ def roles(
             logs=invocation.logs_command("roles", env),
         )
         step.update(", ".join(done["roles"]))
+    for line in done["others"]:
+        console.print(f"  {in_markup(line)}", highlight=False, soft_wrap=True)
 
 
 def _from_server(query: str, timeout: float) -> Result:

@@ -28,7 +28,7 @@ def user(
 
     An e-mail address is looked up in Postgres, in any case. If several users have it, they are listed.
 
-    Reads USERS_TABLE; and DATABASE_URL or PG…, or else CLUSTER_ARN, MASTER_SECRET_ARN and PGDATABASE for the RDS Data
+    Reads USERS_TABLE; and DATABASE_URL or PG…, or else CLUSTER_ARN, QUERY_SECRET_ARN and PGDATABASE for the RDS Data
     API. Exit code 3 if the stores have different versions, 4 if there is no such user.
     """
     try:

@@ -9,7 +9,7 @@ from pipeline.deploy import DeployError
 SOME: Final = (
     "EVENT_STREAM_SOURCE", "EVENT_STREAM_BUS", "REFRESH_QUEUE_URL", "REFRESH_DLQ_URL", "KMS_KEY_ARN",
     "MANIFEST_FUNCTION", "MANIFEST_KEY_ARN", "ARCHIVE_LOCK_DAYS",
-    "CLUSTER_ID", "CLUSTER_ARN", "MASTER_SECRET_ARN", "PGDATABASE",
+    "CLUSTER_ID", "CLUSTER_ARN", "QUERY_SECRET_ARN", "PGDATABASE",
 )  # fmt: skip
 """The variables that only some deployments have."""
 
@@ -61,7 +61,7 @@ def variables(outputs: Mapping[str, Any]) -> dict[str, str]:
     if database := outputs.get("database"):
         found["CLUSTER_ID"] = database["cluster_identifier"]
         found["CLUSTER_ARN"] = database["cluster_arn"]
-        found["MASTER_SECRET_ARN"] = database["master_secret_arn"]
+        found["QUERY_SECRET_ARN"] = outputs["query_secret_arn"]
         found["PGDATABASE"] = database["name"]
     return found
 

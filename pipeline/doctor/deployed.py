@@ -82,7 +82,7 @@ class Deployed:
     def cluster(self) -> Cluster | None:
         """Return the Aurora cluster of the deployment, if it has one."""
         found = self.outputs.get("database")
-        return Cluster(found["cluster_arn"], found["master_secret_arn"], found["name"]) if found else None
+        return Cluster(found["cluster_arn"], self.outputs["query_secret_arn"], found["name"]) if found else None
 
 
 def stream_title(stream: str) -> str:

@@ -1,17 +1,20 @@
 """The roles function: make the roles in Postgres, as the cluster's master user, through the RDS Data API.
 
+It also renews the password of ``auth0_query``, the login of people who use the Data API, in their secret.
+
 It runs outside the VPC: inside, it would need an endpoint of its own to read the master's password.
 """
 
+import json
 import os
 import time
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-from pipeline import roles
-from pipeline.data_api import Client, Transaction, Unavailable, retry_until
+from pipeline import roles, settings
+from pipeline.data_api import Client, Transaction, Unavailable, call, retry_until
 from pipeline.functions import Context
-from pipeline.migration import lock
+from pipeline.roles import password
 from pipeline.settings import Cluster
 from pipeline.telemetry import logger
 
@@ -29,40 +32,62 @@ class Locked(Unavailable):
     """Another deployment is making roles or migrating in this database. Try again when it is done."""
 
 
+class Secrets(Protocol):
+    """The part of boto3's client ``secretsmanager`` that this module uses."""
+
+    def put_secret_value(self, **arguments: Any) -> Any:
+        """Store a new version of a secret."""
+
+
 @cache
-def data_api() -> Client:
-    """Return the execution environment's one client of the Data API."""
+def client(service: str) -> Any:
+    """Return the execution environment's one client of a service."""
     import boto3
     from botocore.config import Config
 
     retries: Any = {"total_max_attempts": 1}  # `data_api.retry_until` repeats calls until the deadline
-    client: Client = boto3.client("rds-data", config=Config(retries=retries, connect_timeout=5, read_timeout=ANSWER))
-    return client
+    config = Config(retries=retries, connect_timeout=5, read_timeout=ANSWER)
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
-def create(client: Client, cluster: Cluster, deadline: float) -> None:
-    """Make the roles, all or none; waits for the database until ``deadline``, by ``time.monotonic``, and for IAM.
+def create(data_api: Client, secrets: Secrets, cluster: Cluster, query_secret: str, deadline: float) -> list[str]:
+    """Make the roles, all or none, and give ``auth0_query`` a new password; return the report (roles/report.sql).
 
-    Raises a ``pipeline.data_api.DataApiError``.
+    Waits for the database until ``deadline``, by ``time.monotonic``, and for IAM. Raises a
+    ``pipeline.data_api.DataApiError``.
     """
 
-    def once() -> None:
-        with Transaction(client, cluster) as transaction:
-            if transaction.execute(lock.TRY_IN_TRANSACTION).rows != [(True,)]:
-                raise Locked
-            for statement in roles.statements():
-                transaction.execute(statement)
+    def once() -> list[str]:
+        with Transaction(data_api, cluster) as transaction:
+            try:
+                for statement in roles.statements():
+                    transaction.execute(statement)
+            except Unavailable as error:
+                if "55P03" in str(error):
+                    raise Locked from error
+                raise
+            found = [str(line) for (line,) in transaction.execute(roles.REPORT).rows]
+            fresh = password.new()
+            transaction.execute(password.statement(fresh))
+            # Last, so that a failure before it leaves the old password in both places.
+            sign_in = json.dumps({"username": roles.QUERY, "password": fresh})
+            call(secrets.put_secret_value, SecretId=query_secret, SecretString=sign_in)
+        return found
 
-    retry_until(once, deadline, propagation=PROPAGATION)
+    return retry_until(once, deadline, propagation=PROPAGATION)
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda's form
-    """Make the roles and return ``{"roles": [names]}``. Running it again repairs them and changes nothing else."""
+    """Make the roles and return ``{"roles": [names], "others": [lines]}``. Running it again repairs them.
+
+    ``others`` says what other roles have of auth0-sync, such as the people who may read.
+    """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
-    create(data_api(), Cluster.from_env(), deadline)
-    logger.info("roles", extra={"roles": roles.NAMES})
-    return {"roles": list(roles.NAMES)}
+    cluster = Cluster.from_env(as_master=True)
+    others = create(client("rds-data"), client("secretsmanager"), cluster, settings.query_secret(), deadline)
+    logger.info("roles", extra={"roles": roles.NAMES, "others": len(others)})
+    return {"roles": list(roles.NAMES), "others": others}
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    data_api()  # load its library while the function starts: Lambda then gives it a whole CPU
+    client("rds-data")  # load its library while the function starts: Lambda then gives it a whole CPU

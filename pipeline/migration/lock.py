@@ -22,8 +22,7 @@ _IS_THERE: Final = f"SELECT to_regclass('{TABLE}') IS NOT NULL"
 MAKE: Final = (
     "CREATE SCHEMA IF NOT EXISTS auth0",
     # As Alembic makes it.
-    f"CREATE TABLE IF NOT EXISTS {TABLE} "
-    "(version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)",
+    f"CREATE TABLE IF NOT EXISTS {TABLE} (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)",
 )
 
 TAKE: Final = f"LOCK TABLE {TABLE} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"

@@ -66,7 +66,7 @@ FUNCTIONS: Final = {
         handler="pipeline.functions.roles",
         requirements="roles.txt",
         files=("pipeline/roles/*.sql",),
-        services=("rds-data",),
+        services=("rds-data", "secretsmanager"),
         budget=Budget(zipped=1.75, unzipped=6.5),
     ),
     "watch": Function(

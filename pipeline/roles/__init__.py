@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 MIGRATOR: Final = "auth0_migrator"
+"""The role that owns the tables."""
 QUERY: Final = "auth0_query"
 """The login of the Data API, which has a password."""
 NAMES: Final = (MIGRATOR, "auth0_writer", "auth0_reader", QUERY)
@@ -16,10 +17,6 @@ NAMES: Final = (MIGRATOR, "auth0_writer", "auth0_reader", QUERY)
 
 READERS: Final = "auth0_readers"
 """The role without a login that has the rights of readers."""
-
-MIGRATOR: Final = "auth0_migrator"
-"""The role that owns the tables."""
-
 
 def _read(name: str) -> str:
     return files(__name__).joinpath(f"{name}.sql").read_text("utf-8")

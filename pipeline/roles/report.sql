@@ -11,7 +11,10 @@ UNION
 SELECT format('%s is a member of %s', member::regrole, roleid::regrole)
 FROM pg_auth_members
 WHERE member IN (TABLE ours)
-    AND (admin_option OR roleid::regrole::text NOT IN ('auth0_readers', 'rds_iam'))
+    AND (admin_option OR (roleid::regrole::text, member::regrole::text) NOT IN (
+        ('auth0_readers', 'auth0_reader'), ('auth0_readers', 'auth0_query'),
+        ('rds_iam', 'auth0_migrator'), ('rds_iam', 'auth0_writer'), ('rds_iam', 'auth0_reader')
+    ))
 UNION
 SELECT format('%s owns %s', relowner::regrole, pg_class.oid::regclass)
 FROM pg_class

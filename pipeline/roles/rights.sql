@@ -40,7 +40,9 @@ BEGIN
         LOOP
             EXECUTE format('REVOKE GRANT OPTION FOR ALL ON %s %s FROM %s CASCADE', object.kind, object.name, holder);
         END LOOP;
-        EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC, %s CASCADE', object.kind, object.name, roles);
+        EXECUTE format(
+            'REVOKE ALL ON %s %s FROM PUBLIC, auth0_migrator, %s CASCADE', object.kind, object.name, roles
+        );
         EXECUTE format('GRANT ALL ON %s %s TO auth0_migrator', object.kind, object.name);
         FOR entitled IN
             SELECT rights, grantees

@@ -206,8 +206,12 @@ SET LOCAL ROLE auth0_migrator;
 -- Only the owner of this table, which is Alembic's, may lock it so: it is the lock of migrations (pipeline/migration/lock.py).
 DO $$
 BEGIN
-    IF to_regclass('auth0.alembic_version') IS NOT NULL THEN
-        LOCK TABLE auth0.alembic_version IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    IF to_regnamespace('auth0') IS NOT NULL THEN
+        GRANT ALL ON SCHEMA auth0 TO CURRENT_USER;
+        IF to_regclass('auth0.alembic_version') IS NOT NULL THEN
+            GRANT ALL ON TABLE auth0.alembic_version TO CURRENT_USER;
+            LOCK TABLE auth0.alembic_version IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+        END IF;
     END IF;
 END $$;
 

@@ -357,11 +357,13 @@ class TestTheRest:
 
         def call(_client: object, function: str, event: object, **_: str) -> object:
             asked.append((function, event))
-            return {"roles": ["auth0_writer", "auth0_reader"]}
+            return {"roles": ["auth0_writer", "auth0_reader"], "others": ["ada is a member of auth0_readers"]}
 
         monkeypatch.setattr(invocation, "call", call)
         account.set(outputs=OUTPUTS | {"function_names": {"migrate": "f", "roles": "r"}})
-        assert "auth0_writer, auth0_reader" in run("roles", "--env", "prod").output
+        printed = run("roles", "--env", "prod").output
+        assert "auth0_writer, auth0_reader" in printed
+        assert "ada is a member of auth0_readers" in printed
         assert asked == [("r", {})]
 
     def test_roles_of_a_server_of_ones_own_are_its_administrators(self, account: Account) -> None:
@@ -383,6 +385,6 @@ class TestTheRest:
         assert "export AWS_REGION=eu-central-1\n" in printed
 
     def test_with_aurora_the_shell_forgets_other_databases(self, account: Account) -> None:
-        database = {"cluster_identifier": "c", "cluster_arn": "arn:c", "master_secret_arn": "arn:s", "name": "auth0"}
-        account.set(outputs=OUTPUTS | {"database": database})
+        database = {"cluster_identifier": "c", "cluster_arn": "arn:c", "name": "auth0"}
+        account.set(outputs=OUTPUTS | {"database": database, "query_secret_arn": "arn:s"})
         assert "unset DATABASE_URL\nunset PGHOST\nexport " in run("env", "--env", "prod").stdout

@@ -55,7 +55,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 REGION = {"AWS_DEFAULT_REGION": "eu-central-1"}
 ATHENA = {"ATHENA_DATABASE": "d", "ATHENA_WORKGROUP": "w"}
-CLUSTER = {"CLUSTER_ARN": "arn:aws:rds:eu:1:c", "MASTER_SECRET_ARN": "arn:aws:secret:s", "PGDATABASE": "d"}
+CLUSTER = {"CLUSTER_ARN": "arn:aws:rds:eu:1:c", "QUERY_SECRET_ARN": "arn:aws:secret:s", "PGDATABASE": "d"}
 ASK = ["ask", "SELECT 1"]
 
 

@@ -208,6 +208,11 @@ BREAK_OUT = [
     "DO $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; CREATE TABLE auth0.mine (); END $$",
     "DO $$ BEGIN RESET ROLE; CREATE TABLE auth0.mine (); END $$",
     "DO $$ BEGIN SET default_transaction_read_only = off; COMMIT; CREATE TABLE auth0.mine (); END $$",
+    "DO $$ BEGIN SET default_transaction_read_only = off; COMMIT; UPDATE auth0.users SET name = 'x'; END $$",
+    "DO $$ BEGIN ROLLBACK AND CHAIN; CREATE TABLE auth0.mine (); END $$",
+    "START TRANSACTION READ WRITE; CREATE TABLE auth0.mine ()",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; COMMIT; CREATE TABLE auth0.mine ()",
+    "SELECT lo_from_bytea(0, 'kept')",
     "COMMIT; CREATE TABLE auth0.mine ()",
 ]
 
@@ -218,7 +223,9 @@ def test_no_statement_leaves_its_read_only_transaction(way: Any, cluster: Any, s
     """Also none that the command itself would not send."""
     with pytest.raises(data_api.Refused):
         ask(statement)
-    assert cluster.run("SELECT to_regclass('auth0.mine')", user="auth0_reader") == [(None,)]
+    unchanged = "SELECT to_regclass('auth0.mine'), (SELECT count(*) FROM pg_largeobject_metadata)"
+    assert cluster.run(unchanged, user="auth0_reader") == [(None, 0)]
+    assert cluster.run("SELECT count(*) FROM auth0.users WHERE name = 'x'", user="auth0_reader") == [(0,)]
 
 
 @pytest.mark.parametrize("statement", BREAK_OUT)
@@ -279,6 +286,7 @@ def test_a_search_path_of_the_callers_own_is_kept(cluster: Any, monkeypatch: pyt
     [
         ("auth0_reader", []),
         ("ada", []),
+        ("auth0_query", []),
         (aurora.MASTER, ["SET ROLE auth0_readers"]),
     ],
 )
@@ -294,9 +302,9 @@ def test_nor_by_the_other_ways_into_the_database(cluster: Any, who: Any, stateme
 
 
 def test_the_data_api_reads_as_readers_do(api: Any) -> None:
-    """Not as the master user, whose secret it is: that one may read no table, and do other things."""
+    """By a login of their own: the master user's secret would allow everything."""
     assert json.loads(run("--json", "SELECT current_user AS who, session_user AS by")) == [
-        {"who": roles.READERS, "by": aurora.MASTER}
+        {"who": roles.READERS, "by": roles.QUERY}
     ]
     assert json.loads(run("--json", "SHOW transaction_read_only")) == [{"transaction_read_only": "on"}]
     with pytest.raises(data_api.Refused, match="permission denied"):
@@ -332,7 +340,7 @@ def test_before_the_roles_are_made(postgres_server: str, monkeypatch: pytest.Mon
     with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as api:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": api.endpoint}).items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(data_api.Refused, match=f'role "{roles.READERS}" does not exist'):
+        with pytest.raises(data_api.Refused, match=f'role "{roles.QUERY}" does not exist'):
             run("SELECT 1")
 
 

@@ -31,11 +31,9 @@ OUTPUTS: dict[str, Any] = {
     "queue_urls": {"postgres": f"{URL}/postgres", "dynamodb": f"{URL}/dynamodb"},
     "dlq_urls": {"postgres": f"{URL}/postgres-failed", "dynamodb": f"{URL}/dynamodb-failed"},
 }
-AURORA = {
-    "cluster_identifier": "auth0-sync-prod-1",
-    "cluster_arn": "arn:cluster",
-    "master_secret_arn": "arn:secret",
-    "name": "auth0",
+DATABASE = {
+    "database": {"cluster_identifier": "auth0-sync-prod-1", "cluster_arn": "arn:cluster", "name": "auth0"},
+    "query_secret_arn": "arn:secret",
 }
 STACK = aws_environment("http://127.0.0.1:4566", "us-east-1") | {"DATABASE_URL": "postgresql://127.0.0.1/auth0"}
 
@@ -53,21 +51,21 @@ def test_a_server_of_ones_own_is_reached_by_ones_own_variables() -> None:
 
 
 def test_aurora_is_reached_by_the_data_api_and_no_other_database_instead() -> None:
-    outputs = OUTPUTS | {"database": AURORA}
+    outputs = OUTPUTS | DATABASE
     variables = environment.variables(outputs)
     assert variables["CLUSTER_ID"] == "auth0-sync-prod-1"
     assert variables["CLUSTER_ARN"] == "arn:cluster"
-    assert variables["MASTER_SECRET_ARN"] == "arn:secret"
+    assert variables["QUERY_SECRET_ARN"] == "arn:secret"
     assert variables["PGDATABASE"] == "auth0"
     assert {"DATABASE_URL", "PGHOST"} <= set(environment.hidden(outputs, {}))
 
 
 def test_no_variable_holds_credentials() -> None:
-    assert not [name for name in environment.variables(OUTPUTS | {"database": AURORA}) if name.startswith("AWS_ACCESS")]
+    assert not [name for name in environment.variables(OUTPUTS | DATABASE) if name.startswith("AWS_ACCESS")]
 
 
 def test_what_only_another_deployment_has_is_unset() -> None:
-    more = OUTPUTS | {"database": AURORA, "event_sources": OUTPUTS["event_sources"] | {"event-stream": "events"}}
+    more = OUTPUTS | DATABASE | {"event_sources": OUTPUTS["event_sources"] | {"event-stream": "events"}}
     more |= {"function_names": {"manifest": "auth0-sync-prod-manifest"}, "archive_lock_days": 30}
     more |= {"manifest_key_arn": "arn:manifests"}
     more |= {"kms_key_arn": "arn:key", "bus_names": {"log-stream": "bus", "event-stream": "other"}}

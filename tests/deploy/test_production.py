@@ -93,11 +93,12 @@ class Deployed:
     def as_master(self, outputs: dict[str, Any], statement: str) -> Any:
         """What a statement of the cluster's master user answers."""
         database = outputs["database"]
+        [cluster] = self.client("rds").describe_db_clusters()["DBClusters"]
         return (
             self.client("rds-data")
             .execute_statement(
                 resourceArn=database["cluster_arn"],
-                secretArn=database["master_secret_arn"],
+                secretArn=cluster["MasterUserSecret"]["SecretArn"],
                 database=database["name"],
                 sql=statement,
             )

@@ -15,9 +15,10 @@ def test_a_cluster_must_refuse_connections_without_tls(
 ) -> None:
     if value is not None:
         cluster.run(f"ALTER ROLE {aurora.MASTER} SET rds.force_ssl = '{value}'", user="postgres")
-    outputs = {"cluster_arn": aurora.ARN, "master_secret_arn": aurora.SECRET_ARN, "name": aurora.DATABASE}
+    database_output = {"cluster_arn": aurora.ARN, "name": aurora.DATABASE}
+    outputs = {"database": database_output, "query_secret_arn": aurora.SECRET_ARN}
     api.faults.append(aurora.Fault("DatabaseResumingException", "it is being resumed"))
-    checked = deployed({"database": outputs}, **{"rds-data": boto3.client("rds-data")})
+    checked = deployed(outputs, **{"rds-data": boto3.client("rds-data")})
     assert database.suits(checked)
     title = "Connections without TLS are refused"
     advice = "Set it to 1 in the cluster's parameter group"

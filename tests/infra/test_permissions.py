@@ -245,6 +245,8 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
             actions, context = ["kms:Decrypt"], {"aws:dynamodb:subscriberId": ACCOUNT, "aws:dynamodb:tableName": name}
         case "secretsmanager:GetSecretValue":
             actions, context = ["kms:Decrypt"], {"SecretARN": resource}
+        case "secretsmanager:PutSecretValue":  # User Guide, "Secret encryption and decryption in AWS Secrets Manager"
+            actions, context = ["kms:Decrypt", "kms:GenerateDataKey"], {"SecretARN": resource}
         case "firehose:PutRecord":  # AWS does not say with which context
             return {allow(action, key) for action in ("kms:Decrypt", "kms:GenerateDataKey")}
         case _:
@@ -342,13 +344,13 @@ def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> No
 
 def roles(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once with success, once with a statement that is refused."""
-    locked = {"columnMetadata": [{"name": "locked", "typeName": "bool"}], "records": [[{"booleanValue": True}]]}
+    answer = {"columnMetadata": [{"name": "line", "typeName": "text"}], "records": [[{"stringValue": "nobody"}]]}
 
     def refuse(parameters: Json) -> Json:
         raise ClientError({"Error": {"Code": "BadRequestException", "Message": "SQLState: 42601"}}, "ExecuteStatement")
 
     aws.answers["BeginTransaction"] = lambda _: {"transactionId": "transaction"}
-    aws.answers["ExecuteStatement"] = lambda _: locked
+    aws.answers["ExecuteStatement"] = lambda _: answer
     invoke(function, {})
     aws.answers["ExecuteStatement"] = refuse
     with pytest.raises(data_api.Refused):

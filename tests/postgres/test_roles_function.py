@@ -1,5 +1,6 @@
 """The roles function, by the AWS SDK, against a Data API with a real Postgres behind it."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from pipeline.errors import BadSettings
 from pipeline.functions import roles as function
 from pipeline.functions.migrate import migrate
 from pipeline.migration import lock
-from pipeline.settings import Database
+from pipeline.settings import Cluster, Database
 from tests import aurora
 from tests.aurora import Fault
 
@@ -33,9 +34,9 @@ def api(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as found:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": found.endpoint}).items():
             monkeypatch.setenv(name, value)
-        function.data_api.cache_clear()
+        function.client.cache_clear()
         yield found
-        function.data_api.cache_clear()
+        function.client.cache_clear()
 
 
 def operations(api: Any) -> Any:
@@ -43,7 +44,8 @@ def operations(api: Any) -> Any:
 
 
 def test_roles_and_then_migrations(api: Any) -> None:
-    assert function.handler({}, Context()) == {"roles": ["auth0_migrator", "auth0_writer", "auth0_reader"]}
+    found = ["auth0_migrator", "auth0_writer", "auth0_reader", "auth0_query"]
+    assert function.handler({}, Context()) == {"roles": found, "others": []}
     assert api.open_transactions == 0
     assert migrate(Database(url=api.cluster.url_of("auth0_migrator")))["to"] is not None
     assert api.cluster.run("SELECT count(*) FROM auth0.users", user="auth0_writer") == [(0,)]
@@ -102,13 +104,117 @@ def test_function_gives_up_before_its_timeout(api: Any) -> None:
     assert api.cluster.run(MADE) == [(0,)]
 
 
-def test_function_waits_for_another_deployment_and_names_it(api: Any) -> None:
-    with api.cluster.connect() as other:
-        other.execute(lock.TRY)
+def test_function_waits_for_a_migration_and_names_it(api: Any) -> None:
+    function.handler({}, Context())
+    migrate(Database(url=api.cluster.url_of("auth0_migrator")))
+    before = api.secrets[aurora.QUERY_SECRET_ARN]
+    with api.cluster.connect("auth0_migrator") as other:
+        other.execute("BEGIN")
+        other.execute(lock.TAKE)
         with pytest.raises(function.Locked, match="Another deployment"):
             function.handler({}, Context(function.RESERVE + 0.5))
         assert api.open_transactions == 0
+    assert api.secrets[aurora.QUERY_SECRET_ARN] == before
     function.handler({}, Context())
+
+
+def query(api: Any, sql: str) -> Any:
+    """What people run with the secret, in a transaction of their own."""
+    with data_api.Transaction(function.client("rds-data"), Cluster.from_env()) as transaction:
+        transaction.execute("SET TRANSACTION READ WRITE")
+        return transaction.execute(sql).rows
+
+
+def test_people_read_with_a_password_that_each_run_renews(api: Any) -> None:
+    function.handler({}, Context())
+    migrate(Database(url=api.cluster.url_of("auth0_migrator")))
+    first = json.loads(api.secrets[aurora.QUERY_SECRET_ARN])
+    assert query(api, "SELECT current_user::text, count(*) FROM live_users GROUP BY 1") == []
+    assert query(api, "SELECT current_user::text") == [("auth0_query",)]
+    function.handler({}, Context())
+    second = json.loads(api.secrets[aurora.QUERY_SECRET_ARN])
+    assert query(api, "SELECT count(*) FROM live_users") == [(0,)]
+    assert first["username"] == second["username"] == "auth0_query"
+    assert first["password"] != second["password"]
+    assert min(len(each["password"]) for each in (first, second)) >= 43  # 256 bits
+    api.secrets[aurora.QUERY_SECRET_ARN] = json.dumps(first)
+    with pytest.raises(data_api.DataApiError):
+        query(api, "SELECT 1")
+
+
+def test_the_password_is_in_no_statement_and_no_log(api: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    function.handler({}, Context())
+    password = json.loads(api.secrets[aurora.QUERY_SECRET_ARN])["password"]
+    for code in (password, password.encode().hex()):
+        assert not [sql for _, sql in api.calls if code in sql]
+        assert code not in "".join(capfd.readouterr())
+
+
+def test_the_old_password_stays_if_the_new_one_cannot_be_stored(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    function.handler({}, Context())
+    monkeypatch.setattr(function, "PROPAGATION", 0.1)
+    monkeypatch.setenv("QUERY_SECRET_ARN", aurora.SECRET_ARN)
+    with pytest.raises(data_api.NotAllowed):
+        function.handler({}, Context())
+    monkeypatch.setenv("QUERY_SECRET_ARN", aurora.QUERY_SECRET_ARN)
+    assert query(api, "SELECT current_user::text") == [("auth0_query",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id) VALUES ('a|1', now(), '1', 'x', 'y')",
+        "UPDATE auth0.users SET blocked = false",
+        "DELETE FROM auth0.users",
+        "TRUNCATE auth0.users",
+        "INSERT INTO auth0.user_history SELECT * FROM auth0.user_history",
+        "UPDATE auth0.alembic_version SET version_num = '0001'",
+        "DROP TABLE auth0.users",
+        "CREATE TABLE auth0.x ()",
+        "CREATE TABLE public.x ()",
+        "CREATE TEMPORARY TABLE x ()",
+        "CREATE SCHEMA x",
+        "CREATE ROLE x",
+        "CREATE FUNCTION public.x() RETURNS int LANGUAGE sql RETURN 1",
+        "ALTER ROLE auth0_writer PASSWORD 'x'",
+        "GRANT auth0_writer TO auth0_query",
+        "SET ROLE auth0_writer",
+        "SET ROLE auth0_migrator",
+        "SET ROLE auth0_reader",
+        f"SET ROLE {aurora.MASTER}",
+        "SET SESSION AUTHORIZATION auth0_writer",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'auth0_writer'",
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'auth0_migrator'",
+        "LOCK TABLE auth0.users IN ROW EXCLUSIVE MODE",
+        "LOCK TABLE auth0.alembic_version IN SHARE UPDATE EXCLUSIVE MODE",
+        "COPY auth0.users TO '/tmp/users'",
+        "SELECT pg_read_file('/etc/passwd')",
+    ],
+)
+def test_who_holds_the_query_secret_can_only_read(api: Any, statement: Any) -> None:
+    function.handler({}, Context())
+    migrate(Database(url=api.cluster.url_of("auth0_migrator")))
+    with api.cluster.connect("auth0_writer") as writer, api.cluster.connect("auth0_migrator"):
+        with pytest.raises(data_api.Refused, match=r"permission denied|must be owner|42501"):
+            query(api, statement)
+        writer.execute("SELECT 1")
+
+
+def test_others_with_rights_are_named(api: Any) -> None:
+    function.handler({}, Context())
+    migrate(Database(url=api.cluster.url_of("auth0_migrator")))
+    with api.cluster.connect("postgres") as superuser:
+        superuser.execute("CREATE ROLE ada LOGIN")
+        try:
+            superuser.execute("GRANT auth0_readers TO ada")
+            superuser.execute("GRANT SELECT ON auth0.live_users TO ada")
+            assert function.handler({}, Context())["others"] == [
+                "ada is a member of auth0_readers",
+                "ada may SELECT auth0.live_users",
+            ]
+        finally:
+            superuser.execute("DROP OWNED BY ada")
+            superuser.execute("DROP ROLE ada")
 
 
 USER = "User: arn:aws:sts::123456789012:assumed-role/auth0-sync-prod-roles/roles is not authorized to perform: "
@@ -160,12 +266,12 @@ def test_refused_statement_is_rolled_back_and_reported(api: Any) -> None:
 
 def test_unreachable_address_is_unavailable(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    function.data_api.cache_clear()
+    function.client.cache_clear()
     with pytest.raises(data_api.Unavailable, match="EndpointConnectionError"):
         function.handler({}, Context(function.RESERVE + 0.3))
 
 
-@pytest.mark.parametrize("name", ["CLUSTER_ARN", "MASTER_SECRET_ARN", "PGDATABASE"])
+@pytest.mark.parametrize("name", ["CLUSTER_ARN", "MASTER_SECRET_ARN", "QUERY_SECRET_ARN", "PGDATABASE"])
 def test_a_missing_setting_is_named(api: Any, monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(BadSettings, match=name):

@@ -163,7 +163,7 @@ def test_a_missing_right_is_tried_again_only_where_it_may_be_new(monkeypatch: py
 
 
 def test_the_cluster_comes_from_the_environment() -> None:
-    env = {"CLUSTER_ARN": CLUSTER.arn, "MASTER_SECRET_ARN": CLUSTER.secret_arn, "PGDATABASE": "auth0"}
+    env = {"CLUSTER_ARN": CLUSTER.arn, "QUERY_SECRET_ARN": CLUSTER.secret_arn, "PGDATABASE": "auth0"}
     assert Cluster.from_env(env) == CLUSTER
     for name in env:
         with pytest.raises(BadSettings, match=name):

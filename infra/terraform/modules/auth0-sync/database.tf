@@ -84,6 +84,41 @@ locals {
     }
   ]
 
+  # For people outside the VPC, who read as auth0_query.
+  query_statements = flatten([
+    for database in local.aurora[*] : concat(
+      [
+        {
+          Sid    = "Query"
+          Effect = "Allow"
+          Action = [
+            "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement",
+            "rds-data:RollbackTransaction",
+          ]
+          Resource = [database.cluster_arn]
+        },
+        {
+          Sid      = "Secret"
+          Effect   = "Allow"
+          Action   = ["secretsmanager:GetSecretValue"]
+          Resource = [database.query_secret_arn]
+        },
+      ],
+      [for key in local.kms_key_arn[*] : {
+        Sid      = "Key"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt"]
+        Resource = [key]
+        Condition = {
+          StringEquals = {
+            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:EncryptionContext:SecretARN" = [database.query_secret_arn]
+          }
+        }
+      }],
+    )
+  ])
+
   database_vpc_config = local.aurora == null ? var.vpc_config : {
     subnet_ids         = local.subnet_ids
     security_group_ids = [local.aurora.function_security_group_id]
@@ -113,6 +148,7 @@ module "roles" {
   environment = merge(local.function_environment, {
     CLUSTER_ARN             = local.aurora.cluster_arn
     MASTER_SECRET_ARN       = local.aurora.master_secret_arn
+    QUERY_SECRET_ARN        = local.aurora.query_secret_arn
     PGDATABASE              = local.aurora.database_name
     POWERTOOLS_SERVICE_NAME = "roles"
   })
@@ -131,14 +167,19 @@ locals {
           conditions = null
         },
         { actions = ["secretsmanager:GetSecretValue"], resources = [database.master_secret_arn], conditions = null },
+        { actions = ["secretsmanager:PutSecretValue"], resources = [database.query_secret_arn], conditions = null },
       ],
-      [for key in local.kms_key_arn[*] : {
-        actions   = ["kms:Decrypt"]
-        resources = [key]
+      # Secrets Manager User Guide, "Secret encryption and decryption": to put a value takes both.
+      [for each in setproduct(local.kms_key_arn[*], [
+        { actions = ["kms:Decrypt"], secret = database.master_secret_arn },
+        { actions = ["kms:Decrypt", "kms:GenerateDataKey"], secret = database.query_secret_arn },
+        ]) : {
+        actions   = each[1].actions
+        resources = [each[0]]
         conditions = {
           StringEquals = {
             "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
-            "kms:EncryptionContext:SecretARN" = [database.master_secret_arn]
+            "kms:EncryptionContext:SecretARN" = [each[1].secret]
           }
         }
       }],
@@ -155,6 +196,7 @@ resource "aws_lambda_invocation" "roles" {
   triggers = {
     package = filebase64sha256("${var.package_dir}/roles.zip")
     cluster = local.aurora.cluster_resource_id
+    secret  = local.aurora.query_secret_arn
   }
 
   depends_on = [module.database]

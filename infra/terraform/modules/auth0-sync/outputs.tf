@@ -161,13 +161,22 @@ output "database" {
   value = local.aurora == null ? null : {
     cluster_arn        = local.aurora.cluster_arn
     cluster_identifier = local.aurora.cluster_identifier
-    master_secret_arn  = local.aurora.master_secret_arn
     endpoint           = local.aurora.endpoint
     reader_endpoint    = local.aurora.reader_endpoint
     port               = local.aurora.port
     name               = local.aurora.database_name
     security_group_id  = local.aurora.database_security_group_id
   }
+}
+
+output "query_secret_arn" {
+  description = "Secret of auth0_query, the login for the RDS Data API, which can only read; null with a server of your own."
+  value       = local.aurora == null ? null : local.aurora.query_secret_arn
+}
+
+output "database_query_policy" {
+  description = "IAM policy (JSON) for people who read Postgres through the RDS Data API, as `auth0-sync sql` does; null with a server of your own."
+  value       = local.aurora == null ? null : jsonencode({ Version = "2012-10-17", Statement = local.query_statements })
 }
 
 output "database_reader_policy" {

@@ -152,6 +152,15 @@ resource "aws_rds_cluster_parameter_group" "this" {
   }
 }
 
+# The sign-in of auth0_query, who reads through the Data API. The roles function writes it, so that no state has it.
+resource "aws_secretsmanager_secret" "query" {
+  #checkov:skip=CKV2_AWS_57:The roles function renews the password whenever it runs, together with the database's
+  name                    = "${var.name}-query"
+  description             = "Password of auth0_query in the Aurora cluster ${var.name}; the function ${var.name}-roles renews it."
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = 0 # the next deployment needs the name, and makes a new password
+}
+
 resource "aws_db_subnet_group" "this" {
   name        = var.name
   description = "Private subnets of the Aurora cluster ${var.name}."

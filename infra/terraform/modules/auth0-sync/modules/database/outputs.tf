@@ -48,6 +48,11 @@ output "master_secret_arn" {
   value       = aws_rds_cluster.this.master_user_secret[0].secret_arn
 }
 
+output "query_secret_arn" {
+  description = "ARN of the secret of auth0_query, who reads through the Data API."
+  value       = aws_secretsmanager_secret.query.arn
+}
+
 output "function_security_group_id" {
   description = "Security group for what uses the database: it reaches the database, and nothing else."
   value       = aws_security_group.functions.id

@@ -77,6 +77,10 @@ mock_resource "aws_lambda_invocation" {
   defaults = { result = "{\"from\": null, \"to\": \"0003\"}" }
 }
 
+mock_resource "aws_secretsmanager_secret" {
+  defaults = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-sync-test-query-AbCdEf" }
+}
+
 mock_resource "aws_rds_cluster" {
   defaults = {
     arn                 = "arn:aws:rds:eu-central-1:123456789012:cluster:mock"
