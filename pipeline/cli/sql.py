@@ -11,7 +11,7 @@ from pipeline import roles as database_roles
 from pipeline import settings
 from pipeline.cli.app import AsCsv, AsJson, Timeout, app
 from pipeline.cli.rows import require_one, show
-from pipeline.cli.terminal import console, echo, errors
+from pipeline.cli.terminal import console, echo, errors, in_markup
 from pipeline.errors import BadSettings, CommandError
 from pipeline.query import Result, TimedOut
 

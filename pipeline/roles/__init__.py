@@ -18,6 +18,7 @@ NAMES: Final = (MIGRATOR, "auth0_writer", "auth0_reader", QUERY)
 READERS: Final = "auth0_readers"
 """The role without a login that has the rights of readers."""
 
+
 def _read(name: str) -> str:
     return files(__name__).joinpath(f"{name}.sql").read_text("utf-8")
 
