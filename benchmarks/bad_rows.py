@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.records import Users
 from benchmarks.timing import seconds
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline.functions import sync
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
@@ -18,7 +19,7 @@ _NUMBER = '"logins_count":1e200000'
 
 def run(url: str, rounds: int) -> dict[str, Any]:
     """Events per second by the number of refused rows in a batch, and the time of each beside a clean batch."""
-    os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
+    os.environ |= {"SINK": "postgres", "DATABASE_URL": url, "EVENT_SOURCES": DEFAULT_SOURCE}
     migrate(Database(url=url))
     sync.sync.cache_clear()  # of another database
     users = Users(20_000)

@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSResponse
 from benchmarks.records import Users
 from benchmarks.timing import seconds
 from devstack.emulator import process
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline.batch import collect
 from pipeline.functions import sync
 from pipeline.sinks import dynamodb_requests
@@ -30,6 +31,7 @@ STUBBED_BATCH = 500
 _ENVIRONMENT = {
     "SINK": "dynamodb",
     "USERS_TABLE": TABLE,
+    "EVENT_SOURCES": DEFAULT_SOURCE,
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",

@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.records import Users
 from benchmarks.timing import Contestant, seconds
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline.functions import sync
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
@@ -13,7 +14,7 @@ from pipeline.sinks import postgres
 
 def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Events per second with history off and on, by batch size; bytes of table and index per recorded change."""
-    os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
+    os.environ |= {"SINK": "postgres", "DATABASE_URL": url, "EVENT_SOURCES": DEFAULT_SOURCE}
     database = Database(url=url)
     migrate(database)
     sync.sync.cache_clear()  # of another database

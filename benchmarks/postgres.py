@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from benchmarks.records import Records, Users
 from benchmarks.timing import seconds
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline.batch import collect
 from pipeline.functions import sync
 from pipeline.functions.migrate import engine, migrate
@@ -70,7 +71,7 @@ def _jsonb(row: dict[str, Any]) -> dict[str, Any]:
 
 def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Events per second by batch size and contestant, and the ratios that matter."""
-    os.environ |= {"SINK": "postgres", "DATABASE_URL": url}
+    os.environ |= {"SINK": "postgres", "DATABASE_URL": url, "EVENT_SOURCES": DEFAULT_SOURCE}
     database = Database(url=url)
     migrate(database)
     connection = postgres.connect(database)

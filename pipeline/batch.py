@@ -21,6 +21,7 @@ from pipeline.changes import (
     merged,
 )
 from pipeline.errors import Auth0SyncError, Poison
+from pipeline.senders import Senders
 
 _CHANGES = (Snapshot, Tombstone)  # a tuple: isinstance takes three times as long for a union
 _EVENT_TIME = slice(30, 57)  # of a version, see pipeline.changes.version
@@ -89,18 +90,26 @@ class Batch(Struct):
         return [self.entries[key] for key in sorted(self.entries)]
 
 
-def collect(records: Sequence[Mapping[str, Any]], *, history: bool = False, tolerance: timedelta = DAY) -> Batch:
-    """Read ``messageId`` and ``body`` of SQS records and keep the newest change of each user.
+def collect(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    history: bool = False,
+    tolerance: timedelta = DAY,
+    senders: Senders | None = None,
+) -> Batch:
+    """Read ``messageId``, ``body`` and ``attributes.SenderId`` of SQS records and keep the newest change of each user.
 
-    The time of the event orders a change that is dated further ahead than ``tolerance``.
+    The time of the event orders a change that is dated further ahead than ``tolerance``. ``senders`` decides which
+    events to believe; without it, all.
 
     With ``history``, keep an entry of each superseded change too, with its actor.
     """
     batch = Batch(received=len(records))
     for record in records:
         message_id = record["messageId"]
+        check = None if senders is None else senders.check_for(record)
         try:
-            meanings, notes = interpret(record["body"], tolerance)
+            meanings, notes = interpret(record["body"], tolerance, check)
         except Poison as error:
             batch.unread.append(Failure(message_id, error))
             continue

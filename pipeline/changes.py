@@ -7,7 +7,7 @@ user with the known user: each top-level key has the value of the newest change 
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
@@ -337,8 +337,11 @@ def read(body: str, tolerance: timedelta = DAY) -> tuple[Meaning, ...]:
     return interpret(body, tolerance)[0]
 
 
-def interpret(body: str, tolerance: timedelta = DAY) -> Reading:
-    """Return the meanings of one SQS message body, as ``read`` does, and notes about oddities."""
+def interpret(body: str, tolerance: timedelta = DAY, check: Callable[[Envelope], None] | None = None) -> Reading:
+    """Return the meanings of one SQS message body, as ``read`` does, and notes about oddities.
+
+    ``check`` may raise a *poison* error for an event that must not be believed.
+    """
     try:
         envelope = decode(body)
     except errors.UnknownShape:
@@ -347,6 +350,8 @@ def interpret(body: str, tolerance: timedelta = DAY) -> Reading:
         if kind is not None and not (kind == "sapi" or kind in SIGNALS or kind in _USER_EVENTS):
             return (Ignored(f"type {kind}"),), ()
         envelope = decode_loosely(body)
+    if check is not None:
+        check(envelope)
     log = envelope.detail.data
     if log.type == "sapi":
         meanings = _api_call(envelope, log)

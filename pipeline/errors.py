@@ -47,6 +47,14 @@ class BadTimestamp(Poison):
     """The event's time cannot be read as an ISO 8601 timestamp, so the change has no place in the order."""
 
 
+class ForeignSource(Poison):
+    """The event's source is neither one of this deployment's partner event sources nor the project's own."""
+
+
+class ForeignSender(Poison):
+    """The refresh sent an event that is none of its own: only users that it fetched, in its own name, are."""
+
+
 class Refused(Poison):
     """The store refused this user's data; no retry will change that."""
 

@@ -15,6 +15,9 @@ from pipeline import errors
 
 NULL = Raw(b"null")
 
+OWN_SOURCES = "auth0-sync/"
+"""Prefix of the sources of the project's own events; Auth0's begin with ``aws.partner/``."""
+
 Other = list[Raw] | str | int | float | bool | None
 """Types that a field may have on logs of other types, in place of an object."""
 

@@ -62,6 +62,16 @@ def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
             raise BadSettings(f"{name} is {other!r}, not 'on' or 'off'")
 
 
+def event_sources(env: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Return the partner event sources whose events a sink believes: ``EVENT_SOURCES``, separated by commas."""
+    return frozenset(name.strip() for name in _required(env, "EVENT_SOURCES").split(","))
+
+
+def refresh_role_id(env: Mapping[str, str] = os.environ) -> str:
+    """Return the unique id of the refresh's role, ``REFRESH_ROLE_ID``; empty in a deployment without refresh."""
+    return env.get("REFRESH_ROLE_ID", "")
+
+
 def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
     """Return how far ahead a change may be dated: ``CLOCK_TOLERANCE`` in seconds, a day by default."""
     text = env.get("CLOCK_TOLERANCE") or "86400"

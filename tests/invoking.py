@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline.functions import sync
 from pipeline.sinks import Sink
 from pipeline.telemetry import logger
-from tests.strategies import Json, records
+from tests.strategies import EVENTS_SOURCE, Json, records
+
+SOURCES = f"{DEFAULT_SOURCE},{EVENTS_SOURCE},aws.partner/auth0.com/acme"
+"""The sources of the events of all tests."""
 
 
 class Function:
@@ -67,9 +71,9 @@ def _logged() -> Iterator[io.StringIO]:
 @contextmanager
 def sync_function(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[Function]:
     """A fresh execution environment with the variables ``env``."""
-    for name in ("DATABASE_URL", "PGHOST", "USERS_TABLE", "SINK"):
+    for name in ("DATABASE_URL", "PGHOST", "USERS_TABLE", "SINK", "REFRESH_ROLE_ID"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in env.items():
+    for name, value in ({"EVENT_SOURCES": SOURCES} | env).items():
         monkeypatch.setenv(name, value)
     sync.sync.cache_clear()
     try:

@@ -11,13 +11,15 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw
 
+from pipeline.events import OWN_SOURCES
+
 # Legal in JSON but not in SQS messages; JSON has them in strings only, where an escape is equivalent.
 _NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
 
 
 def own_source(sender: str) -> str:
     """Return the source of a sender's events; the sender is a function or a command, such as ``refresh``."""
-    return f"auth0-sync/{sender}"
+    return f"{OWN_SOURCES}{sender}"
 
 
 def envelope(source: str, detail_type: str, detail: object, time: str, **more: object) -> str:

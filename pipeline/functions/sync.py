@@ -9,17 +9,21 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from pipeline import settings
 from pipeline.batch import Counts, collect, event_times, summarize
 from pipeline.changes import DAY, MASKED, ODD, UNKNOWN_PATH, UNNAMED_DELETION, WRONG_CLOCK
 from pipeline.errors import Retry
+from pipeline.senders import Senders
 from pipeline.sinks import Sink
 from pipeline.telemetry import count, error_fields, failure_fields, lag, logger
 
 CHUNK = 100
 """Messages in the first chunk of a batch; each further chunk grows by the same number."""
+
+REFRESH_ALIAS = ":refresh"
+"""End of the only ARN by which the refresh's role may invoke the function: an alias of its own."""
 
 T = TypeVar("T")
 
@@ -37,21 +41,26 @@ class Sync:
         *,
         history: bool = False,
         tolerance: timedelta = DAY,
+        senders: Senders | None = None,
         chunk: int = CHUNK,
         log: Logger = logger,
         measure: Callable[..., None] = count,
     ) -> None:
-        """See ``pipeline.batch.collect`` for ``tolerance``, and ``pipeline.telemetry.count`` for ``measure``."""
+        """See ``pipeline.batch.collect`` for ``tolerance`` and ``senders``.
+
+        See ``pipeline.telemetry.count`` for ``measure``.
+        """
         self.sink = sink
         self._name = name
         self._history = history
         self._tolerance = tolerance
+        self._senders = senders
         self._chunk = chunk
         self._log = log
         self._measure = measure
 
-    def __call__(self, records: Sequence[Mapping[str, Any]]) -> Answer:
-        """Store a batch of SQS records.
+    def __call__(self, records: Sequence[Mapping[str, Any]], *, from_refresh: bool = False) -> Answer:
+        """Store a batch of SQS records; ``from_refresh`` says that the refresh itself invoked the function.
 
         Raises ``pipeline.errors.Retry`` if the store takes nothing, so that Lambda backs off and counts an error.
         """
@@ -59,7 +68,8 @@ class Sync:
         total, failed = Counts(), dict[str, None]()
         ignored, signals, notes, happened = Counter[str](), Counter[str](), Counter[str](), list[str]()
         # Each chunk is a batch of its own: the store orders the changes of a user in two chunks.
-        read = partial(collect, history=self._history, tolerance=self._tolerance)
+        senders = self._senders and replace(self._senders, only_refresh=from_refresh)
+        read = partial(collect, history=self._history, tolerance=self._tolerance, senders=senders)
         try:
             for batch, outcome in self.sink.write(chunks(records, self._chunk), read):
                 failures, counts = summarize(batch, outcome)
@@ -107,7 +117,8 @@ def sync() -> Sync:
     """Return the execution environment's one ``Sync``, made by its settings; its sink keeps its connections."""
     name = settings.sink()
     history = name == "postgres" and settings.history()
-    return Sync(_sink(name), name, history=history, tolerance=settings.clock_tolerance())
+    senders = Senders(settings.event_sources(), settings.refresh_role_id())
+    return Sync(_sink(name), name, history=history, tolerance=settings.clock_tolerance(), senders=senders)
 
 
 def _sink(name: str) -> Sink:
@@ -123,9 +134,10 @@ def _sink(name: str) -> Sink:
     return DynamoDBSink(dynamodb_requests.connect(THREADS), settings.users_table())
 
 
-def handler(event: dict[str, Any], context: object) -> Answer:  # noqa: ARG001 - Lambda's form
+def handler(event: dict[str, Any], context: object) -> Answer:
     """Store a batch; see ``Sync``."""
-    return sync()(event["Records"])
+    invoked: str = getattr(context, "invoked_function_arn", "")
+    return sync()(event["Records"], from_refresh=invoked.endswith(REFRESH_ALIAS))
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline import packaging
 from pipeline.migration.__main__ import create
 from pipeline.packaging import dependencies, sources
@@ -153,6 +154,7 @@ def test_the_migrations_run_from_their_package_and_the_sync_from_its_own(
         sync,
         DATABASE_URL=empty_postgres_url,
         SINK="postgres",
+        EVENT_SOURCES=DEFAULT_SOURCE,
         AWS_LAMBDA_FUNCTION_NAME="sync",
     )
     assert printed.count("{'batchItemFailures': []}") == 2

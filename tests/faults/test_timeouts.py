@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.conftest import CREDENTIALS, Items
 from tests.faults.support import NEW, OLD, BreakableServer, FlakyDynamoDB, names, running, updates
-from tests.invoking import Function
+from tests.invoking import SOURCES, Function
 from tests.strategies import Json, records
 
 KILLED = """
@@ -63,7 +63,7 @@ def kill_once_stored(events: list[Json], **env: str) -> None:
 
 
 def test_what_postgres_has_is_a_duplicate(server: BreakableServer, function: Function) -> None:
-    kill_once_stored(updates(NEW), SINK="postgres", DATABASE_URL=server.url)
+    kill_once_stored(updates(NEW), SINK="postgres", DATABASE_URL=server.url, EVENT_SOURCES=SOURCES)
     before = server.execute("SELECT * FROM auth0.users ORDER BY user_id")
     assert function(*updates(NEW)) == []
     assert counts(function) == {"duplicate": 20}
@@ -72,7 +72,7 @@ def test_what_postgres_has_is_a_duplicate(server: BreakableServer, function: Fun
 
 def test_what_dynamodb_has_is_a_duplicate(proxy: FlakyDynamoDB, items: Items, dynamodb_function: Function) -> None:
     env = {"SINK": "dynamodb", "USERS_TABLE": items.table, "AWS_ENDPOINT_URL": proxy.url}
-    kill_once_stored(updates(NEW), **env, **CREDENTIALS)
+    kill_once_stored(updates(NEW), **env, **CREDENTIALS, EVENT_SOURCES=SOURCES)
     before = items.client.scan(TableName=items.table)["Items"]
     assert dynamodb_function(*updates(NEW)) == []
     assert counts(dynamodb_function) == {"duplicate": 20}
@@ -85,7 +85,7 @@ def test_a_function_killed_while_postgres_works_leaves_all_or_nothing(
     """Its statement goes on without it, and ends as it would have."""
     assert function(*updates(OLD)) == []
     with server.locked("a|0003") as other:
-        started = process(WHOLE, updates(NEW), SINK="postgres", DATABASE_URL=server.url)
+        started = process(WHOLE, updates(NEW), SINK="postgres", DATABASE_URL=server.url, EVENT_SOURCES=SOURCES)
         server.wait_for_blocked()
         kill(started)
         with running(lambda: function(*updates(NEW))) as again:

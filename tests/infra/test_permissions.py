@@ -31,6 +31,7 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from psycopg.conninfo import conninfo_to_dict
 
+from devstack.traffic import DEFAULT_SOURCE
 from pipeline import data_api
 from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
@@ -38,7 +39,7 @@ from pipeline.functions.watch import QuestionsFailed
 from tests.infra.deployed import Json, Resource, State
 from tests.manifest.bucket import Bucket, fill
 from tests.refresh.support import Context, login
-from tests.strategies import UPDATED_AT, created, records, streamed, text, user
+from tests.strategies import EVENTS_SOURCE, UPDATED_AT, created, records, streamed, text, user
 
 # As in the module's tests/mocks and tests/permissions.tftest.hcl.
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -423,7 +424,8 @@ def run(name: str, aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(variable)
     lent = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_SESSION_TOKEN": "token"}
     region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-    for variable, value in (function.environment | lent | region).items():
+    sources = {"EVENT_SOURCES": f"{DEFAULT_SOURCE},{EVENTS_SOURCE}"}
+    for variable, value in (function.environment | lent | region | sources).items():
         monkeypatch.setenv(variable, value)
     RUNS[name](aws, function, monkeypatch)
 

@@ -14,7 +14,7 @@ from pipeline.cli import commands
 from pipeline.cli.app import load
 
 ROOT = Path(__file__).parents[2]
-PURE = ("errors", "events", "log_types", "changes", "batch")
+PURE = ("errors", "events", "log_types", "changes", "senders", "batch")
 WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
 
 
@@ -82,7 +82,7 @@ def test_postgres_function_loads_no_unused_module() -> None:
 
 def test_dynamodb_function_loads_no_unused_module() -> None:
     heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres", "boto3"}
-    env = {"SINK": "dynamodb", "USERS_TABLE": "users", "AWS_DEFAULT_REGION": "us-east-1"}
+    env = {"SINK": "dynamodb", "USERS_TABLE": "users", "EVENT_SOURCES": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     env |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     code = "import pipeline.functions.sync; pipeline.functions.sync.sync()"
     assert loaded(code, "botocore", *heavy, **env) == {"botocore"}
@@ -108,5 +108,5 @@ def test_the_summary_of_a_command_is_that_of_its_docstring(name: Any) -> None:
 
 
 def test_in_lambda_the_store_is_loaded_while_the_function_starts() -> None:
-    env = {"SINK": "postgres", "DATABASE_URL": "postgresql://nowhere.invalid/x", "AWS_LAMBDA_FUNCTION_NAME": "sync"}
-    assert loaded("import pipeline.functions.sync", "psycopg", **env) == {"psycopg"}
+    env = {"SINK": "postgres", "DATABASE_URL": "postgresql://nowhere.invalid/x", "EVENT_SOURCES": "x"}
+    assert loaded("import pipeline.functions.sync", "psycopg", **env, AWS_LAMBDA_FUNCTION_NAME="sync") == {"psycopg"}

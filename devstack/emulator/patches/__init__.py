@@ -32,6 +32,7 @@ from devstack.emulator.patches import (
     recovery_period,
     rule_tags,
     secure_transport,
+    sender_ids,
     service_models,
     size_limits,
 )
@@ -48,6 +49,7 @@ PATCHES = (
     firehose_buffering,
     firehose_encryption,
     event_source_mapping,
+    sender_ids,  # of the batches of the one before
     message_moves,
     invoke_config,
     function_credentials,

@@ -35,7 +35,8 @@ def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
     """Return credentials of the function's role, or of the account if the role does not exist."""
     role_arn = config.get("Role", "")
     account, role = role_arn.split(":")[4] if role_arn.count(":") >= 5 else "", role_arn.rpartition("/")[2]
-    if iam._roles.get_scoped(account, None, role) is None:  # noqa: SLF001 - private; patching.require watches over it
+    known = iam._roles.get_scoped(account, None, role)  # noqa: SLF001 - private; patching.require watches over it
+    if known is None:
         found: dict[str, str] = _original["execution_credentials"](config)
         return found
     digest = hashlib.sha256(f"{config['FunctionArn']} {role_arn}".encode()).hexdigest()
@@ -43,7 +44,7 @@ def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
     function = config["FunctionName"][:64]
     session = {
         "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{function}",
-        "UserId": f"{role}:{function}",
+        "UserId": f"{known['RoleId']}:{function}",
         "SecretAccessKey": secret,
         "SessionToken": token,
         "Expiration": time.time() + LIFETIME,

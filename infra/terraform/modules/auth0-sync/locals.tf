@@ -51,8 +51,15 @@ locals {
     { for done in aws_lambda_invocation.migrate : "SCHEMA_REVISION" => jsondecode(done.result).to },
   )
 
-  postgres_sink_environment = merge(
+  # The events that a sink believes: Auth0's from these sources, and of the refresh's role only the refresh's own.
+  sink_environment = merge(
     local.sync_environment,
+    { EVENT_SOURCES = join(",", compact([var.auth0.log_stream_source_name, var.auth0.event_stream_source_name])) },
+    { for refresh in module.refresh : "REFRESH_ROLE_ID" => refresh.function_role_id },
+  )
+
+  postgres_sink_environment = merge(
+    local.sink_environment,
     local.database_environment.writer,
     {
       SINK                    = "postgres"

@@ -95,7 +95,7 @@ module "dynamodb_sink" {
     statements = module.users_table.write_statements
     vpc_config = null
   })
-  function_environment = merge(local.sync_environment, {
+  function_environment = merge(local.sink_environment, {
     SINK                    = "dynamodb"
     USERS_TABLE             = module.users_table.table_name
     POWERTOOLS_SERVICE_NAME = "sync-dynamodb"

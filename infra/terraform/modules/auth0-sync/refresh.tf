@@ -14,7 +14,7 @@ locals {
       flatten([for sink in local.sinks : sink.send_statements]),
       module.refresh[0].send_statements,
       # What is too large for a sink's queue goes straight to its function.
-      [{ actions = ["lambda:InvokeFunction"], resources = [for sink in local.sinks : sink.function_arn], conditions = null }],
+      [{ actions = ["lambda:InvokeFunction"], resources = [for alias in aws_lambda_alias.refresh : alias.arn], conditions = null }],
       [{ actions = ["secretsmanager:GetSecretValue"], resources = [refresh.secret_arn], conditions = null }],
       [for key in refresh.kms_key_arn[*] : {
         actions   = ["kms:Decrypt"]
@@ -34,11 +34,22 @@ locals {
     AUTH0_CLIENT_SECRET_ARN = var.refresh.secret_arn
     REFRESH_QUEUE_URL       = module.refresh[0].queue_url
     SINK_QUEUE_URLS         = join(",", [for sink in local.sinks : sink.queue_url])
-    SINK_FUNCTIONS          = join(",", [for sink in local.sinks : sink.function_name])
+    SINK_FUNCTIONS          = join(",", [for alias in aws_lambda_alias.refresh : "${alias.function_name}:${alias.name}"])
     REFRESH_RATE            = tostring(var.refresh.rate)
     REFRESH_MAX_AGE         = tostring(var.refresh.max_age_seconds)
     POWERTOOLS_SERVICE_NAME = "refresh"
   }
+}
+
+# Lambda tells a function which of its ARNs was invoked. The refresh may invoke only this one, by which the sinks' functions
+# know it (Lambda Developer Guide, "Fine-tuning the Resources and Conditions sections of policies").
+resource "aws_lambda_alias" "refresh" {
+  for_each = var.refresh == null ? {} : local.sinks
+
+  name             = "refresh"
+  description      = "Invoked by the refresh alone, with users too large for the queue."
+  function_name    = each.value.function_name
+  function_version = "$LATEST"
 }
 
 module "refresh" {

@@ -27,6 +27,11 @@ run "off" {
   }
 
   assert {
+    condition     = !contains(keys(local.sink_environment), "REFRESH_ROLE_ID") && length(aws_lambda_alias.refresh) == 0
+    error_message = "Without a refresh no sender is the refresh, and nobody invokes the sinks' functions by its alias."
+  }
+
+  assert {
     condition     = !contains(keys(output.function_names), "refresh") && keys(output.queue_urls) == ["dynamodb", "postgres"]
     error_message = "Without credentials there is no refresh function and no queue that nobody reads."
   }
@@ -62,7 +67,7 @@ run "on" {
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
-      "lambda:InvokeFunction ${module.dynamodb_sink.function_arn} ${module.postgres_sink.function_arn}",
+      "lambda:InvokeFunction ${aws_lambda_alias.refresh["dynamodb"].arn} ${aws_lambda_alias.refresh["postgres"].arn}",
       "secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf",
     ]
     error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, invoke the sinks' functions, and read its secret."
@@ -81,12 +86,17 @@ run "on" {
       AUTH0_CLIENT_SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
       REFRESH_QUEUE_URL       = output.queue_urls.refresh
       SINK_QUEUE_URLS         = "${output.queue_urls.dynamodb},${output.queue_urls.postgres}"
-      SINK_FUNCTIONS          = "auth0-sync-test-sync-dynamodb,auth0-sync-test-sync-postgres"
+      SINK_FUNCTIONS          = "auth0-sync-test-sync-dynamodb:refresh,auth0-sync-test-sync-postgres:refresh"
       REFRESH_RATE            = "1"
       REFRESH_MAX_AGE         = "345600"
       POWERTOOLS_SERVICE_NAME = "refresh"
     })
     error_message = "The function needs its settings, and no secret among them."
+  }
+
+  assert {
+    condition     = local.sink_environment.EVENT_SOURCES == "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" && local.sink_environment.REFRESH_ROLE_ID == module.refresh[0].function_role_id
+    error_message = "The sinks must know whose events to believe, and which sender the refresh is."
   }
 }
 
@@ -136,6 +146,11 @@ run "on_login_with_a_key_and_both_streams" {
       } }
     })]
     error_message = "The function may decrypt its secret with the secret's key, through Secrets Manager."
+  }
+
+  assert {
+    condition     = local.sink_environment.EVENT_SOURCES == "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs,aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    error_message = "The sinks must believe both streams."
   }
 
   assert {

@@ -36,6 +36,11 @@ output "function_arn" {
   value       = module.function.arn
 }
 
+output "function_role_id" {
+  description = "Unique id of the function's role."
+  value       = module.function.role_id
+}
+
 output "log_group_name" {
   description = "Name of the function's log group."
   value       = module.function.log_group_name

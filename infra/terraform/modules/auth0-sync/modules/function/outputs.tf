@@ -8,6 +8,11 @@ output "arn" {
   value       = aws_lambda_function.this.arn
 }
 
+output "role_id" {
+  description = "Unique id of the role, AROA…: what SQS calls the sender of the function's messages, with the session's name."
+  value       = aws_iam_role.this.unique_id
+}
+
 output "log_group_name" {
   description = "Name of the function's log group."
   value       = aws_cloudwatch_log_group.this.name

@@ -1,0 +1,67 @@
+"""Who sent a message: nobody can choose it."""
+
+import io
+import json
+import zipfile
+
+import boto3
+
+from .support import ACCOUNT, REGION, Aws, allow, name
+from .test_event_source_mapping import make_mapping
+
+FUNCTION = """
+import json, os
+import boto3
+
+def handler(event, context):
+    sender = lambda record: record["attributes"]["SenderId"]
+    body = json.dumps([context.invoked_function_arn, *map(sender, event["Records"])])
+    boto3.client("sqs").send_message(QueueUrl=os.environ["OUT"], MessageBody=body)
+"""
+
+
+def test_a_message_names_the_principal_that_signed_the_request(aws: Aws) -> None:
+    url, _ = aws.queue()
+    aws.sqs.send_message(QueueUrl=url, MessageBody="of the account", MessageSystemAttributes={})
+    iam, user = aws.client("iam"), name("user")
+    user_id = iam.create_user(UserName=user)["User"]["UserId"]
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    client = boto3.client(
+        "sqs",
+        endpoint_url=aws.emulator.endpoint,
+        region_name=REGION,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    client.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "of the user"}])
+    senders = {message["Body"]: message["Attributes"]["SenderId"] for message in aws.messages(url, 2)}
+    assert senders == {"of the account": ACCOUNT, "of the user": user_id}
+    client.close()
+
+
+def test_a_function_is_named_by_its_role_and_hears_who_sent_and_which_alias_was_invoked(aws: Aws) -> None:
+    (url, arn), (out, _) = aws.queue(), aws.queue()
+    role = aws.role("lambda.amazonaws.com", allow("sqs:*", "*"))
+    role_id = aws.client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]["RoleId"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("function.py", FUNCTION)
+    function = name("function")
+    made = aws.lambda_.create_function(
+        FunctionName=function,
+        Runtime="python3.13",
+        Role=role,
+        Handler="function.handler",
+        Timeout=3,
+        Code={"ZipFile": package.getvalue()},
+        Environment={"Variables": {"OUT": out}},
+    )
+    aws.lambda_.create_alias(FunctionName=function, Name="other", FunctionVersion="$LATEST")
+    make_mapping(aws, function, arn, BatchSize=1)
+    aws.sqs.send_message(QueueUrl=url, MessageBody="x")
+    [message] = aws.messages(out, seconds=20)
+    assert message["Attributes"]["SenderId"] == f"{role_id}:{function}"
+    assert json.loads(message["Body"]) == [made["FunctionArn"], ACCOUNT]
+    aws.lambda_.invoke(FunctionName=f"{function}:other", Payload=b'{"Records": []}')
+    [message] = aws.messages(out, seconds=20)
+    assert json.loads(message["Body"]) == [f"{made['FunctionArn']}:other"]
