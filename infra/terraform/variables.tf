@@ -13,7 +13,7 @@ locals {
     logs        = ["level", "retention_days"]
     sync        = ["batch_size", "batch_window_seconds", "clock_tolerance_seconds", "enabled", "history", "maximum_concurrency", "memory_mb", "reserved_concurrency", "timeout_seconds"]
     queues      = ["max_message_bytes", "max_receive_count", "retention_seconds"]
-    refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds"]
+    refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds", "trusted_domains"]
     users_table = ["point_in_time_recovery"]
     archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "lock_days", "manifest", "prefix", "results_expire_after_days"]
     watch       = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]

@@ -1,6 +1,7 @@
 """The events of the refresh: fetched users, deleted users, and deferred signals for its own queue."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,10 +19,25 @@ class Deferred(Struct, frozen=True):
     """Arrival of the first message about the user: Unix time in milliseconds, as in SQS."""
     times: int = 0
     """Number of times that the signal was deferred."""
+    causes: tuple[str, ...] = ()
+    """Types of the events that named the user."""
 
 
 class _Detail(Struct, frozen=True):
     deferred: Deferred | None = None
+
+
+class _Data(Struct, frozen=True):
+    tenant_name: Any = None
+
+
+class _Tenant(Struct, frozen=True):
+    data: _Data | None = None
+    a0tenant: Any = None
+
+
+class _TenantEnvelope(Struct, frozen=True):
+    detail: _Tenant
 
 
 class _Envelope(Struct, frozen=True):
@@ -30,6 +46,7 @@ class _Envelope(Struct, frozen=True):
 
 
 _deferred = msgspec.json.Decoder(_Envelope)
+_tenant = msgspec.json.Decoder(_TenantEnvelope)
 
 
 def updated(user: bytes, fetched_at: datetime) -> str:
@@ -57,6 +74,16 @@ def deferral(body: str) -> Deferred | None:
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
     return envelope.detail.deferred if envelope.source == SOURCE else None
+
+
+def tenant(body: str) -> str:
+    """Return the name of the tenant that an event says it is of, or an empty text."""
+    try:
+        detail = _tenant.decode(body).detail
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return ""
+    named = detail.data.tenant_name if detail.data is not None and detail.data.tenant_name else detail.a0tenant
+    return named if isinstance(named, str) else ""
 
 
 def _json(value: dict[str, str]) -> bytes:

@@ -33,6 +33,16 @@ class Auth0Down(Later):
     backoff = 30
 
 
+class NobodyKnown(Later):
+    """Auth0 has known none of the users so far; check that refresh.auth0_domain is the tenant of the events."""
+
+    backoff = 30
+
+
+class WrongTenant(Retry):
+    """The event is of another tenant than the one that the refresh asks; check refresh.auth0_domain."""
+
+
 class GivenUp(Retry):
     """The user could not be fetched for longer than REFRESH_MAX_AGE."""
 

@@ -36,11 +36,13 @@ class Fetcher:
         rate: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        pause: float = PAUSE,
     ) -> None:
         self._api = api
         self._interval = 1 / rate
         self._clock = clock
         self._sleep = sleep
+        self._pause = pause
         self._next = 0.0
         self._limited_until = 0.0
 
@@ -60,7 +62,7 @@ class Fetcher:
                 self._limited_until = self._clock() + error.wait
             except Auth0Down as error:
                 failure = error
-                self._next = max(self._next, self._clock() + PAUSE * 2**attempt)
+                self._next = max(self._next, self._clock() + self._pause * 2**attempt)
         raise failure or OutOfTime
 
     def _turn_came(self, deadline: float) -> bool:

@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from pipeline.errors import BadSettings
 
@@ -35,6 +37,21 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _is_safe(url: str) -> bool:
+    """Return whether a secret may be sent to ``url``: encrypted, or without leaving this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "http":
+        return parts.scheme == "https" and bool(host)
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Auth0:
     """A tenant, and its machine-to-machine application with the Management API grant ``read:users``."""
@@ -47,21 +64,29 @@ class Auth0:
     client_secret: str = field(default="", repr=False)
     client_secret_arn: str = ""
 
+    @property
+    def tenant(self) -> str:
+        """Return the tenant's name, or an empty text for a private cloud, whose domains do not tell it."""
+        return self.domain.lower().partition(".")[0] if self.domain.lower().endswith(".auth0.com") else ""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Auth0":
         """Read ``AUTH0_DOMAIN``, ``AUTH0_CLIENT_ID`` and ``AUTH0_CLIENT_SECRET_ARN``, or ``AUTH0_CLIENT_SECRET``.
 
-        ``AUTH0_BASE_URL`` replaces ``https://<domain>``, for a test server.
+        ``AUTH0_BASE_URL`` replaces ``https://<domain>``, for a test server: by HTTPS, or on this machine.
         """
         domain = _required(env, "AUTH0_DOMAIN")
         if not _HOST.fullmatch(domain):
             raise BadSettings(f"AUTH0_DOMAIN is {domain!r}, not a host name such as 'acme.eu.auth0.com'")
+        base_url = (env.get("AUTH0_BASE_URL") or f"https://{domain}").rstrip("/")
+        if not _is_safe(base_url):
+            raise BadSettings("AUTH0_BASE_URL must begin with https://, or with http:// and a loopback address")
         secret, arn = env.get("AUTH0_CLIENT_SECRET", ""), env.get("AUTH0_CLIENT_SECRET_ARN", "")
         if not (secret or arn):
             raise BadSettings("neither AUTH0_CLIENT_SECRET_ARN nor AUTH0_CLIENT_SECRET is set")
         return cls(
             domain=domain,
-            base_url=(env.get("AUTH0_BASE_URL") or f"https://{domain}").rstrip("/"),
+            base_url=base_url,
             client_id=env.get("AUTH0_CLIENT_ID", "") if arn and not secret else _required(env, "AUTH0_CLIENT_ID"),
             client_secret=secret,
             client_secret_arn="" if secret else arn,

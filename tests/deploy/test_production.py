@@ -41,7 +41,8 @@ EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
 
 def filled_in(secret: str) -> str:
     """The example as an operator would fill it in, with the refresh, and what an emulator has to be told."""
-    extra = f'refresh = {{ auth0_domain = "{DOMAIN}", secret_arn = "{secret}" }}\ns3_use_path_style = true'
+    domain = f'auth0_domain = "{DOMAIN}", trusted_domains = ["{DOMAIN}"]'
+    extra = f'refresh = {{ {domain}, secret_arn = "{secret}" }}\ns3_use_path_style = true'
     text = EXAMPLE.read_text()
     for before, after in {
         '"aws.partner/auth0.com/CHANGE-ME': f'"{TENANT}',

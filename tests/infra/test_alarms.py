@@ -19,12 +19,12 @@ from botocore import xform_name
 
 from pipeline import telemetry
 from pipeline.auth0.envelope import Deferred
+from pipeline.auth0.settings import Refresh as Config
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts
 from pipeline.changes import Outcome
 from pipeline.errors import Refused
-from pipeline.functions import refresh
-from pipeline.functions.refresh import Run
+from pipeline.functions.refresh import Refresh, Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
 from tests.strategies import updated, user
@@ -189,8 +189,9 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(telemetry.metrics.provider, "service", service)
         telemetry.count(service.removeprefix("sync-"), Counts(received=1), lag=1)
     monkeypatch.setattr(telemetry.metrics.provider, "service", "refresh")
-    signals = Signals(received=1, users={"auth0|ada": Wanted(["m"], Deferred(0))})
-    refresh._count(Run(signals, None, None), 0)  # type: ignore[arg-type]  # not used
+    signals = Signals(received=1, users={"auth0|ada": Wanted(["m"], Deferred(0), 0)})
+    unused: Any = None
+    Run(signals, Refresh(Config("", ()), unused, unused, unused)).count(0)
     found = {}
     for line in capsys.readouterr().out.splitlines():
         if '"_aws"' not in line:

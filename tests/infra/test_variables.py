@@ -12,6 +12,12 @@ from tests.infra.deployed import MODULE
 from tests.infra.generate import attributes, blocks
 
 SOURCE = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+STAGING = "aws.partner/auth0.com/acme-staging-8b47abb4-0c52-4a5f-9a26-1a2b3c4d5e6f/auth0.logs"
+BOTH = {
+    "log_stream_source_name": SOURCE,
+    "event_stream_source_name": STAGING.replace("auth0.logs", "auth0.events"),
+}
+"""Streams of two tenants."""
 GIVEN = {
     "environment": "test",
     "auth0": {"log_stream_source_name": SOURCE},
@@ -122,6 +128,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"queues": {"max_message_bytes": 1}}, "queues.max_message_bytes must be"),
     # Refresh
     ({"refresh": REFRESH | {"auth0_domain": "https://acme.eu.auth0.com"}}, "refresh.auth0_domain must be"),
+    ({"refresh": REFRESH | {"auth0_domain": "acme.attacker.example"}}, "refresh.auth0_domain must end in .auth0.com"),
+    ({"refresh": REFRESH | {"auth0_domain": "acme.eu.auth0.com.attacker.example"}}, "must end in .auth0.com"),
+    ({"refresh": REFRESH | {"auth0_domain": "acme-staging.eu.auth0.com"}}, "a domain of the tenant in the names"),
+    ({"refresh": REFRESH | {"auth0_domain": "acm.eu.auth0.com"}}, "a domain of the tenant in the names"),
+    ({"refresh": REFRESH, "auth0": {"log_stream_source_name": STAGING}}, "a domain of the tenant in the names"),
+    ({"refresh": REFRESH, "auth0": BOTH}, "a domain of the tenant in the names"),
     ({"refresh": REFRESH | {"secret_arn": "auth0"}}, "refresh.secret_arn must be"),
     ({"refresh": REFRESH | {"kms_key_arn": "alias/auth0"}}, "refresh.kms_key_arn must be"),
     ({"refresh": REFRESH | {"rate": 0}}, "refresh.rate and refresh.max_age_seconds must be"),
@@ -153,6 +165,29 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("values", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_a_wrong_value_is_refused_with_its_name(module: Variables, values: dict[str, Any], message: str) -> None:
     assert message in module.refuse(**GIVEN | values)
+
+
+@pytest.mark.parametrize(
+    ("domain", "tenant"),
+    [
+        ("acme.auth0.com", "acme-1a2b3c4d"),
+        ("acme.eu.auth0.com", "acme-8b47abb4-0c52-4a5f-9a26-1a2b3c4d5e6f"),
+        ("acme-prod.eu.auth0.com", "acme-prod-8b47abb4-0c52-4a5f-9a26-1a2b3c4d5e6f"),
+        ("acme.eu.auth0.com", "acme.eu.auth0.com-8b47abb4-0c52-4a5f-9a26-1a2b3c4d5e6f"),
+    ],
+)
+def test_the_domain_of_the_sources_tenant_is_taken(module: Variables, domain: str, tenant: str) -> None:
+    source = {"log_stream_source_name": f"aws.partner/auth0.com/{tenant}/auth0.logs"}
+    assert module.refuse(**GIVEN | {"auth0": source, "refresh": REFRESH | {"auth0_domain": domain}}) == ""
+
+
+def test_a_domain_of_a_private_cloud_is_taken_if_it_is_trusted(module: Variables) -> None:
+    domain = "acme.private.example"
+    trusted = REFRESH | {"auth0_domain": domain, "trusted_domains": [domain]}
+    assert module.refuse(**GIVEN | {"refresh": trusted}) == ""
+    assert "must end in .auth0.com" in module.refuse(
+        **GIVEN | {"refresh": trusted | {"trusted_domains": ["x." + domain]}}
+    )
 
 
 def test_every_validation_is_tried() -> None:

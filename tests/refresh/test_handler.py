@@ -2,52 +2,75 @@ import io
 import json
 import math
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from devstack.traffic import eventbridge
 from pipeline import telemetry
 from pipeline.auth0 import envelope
+from pipeline.auth0.api import ManagementApi as Client
+from pipeline.auth0.credentials import credentials
 from pipeline.auth0.envelope import Deferred, deferral
 from pipeline.auth0.errors import CredentialsRefused
+from pipeline.auth0.fetcher import Fetcher
+from pipeline.auth0.settings import Auth0, Refresh
 from pipeline.changes import Signal, Snapshot, Tombstone, read
 from pipeline.functions import refresh
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi, error
-from .support import DYNAMODB, POSTGRES, REFRESH, Context, Functions, Json, Sqs, login, records, unlink
+from .support import DYNAMODB, POSTGRES, REFRESH, Functions, Json, Sqs, log, login, records, unlink
 
 RATE = 50
 
 
 @pytest.fixture
-def sqs(auth0: ManagementApi, monkeypatch: pytest.MonkeyPatch) -> Sqs:
-    """A function as it is deployed, but for the queues."""
-    environment = {
-        "AUTH0_DOMAIN": DOMAIN,
-        "AUTH0_BASE_URL": auth0.url,
-        "AUTH0_CLIENT_ID": CLIENT_ID,
-        "AUTH0_CLIENT_SECRET": CLIENT_SECRET,
-        "REFRESH_QUEUE_URL": REFRESH,
-        "SINK_QUEUE_URLS": f"{POSTGRES},{DYNAMODB}",
-        "REFRESH_RATE": str(RATE),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    queue = Sqs()
-    monkeypatch.setattr(refresh, "sqs", lambda: queue)
-    monkeypatch.setattr("pipeline.auth0.fetcher.PAUSE", 0.05)
-    monkeypatch.setattr("pipeline.delivery.batching.PAUSE", 0.01)
-    refresh.fetcher.cache_clear()
-    return queue
+def sqs() -> Sqs:
+    return Sqs()
 
 
-def handle(event: dict[str, Any], seconds: float = 60) -> list[str]:
-    """The ids that are given back to SQS."""
-    answer = refresh.handler(event, Context(seconds))
-    assert set(answer) == {"batchItemFailures"}
-    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+class Handle:
+    """The function as it is deployed, but for the queues and the sinks' functions, on the stand-in for Auth0.
+
+    Its settings may change until the first call.
+    """
+
+    def __init__(self, auth0: ManagementApi, sqs: Sqs) -> None:
+        self.settings = Refresh(REFRESH, (POSTGRES, DYNAMODB), RATE)
+        self.secret = CLIENT_SECRET
+        self.domain = DOMAIN
+        self.functions = Functions()
+        self._url, self._sqs = auth0.url, sqs
+
+    def __call__(self, event: Json, seconds: float = 60) -> list[str]:
+        """Invoke; the ids that are given back to SQS."""
+        answer = self._refresh(event["Records"], time.monotonic() + seconds - refresh.RESERVE)
+        assert set(answer) == {"batchItemFailures"}
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    @cached_property
+    def _refresh(self) -> refresh.Refresh:
+        sqs: Any = self._sqs
+        functions: Any = lambda seconds: self.functions  # noqa: E731
+        return refresh.Refresh(
+            self.settings, self._connect, sqs, functions, tenant=self._auth0.tenant, sleep=lambda _: None
+        )
+
+    @property
+    def _auth0(self) -> Auth0:
+        return Auth0(self.domain, self._url, CLIENT_ID, self.secret)
+
+    def _connect(self) -> Fetcher:
+        return Fetcher(Client(self._auth0, credentials(self._auth0)), self.settings.rate, pause=0.05)
+
+
+@pytest.fixture
+def handle(auth0: ManagementApi, sqs: Sqs) -> Handle:
+    return Handle(auth0, sqs)
 
 
 def deferred(sqs: Sqs) -> dict[str, tuple[int, Deferred]]:
@@ -67,13 +90,13 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     (line,) = lines
     assert line["function"] == "refresh"
-    names = ("Refreshed", "Gone", "Deferred", "Coalesced", "Failed", "Ignored")
+    names = ("Refreshed", "Gone", "Doubted", "Deferred", "Coalesced", "Failed", "Ignored")
     assert int(line["Oversized"][0]) == 0
     return {name: int(line[name][0]) for name in names}
 
 
 def test_users_go_to_every_sink_as_auth0_wrote_them(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bodies = {user_id: auth0.add(user_id) for user_id in ("auth0|ada", "samlp|conn|a/b c")}
     event = records([login("auth0|ada"), login("samlp|conn|a/b c"), login("auth0|ada"), login("auth0|nobody")])
@@ -88,6 +111,7 @@ def test_users_go_to_every_sink_as_auth0_wrote_them(
     assert metrics(capsys) == {
         "Refreshed": 2,
         "Gone": 1,
+        "Doubted": 0,
         "Deferred": 0,
         "Coalesced": 1,
         "Failed": 0,
@@ -95,7 +119,9 @@ def test_users_go_to_every_sink_as_auth0_wrote_them(
     }
 
 
-def test_an_answer_about_another_user_is_that_users_and_ends_the_linked_one(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_an_answer_about_another_user_is_that_users_and_ends_the_linked_one(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
+) -> None:
     identities = [{"provider": "auth0", "user_id": "ada"}, {"provider": "google-oauth2", "user_id": "115"}]
     auth0.users["google-oauth2|115"] = auth0.users["ada"] = auth0.add("auth0|ada", identities=identities)
     assert handle(records([login("google-oauth2|115"), login("ada")])) == []
@@ -107,7 +133,7 @@ def test_an_answer_about_another_user_is_that_users_and_ends_the_linked_one(auth
     ]
 
 
-def test_both_sides_of_an_unlink_are_fetched(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_both_sides_of_an_unlink_are_fetched(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|ada")
     auth0.add("google-oauth2|115")
     assert handle(records([unlink("auth0|ada", "google-oauth2", "115")])) == []
@@ -115,10 +141,8 @@ def test_both_sides_of_an_unlink_are_fetched(auth0: ManagementApi, sqs: Sqs) -> 
     assert len(sqs.bodies(POSTGRES)) == 2
 
 
-def test_the_rate_is_kept_from_one_batch_to_the_next(
-    auth0: ManagementApi, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REFRESH_RATE", "20")
+def test_the_rate_is_kept_from_one_batch_to_the_next(auth0: ManagementApi, handle: Handle) -> None:
+    handle.settings = replace(handle.settings, rate=20)
     for start in (0, 5):
         handle(records([login(f"auth0|{number}") for number in range(start, start + 5)]))
     assert len(auth0.requests) == 10
@@ -128,7 +152,7 @@ def test_the_rate_is_kept_from_one_batch_to_the_next(
 
 
 def test_a_long_limit_sends_signals_back_and_acknowledges_the_messages(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         auth0.add(f"auth0|{number}")
@@ -139,11 +163,12 @@ def test_a_long_limit_sends_signals_back_and_acknowledges_the_messages(
     assert auth0.asked() == ["auth0|0", "auth0|1"]
     back = deferred(sqs)
     assert set(back) == {"auth0|1", "auth0|2", "auth0|3"}
-    assert {memory for _, memory in back.values()} == {Deferred(int(sent * 1000), 1)}
+    assert {memory for _, memory in back.values()} == {Deferred(int(sent * 1000), 1, ("s",))}
     assert all(119 <= delay <= 121 for delay, _ in back.values())
     assert metrics(capsys) == {
         "Refreshed": 1,
         "Gone": 0,
+        "Doubted": 0,
         "Deferred": 3,
         "Coalesced": 1,
         "Failed": 0,
@@ -156,7 +181,7 @@ def test_a_long_limit_sends_signals_back_and_acknowledges_the_messages(
     assert 110 <= deferred(sqs)["auth0|9"][0] <= 120
 
 
-def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|ada")
     reset = math.ceil(time.time() + 1.2)
     auth0.next_answers.append(Answer(429, headers={"X-RateLimit-Reset": str(reset)}))
@@ -166,7 +191,7 @@ def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: 
     assert len(sqs.bodies(POSTGRES)) == 1
 
 
-def test_a_limit_like_auth0s_is_lived_with(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_a_limit_like_auth0s_is_lived_with(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.burst = (1.0, 2)
     for number in range(6):
         auth0.add(f"auth0|{number}")
@@ -176,7 +201,7 @@ def test_a_limit_like_auth0s_is_lived_with(auth0: ManagementApi, sqs: Sqs) -> No
     assert len(done) >= 4
 
 
-def test_each_deferral_waits_longer_up_to_what_sqs_can_delay(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_each_deferral_waits_longer_up_to_what_sqs_can_delay(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.next_answers.append(Answer(429, headers={"Retry-After": "11"}))
     now = int(time.time() * 1000)
     bodies = [envelope.signal(f"auth0|{times}", Deferred(now, times)) for times in (0, 3, 6, 9, 12, 60)]
@@ -186,7 +211,7 @@ def test_each_deferral_waits_longer_up_to_what_sqs_can_delay(auth0: ManagementAp
 
 
 def test_an_outage_is_tried_three_times_for_two_users_and_then_waited_out(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth0.next_answers += [Answer(503)] * 100
     assert handle(records([login(f"auth0|{number}") for number in range(5)])) == []
@@ -197,7 +222,7 @@ def test_an_outage_is_tried_three_times_for_two_users_and_then_waited_out(
     assert metrics(capsys)["Deferred"] == 5
 
 
-def test_users_that_auth0_cannot_answer_do_not_hold_up_others(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_users_that_auth0_cannot_answer_do_not_hold_up_others(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     broken = ["auth0|broken", "auth0|defect"]
     auth0.always |= dict.fromkeys(broken, Answer(500))
     users = [f"auth0|{number}" for number in range(4)]
@@ -209,9 +234,11 @@ def test_users_that_auth0_cannot_answer_do_not_hold_up_others(auth0: ManagementA
     assert set(deferred(sqs)) == set(broken)
 
 
-def test_the_function_stops_before_its_time_ends_and_sends_the_rest_back(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_the_function_stops_before_its_time_ends_and_sends_the_rest_back(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
+) -> None:
     for number in range(10):
-        auth0.always[f"auth0|{number}"] = Answer(404, error(404, "Not Found", "inexistent_user"), seconds=0.4)
+        auth0.always[f"auth0|{number}"] = Answer(200, auth0.add(f"auth0|{number}"), seconds=0.4)
     begun = time.monotonic()
     assert handle(records([login(f"auth0|{number}") for number in range(10)]), seconds=refresh.RESERVE + 2) == []
     assert time.monotonic() - begun < 2.5
@@ -221,14 +248,14 @@ def test_the_function_stops_before_its_time_ends_and_sends_the_rest_back(auth0: 
     assert all(delay <= 2 for delay, _ in deferred(sqs).values())
 
 
-def test_a_function_without_time_asks_for_nothing(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_a_function_without_time_asks_for_nothing(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     assert handle(records([login()]), seconds=refresh.RESERVE / 2) == []
     assert auth0.requests == []
     assert set(deferred(sqs)) == {"auth0|ada"}
 
 
 def test_a_signal_that_was_deferred_for_too_long_fails(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth0.next_answers.append(Answer(429, headers={"Retry-After": "120"}))
     old = int((time.time() - 4 * 24 * 3600 - 60) * 1000)
@@ -239,13 +266,13 @@ def test_a_signal_that_was_deferred_for_too_long_fails(
     assert (counted["Failed"], counted["Deferred"]) == (1, 1)
 
 
-def test_an_old_signal_is_fetched_all_the_same(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_an_old_signal_is_fetched_all_the_same(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|old")
     assert handle(records([envelope.signal("auth0|old", Deferred(1, 400))])) == []
     assert len(sqs.bodies(POSTGRES)) == 1
 
 
-def test_a_signal_that_cannot_be_sent_back_fails(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_a_signal_that_cannot_be_sent_back_fails(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.next_answers.append(Answer(429, headers={"Retry-After": "120"}))
     sqs.fails = lambda url, entry: ("InternalError", False) if url == REFRESH else None
     assert handle(records([login(), login()])) == ["m-0", "m-1"]
@@ -253,7 +280,7 @@ def test_a_signal_that_cannot_be_sent_back_fails(auth0: ManagementApi, sqs: Sqs)
 
 
 def test_a_sink_queue_that_does_not_take_a_user_fails_that_user_only(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth0.add("auth0|ada")
     auth0.add("auth0|eve")
@@ -267,7 +294,7 @@ def test_a_sink_queue_that_does_not_take_a_user_fails_that_user_only(
     assert (counted["Refreshed"], counted["Failed"]) == (1, 1)
 
 
-def test_large_users_are_sent_within_the_limit_of_a_batch(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_large_users_are_sent_within_the_limit_of_a_batch(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     for number in range(10):
         auth0.add(f"auth0|{number}", app_metadata={"x": "y" * 120_000})
     assert handle(records([login(f"auth0|{number}") for number in range(10)])) == []
@@ -278,13 +305,11 @@ TOO_LARGE = ("InvalidParameterValue", True)
 
 
 @pytest.fixture
-def functions(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Functions:
+def functions(sqs: Sqs, handle: Handle) -> Functions:
     """The sinks' functions, and queues that take at most 256 KiB; of DynamoDB's any size."""
-    stand_in = Functions()
-    monkeypatch.setenv("SINK_FUNCTIONS", "sync-postgres,sync-dynamodb")
-    monkeypatch.setattr(refresh, "functions", lambda seconds: stand_in)
+    handle.settings = replace(handle.settings, sink_functions=("sync-postgres", "sync-dynamodb"))
     sqs.fails = lambda url, entry: TOO_LARGE if url == POSTGRES and len(entry["MessageBody"]) > 262_144 else None
-    return stand_in
+    return handle.functions
 
 
 def oversized(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:
@@ -293,7 +318,7 @@ def oversized(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:
 
 
 def test_a_user_too_large_for_a_queue_goes_straight_to_its_function(
-    auth0: ManagementApi, sqs: Sqs, functions: Functions, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, functions: Functions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large = auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
     auth0.add("auth0|ada")
@@ -318,7 +343,12 @@ REFUSALS: dict[str, Json | Exception] = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_user_whom_the_function_does_not_store_fails_alone(
-    auth0: ManagementApi, sqs: Sqs, functions: Functions, capsys: pytest.CaptureFixture[str], refusal: str
+    auth0: ManagementApi,
+    sqs: Sqs,
+    handle: Handle,
+    functions: Functions,
+    capsys: pytest.CaptureFixture[str],
+    refusal: str,
 ) -> None:
     auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
     auth0.add("auth0|ada")
@@ -328,7 +358,7 @@ def test_a_user_whom_the_function_does_not_store_fails_alone(
 
 
 def test_a_user_is_not_handed_over_at_the_end_of_the_functions_time(
-    auth0: ManagementApi, sqs: Sqs, functions: Functions, monkeypatch: pytest.MonkeyPatch
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, functions: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = auth0.add("auth0|large", user_metadata={"x": "y" * 300_000})
     auth0.always["auth0|large"] = Answer(200, large, seconds=0.5)
@@ -337,7 +367,7 @@ def test_a_user_is_not_handed_over_at_the_end_of_the_functions_time(
     assert functions.bodies == {}
 
 
-def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs) -> None:
+def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|ada")
     auth0.always["bare"] = Answer(400, error(400, "Bad Request", "invalid_uri"))
     assert sorted(handle(records(["{", login(), login("bare")]))) == ["m-0", "m-2"]
@@ -345,7 +375,7 @@ def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs) -> None
 
 
 def test_messages_that_name_no_user_to_fetch_are_counted(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert handle(records([envelope.updated(auth0.add("auth0|ada"), datetime.now(UTC))])) == []
     assert (auth0.requests, sqs.batches) == ([], {})
@@ -353,20 +383,20 @@ def test_messages_that_name_no_user_to_fetch_are_counted(
 
 
 def test_refused_credentials_raise_and_a_rotated_secret_is_read_at_the_next_delivery(
-    auth0: ManagementApi, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
 ) -> None:
     auth0.add("auth0|ada")
     auth0.secret = "rotated"
     with pytest.raises(CredentialsRefused, match="check the application's id and secret"):
         handle(records([login()]))
     assert sqs.batches == {}
-    monkeypatch.setenv("AUTH0_CLIENT_SECRET", "rotated")
+    handle.secret = "rotated"
     assert handle(records([login()])) == []
     assert len(sqs.bodies(POSTGRES)) == 1
 
 
 def test_logs_and_metrics_hold_no_personal_data_and_no_secret(
-    auth0: ManagementApi, sqs: Sqs, capsys: pytest.CaptureFixture[str]
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth0.add("auth0|grace-hopper")
     auth0.always["auth0|broken-hopper"] = Answer(500, error(500, "Internal Server Error of auth0|broken-hopper"))
@@ -390,3 +420,130 @@ def test_logs_and_metrics_hold_no_personal_data_and_no_secret(
     assert telemetry.pseudonym("odd-hopper") in text
     for private in ("hopper", "ada@acme.example", CLIENT_SECRET, "token-", "Bearer", "rotated"):
         assert private not in text
+
+
+# A tenant that is not that of the events
+
+
+def signups(first: int, number: int, prefix: str = "auth0|new") -> list[str]:
+    return [log({"type": "ss", "user_id": f"{prefix}-{one}"}) for one in range(first, first + number)]
+
+
+def test_a_tenant_that_knows_nobody_deletes_nobody(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The domain and the secret of another tenant fit each other; each request is answered with "no such user"."""
+    assert handle(records([login(f"auth0|{number}") for number in range(3)])) == []
+    assert sqs.bodies(POSTGRES) == sqs.bodies(DYNAMODB) == []
+    counted = metrics(capsys)
+    assert (counted["Gone"], counted["Doubted"], counted["Deferred"]) == (0, 3, 3)
+    # Nor those that come alone, of which the deferred signals are many.
+    for body in sqs.bodies(REFRESH):
+        assert handle(records([body])) == []
+    assert sqs.bodies(POSTGRES) == []
+
+
+def test_once_auth0_knows_one_user_it_is_believed_that_others_are_gone(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
+) -> None:
+    bodies = [login(f"auth0|{number}") for number in range(3)]
+    assert handle(records(bodies)) == []
+    auth0.add("auth0|ada")
+    assert handle(records([*bodies, login("auth0|ada")])) == []
+    gone = {change.user_id for body in sqs.bodies(POSTGRES) for change in read(body) if isinstance(change, Tombstone)}
+    assert gone == {"auth0|0", "auth0|1", "auth0|2"}
+    assert handle(records([login("auth0|8"), login("auth0|9")])) == []
+    assert len(sqs.bodies(POSTGRES)) == 6
+
+
+def test_deletions_that_the_signals_themselves_report_are_not_doubted(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
+) -> None:
+    deletions = [log({"type": "sdu", "description": f"user_id: {number}"}) for number in range(3)]
+    assert handle(records(deletions)) == []
+    assert {change.user_id for body in sqs.bodies(POSTGRES) for change in read(body)} == {  # type: ignore[union-attr]
+        "auth0|0", "auth0|1", "auth0|2",
+    }  # fmt: skip
+
+
+def test_a_tenant_that_knows_nobody_gives_up_in_the_dead_letter_queue(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle
+) -> None:
+    handle.settings = replace(handle.settings, max_age=60)
+    assert handle(records([login("auth0|1"), login("auth0|2")], sent_at=time.time() - 120)) == ["m-0", "m-1"]
+    assert sqs.batches == {}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"log_id": "1", "data": {"type": "s", "user_id": "auth0|ada", "tenant_name": "acme-staging"}},
+        {"type": "user.updated", "id": "e", "a0tenant": "acme-staging", "data": {"object": {"user_id": "auth0|ada"}}},
+    ],
+)
+def test_an_event_of_another_tenant_than_the_one_that_is_asked_fetches_nobody(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, event: Json
+) -> None:
+    auth0.add("auth0|ada")
+    body = json.dumps(eventbridge(event, event_id="e", time="2023-07-11T16:30:54Z"))
+    assert handle(records([body])) == ["m-0"]
+    assert (auth0.requests, sqs.batches) == ([], {})
+    assert handle(records([body.replace("acme-staging", "acme")])) == []
+    assert auth0.asked() == ["auth0|ada"]
+
+
+# Floods
+
+
+def test_a_flood_of_sign_ups_does_not_delay_what_others_did(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+    """A thousand new users at ten requests a second would take 100 seconds; the password changes are behind them."""
+    handle.settings = replace(handle.settings, rate=10)
+    changed = [f"auth0|changed-{number}" for number in range(3)]
+    for user_id in changed:
+        auth0.add(user_id)
+    flood = signups(0, 1000)
+    passwords = [log({"type": "scp", "user_id": user_id}) for user_id in changed]
+    auth0.add("auth0|new-0")
+    begun = time.monotonic()
+    assert handle(records([*flood, *passwords]), seconds=refresh.RESERVE + 2) == []
+    assert time.monotonic() - begun < 4
+    assert set(changed) < set(auth0.asked())
+    assert len(auth0.asked()) < 30
+    assert set(deferred(sqs)) == {f"auth0|new-{number}" for number in range(1000)} - set(auth0.asked())
+
+
+def test_a_deferred_sign_up_is_still_one_of_the_flood(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+    handle.settings = replace(handle.settings, rate=2)
+    auth0.add("auth0|ada")
+    assert handle(records(signups(0, 20)), seconds=refresh.RESERVE / 2) == []
+    back = sqs.bodies(REFRESH)
+    assert len(back) == 20
+    assert handle(records([*back, log({"type": "scp", "user_id": "auth0|ada"})]), seconds=refresh.RESERVE + 2) == []
+    assert "auth0|ada" in auth0.asked()[:2]
+
+
+def test_a_signal_from_before_the_users_last_fetch_asks_for_nothing(
+    auth0: ManagementApi, sqs: Sqs, handle: Handle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auth0.add("auth0|ada")
+    before = time.time() - refresh.LEEWAY - 1
+    assert handle(records([login()], sent_at=before)) == []
+    capsys.readouterr()
+    assert handle(records([login(), login()], sent_at=before)) == []
+    assert metrics(capsys)["Coalesced"] == 2
+    assert (auth0.asked(), len(sqs.bodies(POSTGRES))) == (["auth0|ada"], 1)
+    # A signal that may be newer than the answer asks again.
+    assert handle(records([login()], sent_at=time.time() - refresh.LEEWAY / 2)) == []
+    assert handle(records([login(), envelope.signal("auth0|ada", Deferred(1))])) == []
+    assert len(auth0.asked()) == 3
+
+
+def test_a_fetch_that_a_sink_does_not_have_satisfies_no_signal(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+    auth0.add("auth0|ada")
+    before = time.time() - refresh.LEEWAY - 1
+    sqs.fails = lambda url, entry: ("InternalError", False) if url == DYNAMODB else None
+    assert handle(records([login()], sent_at=before)) == ["m-0"]
+    sqs.fails = lambda url, entry: None
+    assert handle(records([login()], sent_at=before)) == []
+    assert len(auth0.asked()) == 2
+    assert len(sqs.bodies(DYNAMODB)) == 1

@@ -21,6 +21,43 @@ def test_auth0s_own_address_unless_another_is_given() -> None:
     assert Auth0.from_env(LOCAL | {"AUTH0_BASE_URL": "http://127.0.0.1:8080/"}).base_url == "http://127.0.0.1:8080"
 
 
+@pytest.mark.parametrize(
+    "url", ["https://acme.example", "http://localhost:8080", "http://127.0.0.9", "http://[::1]:80"]
+)
+def test_a_secret_goes_out_encrypted_or_not_at_all(url: str) -> None:
+    assert Auth0.from_env(LOCAL | {"AUTH0_BASE_URL": url}).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://acme.eu.auth0.com",
+        "HTTP://acme.eu.auth0.com",
+        "http://127.0.0.1.attacker.example",
+        "http://localhost.attacker.example",
+        "http://localhost@attacker.example",
+        "http://127.0.0.1:80@attacker.example",
+        "http://10.0.0.1",
+        "http://[::1",
+        "https://",
+        "ftp://localhost",
+        "acme.eu.auth0.com",
+        "//localhost",
+    ],
+)
+def test_a_secret_is_not_sent_in_the_clear(url: str) -> None:
+    with pytest.raises(BadSettings, match="AUTH0_BASE_URL"):
+        Auth0.from_env(LOCAL | {"AUTH0_BASE_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("domain", "tenant"),
+    [("acme.eu.auth0.com", "acme"), ("Acme.auth0.com", "acme"), ("acme.private.example", ""), ("xauth0.com", "")],
+)
+def test_a_domain_of_auth0_names_the_tenant(domain: str, tenant: str) -> None:
+    assert Auth0.from_env(LOCAL | {"AUTH0_DOMAIN": domain}).tenant == tenant
+
+
 def test_a_secret_never_shows_in_the_settings() -> None:
     assert "secret'" not in repr(Auth0.from_env(LOCAL))
 

@@ -13,7 +13,7 @@ from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.settings import Refresh
 from pipeline.auth0.signals import collect, failures
 from pipeline.changes import Signal, Snapshot, Tombstone, read
-from pipeline.functions.refresh import Run
+from pipeline.functions import refresh
 
 from .management_api import user
 from .support import DYNAMODB, POSTGRES, REFRESH, Sqs, log, login, records, unlink
@@ -29,8 +29,8 @@ def test_a_user_is_wanted_once_whatever_asks_for_it() -> None:
         "auth0|ada": ["m-0", "m-2", "m-3"],
         "auth0|eve": ["m-1"],
     }
-    assert signals.users["auth0|ada"].deferred == Deferred(1_000, 3)
-    assert signals.users["auth0|eve"].deferred == Deferred(5_000, 0)
+    assert signals.users["auth0|ada"].deferred == Deferred(1_000, 3, ("s", "user.updated"))
+    assert signals.users["auth0|eve"].deferred == Deferred(5_000, 0, ("s",))
     assert (signals.coalesced, signals.causes) == (2, {"s": 3, "user.updated": 1})
 
 
@@ -61,6 +61,8 @@ messages = st.one_of(
 )
 answers = st.sampled_from(["user", "gone", "limited", "long limit", "down", "refused", "another user"])
 MAX_AGE = 10**12
+UNUSED: Any = None
+"""No user is too large for a queue."""
 
 
 class Api:
@@ -106,8 +108,11 @@ def test_every_user_is_fetched_once_and_every_message_has_one_outcome(
     signals = collect(event)
     api, queue = Api(told), Sqs()
     queue.fails = lambda url, entry: ("InternalError", True) if queue_fails.get(url) else None
-    run = Run(signals, Refresh(REFRESH, (POSTGRES, DYNAMODB), rate=2, max_age=max_age), queue)  # type: ignore[arg-type]
-    run.fetch_all(Fetcher(api, 2, lambda: api.now, api.sleep), seconds)
+    config = Refresh(REFRESH, (POSTGRES, DYNAMODB), rate=2, max_age=max_age)
+    users = Fetcher(api, 2, lambda: api.now, api.sleep)
+    function = refresh.Refresh(config, lambda: users, queue, UNUSED, monotonic=lambda: api.now)  # type: ignore[arg-type]
+    run = refresh.Run(signals, function)
+    run.fetch_all(users, seconds)
     run.defer()
     given_back = [failure.message_id for failure in failures(signals, run.failed)]
 
@@ -143,4 +148,4 @@ def test_every_user_is_fetched_once_and_every_message_has_one_outcome(
         (meaning,) = read(body)
         assert isinstance(meaning, Signal)
         before, after = signals.users[meaning.user_id].deferred, deferral(body)
-        assert after == Deferred(before.first_seen, before.times + 1)
+        assert after == Deferred(before.first_seen, before.times + 1, before.causes)

@@ -25,7 +25,8 @@ def options(running: stack.Stack) -> dict[str, str]:
         arn = secrets.create_secret(Name="auth0-sync", SecretString=value)["ARN"]
     except secrets.exceptions.ResourceExistsException:
         arn = secrets.describe_secret(SecretId="auth0-sync")["ARN"]
-    refresh = {"auth0_domain": AUTH0_DOMAIN, "secret_arn": arn, "rate": 20, "batch_window_seconds": 1}
+    domain = {"auth0_domain": AUTH0_DOMAIN, "trusted_domains": [AUTH0_DOMAIN]}
+    refresh = domain | {"secret_arn": arn, "rate": 20, "batch_window_seconds": 1}
     sources = {"log_stream_source_name": stack.LOG_STREAM_SOURCE, "event_stream_source_name": EVENT_STREAM_SOURCE}
     return {
         "auth0": json.dumps(sources),

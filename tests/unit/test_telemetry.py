@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from pipeline import errors, telemetry
 from pipeline.auth0.envelope import Deferred
+from pipeline.auth0.settings import Refresh as Config
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts, collect, event_times
 from pipeline.changes import Change, HistoryEntry, Outcome, instant
-from pipeline.functions import refresh, watch
-from pipeline.functions.refresh import Run
+from pipeline.functions import watch
+from pipeline.functions.refresh import Refresh, Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
 from tests.strategies import LOG_ID, Json, call, deleted, log, records, streamed, updated, user
@@ -149,23 +150,24 @@ def test_special_counts_are_sent() -> None:
 
 
 UNUSED: Any = None
-"""Settings and clients: what is counted needs none."""
+"""Clients: what is counted needs none."""
+REFRESH = Refresh(Config("", ()), UNUSED, UNUSED, UNUSED)
 
 
 def wanted(first_seen: int) -> Wanted:
-    return Wanted(["m"], Deferred(first_seen))
+    return Wanted(["m"], Deferred(first_seen), first_seen)
 
 
 def test_the_signal_that_has_waited_longest_counts(capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.now(UTC).timestamp() * 1000
     signals = Signals(received=2, users={"a|1": wanted(int(now - 500)), "a|2": wanted(int(now - 7_200_000))})
-    refresh._count(Run(signals, UNUSED, UNUSED), 0)
+    Run(signals, REFRESH).count(0)
     [line] = emitted(capsys)
     assert 7_200_000 <= line["SignalAge"][0] < 7_260_000
 
 
 def test_no_signal_has_no_age(capsys: pytest.CaptureFixture[str]) -> None:
-    refresh._count(Run(Signals(received=1, ignored=1), UNUSED, UNUSED), 0)
+    Run(Signals(received=1, ignored=1), REFRESH).count(0)
     [line] = emitted(capsys)
     assert "SignalAge" not in line
 
@@ -174,7 +176,7 @@ def test_the_docs_have_every_metric_and_no_other(capsys: pytest.CaptureFixture[s
     text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
     documented = re.findall(r"^\| `(\w+)` \| (\w+) \| `(\w+)` \| .+ \|$", text, flags=re.M)
     telemetry.count("postgres", Counts(), lag=1.0)
-    refresh._count(Run(Signals(users={"a|1": wanted(0)}), UNUSED, UNUSED), 0)
+    Run(Signals(users={"a|1": wanted(0)}), REFRESH).count(0)
     watch.count(watch.Run(UNUSED, [], UNUSED))
     found = []
     for line in emitted(capsys):

@@ -468,7 +468,8 @@ variable "queues" {
 variable "refresh" {
   description = <<-EOT
     Fetch the users that events name without carrying them, by Auth0's Management API. null: they are only counted.
-    auth0_domain: the tenant's own domain (acme.eu.auth0.com), not a custom one.
+    auth0_domain: the tenant's own domain (acme.eu.auth0.com), not a custom one. It must be of the tenant in the names of the event sources: another tenant would not know the users, and the refresh would report them as deleted.
+    trusted_domains: domains besides those of public Auth0 to which the secret may be sent, and which are of the sources' tenant: those of a private cloud.
     secret_arn: an AWS Secrets Manager secret, {"client_id": "…", "client_secret": "…"}, of an Auth0 application that may read:users. Only the function reads it; it is not in Terraform's state.
     kms_key_arn: the secret's key, if it is one of your own.
     rate: requests per second of one execution of the function. Up to two run at a time, so Auth0 sees up to twice this; keep that below your plan's limit, which other applications share (free: 2 per second).
@@ -478,12 +479,13 @@ variable "refresh" {
   EOT
   type = object({
     auth0_domain         = string
+    trusted_domains      = optional(list(string), [])
     secret_arn           = string
     kms_key_arn          = optional(string)
     rate                 = optional(number, 1)
     on_login             = optional(bool, false)
     max_age_seconds      = optional(number, 345600)
-    batch_size           = optional(number, 50)
+    batch_size           = optional(number, 1000)
     batch_window_seconds = optional(number, 5)
     timeout_seconds      = optional(number, 60)
     memory_mb            = optional(number, 512)
@@ -493,6 +495,20 @@ variable "refresh" {
   validation {
     condition     = var.refresh == null || can(regex("^[a-z0-9-]+(\\.[a-z0-9-]+)+$", var.refresh.auth0_domain))
     error_message = "refresh.auth0_domain must be a host name such as acme.eu.auth0.com, without https:// and without a path."
+  }
+
+  validation {
+    condition     = var.refresh == null || try(contains(var.refresh.trusted_domains, var.refresh.auth0_domain) || endswith(var.refresh.auth0_domain, ".auth0.com"), false)
+    error_message = "refresh.auth0_domain must end in .auth0.com: the function sends the application's secret there. Add the domain of a private cloud to refresh.trusted_domains."
+  }
+
+  # A source's name has the tenant's name or its domain, a hyphen, and an id, which is a UUID: names of tenants have hyphens, too.
+  validation {
+    condition = var.refresh == null || try(contains(var.refresh.trusted_domains, var.refresh.auth0_domain), false) || alltrue([
+      for source in compact([var.auth0.log_stream_source_name, var.auth0.event_stream_source_name]) :
+      try(split(".", regex("^aws\\.partner/auth0\\.com/(.+?)-(?:[0-9A-Za-z]{8}-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-[0-9A-Za-z]{4}-[0-9A-Za-z]{12}|[^-/]+)/", source)[0])[0] == split(".", var.refresh.auth0_domain)[0], false)
+    ])
+    error_message = "refresh.auth0_domain must be a domain of the tenant in the names of the event sources (aws.partner/auth0.com/acme-<id>/…: acme.eu.auth0.com). Another tenant knows none of the users, and the refresh would report them as deleted."
   }
 
   validation {

@@ -192,6 +192,17 @@ locals {
         evaluation_periods = 6
       }
     },
+    {
+      for key, _ in local.refresh : "doubted-deletions" => {
+        kind       = "doubted-deletions"
+        meaning    = "Auth0 knows none of the users that the refresh asks for: it may ask another tenant. It deletes nobody."
+        namespace  = local.own_namespace
+        metric     = "Doubted"
+        dimensions = local.own_dimensions[key]
+        # A single user who is gone again, with no other signal, is nothing unusual.
+        threshold = 1
+      }
+    },
   )
 
   # Functions. Refresh uses up its time on purpose, so its duration means nothing.

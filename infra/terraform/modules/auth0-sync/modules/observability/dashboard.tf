@@ -48,6 +48,7 @@ locals {
   refresh_fates = [
     ["Refreshed", "#2ca02c"],
     ["Gone", "#c5b0d5"],
+    ["Doubted", "#9467bd"],
     ["Coalesced", "#98df8a"],
     ["Ignored", "#c7c7c7"],
     ["Deferred", "#ff7f0e"],
