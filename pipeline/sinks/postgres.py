@@ -17,6 +17,7 @@ import msgspec
 import psycopg
 from msgspec import Raw
 from psycopg import Connection
+from psycopg import errors as sqlstate
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
@@ -63,6 +64,16 @@ RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSER
 
 MERGES = 10
 """Attempts to merge a change while other writers change the row."""
+
+# Only JSON that is no jsonb is Auth0's doing, such as a number of 200,000 digits; other rows only constraints refuse.
+_INVALID: LiteralString = """
+SELECT place - 1, (pg_input_error_info(row, 'jsonb')).sql_error_code
+FROM unnest(%s::text[]) WITH ORDINALITY AS rows (row, place) WHERE NOT pg_input_is_valid(row, 'jsonb')
+"""
+REFUSED_SECONDS = 1800.0
+"""Time for which a change that Postgres refused is refused without another try; SQS delivers it every few minutes."""
+REMEMBERED = 10_000
+"""Most refused changes to remember."""
 
 _encode = msgspec.json.encode
 _carried = msgspec.json.Decoder(Carried)
@@ -189,9 +200,11 @@ class _ReadAhead(Iterator[B]):
 class PostgresSink(Sink):
     """Keep one connection over invocations, and replace it when it breaks."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], clock: Callable[[], float] = time.monotonic) -> None:
         self._connect = connect
+        self._clock = clock
         self._connection: Connection | None = None
+        self._refused: dict[tuple[str, str], tuple[float, errors.Refused]] = {}
         self._upcoming: _ReadAhead[Any] = _ReadAhead((), list)
         self._pipelined = False
 
@@ -203,8 +216,11 @@ class PostgresSink(Sink):
         self._restart_idle_timeout()
 
     def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
-        """Apply changes; see ``Sink``. Bisection finds the rows that Postgres refuses, and only those fail."""
+        """Apply changes; see ``Sink``. Only the rows that Postgres refuses fail; it is not asked again for a while."""
         outcome = Outcome()
+        if self._refused:
+            changes = self._not_refused(changes, outcome)
+            history = [entry for entry in history if entry.user_id not in outcome.failed]
         entries = {user_id: list(group) for user_id, group in groupby(history, lambda entry: entry.user_id)}
         whole = [change for change in changes if change.carried is None]
         others: list[Change] = [change for change in changes if change.carried is not None]
@@ -214,7 +230,25 @@ class PostgresSink(Sink):
             others += self._compare(rest, outcome)
         if others:
             self._merge(sorted(others, key=lambda change: change.user_id), entries, outcome)
+        if outcome.failed:
+            self._remember(changes, outcome)
         return outcome
+
+    def _not_refused(self, changes: Sequence[Change], outcome: Outcome) -> Sequence[Change]:
+        """Fail the changes that Postgres refused lately, and return the others."""
+        now = self._clock()
+        self._refused = {change: found for change, found in self._refused.items() if found[0] > now}
+        for change in changes:
+            if known := self._refused.get((change.user_id, change.version)):
+                outcome.failed[change.user_id] = known[1]
+        return [change for change in changes if change.user_id not in outcome.failed]
+
+    def _remember(self, changes: Sequence[Change], outcome: Outcome) -> None:
+        until = self._clock() + REFUSED_SECONDS
+        for change in changes:
+            error = outcome.failed.get(change.user_id)
+            if isinstance(error, errors.Refused) and len(self._refused) < REMEMBERED:
+                self._refused[change.user_id, change.version] = (until, error)
 
     def close(self) -> None:
         """Drop the connection; the next use opens a new one."""
@@ -241,12 +275,41 @@ class PostgresSink(Sink):
             return self._execute(*_statement(some, history, seen))
 
         written: set[str] = set()
-        for some, result in bisect(upsert, changes):
+        for some, result in self._parts(upsert, changes, entries):
             if isinstance(result, errors.Refused):
                 written |= self._write_newest(some[0], entries, outcome, result, seen)
             else:
                 written.update(user_id for (user_id,) in result)
         return written
+
+    def _parts(
+        self, upsert: Callable[[Sequence[Change]], list[Any]], changes: Sequence[Change], entries: _Entries
+    ) -> Iterator[tuple[Sequence[Change], list[Any] | errors.Refused]]:
+        """Write changes as ``bisect`` does; but first find, in one statement, those that are no jsonb."""
+        try:
+            yield changes, upsert(changes)
+            return
+        except errors.Refused as error:
+            invalid = {changes[0].user_id: error} if len(changes) == 1 else self._invalid(changes, entries)
+        for change in changes:
+            if change.user_id in invalid:
+                yield [change], invalid[change.user_id]
+        rest = [change for change in changes if change.user_id not in invalid]
+        if invalid and rest:
+            yield from bisect(upsert, rest)
+        elif rest:  # known to be refused as a whole
+            middle = len(rest) // 2
+            yield from bisect(upsert, rest[:middle])
+            yield from bisect(upsert, rest[middle:])
+
+    def _invalid(self, changes: Sequence[Change], entries: _Entries) -> dict[str, errors.Refused]:
+        """Return the users of whose rows one is no jsonb; none if Postgres cannot tell (too deep for its stack)."""
+        rows = [(change.user_id, row) for change in changes for row in (change, *entries.get(change.user_id, ()))]
+        try:
+            found = self._execute(_INVALID, [_encode(row).decode() for _, row in rows])
+        except errors.Refused:
+            return {}
+        return {rows[place][0]: errors.Refused(f"{sqlstate.lookup(code).__name__} {code}") for place, code in found}
 
     def _write_newest(
         self,

@@ -16,7 +16,7 @@ from pipeline import errors
 from pipeline.batch import Batch, collect
 from pipeline.changes import Outcome
 from pipeline.settings import Database
-from pipeline.sinks.postgres import PostgresSink, connect
+from pipeline.sinks.postgres import REFUSED_SECONDS, PostgresSink, connect
 from tests.strategies import (
     Json,
     Log,
@@ -268,7 +268,7 @@ class Counting:
 
 
 @pytest.mark.parametrize(("name", "place"), [(name, place) for name in REFUSED for place in (0, 617, 999)])
-def test_a_refused_row_is_found_by_bisection(
+def test_a_refused_row_is_found_in_three_statements(
     postgres_url: str, database: psycopg.Connection, name: str, place: int
 ) -> None:
     events: list[str | Json] = [updated(user(f"a|{number:03}")) for number in range(1000)]
@@ -284,7 +284,55 @@ def test_a_refused_row_is_found_by_bisection(
     assert {row["user_id"] for row in rows(database, "SELECT user_id FROM auth0.users")} == {
         f"a|{number:03}" for number in range(1000) if number != place
     }
-    assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 1
+    assert connection.statements == 3
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("bad", [1, 10, 100])
+def test_a_flood_of_refused_rows_costs_three_statements_and_none_at_the_next_delivery(
+    postgres_url: str, database: psycopg.Connection, size: int, bad: int
+) -> None:
+    """A user whose data Postgres refuses comes back 20 times, beside users of whom nobody must wait."""
+    events: list[str | Json] = [updated(user(f"a|{number:03}")) for number in range(size)]
+    for place in range(0, size, size // bad):
+        events[place] = REFUSED["beyond numeric"].replace("auth0|ada", f"a|{place:03}")
+    connection: Any = Counting(connect(Database(url=postgres_url)))
+    sink = PostgresSink(lambda: connection)
+    outcome = sink.apply(changes(*events))
+    assert len(outcome.failed) == bad
+    assert {str(error) for error in outcome.failed.values()} == {
+        "The store refused this user's data; no retry will change that. (NumericValueOutOfRange 22003)"
+    }
+    assert connection.statements <= 3
+    assert rows(database, "SELECT count(*) AS n FROM auth0.users") == [{"n": size - bad}]
+    before = connection.statements
+    again = sink.apply(changes(*events[::-1], updated(user("b|new"))))
+    assert again.failed == outcome.failed
+    assert connection.statements - before <= 2  # one to write, one to tell duplicates from stale ones
+    assert rows(database, "SELECT count(*) AS n FROM auth0.users") == [{"n": size - bad + 1}]
+    # A correction is another version.
+    assert sink.apply(changes(updated(user("a|000", MOMENTS[-1])))).failed == {}
+    sink.close()
+
+
+def test_rows_that_a_constraint_refuses_are_found_by_bisection(postgres_url: str, database: psycopg.Connection) -> None:
+    database.execute("ALTER TABLE auth0.users ADD CONSTRAINT refuse CHECK (email <> 'refuse@acme.example')")
+    try:
+        events = [updated(user(f"a|{number:03}")) for number in range(1000)]
+        events[617] = updated(user("a|617", email="refuse@acme.example"))
+        connection: Any = Counting(connect(Database(url=postgres_url)))
+        now = [0.0]
+        sink = PostgresSink(lambda: connection, clock=lambda: now[0])
+        outcome = sink.apply(changes(*events))
+        assert list(outcome.failed) == ["a|617"]
+        assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 2
+    finally:
+        database.execute("ALTER TABLE auth0.users DROP CONSTRAINT refuse")
+    # What was changed in the database counts within half an hour, without a restart.
+    assert list(sink.apply(changes(events[617])).failed) == ["a|617"]
+    now[0] += REFUSED_SECONDS
+    assert sink.apply(changes(events[617])).failed == {}
+    sink.close()
 
 
 def test_several_refused_rows_fail_and_the_others_are_stored(sink: PostgresSink) -> None:
