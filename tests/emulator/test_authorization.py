@@ -56,7 +56,7 @@ def test_wrong_secret_is_refused(aws: Aws) -> None:
     iam.create_user(UserName=user)
     key = iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
     options = {"endpoint_url": aws.emulator.endpoint, "aws_access_key_id": key, "aws_secret_access_key": "guessed"}
-    sqs: Any = boto3.client("sqs", REGION, **options)  # type: ignore[call-overload]
+    sqs: Any = boto3.client("sqs", REGION, **options)
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         sqs.list_queues()
     sqs.close()
