@@ -18,7 +18,7 @@ from pipeline.cli import checks, plans
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, echo, errors, in_markup
-from pipeline.deploy import DeployError, migration, planning, preflight, teardown
+from pipeline.deploy import DeployError, migration, passwords, planning, preflight, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
@@ -258,12 +258,13 @@ def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, pla
     resources = deployment.resources()
     with steps.step("Names"):
         preflight.check_names(deployment, settings, identity, resources)
+        exposed = passwords.check(deployment)
     with steps.step("Auth0 event sources"):
         preflight.check_sources(settings, identity, resources)
     warning = preflight.concurrency_warning(settings, identity)
     _package(deployment, settings, steps)
     with _explained(deployment.name, before), steps.step("Plan") as step:
-        planned = planning.make(deployment).warned(warning)
+        planned = planning.make(deployment).warned(exposed).warned(warning)
         step.update(plans.counted(planned) or "no changes")
     return identity, planned, before
 

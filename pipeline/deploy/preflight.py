@@ -14,6 +14,11 @@ from pipeline.deploy.deployment import Deployment, account_of
 
 AUTH0: Final = "aws.partner/auth0.com/"
 
+LISTED: Final = (
+    "These are offered to this account. Verify the id in Auth0 before you take one: anybody with an Auth0 tenant can "
+    "make one for this account, and its events would become your users and logs:"
+)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -121,7 +126,7 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
             listed = "".join(f"\n  {name} ({state})" for name, state in sorted(there.items()) if state != "DELETED")
             raise DeployError(
                 f"auth0.{variable}: the event source {source} {gone}, in account {identity.account}, region {region}.\n"
-                f"{f'There are:{listed}' if listed else 'There is none of Auth0.'}\n"
+                f"{f'{LISTED}{listed}' if listed else 'There is none of Auth0.'}\n"
                 f"Make the {stream} Stream in Auth0 (to Amazon EventBridge, with this account id and region), and copy "
                 "the whole name of its event source from there; docs/deploy.md shows where."
             )

@@ -179,6 +179,7 @@ class TestSources:
         said = str(raised.value)
         assert said.startswith(f"auth0.log_stream_source_name: the event source {other} does not exist")
         assert f"\n  {source} (PENDING)\n" in said
+        assert "Verify the id in Auth0 before you take one: anybody with an Auth0 tenant can make one" in said
         assert "Make the Log Stream in Auth0" in said
 
     def test_the_event_stream_is_looked_for_too(self, source: str) -> None:

@@ -122,6 +122,7 @@ module "archive" {
   kms_key_arn   = local.kms_key_arn
 
   bus_names     = local.bus_names
+  event_sources = local.event_sources
   event_pattern = file("${path.module}/patterns/everything.json")
   queues        = var.queues
 

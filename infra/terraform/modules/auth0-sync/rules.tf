@@ -1,8 +1,14 @@
 # What the pipeline wants of each bus. Every rule is here whether it has a target or not: EventBridge counts what a rule
 # matches (CloudWatch, AWS/Events), so one without a target tells what the deployment does not handle.
-# Patterns live in files of their own, so that they can be tried with `aws events test-event-pattern` as they are.
+# Patterns live in files of their own, so that they can be tried with `aws events test-event-pattern` as they are. The
+# files take events of every Auth0 tenant; a rule takes those of its own stream's source alone.
 
 locals {
+  event_sources = merge(
+    { log-stream = var.auth0.log_stream_source_name },
+    var.auth0.event_stream_source_name == null ? {} : { event-stream = var.auth0.event_stream_source_name },
+  )
+
   partner_bus_names = merge(
     { log-stream = module.log_bus.name },
     { for bus in module.event_bus : "event-stream" => bus.name },
@@ -41,7 +47,8 @@ resource "aws_cloudwatch_event_rule" "this" {
       for stream, bus_name in local.bus_names : "${subject}-${stream}" => {
         description = about.description
         bus_name    = bus_name
-        pattern     = "${replace(stream, "-", "_")}_${replace(subject, "-", "_")}.json"
+        pattern     = jsondecode(file("${path.module}/patterns/${replace(stream, "-", "_")}_${replace(subject, "-", "_")}.json"))
+        source      = local.event_sources[stream]
       } if contains(about.streams, stream)
     }
   ]...)
@@ -49,5 +56,5 @@ resource "aws_cloudwatch_event_rule" "this" {
   name           = "${local.prefix}-${each.key}"
   description    = each.value.description
   event_bus_name = each.value.bus_name
-  event_pattern  = file("${path.module}/patterns/${each.value.pattern}")
+  event_pattern  = jsonencode(merge(each.value.pattern, { source = [each.value.source] }))
 }

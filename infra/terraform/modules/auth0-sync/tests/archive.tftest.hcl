@@ -19,6 +19,7 @@ variables {
   bucket_name           = "bucket"
   force_destroy         = false
   bus_names             = { log-stream = "logs-bus" }
+  event_sources         = { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
   event_pattern         = file("patterns/everything.json")
   queues                = { retention_seconds = 1209600, max_message_bytes = 200000 }
   prefix                = "logs/"
@@ -66,8 +67,8 @@ run "archive" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.this["log-stream"].event_pattern) == { source = [{ prefix = "aws.partner/auth0.com/" }], replay-name = [{ exists = false }] }
-    error_message = "The rule must take everything from Auth0, and no replay: that is in the archive already."
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["log-stream"].event_pattern) == { source = ["aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"], replay-name = [{ exists = false }] }
+    error_message = "The rule must take everything from the stream's source, and no replay: that is in the archive already."
   }
 
   assert {

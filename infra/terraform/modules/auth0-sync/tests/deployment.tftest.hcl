@@ -143,4 +143,9 @@ run "existing_buses" {
     condition     = output.bus_names == tomap({ log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" })
     error_message = "An existing bus is used as it is."
   }
+
+  assert {
+    condition     = alltrue([for rule in aws_cloudwatch_event_rule.this : jsondecode(rule.event_pattern).source == ["aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"]])
+    error_message = "Whoever made the bus, its rules take the configured source alone."
+  }
 }

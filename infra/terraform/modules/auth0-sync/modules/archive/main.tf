@@ -22,7 +22,7 @@ resource "aws_cloudwatch_event_rule" "this" {
   name           = "${var.name}-${each.key}"
   description    = "Every event to the archive, replayed ones excepted: they are there already."
   event_bus_name = each.value
-  event_pattern  = var.event_pattern
+  event_pattern  = jsonencode(merge(jsondecode(var.event_pattern), { source = [var.event_sources[each.key]] }))
 }
 
 resource "aws_cloudwatch_event_target" "firehose" {

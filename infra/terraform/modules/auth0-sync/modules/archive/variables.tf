@@ -18,8 +18,13 @@ variable "bus_names" {
   type        = map(string)
 }
 
+variable "event_sources" {
+  description = "Source of the events on each bus, by stream; those of another source are not archived."
+  type        = map(string)
+}
+
 variable "event_pattern" {
-  description = "EventBridge pattern (JSON) of the events to archive."
+  description = "EventBridge pattern (JSON) of the events to archive, of any source."
   type        = string
 }
 

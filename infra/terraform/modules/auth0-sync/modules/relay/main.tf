@@ -40,7 +40,7 @@ resource "aws_cloudwatch_event_rule" "this" {
   name           = var.name
   description    = "Every event, to the bus ${var.name} in the data's region."
   event_bus_name = var.source_bus_name
-  event_pattern  = jsonencode({ account = [local.account_id] })
+  event_pattern  = jsonencode({ source = [var.source_bus_name] }) # a partner bus has the name of its source
 }
 
 resource "aws_cloudwatch_event_target" "this" {
