@@ -114,4 +114,4 @@ def _print(line: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1]))

@@ -27,8 +27,9 @@ _CLASSIFIER = "License :: OSI Approved :: "
 def write(package: Path, wheels: Mapping[str, str]) -> Path:
     """Write `NAME.cdx.json` beside the package and return its path. `wheels` has each one's SHA-256 by name."""
     bom = Bom()
-    bom.serial_number = None  # type: ignore[assignment]  # optional in CycloneDX; the library makes a random one
-    bom.metadata.timestamp = None
+    # Both are optional in CycloneDX; the library fills them with a random number and the time.
+    bom.serial_number = None  # type: ignore[assignment]
+    bom.metadata.timestamp = None  # type: ignore[assignment]
     ours = Component(
         name=f"auth0-sync-{package.stem}",
         version=version("auth0-sync"),

@@ -273,7 +273,7 @@ def test_one_digest_stands_for_all_packages(packages: dict[str, Path], tmp_path:
     """CI and a deployment compare it: it has the names and contents of every package."""
     paths = [*packages.values()]
     assert packaging.combined(paths) == packaging.combined(reversed(paths))
-    renamed = shutil.copy(paths[0], tmp_path / "another.zip")
+    renamed = Path(shutil.copy(paths[0], tmp_path / "another.zip"))
     assert packaging.combined([*paths[1:], renamed]) != packaging.combined(paths)
     assert packaging.combined(paths[1:]) != packaging.combined(paths)
 
