@@ -56,7 +56,7 @@ class Chain:
     """What the signed manifests and records say."""
 
     entries: dict[date, dict[str, list[Entry]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    """Entries by day of the manifest, and by key."""
+    """Entries by the day and the key of the object."""
     changes: dict[str, list[tuple[Digest, Digest | None]]] = field(default_factory=lambda: defaultdict(list))
     """Digests before and after each recorded erasure, by key."""
     manifests: int = 0
@@ -66,20 +66,6 @@ class Chain:
     unproven: set[date] = field(default_factory=set)
     """Days whose manifest is missing or not signed."""
     problems: list[Problem] = field(default_factory=list)
-
-    def days(self) -> set[date]:
-        """Return the days whose objects are listed."""
-        found = (_OBJECT_DAY.search(key) for keys in self.entries.values() for key in keys)
-        return {date.fromisoformat(match[1]) for match in found if match}
-
-    def listed(self, day: date) -> dict[str, list[Entry]]:
-        """Return the entries of a day's objects by key, late ones included."""
-        found: dict[str, list[Entry]] = defaultdict(list)
-        for later in range(manifest.LATE.days + 1):
-            for key, entries in self.entries.get(day + later * DAY, {}).items():
-                if f"/dt={day}/" in key:
-                    found[key] += entries
-        return found
 
     def is_unproven(self, day: date) -> bool:
         """Return whether a manifest is missing that might list objects of the day."""
@@ -119,7 +105,7 @@ def read(objects: Objects, keyring: Keyring, first_day: date | None, now: dateti
             detail = f"It continues {_name(header.previous)}, which is not {_name(before)} as it is."
             chain.problems.append(Problem("chain broken", header.day, key, detail))
         for entry in entries:
-            chain.entries[header.day][entry.key].append(entry)
+            chain.entries[_day(entry.key) or header.day][entry.key].append(entry)
         chain.manifests += 1
         chain.last, before, expected = header, link, {header.next()}
     due = manifest.last_closed(now - OVERDUE)
@@ -156,15 +142,18 @@ def _open(
             continue
         document = objects.read(version)
         try:
-            header, entries = manifest.read(document, keyring.verify, keyring.arn)
-            if header.key != key:
-                raise NotSigned(f"it is the manifest {header.key}")
+            header, entries = manifest.read(document, key, keyring.verify, keyring.arn)
         except NotSigned as error:
             problems.append(Problem("not signed", day, key, f"Version {version.id}: {error}"))
             continue
         opened = header, entries, manifest.link(key, document)
     chain.problems += problems
     return opened
+
+
+def _day(key: str) -> date | None:
+    match = _OBJECT_DAY.search(key)
+    return date.fromisoformat(match[1]) if match else None
 
 
 def _name(link: Link | None) -> str:

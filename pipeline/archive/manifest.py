@@ -5,7 +5,7 @@ the file can be checked alone.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -120,25 +120,19 @@ def write(manifest: Manifest | Erasure, lines: Iterable[Entry] | Iterable[Erased
     return seal([manifest, *lines], sign, signer)
 
 
-def read(document: bytes, verify: Verify, signer: str) -> tuple[Manifest, list[Entry]]:
-    """Return a manifest and its lines. Raises NotSigned."""
+def read(document: bytes, key: str, verify: Verify, signer: str) -> tuple[Manifest, list[Entry]]:
+    """Return the manifest of a key, and its lines. Raises NotSigned."""
     manifest, *lines = unseal(document, verify, signer)
-    return _parse(manifest, Manifest), [_parse(line, Entry) for line in lines]
+    header = _parse(manifest, Manifest)
+    if header.key != key:
+        raise NotSigned(f"it is the manifest {header.key}")
+    return header, [_parse(line, Entry) for line in lines]
 
 
 def read_erasure(document: bytes, verify: Verify, signer: str) -> tuple[Erasure, list[Erased]]:
     """Return a record and its lines. Raises NotSigned."""
     erasure, *lines = unseal(document, verify, signer)
     return _parse(erasure, Erasure), [_parse(line, Erased) for line in lines]
-
-
-def peek(document: bytes) -> tuple[Manifest, list[Entry]]:
-    """Return a manifest and its lines, whoever signed it: for the function that continues the chain.
-
-    Raises NotSigned if it is no manifest.
-    """
-    lines: Sequence[bytes] = document.splitlines()[:-1] or [b""]
-    return _parse(lines[0], Manifest), [_parse(line, Entry) for line in lines[1:]]
 
 
 def _parse(line: bytes, kind: type[T]) -> T:

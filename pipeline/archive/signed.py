@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,18 @@ Sign = Callable[[bytes], bytes]
 """Signs a SHA-256 digest."""
 Verify = Callable[[bytes, bytes], bool]
 """Returns whether a signature, the second, is of a SHA-256 digest, the first."""
+
+
+class KeyPair(Protocol):
+    """A key that signs, and verifies what it signed."""
+
+    @property
+    def sign(self) -> Sign:
+        """Return the signature of a digest."""
+
+    @property
+    def verify(self) -> Verify:
+        """Return the check of a signature."""
 
 
 class NotSigned(Auth0SyncError):

@@ -65,7 +65,7 @@ def verify(
     chain = chains.read(objects, keyring, days[0] if days else None, now)
     report = Report(manifests=chain.manifests, erasures=chain.erasures, problems=chain.problems)
     report.problems += [Problem("added", None, one, "It is below no day, and no manifest lists it.") for one in others]
-    wanted = sorted(day for day in {*days, *chain.days()} if (since or day) <= day <= (until or day))
+    wanted = sorted(day for day in {*days, *chain.entries} if (since or day) <= day <= (until or day))
     with ThreadPoolExecutor(THREADS) as pool:
         for day in wanted:
             report.first_day, report.last_day = report.first_day or day, day
@@ -87,14 +87,14 @@ class Comparison:
 
     def compare(self, versions: Iterable[Version], objects: Objects, pool: Executor, *, quick: bool) -> None:
         """Add a day's objects to the report."""
-        listed = self.chain.listed(self.day)
+        listed = self.chain.entries.get(self.day, {})
         present = {key: list(group) for key, group in groupby(versions, attrgetter("key"))}
         to_read = [
             one
             for key, versions in present.items()
             for one in versions
             if not one.deleted and (key in listed or key in self.chain.changes)
-            if not (quick and any(one.id == entry.version for entry in listed[key]))
+            if not (quick and any(one.id == entry.version for entry in listed.get(key, ())))
         ]
         read = dict(zip(((one.key, one.id) for one in to_read), pool.map(objects.digest, to_read), strict=True))
         for key in sorted({*listed, *present}):

@@ -32,7 +32,8 @@ def verify(
     error_prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
     key: Annotated[str, typer.Option(envvar="MANIFEST_KEY_ARN", help="ARN of the KMS key that signs the manifests.")],
     public_key: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of the key; without it, KMS is asked.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="File of the public key; without it, KMS is asked."),
     ] = None,
     since: Annotated[str | None, typer.Option(help="First day (UTC) whose objects to compare: 2026-11-22.")] = None,
     until: Annotated[str | None, typer.Option(help="Last day. The chain is checked as a whole.")] = None,

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from pipeline.archive import manifest
 from pipeline.archive.manifest import Entry, Erasure, Link, Manifest
 from pipeline.archive.objects import Bucket, Layout, Store, Version
 from pipeline.archive.records import Request
-from pipeline.archive.signed import ALGORITHM, NotSigned, Sign
+from pipeline.archive.signed import ALGORITHM, KeyPair
 from pipeline.errors import Auth0SyncError
 from pipeline.functions import Context
 from pipeline.settings import Manifests
@@ -69,7 +70,7 @@ def handler(event: dict[str, Any], context: Context) -> Any:
     """Write the missing manifests and return their keys, or write the record that the event asks for."""
     settings = Manifests.from_env()
     bucket = Bucket(clients().s3, settings.bucket)
-    run = Run(settings, bucket, partial(sign, clients().kms, settings.key_arn), datetime.now(UTC))
+    run = Run(settings, bucket, Signer(clients().kms, settings.key_arn), datetime.now(UTC))
     if "erasure" in event:
         return run.record(event["erasure"])
     until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
@@ -80,11 +81,29 @@ def handler(event: dict[str, Any], context: Context) -> Any:
         logger.info("manifests written", extra={"written": run.written})
 
 
-def sign(kms: Any, key_arn: str, digest: bytes) -> bytes:
-    """Return the key's signature of a SHA-256 digest."""
-    answer = kms.sign(KeyId=key_arn, Message=digest, MessageType="DIGEST", SigningAlgorithm=ALGORITHM)
-    signature: bytes = answer["Signature"]
-    return signature
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key of KMS."""
+
+    kms: Any
+    key_arn: str
+
+    def sign(self, digest: bytes) -> bytes:
+        """Return the signature of a SHA-256 digest."""
+        answer = self.kms.sign(KeyId=self.key_arn, Message=digest, MessageType="DIGEST", SigningAlgorithm=ALGORITHM)
+        signature: bytes = answer["Signature"]
+        return signature
+
+    def verify(self, digest: bytes, signature: bytes) -> bool:
+        """Return whether the key made the signature."""
+        request = {"KeyId": self.key_arn, "Message": digest, "MessageType": "DIGEST", "SigningAlgorithm": ALGORITHM}
+        try:
+            self.kms.verify(Signature=signature, **request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "KMSInvalidSignatureException":
+                return False
+            raise
+        return True
 
 
 @dataclass
@@ -93,7 +112,7 @@ class Run:
 
     settings: Manifests
     bucket: Store
-    sign: Sign
+    key: KeyPair
     now: datetime
     written: dict[str, str] = field(default_factory=dict)
     position: Position | None = None
@@ -133,11 +152,9 @@ class Run:
         known: Known = {}
         for key, version in reversed(keys.items()):
             document = self.bucket.read(version)
-            header, entries = manifest.peek(document)
+            header, entries = manifest.read(document, key, self.key.verify, self.settings.key_arn)
             if not known:
                 last, position = manifest.link(key, document), header.next()
-            if header.key != key:
-                raise NotSigned(f"{key} is the manifest of {header.key}")
             if header.day < position[0] - manifest.LATE:
                 break
             known.setdefault(header.day, set()).update((entry.key, entry.version) for entry in entries)
@@ -189,7 +206,7 @@ class Run:
             expire_after_days=self.settings.expire_after_days,
             objects=len(entries),
         )
-        document = manifest.write(header, entries, self.sign, self.settings.key_arn)
+        document = manifest.write(header, entries, self.key.sign, self.settings.key_arn)
         if not self._create(header.key, document):
             return None
         link = manifest.link(header.key, document)
@@ -213,7 +230,7 @@ class Run:
             objects=len(request.objects),
         )
         key = f"{manifest.ERASURES}{self.now:%Y-%m-%dT%H%M%SZ}-{uuid4().hex[:8]}.jsonl"
-        document = manifest.write(header, request.objects, self.sign, self.settings.key_arn)
+        document = manifest.write(header, request.objects, self.key.sign, self.settings.key_arn)
         self._create(key, document)
         logger.info("erasure recorded", extra={"key": key, "sha256": manifest.link(key, document).sha256})
         return key

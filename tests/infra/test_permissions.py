@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partialmethod
@@ -37,7 +38,7 @@ from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
 from pipeline.functions.watch import QuestionsFailed
 from tests.infra.deployed import Json, Resource, State
-from tests.manifest.bucket import Bucket, fill
+from tests.manifest.bucket import SETTINGS, Bucket, fill, sign
 from tests.refresh.support import Context, login
 from tests.strategies import EVENTS_SOURCE, UPDATED_AT, created, records, streamed, text, user
 
@@ -379,7 +380,7 @@ def watch(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None
 def manifests(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object of the archive and one of errors, after a manifest that is there, and a record of an erasure."""
     bucket = Bucket()
-    fill(bucket, 1)
+    fill(bucket, 1, settings=replace(SETTINGS, key_arn=function.environment["MANIFEST_KEY_ARN"]))
     errors = f"errors/processing-failed/dt={bucket.now.date()}/1"
     for key in (f"logs/dt={bucket.now.date()}/hour=01/1", errors):
         bucket.put(key, b"1")
@@ -398,7 +399,10 @@ def manifests(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> 
         content = bucket.read(version)
         return {"Body": StreamingBody(io.BytesIO(content), len(content))}
 
-    aws.answers |= {"ListObjectVersions": list_versions, "GetObject": get, "Sign": lambda _: {"Signature": b"signed"}}
+    def signed(parameters: Json) -> Json:
+        return {"Signature": sign(parameters["Message"])}
+
+    aws.answers |= {"ListObjectVersions": list_versions, "GetObject": get, "Sign": signed, "Verify": lambda _: {}}
     monkeypatch.setattr("pipeline.functions.manifest.RESERVE", 0)
     assert "manifests/dt=2026-11-02/0000.jsonl" in invoke(function, {})
     erased = {"key": errors, "before": "0" * 64, "after": None}

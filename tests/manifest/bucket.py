@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from pipeline.archive import public_key
 from pipeline.archive.chain import Keyring
 from pipeline.archive.objects import Layout, Version
+from pipeline.archive.signed import Sign, Verify
 from pipeline.archive.verify import Report, verify
 from pipeline.functions.manifest import Run
 from pipeline.settings import Manifests
@@ -27,6 +28,18 @@ _public = _private.public_key().public_bytes(
     serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 )
 KEYRING = Keyring(KEY_ARN, public_key.load(_public))
+
+
+class Key:
+    """The key of the deployment."""
+
+    @property
+    def sign(self) -> Sign:
+        return sign
+
+    @property
+    def verify(self) -> Verify:
+        return KEYRING.verify
 
 
 def sign(digest: bytes, key: ec.EllipticCurvePrivateKey = _private) -> bytes:
@@ -98,7 +111,7 @@ class Bucket:
 
 def run(bucket: Bucket, settings: Manifests = SETTINGS, seconds: float = 60) -> list[str]:
     """Run the function at the bucket's time."""
-    return Run(settings, bucket, sign, bucket.now).continue_chain(time.monotonic() + seconds)
+    return Run(settings, bucket, Key(), bucket.now).continue_chain(time.monotonic() + seconds)
 
 
 def check(bucket: Bucket, *, quick: bool = False) -> Report:
@@ -116,14 +129,14 @@ def record(bucket: Bucket, *changes: tuple[str, bytes, bytes | None]) -> str:
         for key, before, after in changes
     ]
     asked = {"reason": "erasure", "reference": "DSR-17", "objects": objects}
-    return Run(SETTINGS, bucket, sign, bucket.now).record(asked)
+    return Run(SETTINGS, bucket, Key(), bucket.now).record(asked)
 
 
 def with_expiry(days: int) -> Manifests:
     return replace(SETTINGS, expire_after_days=days)
 
 
-def fill(bucket: Bucket, days: int, per_day: int = 2) -> None:
+def fill(bucket: Bucket, days: int, per_day: int = 2, settings: Manifests = SETTINGS) -> None:
     """Deliver objects day by day, and run the function every day an hour and a half after midnight."""
     for _ in range(days):
         day = bucket.now.date()
@@ -131,4 +144,4 @@ def fill(bucket: Bucket, days: int, per_day: int = 2) -> None:
             bucket.now += timedelta(hours=1)
             bucket.put(f"logs/dt={day}/hour={number:02}/{number}.json.gz", f"{day} {number}".encode())
         bucket.now = datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=1, hours=1, minutes=30)
-        run(bucket)
+        run(bucket, settings)

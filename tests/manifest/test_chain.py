@@ -4,13 +4,30 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pipeline.archive import manifest
+from pipeline.archive.manifest import read, write
+from pipeline.archive.signed import NotSigned
 from pipeline.archive.verify import Report
-from pipeline.functions.manifest import BadRequest
-from tests.manifest.bucket import START, Bucket, check, fill, record, run, with_expiry
+from pipeline.functions.manifest import BadRequest, Run
+from tests.manifest.bucket import (
+    KEY_ARN,
+    KEYRING,
+    SETTINGS,
+    START,
+    Bucket,
+    Key,
+    check,
+    fill,
+    record,
+    run,
+    sign,
+    with_expiry,
+)
 
 DAYS = 4
 
@@ -131,6 +148,17 @@ def test_of_two_runs_at_once_one_writes(bucket: Bucket) -> None:
     assert kinds(check(bucket)) == []
 
 
+def test_keys_of_any_form_are_listed() -> None:
+    bucket = Bucket()
+    keys = ["x/dt=2020-01-01/y", "a\nb", "\u2028", '"', "ü😀", "/", "..", "x" * 900]
+    for key in keys:
+        bucket.put(f"logs/dt=2026-11-01/{key}", key.encode())
+    bucket.now += timedelta(days=1, hours=2)
+    run(bucket)
+    report = check(bucket)
+    assert (kinds(report), report.objects) == ([], len(keys))
+
+
 # Erasures
 
 
@@ -187,11 +215,8 @@ def test_an_erasure_on_the_day_itself_is_explained() -> None:
     ],
 )
 def test_a_request_in_another_form_is_refused(asked: Any) -> None:
-    from pipeline.functions.manifest import Run
-    from tests.manifest.bucket import SETTINGS, sign
-
     with pytest.raises(BadRequest):
-        Run(SETTINGS, Bucket(), sign, START).record(asked)
+        Run(SETTINGS, Bucket(), Key(), START).record(asked)
 
 
 # What an intruder does
@@ -239,19 +264,25 @@ def test_objects_outside_all_days_are_found(bucket: Bucket) -> None:
 
 
 def test_a_manifest_of_another_key_is_not_signed(bucket: Bucket) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    from pipeline.archive.manifest import peek, write
-    from tests.manifest.bucket import KEY_ARN, sign
-
     key = manifests(bucket)[-1]
     intruder = ec.generate_private_key(ec.SECP256R1())
-    header, entries = peek(bucket.keys[key][0].content)
+    header, entries = read(bucket.keys[key][0].content, key, KEYRING.verify, KEY_ARN)
     forged = write(header, entries[1:], lambda digest: sign(digest, intruder), KEY_ARN)
     bucket.keys[key][0].content = forged
     bucket.erase(entries[0].key, entries[0].version)
     assert kinds(check(bucket)) == [("not signed", key)]
     assert check(bucket).unproven == 1
+
+
+def test_the_function_continues_no_chain_that_it_did_not_sign(bucket: Bucket) -> None:
+    """An intruder who may write below manifests/ would otherwise stop it for years, with a manifest of 2099."""
+    key = "manifests/dt=2099-01-01/0000.jsonl"
+    header, _ = read(bucket.keys[manifests(bucket)[-1]][0].content, manifests(bucket)[-1], KEYRING.verify, KEY_ARN)
+    intruder = ec.generate_private_key(ec.SECP256R1())
+    forged = structs.replace(header, day=date(2099, 1, 1), objects=0)
+    bucket.put(key, write(forged, [], lambda digest: sign(digest, intruder), KEY_ARN))
+    with pytest.raises(NotSigned):
+        run(bucket)
 
 
 def test_an_older_manifest_in_the_place_of_another_is_not_signed(bucket: Bucket) -> None:

@@ -33,7 +33,7 @@ locals {
       { actions = ["s3:GetObjectVersion"], resources = local.evidence_arns, conditions = {} },
       { actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.this.arn}/${local.manifest_prefix}*"], conditions = {} },
     ],
-    [for key in aws_kms_key.manifests[*].arn : { actions = ["kms:Sign"], resources = [key], conditions = {} }],
+    [for key in aws_kms_key.manifests[*].arn : { actions = ["kms:Sign", "kms:Verify"], resources = [key], conditions = {} }],
     [for _ in aws_s3_bucket_object_lock_configuration.this : {
       actions    = ["s3:PutObjectRetention"]
       resources  = local.evidence_arns
