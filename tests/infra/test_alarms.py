@@ -24,9 +24,11 @@ from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts
 from pipeline.changes import Outcome
 from pipeline.errors import Refused
+from pipeline.functions import manifest
 from pipeline.functions.refresh import Refresh, Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
+from tests.manifest.bucket import SETTINGS, START, Bucket, Key
 from tests.strategies import updated, user
 
 Json = dict[str, Any]
@@ -192,6 +194,8 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     signals = Signals(received=1, users={"auth0|ada": Wanted(["m"], Deferred(0), 0)})
     unused: Any = None
     Run(signals, Refresh(Config("", ()), unused, unused, unused)).count(0)
+    monkeypatch.setattr(telemetry.metrics.provider, "service", "manifest")
+    manifest.count(manifest.Run(SETTINGS, Bucket(), Key(), START))
     found = {}
     for line in capsys.readouterr().out.splitlines():
         if '"_aws"' not in line:

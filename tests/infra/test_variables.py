@@ -149,6 +149,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"archive": {"first_day": "2026-02-31"}}, "archive.first_day must be"),
     ({"archive": {"results_expire_after_days": 0}}, "archive.results_expire_after_days must be"),
     ({"archive": {"bytes_scanned_cutoff": 1}}, "archive.bytes_scanned_cutoff must be"),
+    ({"archive": {"prefix": "manifests/logs/"}}, "must not be below manifests/"),
+    ({"archive": {"lock_days": 30, "manifest": False}}, "archive.lock_days must be a whole number"),
+    ({"archive": {"lock_days": 0.5}}, "archive.lock_days must be a whole number"),
+    ({"archive": {"lock_days": 365, "expire_after_days": 30}}, "archive.lock_days must not be greater"),
     # Watch
     ({"watch": {"questions": {"mfa_removed": {}}}}, "that cannot be watched: mfa_removed. There are account"),
     ({"watch": {"questions": {"signups": {}}}}, "that cannot be watched: signups"),

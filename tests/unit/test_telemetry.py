@@ -17,7 +17,7 @@ from pipeline.auth0.settings import Refresh as Config
 from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts, collect, event_times
 from pipeline.changes import Change, HistoryEntry, Outcome, instant
-from pipeline.functions import watch
+from pipeline.functions import manifest, watch
 from pipeline.functions.refresh import Refresh, Run
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
@@ -178,6 +178,7 @@ def test_the_docs_have_every_metric_and_no_other(capsys: pytest.CaptureFixture[s
     telemetry.count("postgres", Counts(), lag=1.0)
     Run(Signals(users={"a|1": wanted(0)}), REFRESH).count(0)
     watch.count(watch.Run(UNUSED, [], UNUSED))
+    manifest.count(manifest.Run(UNUSED, UNUSED, UNUSED, NOW))
     found = []
     for line in emitted(capsys):
         metrics, dimensions = sent(line)

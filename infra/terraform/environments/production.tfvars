@@ -55,6 +55,7 @@ sync = { history = true }
 archive = {
   glacier_ir_after_days = 90
   # expire_after_days   = 2555
+  # lock_days           = 365 # Object Lock, which S3 cannot disable again
 }
 
 tags = {

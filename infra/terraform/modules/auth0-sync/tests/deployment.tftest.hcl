@@ -27,7 +27,7 @@ run "names_and_outputs" {
   }
 
   assert {
-    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate" }
+    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate", manifest = "auth0-sync-test-manifest" }
     error_message = "Functions must be named after the deployment."
   }
 

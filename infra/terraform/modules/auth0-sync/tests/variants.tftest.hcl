@@ -25,7 +25,7 @@ run "minimal" {
   }
 
   assert {
-    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles" }
+    condition     = output.function_names == { sync-postgres = "auth0-sync-test-sync-postgres", sync-dynamodb = "auth0-sync-test-sync-dynamodb", migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles", manifest = "auth0-sync-test-manifest" }
     error_message = "A cluster of ours needs the function that makes its roles."
   }
 
