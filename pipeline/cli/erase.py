@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline import erasure, settings
+from pipeline import erasure, invocation, settings
 from pipeline.cli import aws
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
@@ -21,6 +21,7 @@ from pipeline.erasure.erase import Deployment, look
 from pipeline.erasure.erase import erase as erase_person
 from pipeline.erasure.objects import Objects, Rewrite
 from pipeline.erasure.person import Person
+from pipeline.erasure.record import recorder
 from pipeline.errors import CommandError
 from pipeline.stores import postgres
 
@@ -87,15 +88,21 @@ def erase(
             ),
         )
         with Steps(errors if as_json else console) as steps:
-            places = erase_person(found, person, steps, _recorder(reference), tombstones=tombstones) if yes else None
+            places = (
+                erase_person(found, person, steps, _recorder(s3.meta.region_name, reference), tombstones=tombstones)
+                if yes
+                else None
+            )
             places = places or look(found, person, steps)
-        if not yes and not dry_run and errors.is_terminal and console.is_terminal:
+        if not (yes or dry_run or as_json) and console.is_terminal:
             _show(places, person)
             if ask(f"Erase what can be erased? Type the user id ({person.user_id})") != person.user_id:
                 raise CommandError("Not confirmed, so nothing was changed.")
             yes = True
             with Steps(errors if as_json else console) as steps:
-                places = erase_person(found, person, steps, _recorder(reference), tombstones=tombstones)
+                places = erase_person(
+                    found, person, steps, _recorder(s3.meta.region_name, reference), tombstones=tombstones
+                )
     if as_json:
         remains = [{"where": where, "until": until} for where, until in erasure.REMAINS]
         print_json(
@@ -136,9 +143,10 @@ def _queues(source_region: str | None) -> list[Any]:
     return [here, aws.client("sqs", region_name=source_region)]
 
 
-def _recorder(_reference: str) -> Callable[[Sequence[Rewrite]], object]:
-    """Return what records rewrites of the archive before they happen."""
-    return lambda _rewrites: None
+def _recorder(region: str, reference: str) -> Callable[[Sequence[Rewrite]], object]:
+    """Return the recorder of a deployment with manifests, whose function signs; without them, nothing is recorded."""
+    function = os.environ.get("MANIFEST_FUNCTION")
+    return recorder(invocation.client(region), function, reference) if function else lambda _: None
 
 
 def _show(places: Sequence[Place], person: Person) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from pipeline.archive import athena
 from pipeline.erasure import Place
@@ -45,7 +44,7 @@ def find(archive: Archive, person: Person) -> set[str]:
         parameters=[person.pattern],
         timeout=archive.timeout,
     )
-    return {urlsplit(path, allow_fragments=False).path.removeprefix("/") for path, _ in answer.rows}
+    return {path.removeprefix(f"s3://{archive.objects.bucket}/") for path, _ in answer.rows}
 
 
 def erase_events(archive: Archive, person: Person, record: Record | None, update: Update) -> Place:

@@ -74,7 +74,7 @@ class Objects:
     """The objects of a bucket."""
 
     def __init__(self, s3: "S3Client", bucket: str, *, locked: bool = False) -> None:
-        self._s3, self._bucket = s3, bucket
+        self._s3, self.bucket = s3, bucket
         # The right to pass a lock in governance mode is the eraser's; without a lock, S3 refuses the header to others.
         self._delete: dict[str, Any] = {"BypassGovernanceRetention": True} if locked else {}
 
@@ -85,7 +85,7 @@ class Objects:
             yield sorted(versions, key=lambda version: not version.latest)
 
     def _versions(self, prefix: str) -> Iterator[Version]:
-        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
             here: list[Any] = [(one, False) for one in page.get("Versions", [])]
             here += [(one, True) for one in page.get("DeleteMarkers", [])]
             for one, marker in sorted(here, key=lambda pair: pair[0]["Key"].encode()):
@@ -93,12 +93,12 @@ class Objects:
 
     def read(self, version: Version) -> tuple[bytes, Any]:
         """Return the bytes of a version, and S3's answer."""
-        answer = self._s3.get_object(Bucket=self._bucket, Key=version.key, VersionId=version.id)
+        answer = self._s3.get_object(Bucket=self.bucket, Key=version.key, VersionId=version.id)
         return answer["Body"].read(), answer
 
     def delete(self, version: Version) -> None:
         """Delete a version for good."""
-        self._s3.delete_object(Bucket=self._bucket, Key=version.key, VersionId=version.id, **self._delete)
+        self._s3.delete_object(Bucket=self.bucket, Key=version.key, VersionId=version.id, **self._delete)
 
     def erase_lines(
         self,
@@ -132,10 +132,10 @@ class Objects:
         after = sha256(body).hexdigest()
         record([Rewrite(current.key, sha256(content).hexdigest(), after if kept else None)])
         if not kept:
-            self._s3.delete_object(Bucket=self._bucket, Key=current.key)  # a delete marker
+            self._s3.delete_object(Bucket=self.bucket, Key=current.key)  # a delete marker
             return
         same = {name: answer[name] for name in KEPT if answer.get(name)}
-        put = self._s3.put_object(Bucket=self._bucket, Key=current.key, Body=body, IfMatch=answer["ETag"], **same)
+        put = self._s3.put_object(Bucket=self.bucket, Key=current.key, Body=body, IfMatch=answer["ETag"], **same)
         written, _ = self.read(Version(current.key, put["VersionId"], latest=True, marker=False))
         if sha256(written).hexdigest() != after or content_lines(written) != kept:
             raise NotWritten(current.key)

@@ -108,6 +108,10 @@ def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     return Output(out.getvalue(), err.getvalue(), ended.value.code if isinstance(ended.value.code, int) else 0)
 
 
+DEEPEST = 8
+"""Levels of an answer."""
+
+
 class ForeignAws:
     """Answers each request by its model in botocore: every text in the answer is foreign."""
 
@@ -121,10 +125,12 @@ class ForeignAws:
             raise self.error(self.text, operation)
         known = getattr(self, f"answer_{xform_name(operation)}", None)
         model = client.meta.service_model.operation_model(operation)
-        answer = self._made(model.output_shape, "") if model.output_shape else {}
+        answer = self._made(model.output_shape) if model.output_shape else {}
         return answer | known(arguments) if known else answer
 
-    def _made(self, shape: Any, name: str) -> Any:
+    def _made(self, shape: Any, depth: int = 0) -> Any:
+        if depth > DEEPEST:  # some shapes contain themselves
+            return None
         match shape.type_name:
             case "structure":
                 members = {
@@ -132,11 +138,11 @@ class ForeignAws:
                 }
                 if shape.is_tagged_union:
                     members = dict([next(iter(members.items()))])
-                return {one: self._made(member, one) for one, member in members.items()}
+                return {one: self._made(member, depth + 1) for one, member in members.items()}
             case "list":
-                return [self._made(shape.member, name)]
+                return [self._made(shape.member, depth + 1)]
             case "map":
-                return {self.text: self._made(shape.value, name)}
+                return {self.text: self._made(shape.value, depth + 1)}
             case "string":
                 return shape.enum[0] if shape.enum else self.text
             case "timestamp":
@@ -161,6 +167,9 @@ class ForeignAws:
     # The Data API and DynamoDB
 
     def answer_execute_statement(self, arguments: Any) -> Any:
+        if "AS tombstones" in arguments["sql"]:
+            columns = [{"label": name, "typeName": "int8"} for name in ("live", "tombstones", "history", "acted")]
+            return {"columnMetadata": columns, "records": [[{"longValue": 1}] * 4]}
         user = {"user_id": "auth0|1", "version": "0" * 60, "source": self.text, "event_id": self.text}
         deleted = {"deleted_at": True, "profile": json.dumps({"name": self.text})}
         names = [*user, *deleted, self.text]
@@ -180,7 +189,10 @@ class ForeignAws:
             }
         }
 
-    # Queues, logs, functions
+    # The account, queues, logs, functions
+
+    def answer_get_caller_identity(self, arguments: Any) -> Any:
+        return {"Account": "123456789012", "Arn": self.text}
 
     def answer_get_queue_attributes(self, arguments: Any) -> Any:
         names = ("", "NotVisible", "Delayed")
@@ -221,6 +233,11 @@ class ForeignAws:
 
     def answer_list_objects_v2(self, arguments: Any) -> Any:
         return {"IsTruncated": False, "Contents": [{"Key": f"logs/dt=2026-01-15/hour=09/{self.text}.gz"}]}
+
+    def answer_list_object_versions(self, arguments: Any) -> Any:
+        key = f"logs/{self.text}.gz".encode(errors="replace").decode()
+        version = {"Key": key, "VersionId": self.text, "IsLatest": False}
+        return {"IsTruncated": False, "Versions": [version], "DeleteMarkers": []}
 
     def answer_get_object(self, arguments: Any) -> Any:
         event = self._event()

@@ -294,7 +294,7 @@ def test_what_terraform_says(
     printed = run(*arguments, on_terminal=live)
     assert "Traceback" not in printed.err
     printed.require_harmless(live=live)
-    if "--json" in arguments and not fails:
+    if "--json" in arguments and printed.code == 0:
         json.loads(printed.out)
 
 

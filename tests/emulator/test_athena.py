@@ -188,6 +188,14 @@ def test_declared_columns_are_read_from_the_projected_partitions(archive: Archiv
     ]
 
 
+def test_a_row_names_its_object(archive: Archive) -> None:
+    answer = archive.query('SELECT "$path" AS path, count(*) AS lines FROM logs GROUP BY "$path" ORDER BY 1')
+    keys = ("2026-01-05/hour=09/a.json.gz", "2026-01-05/hour=10/b.json.gz", "2026-01-06/hour=00/c.json")
+    assert [row[0] for row in answer.rows] == [f"s3://{archive.bucket}/logs/dt={key}" for key in keys]
+    assert [row[1] for row in answer.rows] == ["3", "1", "1"]
+    assert "$path" not in archive.query("SELECT * FROM logs").names
+
+
 def test_star_gives_every_column_with_its_type(archive: Archive) -> None:
     answer = archive.query("SELECT * FROM logs WHERE dt = '2026-01-06'")
     assert answer.names == ["id", "detail_type", "source", "time", "resources", "detail", "dt", "hour"]
