@@ -14,7 +14,7 @@ from pipeline.cli import aws
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.replay import BUCKET
-from pipeline.cli.terminal import ask, cell, console, errors, in_markup
+from pipeline.cli.terminal import ask, can_ask, cell, console, errors, in_markup
 from pipeline.erasure import Place, stores
 from pipeline.erasure.archive import Archive
 from pipeline.erasure.erase import Deployment, look
@@ -65,6 +65,8 @@ def erase(
     Reads the variables of `auth0-sync env`. To erase from Postgres it signs in as auth0_migrator, or takes on that role
     as the master user through the RDS Data API. Exit code 3 if something must be looked at by a person.
     """
+    if yes and dry_run:
+        raise typer.BadParameter("either --yes or --dry-run")
     with ExitStack() as opened:
         reader = opened.enter_context(postgres.reader_from_env())
         try:
@@ -87,22 +89,19 @@ def erase(
                 workgroup,
             ),
         )
-        with Steps(errors if as_json else console) as steps:
-            places = (
-                erase_person(found, person, steps, _recorder(s3.meta.region_name, reference), tombstones=tombstones)
-                if yes
-                else None
-            )
-            places = places or look(found, person, steps)
-        if not (yes or dry_run or as_json) and console.is_terminal:
+        display, places = errors if as_json else console, []
+        if not yes:
+            with Steps(display) as steps:
+                places = look(found, person, steps)
+        if not (yes or dry_run or as_json) and can_ask():
             _show(places, person)
             if ask(f"Erase what can be erased? Type the user id ({person.user_id})") != person.user_id:
                 raise CommandError("Not confirmed, so nothing was changed.")
             yes = True
-            with Steps(errors if as_json else console) as steps:
-                places = erase_person(
-                    found, person, steps, _recorder(s3.meta.region_name, reference), tombstones=tombstones
-                )
+        if yes:
+            record = _recorder(s3.meta.region_name, reference)
+            with Steps(display) as steps:
+                places = erase_person(found, person, steps, record, tombstones=tombstones)
     if as_json:
         remains = [{"where": where, "until": until} for where, until in erasure.REMAINS]
         print_json(

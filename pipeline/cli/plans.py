@@ -1,9 +1,8 @@
 """Show plans, and ask for confirmation."""
 
-import sys
 from typing import Final
 
-from pipeline.cli.terminal import ask, console, in_markup
+from pipeline.cli.terminal import ask, can_ask, console, in_markup
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import stage_of
 from pipeline.deploy.deployment import Deployment
@@ -72,12 +71,7 @@ def confirm(question: str, answer: str, *, yes: bool, what: str) -> None:
     """Ask for the answer, unless confirmed in advance. Raises DeployError for any other."""
     if yes:
         return
-    if not has_terminal():
+    if not can_ask():
         raise DeployError(f"There is no terminal for the question. To {what} without it: --yes, or AUTO_APPROVE=1.")
     if ask(question) != answer:
         raise DeployError(f"Not confirmed, so nothing was changed (to {what}, answer: {answer}).")
-
-
-def has_terminal() -> bool:
-    """Return whether the command can ask a person."""
-    return sys.stdin.isatty()

@@ -46,6 +46,11 @@ def echo(line: str, *, keep: str = "\n\t", end: str = "\n") -> None:
     typer.echo(plain(line, keep) + end, nl=False)
 
 
+def can_ask() -> bool:
+    """Return whether a person can answer."""
+    return sys.stdin.isatty()
+
+
 def ask(question: str) -> str:
     """Ask a person, and return the answer."""
     return str(typer.prompt(plain(question), default="", show_default=False)).strip()

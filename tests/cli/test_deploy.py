@@ -74,7 +74,7 @@ class Account:
             self.questions.append(question)
             return answer
 
-        self._monkeypatch.setattr(plans, "has_terminal", lambda: True)
+        self._monkeypatch.setattr(plans, "can_ask", lambda: True)
         self._monkeypatch.setattr(typer, "prompt", prompt)
 
     @property

@@ -19,6 +19,7 @@ from pipeline.erasure.archive import Archive, erase_events, erase_failed_events,
 from pipeline.erasure.objects import Objects, Rewrite, content_lines
 from pipeline.erasure.person import Person
 from tests.archive import CATALOG
+from tests.cli.foreign_world import run as typed
 from tests.emulator.support import REGION, Aws, name, users_table
 
 pytestmark = pytest.mark.emulator
@@ -393,3 +394,26 @@ def test_an_address_of_nobody(deployment: World) -> None:
     result = CliRunner().invoke(app, ["erase", "nobody@acme.example"])
     assert result.exit_code == 1
     assert "--identifier" in str(result.exception)
+
+
+@pytest.mark.parametrize("answer", ["", "yes", USER.upper()])
+def test_only_the_user_id_confirms(deployment: World, postgres_url: str, answer: str) -> None:
+    rows(postgres_url)
+    before = deployment.contents()
+    printed = typed("erase", USER, on_terminal=True, answer=f"{answer}\n")
+    assert printed.code == 1
+    assert "Not confirmed" in printed.err
+    assert {key: content for key, content in deployment.contents().items() if key in before} == before
+
+
+def test_who_confirms_erases(deployment: World, postgres_url: str) -> None:
+    rows(postgres_url)
+    printed = typed("erase", USER, on_terminal=True, answer=f"{USER}\n")
+    assert printed.code == 0, printed.err
+    assert not any(
+        key.startswith("logs/") and MARKER.encode() in body for (key, _), body in deployment.contents().items()
+    )
+
+
+def test_a_look_and_an_erasure_exclude_each_other(deployment: World) -> None:
+    assert CliRunner().invoke(app, ["erase", USER, "--yes", "--dry-run"]).exit_code == 2
