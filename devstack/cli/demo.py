@@ -16,7 +16,8 @@ from pipeline.batch import Counts
 from pipeline.cli.app import EXIT_UNHEALTHY, app
 from pipeline.cli.progress import Steps
 from pipeline.cli.rows import print_table
-from pipeline.cli.terminal import console, in_markup
+from pipeline.cli.terminal import console, in_markup, lines_in_markup
+from pipeline.foreign import plain
 from pipeline.query import Result
 
 NEXT = """
@@ -72,7 +73,7 @@ def _show(run: job.Run, found: job.Report) -> None:
         "\n[dim]A message that fails is tried again before it goes to the dead-letter queue, and counts each time.[/]"
     )
     console.rule("SQL: what users chose, from their user_metadata", align="left")
-    console.print(f"[dim]{in_markup(job.METADATA_SQL)}[/]\n", highlight=False)
+    console.print(f"[dim]{lines_in_markup(job.METADATA_SQL)}[/]\n", highlight=False)
     print_table(found.metadata)
     console.rule(f"DynamoDB: get_item {in_markup(found.user_id)}", align="left")
     shown = ("user_id", "user_metadata", "app_metadata", "version", "synced_at")
@@ -121,4 +122,4 @@ def _verdict(run: job.Run, found: job.Report) -> None:
         f"[green]✔[/] Postgres and DynamoDB hold exactly the {live} users that live, and {deleted} tombstones."
     )
     console.print(f"[green]✔[/] The archive holds each of the {found.put} events once, as it was put.")
-    console.print(in_markup(NEXT.replace("USER", found.user_id)), highlight=False)
+    console.print(lines_in_markup(NEXT.replace("USER", plain(found.user_id))), highlight=False)

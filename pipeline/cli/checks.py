@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipeline import doctor
 from pipeline.cli.app import print_json
 from pipeline.cli.progress import Steps
-from pipeline.cli.terminal import console, errors, in_markup
+from pipeline.cli.terminal import console, errors, in_markup, lines_in_markup
 
 _MARKS: Final = {"ok": "[green]✔[/]", "bad": "[red]✘[/]", "unknown": "[yellow]–[/]"}  # noqa: RUF001 - a dash
 
@@ -25,7 +25,7 @@ def run(env: str, outputs: Mapping[str, Any], seconds: float, *, as_json: bool =
     console.print()
     for finding in findings:
         said = ". ".join(filter(None, (finding.detail, finding.advice)))
-        detail = f"  [dim]{in_markup(said)}[/]" if said else ""
+        detail = f"  [dim]{lines_in_markup(said)}[/]" if said else ""
         console.print(f"{_MARKS[finding.verdict]} {in_markup(finding.title)}{detail}", highlight=False, soft_wrap=True)
     console.print(f"{_MARKS['unknown']} {doctor.NOT_SEEN}", highlight=False)
     return good

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.cli.terminal import ask, can_ask, console, in_markup
+from pipeline.cli.terminal import ask, can_ask, console, in_markup, lines_in_markup
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import stage_of
 from pipeline.deploy.deployment import Deployment
@@ -39,7 +39,7 @@ def show(deployment: Deployment, identity: Identity, planned: Plan) -> None:
         parts = ", ".join(f"{stage} {count}" for stage, count in created.items())
         console.print(f"  [green]+[/] {parts}", highlight=False)
     if planned.warnings:
-        console.print(f"[yellow]{in_markup(planned.warnings)}[/]", highlight=False)
+        console.print(f"[yellow]{lines_in_markup(planned.warnings)}[/]", highlight=False)
     for change in planned.losses:
         console.print(f"[bold red]Lost for good:[/] {change.loses} ({in_markup(change.address)})", highlight=False)
     console.print()

@@ -61,10 +61,15 @@ def cell(value: Any) -> Text:
     return Text(text(value), style="dim" if value is None else "")
 
 
-def in_markup(value: Any) -> str:
+def in_markup(value: Any, *, keep: str = "") -> str:
     """Return a value for use inside text with markup. Rich's own `escape` loses a backslash before a bracket."""
-    escaped = _BRACKET.sub(_escape, plain(value, keep="\n"))
+    escaped = _BRACKET.sub(_escape, plain(value, keep))
     return escaped + escaped[len(escaped.rstrip("\\")) :]  # else the last one would escape a tag behind the value
+
+
+def lines_in_markup(value: Any) -> str:
+    """Return a text of several lines for use inside text with markup."""
+    return in_markup(value, keep="\n")
 
 
 def _escape(found: re.Match[str]) -> str:

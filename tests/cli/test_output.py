@@ -164,7 +164,7 @@ def test_markup_is_shown_as_it_is(text: str) -> None:
     screen.print(f"[red]x[/] {in_markup(text)} end", highlight=False, soft_wrap=True)
     file = screen.file
     assert isinstance(file, io.StringIO)
-    assert foreign.plain(text, keep="\n").rstrip("\\") in file.getvalue()
+    assert foreign.plain(text).rstrip("\\") in file.getvalue()
 
 
 @given(FOREIGN)
