@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.errors import BadSettings
 
@@ -80,11 +81,25 @@ def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
     return timedelta(seconds=int(text))
 
 
+_ENCODED: Final = "%(?:[1-9A-Fa-f][0-9A-Fa-f]|0[1-9A-Fa-f])"
+_HOST: Final = rf"(?:(?:[A-Za-z0-9_.-]|{_ENCODED})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+URL: Final = (
+    rf"^postgres(?:ql)?://(?:(?:[^%@/?#\s]|{_ENCODED})*@)?{_HOST}(?:,{_HOST})*"
+    rf"(?:/(?:[^%@/?#\s]|{_ENCODED})*)?(?:\?(?:[^%@?#\s]|{_ENCODED})*)?$"
+)
+"""A URL in which no special character of the password can be taken for another part. Terraform checks the same."""
+
+BAD_URL: Final = (
+    "is not a valid URL. Percent-encode the special characters of the user and the password, such as % as %25, @ as "
+    "%40, / as %2F, ? as %3F and # as %23: postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+)
+
+
 @dataclass(frozen=True)
 class Database:
-    """The address of Postgres: a URL as it is, or host and user with IAM authentication."""
+    """The address of Postgres: a URL as it is, or host and user with IAM authentication. Raises ``BadSettings``."""
 
-    url: str = ""
+    url: str = field(default="", repr=False)
     host: str = ""
     port: int = 5432
     name: str = ""
@@ -92,6 +107,11 @@ class Database:
     region: str = ""
     ca_file: str = ""
     """File of root certificates that verify the server, with IAM; empty for those of RDS."""
+
+    def __post_init__(self) -> None:
+        """Refuse a URL that Postgres' client library would quote in an error, with parts of the password."""
+        if self.url and not re.fullmatch(URL, self.url):
+            raise BadSettings(f"DATABASE_URL {BAD_URL}")
 
     @property
     def iam(self) -> bool:

@@ -89,7 +89,7 @@ variable "database" {
 }
 
 variable "database_url" {
-  description = "postgresql:// URL of a server of your own; used by the sync and by migrations. It is stored in the functions' configuration and in Terraform's state."
+  description = "postgresql:// URL of a server of your own; used by the sync and by migrations. TLS verifies the server, unless the URL has another sslmode. It is stored in the functions' configuration and in Terraform's state."
   type        = string
   default     = null
   sensitive   = true

@@ -102,8 +102,6 @@ def _not_sent(error: exceptions.BotoCoreError) -> str:
 
 def _postgres(error: psycopg.Error) -> str:
     said, state = _line(str(error)), error.sqlstate or ""
-    if isinstance(error, psycopg.ProgrammingError) and not state:
-        return "DATABASE_URL is no connection string of Postgres, such as postgresql://reader@host:5432/database."
     if state in ("42P01", "3F000"):
         return f"The database has no such table. Check DATABASE_URL or PGDATABASE, and run the migration. ({said})"
     if state == "42501":

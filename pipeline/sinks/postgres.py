@@ -4,11 +4,13 @@ For changes that do not carry the whole user, the sink reads the rows, merges in
 still the same, in two statements per batch.
 """
 
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
+from ipaddress import ip_address
 from itertools import groupby
 from pathlib import Path
 from typing import Any, LiteralString
@@ -18,7 +20,7 @@ import psycopg
 from msgspec import Raw
 from psycopg import Connection
 from psycopg import errors as sqlstate
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from pipeline import errors
@@ -35,7 +37,7 @@ from pipeline.changes import (
     merge,
     newest_with,
 )
-from pipeline.settings import Database
+from pipeline.settings import BAD_URL, Database
 from pipeline.sinks import B, Sink, T, bisect
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
@@ -80,6 +82,13 @@ _carried = msgspec.json.Decoder(Carried)
 
 RDS_CERTIFICATES = Path(__file__).with_name("rds-ca-bundle.pem")
 """Root certificates of RDS in every region; no system's trust store has them."""
+
+SYSTEM_CERTIFICATES = (
+    "/etc/pki/tls/certs/ca-bundle.crt",  # in Lambda
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+)
+"""Files of the public authorities. The client library of the wheel looks for them where it was built."""
 
 RESUME_SECONDS = 40.0
 """Seconds for which to retry a connection to RDS. A paused Aurora takes 15 to resume, and 30 after a day; meanwhile
@@ -134,7 +143,7 @@ def connect(database: Database, *, resume: float = RESUME_SECONDS, **session: st
                 del parameters["options"]
                 continue
             if time.monotonic() + _PAUSE > deadline:
-                # Safe to log: connection errors contain no row data.
+                # Safe to log: it has no row data, and no part of the password in a URL that `Database` accepts.
                 raise errors.StoreDown(" ".join(str(error).split())) from error
         time.sleep(_PAUSE)
 
@@ -155,7 +164,7 @@ def is_pooled(connection: Connection) -> bool:
 
 def _conninfo(database: Database, parameters: dict[str, str]) -> str:
     if not database.iam:
-        return make_conninfo(database.url, **parameters)
+        return make_conninfo(**verified(database.url) | parameters)
     from pipeline.sinks.iam import token  # loads botocore, which a URL does not need
 
     return make_conninfo(
@@ -168,6 +177,40 @@ def _conninfo(database: Database, parameters: dict[str, str]) -> str:
         sslrootcert=database.ca_file or str(RDS_CERTIFICATES),
         **parameters,
     )
+
+
+def verified(url: str) -> dict[str, Any]:
+    """Return the parameters of a URL; they verify the server unless the URL says how, or it is on this machine.
+
+    Raises ``BadSettings`` without the error of libpq, which quotes the URL.
+    """
+    try:
+        parameters = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parameters = {}
+    if not parameters:
+        raise errors.BadSettings(f"DATABASE_URL {BAD_URL}; or it has a parameter that Postgres does not know")
+    hosts = str(parameters.get("host", "")).split(",")
+    if "sslmode" not in parameters and not all(map(_is_this_machine, hosts)):
+        parameters["sslmode"] = "verify-full"
+        parameters.setdefault("sslrootcert", _authorities(hosts))
+    return parameters
+
+
+def _is_this_machine(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):  # a socket
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _authorities(hosts: Sequence[str]) -> str:
+    """Return the root certificates: those of RDS for its hosts, else those that the system trusts."""
+    if all(re.search(r"\.rds\.amazonaws\.com(\.cn)?$", host) for host in hosts):
+        return str(RDS_CERTIFICATES)
+    return next((path for path in SYSTEM_CERTIFICATES if Path(path).exists()), "system")
 
 
 _Entries = Mapping[str, Sequence[HistoryEntry]]

@@ -1,12 +1,14 @@
 """Validations of variables, evaluated by Terraform in their files alone, without a provider."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.deploy.deployment import VARIABLES
+from pipeline.settings import URL
 from pipeline.terraform import CONFIGURATION, Program, inherited_environment
 from tests.infra.deployed import MODULE
 from tests.infra.generate import attributes, blocks
@@ -97,8 +99,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"network": {"cidr": "10.0.0.0/8"}}, "network.cidr must be"),
     (AURORA | {"vpc_config": SUBNETS}, "vpc_config is for a server of your own"),
     (AURORA | {"sync": {"timeout_seconds": 3}}, "With aurora, sync.timeout_seconds must be at least 60"),
-    ({"database_url": "mysql://db"}, "database_url must be"),
-    ({"migration_database_url": "mysql://db"}, "migration_database_url must be"),
     ({"database_url": None, "database": DATABASE | {"resource_id": "app"}}, "database.resource_id must be"),
     (
         {"database_url": None, "database": DATABASE | {"host": "p.proxy-c1.eu-central-1.rds.amazonaws.com"}},
@@ -192,6 +192,24 @@ def test_a_domain_of_a_private_cloud_is_taken_if_it_is_trusted(module: Variables
     assert "must end in .auth0.com" in module.refuse(
         **GIVEN | {"refresh": trusted | {"trusted_domains": ["x." + domain]}}
     )
+
+
+def test_a_secret_has_no_validation() -> None:
+    """Terraform prints the value that a variable's own validation refuses, also of a sensitive one."""
+    variables = blocks(MODULE / "variables.tf", "variable")
+    secrets = {name for name, block in variables.items() if block.get("sensitive")}
+    assert secrets == {"database_url", "migration_database_url"}
+    assert not [name for name in secrets if variables[name].get("validation")]
+
+
+def test_the_functions_and_terraform_take_the_same_urls() -> None:
+    text = (MODULE / "database.tf").read_text("utf-8")
+    encoded, host = (re.search(rf'{name} += "(.*)"\n', text)[1] for name in ("percent_encoded", "postgres_host"))  # type: ignore[index]
+    lines = re.search(r'postgres_url = join\("", \[\n(.*?)\n  \]', text, re.DOTALL)[1].splitlines()  # type: ignore[index]
+    url = "".join(line.strip().removesuffix(",").strip('"') for line in lines)
+    for name, value in (("postgres_host", host), ("percent_encoded", encoded)):
+        url = url.replace(f"${{local.{name}}}", value)
+    assert url.replace("\\\\", "\\") == URL
 
 
 def test_every_validation_is_tried() -> None:

@@ -167,6 +167,18 @@ output "database" {
     name               = local.aurora.database_name
     security_group_id  = local.aurora.database_security_group_id
   }
+
+  # Not as validations of the variables: Terraform prints the value that a variable's own validation refuses, also of a
+  # sensitive one.
+  precondition {
+    condition     = var.database_url == null || can(regex(local.postgres_url, var.database_url))
+    error_message = "database_url must be a URL such as postgresql://USER:PASSWORD@HOST:5432/DATABASE. Percent-encode the special characters of the user and the password: % as %25, @ as %40, / as %2F, ? as %3F, # as %23."
+  }
+
+  precondition {
+    condition     = var.migration_database_url == null || (var.database_url != null && can(regex(local.postgres_url, var.migration_database_url)))
+    error_message = "migration_database_url must be a URL like database_url, with its special characters percent-encoded, and beside it."
+  }
 }
 
 output "query_secret_arn" {

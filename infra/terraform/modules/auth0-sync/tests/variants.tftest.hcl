@@ -158,6 +158,92 @@ run "programs_that_read" {
   }
 }
 
+run "a_password_that_is_not_encoded_1" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:s3cr%tPASSWORD@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_password_that_is_not_encoded_2" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:pass@word@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_password_that_is_not_encoded_3" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:pass#word@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_password_that_is_not_encoded_4" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:pass/word@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_password_that_is_not_encoded_5" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:1234/word@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_password_that_is_not_encoded_6" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:pass?word@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "another_kind_of_url" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer@db.example.com/app"
+    migration_database_url = "mysql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "urls_that_are_encoded" {
+  command = plan
+
+  variables {
+    database_url           = "postgresql://writer:s3cr%25tPASSWORD@db.example.com:5433/app?sslmode=verify-full&sslrootcert=/etc/pki/ca.crt"
+    migration_database_url = "postgres://writer:a:b;c=d,e&f!@[2001:db8::1]:5432,db.example.com:5433/app"
+  }
+}
+
 run "behind_a_pooler" {
   command = plan
 
