@@ -122,7 +122,7 @@ run "no_personal_data_in_logs" {
   }
 
   assert {
-    condition     = { for parameter in aws_rds_cluster_parameter_group.this.parameter : parameter.name => parameter.value if contains(["log_parameter_max_length", "log_error_verbosity"], parameter.name) } == { log_parameter_max_length = "0", log_error_verbosity = "terse" }
+    condition     = { for parameter in aws_rds_cluster_parameter_group.this.parameter : parameter.name => parameter.value if startswith(parameter.name, "log_") } == { log_statement = "ddl", log_min_messages = "log", log_min_error_statement = "panic", log_parameter_max_length = "0", log_error_verbosity = "terse" }
     error_message = "Users are parameters of slow statements, and stand in the details of errors."
   }
 }
