@@ -31,10 +31,6 @@ class NotJson(Poison):
     """The message is not JSON."""
 
 
-class TooDeep(Poison):
-    """The message is nested more deeply than JSON readers follow."""
-
-
 class UnknownShape(Poison):
     """The message is JSON, but not the EventBridge envelope of an Auth0 event."""
 

@@ -186,6 +186,56 @@ _ESCAPE = re.compile(
 )
 
 
+DEEPEST = 500
+"""Levels of a message that stay as they are. Python 3.11 follows 990, Postgres' stack a few thousand."""
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)  # also one without an end, so that it takes linear time
+_TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]", re.DOTALL)
+_BRACKETS = {**dict.fromkeys(map(ord, "[{"), "["), **dict.fromkeys(map(ord, "]}"), "]")}
+
+
+def shallow(text: str) -> str:
+    """Replace each value nested deeper than ``DEEPEST`` levels by a string of its JSON text.
+
+    A user with one value that is text is better than no user: the person who nests metadata may be about to be blocked.
+    """
+    if text.count("[") + text.count("{") <= DEEPEST or not _is_deep(text):
+        return text
+    parts: list[str] = []
+    depth = done = begin = 0
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case "[" | "{":
+                depth += 1
+                if depth == DEEPEST + 1:
+                    begin = token.start()
+            case "]" | "}":
+                if depth == DEEPEST + 1:
+                    parts += text[done:begin], _quoted(text[begin : token.end()])
+                    done = token.end()
+                depth -= 1
+    if depth > DEEPEST:  # no JSON: it has no end
+        parts += text[done:begin], _quoted(text[begin:])
+        done = len(text)
+    return "".join((*parts, text[done:]))
+
+
+def _is_deep(text: str) -> bool:
+    """Return whether a value may be nested too deep: strip the innermost brackets, level by level."""
+    brackets = "".join(found for found in _TOKEN.findall(text) if found[0] != '"').translate(_BRACKETS)
+    for _ in range(DEEPEST):
+        if not brackets:
+            return False
+        brackets = brackets.replace("[]", "")
+    return bool(brackets)
+
+
+def _quoted(text: str) -> str:
+    """Return JSON text as a JSON string; between its tokens it may have raw white space."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ").replace("\t", " ")
+    return f'"{escaped}"'
+
+
 def storable(text: bytes) -> bytes:
     """Replace U+0000 and lone surrogates in JSON text by U+FFFD; everything else stays byte for byte.
 
@@ -204,8 +254,9 @@ def _repaired(body: str) -> bytes:
 def decode(body: str) -> Envelope:
     """Read one SQS message body.
 
-    Raises ``NotJson``, ``TooDeep`` or ``UnknownShape``, all *poison*: JSON of another shape is refused as a whole.
+    Raises ``NotJson`` or ``UnknownShape``, both *poison*: JSON of another shape is refused as a whole.
     """
+    body = shallow(body)
     try:
         try:
             return _envelope.decode(body)
@@ -218,8 +269,6 @@ def decode(body: str) -> Envelope:
         raise errors.UnknownShape(str(error)) from None
     except msgspec.DecodeError as error:
         raise errors.NotJson(str(error)) from None
-    except RecursionError:
-        raise errors.TooDeep from None
 
 
 def decode_loosely(body: str) -> Envelope:
@@ -228,7 +277,7 @@ def decode_loosely(body: str) -> Envelope:
     Raises ``UnknownShape`` for any other.
     """
     try:
-        found = _loose.decode(_repaired(body))
+        found = _loose.decode(_repaired(shallow(body)))
         odd: list[str] = []
         details = _loosely(found.detail.data.details, found.detail.data.type, odd)
         log, detail = found.detail.data, found.detail
@@ -252,8 +301,6 @@ def decode_loosely(body: str) -> Envelope:
         event_id, time = _text("id", found.id, odd) or "", _text("time", found.time, odd) or ""
     except msgspec.DecodeError as error:
         raise errors.UnknownShape(str(error)) from None
-    except RecursionError:
-        raise errors.TooDeep from None
     return Envelope(found.source, whole, event_id, time, tuple(odd))
 
 
@@ -282,6 +329,7 @@ def _loosely(value: Raw, kind: str | None, odd: list[str]) -> Details | Other:
 
 def caller(body: str) -> Caller:
     """Return the caller in an event that ``decode`` can read."""
+    body = shallow(body)
     try:
         data = _caller.decode(body).detail.data
     except (msgspec.DecodeError, UnicodeEncodeError):
@@ -302,8 +350,8 @@ def caller(body: str) -> Caller:
 def event_type(body: str) -> str | None:
     """Return the type of an event whose shape ``decode`` refused: the log's, else the CloudEvent's, else ``None``."""
     try:
-        detail = _any.decode(_repaired(body)).detail
-    except (msgspec.DecodeError, RecursionError):
+        detail = _any.decode(_repaired(shallow(body))).detail
+    except msgspec.DecodeError:
         return None
     found = detail.data.type if detail.data.type is not None else detail.type
     return found if isinstance(found, str) else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.events import DEEPEST
 from tests.strategies import ABSENT, call, created, deleted, log, text, updated, user
 
 SECRETS = (
@@ -67,9 +68,9 @@ POISON: dict[str, tuple[str, str]] = {
     "updated_at is empty": (text(updated(bad(""))), "BadTimestamp"),
     "updated_at is a number": (text(updated(bad(1689093053))), "UnknownShape"),
     "deleted without a date": (text(deleted("auth0|bad-user", date="")), "BadTimestamp"),
-    "deep": (with_raw("[" * 10_000 + "]" * 10_000), "TooDeep"),
-    "deep and open": (with_raw("[" * 10_000), "TooDeep"),
-    "deep objects": (with_raw('{"a":' * 10_000 + "1" + "}" * 10_000), "TooDeep"),
+    "deep and open": (with_raw("[" * 10_000), "NotJson"),
+    "deep and closed wrongly": (with_raw("[" * 400 + "}" * 400 + "[" * 10_000), "NotJson"),
+    "open text, of escaped quotes": (with_raw("[" * 10_000 + '"' + '\\"' * 10_000), "NotJson"),
     "deep from the start": ("[" * 10_000 + "]" * 10_000, "UnknownShape"),
     "linked to no list": (text(call("post", "/api/v2/users/bad-user/identities", ABSENT)), "UnknownShape"),
 }
@@ -85,6 +86,17 @@ class Stored:
     user_id: str = "auth0|bad-user"
 
 
+KEPT = DEEPEST - 7
+"""Levels of a value in metadata that stay as they are: the seventh is the metadata itself."""
+
+
+def nested(levels: int, inner: Any, *before: Any) -> Any:
+    """Lists in each other, each with ``before`` in front."""
+    for _ in range(levels):
+        inner = [*before, inner]
+    return inner
+
+
 GOOD_ENOUGH: dict[str, Stored] = {
     "the body wins over the path": Stored(
         text(updated(bad(), path="/api/v2/users/auth0%7Cother")), bad()["user_metadata"]
@@ -95,6 +107,24 @@ GOOD_ENOUGH: dict[str, Stored] = {
     "lone surrogates": Stored(with_raw('"\\ud83d-\\uDE00"'), {"plan": "s3cret-metadata", "x": "\ufffd-\ufffd"}),
     "bare lone surrogate": Stored(with_raw('"\ud83d"'), {"plan": "s3cret-metadata", "x": "\ufffd"}),
     "surrogate pair": Stored(with_raw('"\\ud83d\\ude00"'), {"plan": "s3cret-metadata", "x": "😀"}),
+    "deep": Stored(
+        with_raw("[" * 10_000 + "]" * 10_000),
+        {"plan": "s3cret-metadata", "x": nested(KEPT, "[" * (10_000 - KEPT) + "]" * (10_000 - KEPT))},
+    ),
+    "deep, with text in between": Stored(
+        with_raw('["]\\"[\\\\", ' * 1000 + "1" + "]" * 1000),
+        {
+            "plan": "s3cret-metadata",
+            "x": nested(KEPT, '["]\\"[\\\\", ' * (1000 - KEPT) + "1" + "]" * (1000 - KEPT), ']"[\\'),
+        },
+    ),
+    "deep, beside more of it": Stored(
+        with_raw("[" + ",".join(["[" * 600 + "]" * 600] * 2) + ", 1]"),
+        {
+            "plan": "s3cret-metadata",
+            "x": [*[nested(KEPT - 1, "[" * (601 - KEPT) + "]" * (601 - KEPT))] * 2, 1],
+        },
+    ),
     "U+0000 in a key": Stored(with_raw('{"\\u0000":1}'), {"plan": "s3cret-metadata", "x": {"\ufffd": 1}}),
 }
 """What every store holds in the same way."""

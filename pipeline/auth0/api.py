@@ -14,7 +14,7 @@ import urllib3
 from pipeline.auth0.credentials import Credentials
 from pipeline.auth0.errors import Auth0Down, CredentialsRefused, RateLimited, UserIdRefused
 from pipeline.auth0.settings import Auth0
-from pipeline.events import storable
+from pipeline.events import shallow, storable
 
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 10.0
@@ -158,9 +158,8 @@ def _segment(user_id: str) -> str:
 
 def _read(body: bytes) -> _User:
     try:
-        body.decode()
-        return _user.decode(storable(body))
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return _user.decode(storable(shallow(body.decode()).encode()))
+    except (UnicodeDecodeError, msgspec.DecodeError):
         raise Auth0Down("GET user: 200, but the answer is not a user") from None
 
 

@@ -55,7 +55,8 @@ locals {
   sink_environment = merge(
     local.sync_environment,
     { EVENT_SOURCES = join(",", compact([var.auth0.log_stream_source_name, var.auth0.event_stream_source_name])) },
-    { for refresh in module.refresh : "REFRESH_ROLE_ID" => refresh.function_role_id },
+    # By its index: all of module.refresh would be a cycle, as its rights name the sinks' functions.
+    var.refresh == null ? {} : { REFRESH_ROLE_ID = module.refresh[0].function_role_id },
   )
 
   postgres_sink_environment = merge(
