@@ -3,7 +3,6 @@
 docs/metrics.md defines each metric; a test compares the two.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,17 +12,13 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from pipeline.batch import Counts, Failure
 from pipeline.errors import Auth0SyncError
+from pipeline.pseudonym import pseudonym
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "auth0-sync")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "auth0-sync")
 
 logger = Logger()
 metrics = Metrics()
-
-
-def pseudonym(user_id: str) -> str:
-    """Return a short digest that is the same for the same user, to follow one user through the logs."""
-    return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def error_fields(error: Auth0SyncError) -> dict[str, str]:

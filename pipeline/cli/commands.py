@@ -82,6 +82,11 @@ add(
 )
 add("logs", "pipeline.cli.logs", "Print a function's log, a line each.")
 add(
+    "pseudonym",
+    "pipeline.cli.pseudonym",
+    "Print the name that a user has in the functions' logs, by the deployment's key.",
+)
+add(
     "failed",
     "pipeline.cli.failed",
     "List the messages that a function or EventBridge gave up, with the reason; put them back, or delete them.",

@@ -30,7 +30,8 @@ from pipeline.delivery.function import Function
 from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
 from pipeline.errors import Auth0SyncError, Poison, Retry
 from pipeline.functions import Context
-from pipeline.telemetry import emit, error_fields, failure_fields, logger, pseudonym
+from pipeline.pseudonym import pseudonym
+from pipeline.telemetry import emit, error_fields, failure_fields, logger
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

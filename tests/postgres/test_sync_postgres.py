@@ -8,7 +8,7 @@ import pytest
 from devstack.postgres import free_port
 from devstack.traffic import Traffic, envelope
 from pipeline.errors import StoreDown
-from pipeline.telemetry import pseudonym
+from pipeline.pseudonym import pseudonym
 from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
 from tests.invoking import Function, sync_function
 from tests.strategies import Json, call, deleted, log, text, updated, user

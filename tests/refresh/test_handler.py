@@ -21,6 +21,7 @@ from pipeline.auth0.fetcher import Fetcher
 from pipeline.auth0.settings import Auth0, Refresh
 from pipeline.changes import Signal, Snapshot, Tombstone, read
 from pipeline.functions import refresh
+from pipeline.pseudonym import pseudonym
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi, error
 from .support import DYNAMODB, POSTGRES, REFRESH, Functions, Json, Sqs, log, login, records, unlink
@@ -417,7 +418,7 @@ def test_logs_and_metrics_hold_no_personal_data_and_no_secret(
     text = written.getvalue() + capsys.readouterr().out
     assert text.count('"message not refreshed"') == 2
     assert '"batch not fetched"' in text
-    assert telemetry.pseudonym("odd-hopper") in text
+    assert pseudonym("odd-hopper") in text
     for private in ("hopper", "ada@acme.example", CLIENT_SECRET, "token-", "Bearer", "rotated"):
         assert private not in text
 

@@ -1,5 +1,6 @@
 """Metrics and logs: what is sent is what docs/metrics.md says, and an old event does not make the sync look late."""
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from pipeline.batch import Counts, collect, event_times
 from pipeline.changes import Change, HistoryEntry, Outcome, instant
 from pipeline.functions import manifest, watch
 from pipeline.functions.refresh import Refresh, Run
+from pipeline.pseudonym import pseudonym
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
 from tests.strategies import LOG_ID, Json, call, deleted, log, records, streamed, updated, user
@@ -187,10 +189,18 @@ def test_the_docs_have_every_metric_and_no_other(capsys: pytest.CaptureFixture[s
     assert sorted(documented) == sorted(found)
 
 
-def test_pseudonym_is_a_stable_digest() -> None:
-    assert telemetry.pseudonym("auth0|ada") == telemetry.pseudonym("auth0|ada") == "84047e8f9fb03cf8"
-    assert telemetry.pseudonym("auth0|ada") != telemetry.pseudonym("auth0|adb")
-    assert len(telemetry.pseudonym("\ud800")) == 16
+def test_a_pseudonym_is_the_same_in_a_deployment_and_another_in_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pseudonym("auth0|ada", "key") == pseudonym("auth0|ada", "key")
+    assert len({pseudonym(user_id, key) for user_id in ("auth0|ada", "auth0|adb") for key in ("", "key", "key2")}) == 6
+    assert len(pseudonym("\ud800", "")) == 16
+    monkeypatch.setenv("PSEUDONYM_KEY", "key")
+    assert pseudonym("auth0|ada") == pseudonym("auth0|ada", "key")
+
+
+def test_who_reads_only_the_logs_cannot_try_the_ids_that_they_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSEUDONYM_KEY", "of the deployment")
+    guess = "email|ada@acme.example"
+    assert pseudonym(guess) not in {hashlib.sha256(guess.encode()).hexdigest()[:16], pseudonym(guess, "")}
 
 
 def every_error() -> list[type[errors.Auth0SyncError]]:

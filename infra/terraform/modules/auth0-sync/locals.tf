@@ -49,6 +49,7 @@ locals {
   sync_environment = merge(
     local.function_environment,
     { for done in aws_lambda_invocation.migrate : "SCHEMA_REVISION" => jsondecode(done.result).to },
+    { PSEUDONYM_KEY = terraform_data.pseudonym_key.output },
   )
 
   # The events that a sink believes: Auth0's from these sources, and of the refresh's role only the refresh's own.

@@ -60,6 +60,16 @@ module "relay" {
   queues          = var.queues
 }
 
+# Key of the users' names in the logs. It is in the state, but of use only with the logs; `terraform apply -replace` makes
+# another one, and with it other names.
+resource "terraform_data" "pseudonym_key" {
+  input = uuid()
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
 # Sinks: each store has its own queue, so that an outage of one neither delays nor repeats the other's writes.
 
 module "postgres_sink" {

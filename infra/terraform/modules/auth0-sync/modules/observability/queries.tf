@@ -17,7 +17,7 @@ locals {
       "| sort times desc",
     ]
     one-user = [
-      "# Put in: printf %s 'auth0|63d1…' | sha256sum | cut -c1-16",
+      "# Put in: auth0-sync pseudonym 'auth0|63d1…'",
       "fields @timestamp, service, message, reason, detail, message_id",
       "| filter user = '0123456789abcdef'",
       "| sort @timestamp desc",

@@ -1,0 +1,46 @@
+"""The name of a user in the logs, by the key that only the deployment has."""
+
+import io
+import zipfile
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.errors import CommandError
+from pipeline.pseudonym import pseudonym
+from tests.cli.test_redrive import Deployment, deployment
+
+__all__ = ["deployment"]
+
+pytestmark = pytest.mark.emulator
+
+
+def function(deployment: Deployment, **environment: str) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("function.py", "")
+    deployment.aws.lambda_.create_function(
+        FunctionName=f"{deployment.name}-sync-dynamodb",
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/function",
+        Handler="function.handler",
+        Code={"ZipFile": package.getvalue()},
+        Environment={"Variables": environment},
+    )
+
+
+def test_the_name_is_that_of_the_deployments_key(deployment: Deployment) -> None:
+    function(deployment, PSEUDONYM_KEY="key")
+    result = CliRunner().invoke(app, ["pseudonym", "auth0|ada", "--deployment", deployment.name])
+    assert result.stdout == f"{pseudonym('auth0|ada', 'key')}\n"
+
+
+def test_without_the_key_there_is_no_name(deployment: Deployment) -> None:
+    missing = CliRunner().invoke(app, ["pseudonym", "auth0|ada", "--deployment", deployment.name])
+    assert isinstance(missing.exception, CommandError)
+    assert f"there is no function {deployment.name}-sync-dynamodb" in str(missing.exception)
+    function(deployment)
+    keyless = CliRunner().invoke(app, ["pseudonym", "auth0|ada", "--deployment", deployment.name])
+    assert isinstance(keyless.exception, CommandError)
+    assert "it has no PSEUDONYM_KEY" in str(keyless.exception)
