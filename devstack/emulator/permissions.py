@@ -6,6 +6,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import request_scope
+from ministack.services import iam, tagging
 
 
 def allowed(access_key: str, account: str, region: str, action: str, resource: str) -> bool:
@@ -23,23 +24,29 @@ def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool
         return False
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
     policies = iam_evaluator._gather_role_policies(name, account)
-    principal = iam_evaluator.PrincipalInfo(arn=role_arn, type="AssumedRole", account=account, policies=policies)
+    limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
+    principal = iam_evaluator.PrincipalInfo(
+        arn=role_arn, type="AssumedRole", account=account, policies=policies, limits=limits
+    )
     return _allows(principal, region, action, resource)
 
 
 def policy_allows(policy: Any, account: str, region: str, action: str, resource: str) -> bool:
     """Return whether the policy of a resource lets ``account`` as a whole do ``action`` to it."""
     root = iam_evaluator.PrincipalInfo(arn=f"arn:aws:iam::{account}:root", type="Root", account=account, policies=None)
-    context = _context(root, region, action, resource)
-    return bool(iam_evaluator.evaluate_resource_policy(policy, context).decision == "Allow")
+    asked = context(root, region, action, resource)
+    return bool(iam_evaluator.evaluate_resource_policy(policy, asked).decision == "Allow")
 
 
 def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
-    context = _context(principal, region, action, resource)
-    return bool(iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision == "Allow")
+    asked = context(principal, region, action, resource)
+    return bool(iam_evaluator.evaluate(asked, principal.policies, *principal.limits).decision == "Allow")
 
 
-def _context(principal: Any, region: str, action: str, resource: str) -> Any:
+def context(principal: Any, region: str, action: str, resource: str) -> Any:
+    """Return what the evaluator is asked: may the principal do ``action`` to the ARN ``resource``?"""
+    with request_scope(principal.account, region):
+        tags = tagging.resource_tags(resource) or {}
     return iam_evaluator.EvalContext(
         principal_arn=principal.arn,
         principal_type=principal.type,
@@ -47,5 +54,6 @@ def _context(principal: Any, region: str, action: str, resource: str) -> Any:
         action=action,
         resource_arn=resource,
         region=region,
+        service_context={f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()},
         principal_keys=principal.keys,
     )

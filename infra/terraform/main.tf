@@ -17,6 +17,7 @@ module "auth0_sync" {
   vpc_config             = var.vpc_config
   migrate_on_apply       = var.migrate_on_apply
   encryption             = var.encryption
+  access                 = var.access
   alarms                 = var.alarms
   dashboard              = var.dashboard
   package_dir            = coalesce(var.package_dir, "${path.root}/../../build/packages/lambda")

@@ -8,6 +8,7 @@ locals {
     database    = ["host", "migrator_user", "name", "port", "resource_id", "writer_user"]
     vpc_config  = ["security_group_ids", "subnet_ids"]
     encryption  = ["customer_managed", "key_arn"]
+    access      = ["archive_eraser_arns", "operator_arns", "permissions_boundary_arn"]
     alarms      = ["archive_age_seconds", "emails", "enabled", "lag_seconds", "queue_age_seconds", "runbook_url", "silence_hours", "topic_arn"]
     lambda      = ["architecture", "runtime"]
     logs        = ["level", "retention_days"]
@@ -128,6 +129,18 @@ variable "encryption" {
   validation {
     condition     = length(setsubtract(try(keys(var.encryption), []), local.attributes.encryption)) == 0
     error_message = "encryption has no ${join(", ", setsubtract(try(keys(var.encryption), []), local.attributes.encryption))}. It has ${join(", ", local.attributes.encryption)}."
+  }
+}
+
+variable "access" {
+  description = "Who may do what beside the functions, as docs/security.md explains."
+  type        = any
+  default     = { permissions_boundary_arn = null, operator_arns = [], archive_eraser_arns = [] }
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.access), []), local.attributes.access)) == 0
+    error_message = "access has no ${join(", ", setsubtract(try(keys(var.access), []), local.attributes.access))}. It has ${join(", ", local.attributes.access)}."
   }
 }
 

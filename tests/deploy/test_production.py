@@ -9,6 +9,7 @@ import gzip
 import json
 import platform
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from devstack.emulator import process
@@ -25,7 +27,8 @@ from pipeline.cli import app
 from pipeline.deploy import deployment, teardown
 from tests.deploy import docs
 from tests.deploy.support import real
-from tests.emulator.support import ACCOUNT, REGION, refusals, wait_for
+from tests.emulator.support import ACCOUNT, REGION, allow, policy, refusals, wait_for
+from tests.infra import deployer
 from tests.strategies import deleted, streamed, text, updated, user
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres, pytest.mark.stack]
@@ -36,13 +39,19 @@ TENANT = "aws.partner/auth0.com/acme-8b47abb4"
 STREAMS = {"log-stream": f"{TENANT}/auth0.logs", "event-stream": f"{TENANT}/auth0.events"}
 DOMAIN = "acme.auth0.invalid"
 """No name server knows it, so that nothing is asked of Auth0 itself."""
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+PLACE = deployer.Place(ACCOUNT, PREFIX)
 EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
 
 
 def filled_in(secret: str) -> str:
     """The example as an operator would fill it in, with the refresh, and what an emulator has to be told."""
-    domain = f'auth0_domain = "{DOMAIN}", trusted_domains = ["{DOMAIN}"]'
-    extra = f'refresh = {{ {domain}, secret_arn = "{secret}" }}\ns3_use_path_style = true'
+    # One principal plays every part here, the one of Firehose too.
+    extra = f"""
+refresh           = {{ auth0_domain = "{DOMAIN}", trusted_domains = ["{DOMAIN}"], secret_arn = "{secret}" }}
+watch             = {{ questions = {{ mfa_weakened = {{}} }} }}
+access            = {{ permissions_boundary_arn = "{PLACE.boundary}", archive_eraser_arns = ["{ROOT}"] }}
+s3_use_path_style = true"""
     text = EXAMPLE.read_text()
     for before, after in {
         '"aws.partner/auth0.com/CHANGE-ME': f'"{TENANT}',
@@ -64,6 +73,7 @@ class Deployed:
     def __init__(self, emulator: process.Emulator, root: Path) -> None:
         self.emulator, self.root = emulator, root
         self.variables = root / f"infra/terraform/environments/{ENVIRONMENT}.tfvars"
+        self.requests = root / "requests.jsonl"
 
     def client(self, service: str, region: str = DATA_REGION) -> Any:
         make: Any = boto3.client  # its types have names of services only
@@ -71,8 +81,16 @@ class Deployed:
         return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
 
     def run(self, command: str, *arguments: str) -> str:
-        """The output of a command that must succeed, with what it says beside it."""
-        return str(self._invoke(command, *arguments).output)
+        """The output of a command that must succeed, with what it says beside it; its requests are recorded."""
+        self._mark(command)
+        try:
+            return str(self._invoke(command, *arguments).output)
+        finally:
+            self._mark(None)
+
+    def _mark(self, phase: str | None) -> None:
+        with self.requests.open("a") as log:
+            log.write(json.dumps({"phase": phase}) + "\n")
 
     def _invoke(self, *arguments: str) -> Any:
         result = CliRunner().invoke(app, arguments)
@@ -148,6 +166,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     # So long that the roles function is refused at first on a slow machine, too.
     patches.setenv("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "40")
     patches.setenv("AUTH0_SYNC_EMULATOR_INTERFACE_SECONDS", "15")
+    patches.setenv("AUTH0_SYNC_EMULATOR_REQUESTS", str(root / "requests.jsonl"))
     emulator = process.start(directory)
     try:
         on = Deployed(emulator, root)
@@ -155,6 +174,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             on.client("events", REGION).create_partner_event_source(Name=source, Account=ACCOUNT)
         value = json.dumps({"client_id": "id", "client_secret": "secret"})
         secret = on.client("secretsmanager").create_secret(Name="auth0", SecretString=value)["ARN"]
+        boundary = PLACE.render("boundary", auth0_secret=secret)
+        name = PLACE.boundary.rpartition("/")[2]
+        on.client("iam").create_policy(PolicyName=name, PolicyDocument=boundary)
         real(root, environment=ENVIRONMENT, variables=filled_in(secret))
         packages = root / "packages"
         for function in packaging.FUNCTIONS:
@@ -216,6 +238,7 @@ NOT_RUN = {
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
+    "mkdir policies": "before the deployment; tests/infra/test_deployer.py makes the policies so",
     "make own-migration": "test_packaging.py has one in the package",
     "make lock-providers": "it asks the registry; test_providers.py has it answer from a mirror",
     "aws lakeformation": "MiniStack has no Lake Formation",
@@ -284,6 +307,47 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
     assert int(read) == int(sent) > 3
 
 
+def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
+    """A developer of the account may do everything with SQS and S3, by his own policies."""
+    iam = deployed.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName="developer", AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="developer", PolicyName="all", PolicyDocument=policy(allow(["s3:*", "sqs:*"], "*")))
+    keys = deployed.client("sts").assume_role(RoleArn=role, RoleSessionName="eve")["Credentials"]
+    make: Any = boto3.client  # its types have names of services only
+
+    def client(service: str, region: str = DATA_REGION) -> Any:
+        return make(
+            service,
+            endpoint_url=deployed.emulator.endpoint,
+            region_name=region,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )
+
+    forged = text(updated(user("auth0|forged", "2026-11-22T08:00:00.000Z")))
+    for kind in ("queue_urls", "dlq_urls", "target_dlq_urls", "relay_dlq_urls"):
+        for url in outputs[kind].values():
+            with pytest.raises(ClientError, match="AccessDenied"):
+                client("sqs", REGION if kind.startswith("relay") else DATA_REGION).send_message(
+                    QueueUrl=url, MessageBody=forged
+                )
+    s3, bucket = client("s3"), outputs["archive_bucket"]
+    for prefix in (outputs["archive_prefix"], outputs["archive_error_prefix"]):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=bucket, Key=f"{prefix}forged", Body=forged.encode())
+    [key, *_] = [
+        item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=outputs["archive_prefix"])["Contents"]
+    ]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket=bucket, Key=key)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    iam.delete_role_policy(RoleName="developer", PolicyName="all")
+    iam.delete_role(RoleName="developer")
+
+
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # One command from nothing to a deployment that has been tried out.
     said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
@@ -296,6 +360,9 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     ):
         assert f"✔ {done}" in said, said
     assert "✘" not in said
+
+    # Whoever only plans asks for this.
+    deployed.run("plan", "--env", ENVIRONMENT)
 
     # AWS raises the minor version of the cluster. A changed setting, and what shows it, is all that the configuration
     # and what is there differ by, and the version stays what AWS has made of it.
@@ -383,6 +450,9 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     # What the docs tell an operator to type, works.
     as_the_docs_say(deployed, outputs, tmp_path)
 
+    # Nobody else of the account forges a change, or rewrites what is archived, whatever his own rights.
+    a_stranger_is_refused(deployed, outputs)
+
     # Gone, with the data, because that was said; what is left is a snapshot and its key.
     monkeypatch.setattr(teardown, "LOOK", 0.5)
     assert "✔ Network interfaces" in deployed.run("destroy", "--env", ENVIRONMENT, "--yes", "--with-data")
@@ -398,3 +468,12 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert deployed.client("cloudwatch", region).describe_alarms()["MetricAlarms"] == []
     [snapshot] = deployed.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
     assert snapshot["DBClusterSnapshotIdentifier"].startswith(PREFIX)
+
+    # The documented policies allow what the commands have asked for, and nothing that they would not ask for.
+    recorded = deployer.Recorded(deployed.requests, PLACE)
+    shutil.copy(deployed.requests, "/tmp/access/requests2.jsonl")
+    assert recorded.refused("plan", deployer.PLAN) == []
+    for phase in recorded.asked:
+        assert recorded.refused(phase, deployer.APPLY) == [], phase
+    actions = {phase: sorted(recorded.actions(phase)) for phase in sorted(recorded.asked)}
+    assert actions == json.loads(deployer.RECORD.read_text()), "write this to tests/infra/deployment-actions.json"

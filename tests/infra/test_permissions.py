@@ -30,8 +30,10 @@ from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
+from ministack.core import iam_evaluator
 from psycopg.conninfo import conninfo_to_dict
 
+from devstack.emulator import permissions
 from devstack.traffic import DEFAULT_SOURCE
 from pipeline import data_api
 from pipeline.auth0.api import Fetched, ManagementApi
@@ -44,7 +46,9 @@ from tests.strategies import EVENTS_SOURCE, UPDATED_AT, created, records, stream
 
 # As in the module's tests/mocks and tests/permissions.tftest.hcl.
 ACCOUNT, REGION = "123456789012", "eu-central-1"
+SOURCE_REGION = "us-east-1"
 PREFIX = "auth0-sync-test"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/auth0-sync-boundary"
 DATABASE = "cluster-ABCDEFGHIJKL1234"
 SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/the-secrets"
 
@@ -223,7 +227,7 @@ def done_by_athena() -> Iterator[tuple[str, str]]:
     for action in ("GetDatabase", "GetPartition", "GetPartitions", "GetTable", "GetTables"):
         for resource in ("catalog", f"database/{database}", f"table/{database}/*"):
             yield f"glue:{action}", f"{glue}:{resource}"
-    bucket = f"arn:aws:s3:::{PREFIX}-archive"
+    bucket = f"arn:aws:s3:::{PREFIX}-archive-{ACCOUNT}-{REGION}"
     yield from ((f"s3:{action}", bucket) for action in ("GetBucketLocation", "ListBucket"))
     yield from (("s3:GetObject", f"{bucket}/{prefix}/*") for prefix in ("logs", "athena-results"))
     for action in ("AbortMultipartUpload", "ListMultipartUploadParts", "PutObject"):
@@ -741,6 +745,47 @@ def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> Non
         assert sorted(listed(statement["Condition"]["ArnEquals"]["aws:SourceArn"])) == mine, queue.address
         opened += 1
     assert opened
+
+
+def sends(queue: Resource, principal: str) -> bool:
+    """Whether a principal of the account that may send by its own policies may send to the queue."""
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.values['name']}"
+    if queue.module.startswith("module.relay["):
+        arn = arn.replace(REGION, SOURCE_REGION)
+    caller = iam_evaluator.PrincipalInfo(arn=principal, type="AssumedRole", account=ACCOUNT, policies=None)
+    asked = permissions.context(caller, REGION, "sqs:SendMessage", arn)
+    asked.secure_transport, asked.service_context = True, {"aws:principalisawsservice": "false"}
+    return bool(iam_evaluator.evaluate_resource_policy(queue.values["policy"], asked).decision != "Deny")
+
+
+def test_nobody_forges_messages_but_for_operators(deployment: Deployment) -> None:
+    """A developer's role, another function and another deployment may not send, whatever their own policies allow."""
+    iam = f"arn:aws:iam::{ACCOUNT}"
+    queues = deployment.all("aws_sqs_queue")
+    for queue in queues:
+        for operator in (f"{iam}:role/Deployer", f"{iam}:role/people/Deployer", f"{iam}:user/ada"):
+            assert sends(queue, operator), queue.address
+        for stranger in (
+            f"{iam}:root",
+            f"{iam}:role/developer",
+            f"{iam}:role/Deployer/developer",
+            f"{iam}:role/NotDeployer",
+            f"{iam}:role/{PREFIX}-sync-postgres",
+            f"{iam}:role/{PREFIX}-x-refresh",
+            f"{iam}:user/eve",
+        ):
+            assert not sends(queue, stranger), (queue.address, stranger)
+    refresh = f"{iam}:role/{PREFIX}-refresh"
+    assert {queue.values["name"] for queue in queues if sends(queue, refresh)} == {
+        f"{PREFIX}-{queue}" for queue in ("postgres", "dynamodb", "refresh")
+    }
+
+
+def test_every_role_is_within_the_boundary(deployment: Deployment) -> None:
+    roles = deployment.all("aws_iam_role")
+    assert len(roles) == len(deployment.functions()) + 5
+    for role in roles:
+        assert role.values["permissions_boundary"] == BOUNDARY, role.address
 
 
 def test_every_queue_takes_messages_of_the_same_size(deployment: Deployment) -> None:

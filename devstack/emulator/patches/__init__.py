@@ -30,6 +30,8 @@ from devstack.emulator.patches import (
     policy_propagation,
     query_definitions,
     recovery_period,
+    request_log,
+    resource_policies,
     rule_tags,
     secure_transport,
     sender_ids,
@@ -71,7 +73,9 @@ PATCHES = (
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
     filter_patterns,
-    service_models,
+    resource_policies,
+    service_models,  # refuses before a policy is asked
+    request_log,  # also of what the one before refuses
 )
 
 

@@ -7,7 +7,8 @@ is ``available``, and answers once it has an instance. With rds.force_ssl, the d
 clients without TLS. Members of rds_iam sign in with a token: a request for rds-db:connect, signed for the
 user and the endpoint that are connected to, at most 15 minutes old; the signer's policies must allow rds-db:connect
 on the user's ARN, which holds the cluster's resource id. All others sign in with their password, the master with the
-one in its managed secret. Deleting a cluster takes a final snapshot whose name must be new.
+one in its managed secret, which RDS tags with the cluster's ARN. Deleting a cluster takes a final snapshot whose name
+must be new.
 
 MiniStack: clusters and instances are records, with real servers in Docker only, and tokens for MySQL only. There is
 no final snapshot.
@@ -81,6 +82,10 @@ def create_db_cluster(p: Any) -> Any:
     if record["MasterUserSecret"]:
         _, secret = secretsmanager._resolve(record["MasterUserSecret"]["SecretArn"])
         secret["KmsKeyId"] = record["MasterUserSecret"]["KmsKeyId"]
+        secret["Tags"] = [
+            {"Key": "aws:secretsmanager:owningService", "Value": "rds"},
+            {"Key": "aws:rds:primaryDBClusterArn", "Value": record["DBClusterArn"]},
+        ]
     concurrency.spawn_background(_start, cluster, thread_name="aurora-start")
     return _response("CreateDBCluster", record)
 

@@ -5,10 +5,11 @@ module "network" {
   source = "./modules/network"
   count  = var.aurora != null && var.network.vpc_id == null ? 1 : 0
 
-  name               = local.prefix
-  cidr               = var.network.cidr
-  kms_key_arn        = local.kms_key_arn
-  log_retention_days = var.logs.retention_days
+  name                     = local.prefix
+  cidr                     = var.network.cidr
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  log_retention_days       = var.logs.retention_days
 }
 
 module "database" {
@@ -142,19 +143,20 @@ module "roles" {
   source = "./modules/function"
   count  = var.aurora == null ? 0 : 1
 
-  name                 = "${local.prefix}-roles"
-  description          = "Creates the database's roles."
-  package              = "${var.package_dir}/roles.zip"
-  handler              = "pipeline.functions.roles.handler"
-  runtime              = var.lambda.runtime
-  architecture         = var.lambda.architecture
-  memory_mb            = 256
-  timeout_seconds      = 300
-  reserved_concurrency = null
-  log_retention_days   = var.logs.retention_days
-  kms_key_arn          = local.kms_key_arn
-  vpc_config           = null
-  statements           = local.roles_statements
+  name                     = "${local.prefix}-roles"
+  description              = "Creates the database's roles."
+  package                  = "${var.package_dir}/roles.zip"
+  handler                  = "pipeline.functions.roles.handler"
+  runtime                  = var.lambda.runtime
+  architecture             = var.lambda.architecture
+  memory_mb                = 256
+  timeout_seconds          = 300
+  reserved_concurrency     = null
+  log_retention_days       = var.logs.retention_days
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  vpc_config               = null
+  statements               = local.roles_statements
   environment = merge(local.function_environment, {
     CLUSTER_ARN             = local.aurora.cluster_arn
     MASTER_SECRET_ARN       = local.aurora.master_secret_arn
@@ -224,20 +226,21 @@ resource "aws_lambda_invocation" "roles" {
 module "migrate" {
   source = "./modules/function"
 
-  name                 = "${local.prefix}-migrate"
-  description          = "Brings the Postgres schema to a revision."
-  package              = "${var.package_dir}/migrate.zip"
-  handler              = "pipeline.functions.migrate.handler"
-  runtime              = var.lambda.runtime
-  architecture         = var.lambda.architecture
-  memory_mb            = 512
-  timeout_seconds      = 900
-  reserved_concurrency = null
-  log_retention_days   = var.logs.retention_days
-  kms_key_arn          = local.kms_key_arn
-  statements           = local.database_statements.migrator
-  vpc_config           = local.database_vpc_config
-  environment          = local.migrate_environment
+  name                     = "${local.prefix}-migrate"
+  description              = "Brings the Postgres schema to a revision."
+  package                  = "${var.package_dir}/migrate.zip"
+  handler                  = "pipeline.functions.migrate.handler"
+  runtime                  = var.lambda.runtime
+  architecture             = var.lambda.architecture
+  memory_mb                = 512
+  timeout_seconds          = 900
+  reserved_concurrency     = null
+  log_retention_days       = var.logs.retention_days
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  statements               = local.database_statements.migrator
+  vpc_config               = local.database_vpc_config
+  environment              = local.migrate_environment
 }
 
 locals {

@@ -55,9 +55,11 @@ module "relay" {
   providers = { aws = aws, aws.source = aws.source }
   for_each  = var.auth0.source_region == null ? {} : local.partner_bus_names
 
-  name            = "${local.prefix}-${each.key}"
-  source_bus_name = each.value
-  queues          = var.queues
+  name                     = "${local.prefix}-${each.key}"
+  source_bus_name          = each.value
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  operator_arns            = local.operator_arns
+  queues                   = var.queues
 }
 
 # Key of the users' names in the logs. It is in the state, but of use only with the logs; `terraform apply -replace` makes
@@ -75,11 +77,14 @@ resource "terraform_data" "pseudonym_key" {
 module "postgres_sink" {
   source = "./modules/consumer"
 
-  name                 = "${local.prefix}-postgres"
-  rules                = local.rules.user-changes
-  queues               = var.queues
-  event_source_mapping = local.event_source_mapping
-  kms_key_arn          = local.kms_key_arn
+  name                     = "${local.prefix}-postgres"
+  rules                    = local.rules.user-changes
+  queues                   = var.queues
+  event_source_mapping     = local.event_source_mapping
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  sender_arns              = local.refresh_arns
+  operator_arns            = local.operator_arns
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-postgres"
@@ -93,11 +98,14 @@ module "postgres_sink" {
 module "dynamodb_sink" {
   source = "./modules/consumer"
 
-  name                 = "${local.prefix}-dynamodb"
-  rules                = local.rules.user-changes
-  queues               = var.queues
-  event_source_mapping = local.event_source_mapping
-  kms_key_arn          = local.kms_key_arn
+  name                     = "${local.prefix}-dynamodb"
+  rules                    = local.rules.user-changes
+  queues                   = var.queues
+  event_source_mapping     = local.event_source_mapping
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  sender_arns              = local.refresh_arns
+  operator_arns            = local.operator_arns
 
   function = merge(local.sync_function, {
     name       = "${local.prefix}-sync-dynamodb"
@@ -126,10 +134,13 @@ module "users_table" {
 module "archive" {
   source = "./modules/archive"
 
-  name          = "${local.prefix}-archive"
-  bucket_name   = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
-  force_destroy = !var.protect_data
-  kms_key_arn   = local.kms_key_arn
+  name                     = "${local.prefix}-archive"
+  bucket_name              = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
+  force_destroy            = !var.protect_data
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  eraser_arns              = var.access.archive_eraser_arns
+  operator_arns            = local.operator_arns
 
   bus_names     = local.bus_names
   event_sources = local.event_sources

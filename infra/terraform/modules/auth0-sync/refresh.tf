@@ -56,10 +56,13 @@ module "refresh" {
   source = "./modules/consumer"
   count  = var.refresh == null ? 0 : 1
 
-  name        = "${local.prefix}-refresh"
-  rules       = local.refresh_rules
-  queues      = var.queues
-  kms_key_arn = local.kms_key_arn
+  name                     = "${local.prefix}-refresh"
+  rules                    = local.refresh_rules
+  queues                   = var.queues
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  operator_arns            = local.operator_arns
+  sender_arns              = local.refresh_arns
 
   # Two is the least that Lambda takes. Reserving one execution instead would throttle the second, and SQS counts a
   # throttled delivery as a failed one: signals would end in the dead-letter queue without having been looked at.

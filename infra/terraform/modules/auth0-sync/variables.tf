@@ -241,6 +241,39 @@ variable "encryption" {
   }
 }
 
+# Rights
+
+variable "access" {
+  description = <<-EOT
+    Who may do what beside the functions, as docs/security.md explains.
+    permissions_boundary_arn: IAM policy that bounds every role of the deployment, such as the one in infra/terraform/policies/boundary.json. null: the roles have their own policies alone.
+    operator_arns: IAM roles and users that may send to the queues: who deploys, tries the deployment out, or sends events again. `*` is allowed, as in arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operator_*. The principal that deployed first is always one.
+    archive_eraser_arns: IAM roles and users that may delete from the archive. If there are any, nobody else changes how the bucket keeps its objects, but for operators and the principal that deployed first.
+  EOT
+  type = object({
+    permissions_boundary_arn = optional(string)
+    operator_arns            = optional(list(string), [])
+    archive_eraser_arns      = optional(list(string), [])
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.access.permissions_boundary_arn == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", var.access.permissions_boundary_arn))
+    error_message = "access.permissions_boundary_arn must be the ARN of an IAM policy (arn:aws:iam::…:policy/…)."
+  }
+
+  validation {
+    condition     = alltrue([for arn in concat(var.access.operator_arns, var.access.archive_eraser_arns) : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(root|role/.+|user/.+)$", arn))])
+    error_message = "access.operator_arns and access.archive_eraser_arns must be ARNs of IAM roles or users (arn:aws:iam::…:role/…): that of a role, not of a session (arn:aws:sts::…:assumed-role/…)."
+  }
+
+  validation {
+    condition     = alltrue([for arn in concat(var.access.operator_arns, var.access.archive_eraser_arns) : can(regex("[A-Za-z0-9_+=,.@-]{3,}", element(split("/", arn), length(split("/", arn)) - 1)))])
+    error_message = "access.operator_arns and access.archive_eraser_arns must name somebody: `*` alone stands for every role and user."
+  }
+}
+
 # Watching
 
 variable "alarms" {

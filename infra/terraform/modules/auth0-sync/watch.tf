@@ -4,13 +4,14 @@ module "watch" {
   source = "./modules/watch"
   count  = var.watch == null ? 0 : 1
 
-  name           = "${local.prefix}-watch"
-  questions      = var.watch.questions
-  schedule       = var.watch.schedule
-  window_days    = var.watch.window_days
-  topic          = { arn = var.watch.topic_arn, kms_key_arn = var.watch.topic_kms_key_arn, emails = var.watch.emails }
-  ask_statements = module.archive.ask_statements
-  kms_key_arn    = local.kms_key_arn
+  name                     = "${local.prefix}-watch"
+  questions                = var.watch.questions
+  schedule                 = var.watch.schedule
+  window_days              = var.watch.window_days
+  topic                    = { arn = var.watch.topic_arn, kms_key_arn = var.watch.topic_kms_key_arn, emails = var.watch.emails }
+  permissions_boundary_arn = var.access.permissions_boundary_arn
+  ask_statements           = module.archive.ask_statements
+  kms_key_arn              = local.kms_key_arn
 
   function = {
     package            = "${var.package_dir}/watch.zip"

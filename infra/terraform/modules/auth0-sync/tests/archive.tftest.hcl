@@ -58,6 +58,8 @@ variables {
   first_day             = "2026-01-01"
   athena_workgroup_name = "auth0-sync-test"
   results_expire_days   = 30
+  operator_arns         = ["arn:aws:iam::123456789012:role/operator"]
+  eraser_arns           = []
   bytes_scanned_cutoff  = 107374182400
 }
 
@@ -129,11 +131,20 @@ run "archive" {
   }
 
   assert {
-    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] if s.Action == "s3:*" } == {
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => [s.Effect, s.Principal, s.Action, s.Resource, try(s.Condition, null)] if !endswith(s.Sid, "Manifests") } == {
       TlsOnly  = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { Bool = { "aws:SecureTransport" = "false" } }]
       NoOldTls = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { NumericLessThan = { "s3:TlsVersion" = "1.2" } }]
+      OnlyFirehoseWrites = [
+        "Deny", "*", ["s3:PutObject"], ["arn:aws:s3:::bucket/logs/*", "arn:aws:s3:::bucket/errors/*"],
+        { ArnNotLike = { "aws:PrincipalArn" = [aws_iam_role.firehose.arn] } },
+      ]
+      OnlyErasersDelete = ["Deny", "*", ["s3:DeleteObject", "s3:DeleteObjectVersion"], ["arn:aws:s3:::bucket/logs/*"], null]
+      OnlyErasersAndOperatorsDeleteErrors = [
+        "Deny", "*", ["s3:DeleteObject", "s3:DeleteObjectVersion"], ["arn:aws:s3:::bucket/errors/*"],
+        { ArnNotLike = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator"] } },
+      ]
     }
-    error_message = "The bucket must refuse plain HTTP and TLS before 1.2, and allow nobody anything."
+    error_message = "The bucket must refuse plain HTTP and TLS before 1.2, and everybody but Firehose who writes or deletes what arrived."
   }
 
   assert {
@@ -237,6 +248,18 @@ run "retention" {
       r.filter[0].prefix == "logs/" && one(r.transition).days == 90 && one(r.transition).storage_class == "GLACIER_IR" && r.expiration[0].days == 400 if r.id == "archive"
     ])
     error_message = "The archive's objects must move and expire when told so."
+  }
+
+  assert {
+    condition     = { for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.filter[0].prefix => r.expiration[0].days if length(r.expiration) > 0 } == { "logs/" = 400, "errors/" = 400, "athena-results/" = 30 }
+    error_message = "What Firehose could not write, and what Athena answered, must expire too."
+  }
+
+  assert {
+    condition = one([
+      for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.noncurrent_version_expiration[0].noncurrent_days == 1 if r.id == "athena-results"
+    ])
+    error_message = "Athena's results must be gone when they expire, without 30 days as old versions."
   }
 }
 
@@ -370,5 +393,30 @@ run "key" {
       { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.kms_key_arn },
     ]
     error_message = "EventBridge's role needs both rights to the key, without a condition, or Firehose refuses its records."
+  }
+}
+
+run "erasers" {
+  variables {
+    eraser_arns = ["arn:aws:iam::123456789012:role/eraser"]
+  }
+
+  module {
+    source = "./modules/archive"
+  }
+
+  assert {
+    condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => s.Condition.ArnNotLike["aws:PrincipalArn"] if can(s.Condition.ArnNotLike) } == {
+      OnlyFirehoseWrites                  = [aws_iam_role.firehose.arn, "arn:aws:iam::123456789012:role/eraser"]
+      OnlyErasersDelete                   = ["arn:aws:iam::123456789012:role/eraser"]
+      OnlyErasersAndOperatorsDeleteErrors = ["arn:aws:iam::123456789012:role/eraser", "arn:aws:iam::123456789012:role/operator"]
+      OnlyTheseChangeTheBucket            = ["arn:aws:iam::123456789012:role/eraser", "arn:aws:iam::123456789012:role/operator"]
+    }
+    error_message = "Erasers delete and rewrite; they and the operators change the bucket."
+  }
+
+  assert {
+    condition     = contains(one([for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Action if s.Sid == "OnlyTheseChangeTheBucket"]), "s3:PutLifecycleConfiguration")
+    error_message = "A lifecycle deletes, too."
   }
 }

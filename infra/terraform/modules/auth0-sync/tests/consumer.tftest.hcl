@@ -15,7 +15,9 @@ override_resource {
 }
 
 variables {
-  name = "users"
+  name          = "users"
+  operator_arns = ["arn:aws:iam::123456789012:role/operator"]
+
   rules = {
     logs   = { name = "changes-logs", event_bus_name = "logs-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs" }
     events = { name = "changes-events", event_bus_name = "events-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events" }

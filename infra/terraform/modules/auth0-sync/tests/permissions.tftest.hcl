@@ -133,7 +133,7 @@ override_resource {
 
 override_resource {
   target = module.archive.aws_s3_bucket.this
-  values = { id = "auth0-sync-test-archive", arn = "arn:aws:s3:::auth0-sync-test-archive" }
+  values = { id = "auth0-sync-test-archive-123456789012-eu-central-1", arn = "arn:aws:s3:::auth0-sync-test-archive-123456789012-eu-central-1" }
 }
 
 override_resource {
@@ -196,6 +196,12 @@ variables {
 
   archive = { lock_days = 30 }
   watch   = { questions = { mfa_weakened = {} } }
+
+  access = {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/auth0-sync-boundary"
+    operator_arns            = ["arn:aws:iam::123456789012:user/ada"]
+    archive_eraser_arns      = ["arn:aws:iam::123456789012:role/eraser"]
+  }
 }
 
 run "everything" {

@@ -22,6 +22,8 @@ override_resource {
 variables {
   name                       = "users"
   sqs_arn                    = "arn:aws:sqs:eu-central-1:123456789012"
+  operator_arns              = ["arn:aws:iam::123456789012:role/operator"]
+  sender_arns                = ["arn:aws:iam::123456789012:role/refresh"]
   rule_arns                  = ["arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events", "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs"]
   queues                     = { retention_seconds = 1209600, max_message_bytes = 200000 }
   visibility_timeout_seconds = 365
@@ -79,6 +81,20 @@ run "queue" {
       ] } }
     }]
     error_message = "Only EventBridge, and only for these rules, may send to the queue."
+  }
+
+  assert {
+    condition = { for queue in [aws_sqs_queue.this, aws_sqs_queue.failed[0]] : queue.name => one([for s in jsondecode(queue.policy).Statement : [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] if s.Sid == "OnlyTheseSenders"]) } == {
+      users = [
+        "Deny", "*", "sqs:SendMessage", "arn:aws:sqs:eu-central-1:123456789012:users",
+        { Bool = { "aws:PrincipalIsAWSService" = "false" }, ArnNotLike = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator", "arn:aws:iam::123456789012:role/refresh"] } },
+      ]
+      users-failed = [
+        "Deny", "*", "sqs:SendMessage", "arn:aws:sqs:eu-central-1:123456789012:users-failed",
+        { Bool = { "aws:PrincipalIsAWSService" = "false" }, ArnNotLike = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator"] } },
+      ]
+    }
+    error_message = "Of people and programs, only the refresh and operators may send."
   }
 
   assert {

@@ -47,6 +47,56 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   }
 }
 
+locals {
+  kept = [for prefix in [var.prefix, var.error_prefix] : "${aws_s3_bucket.this.arn}/${prefix}*"]
+
+  # What arrived stays as it arrived, whatever a principal's own policies allow. A bucket's policy does not bind the lifecycle
+  # (S3 User Guide, "Expiring objects"), and not the account's root user, who can always replace it.
+  keep_statements = [
+    for statement in [
+      {
+        Sid      = "OnlyFirehoseWrites"
+        Action   = ["s3:PutObject"]
+        Resource = local.kept
+        but      = concat([aws_iam_role.firehose.arn], var.eraser_arns)
+      },
+      {
+        Sid      = "OnlyErasersDelete"
+        Action   = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        Resource = ["${aws_s3_bucket.this.arn}/${var.prefix}*"]
+        but      = var.eraser_arns
+      },
+      # Whoever sends again what Firehose could not write deletes it here.
+      {
+        Sid      = "OnlyErasersAndOperatorsDeleteErrors"
+        Action   = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        Resource = ["${aws_s3_bucket.this.arn}/${var.error_prefix}*"]
+        but      = concat(var.eraser_arns, var.operator_arns)
+      },
+      {
+        Sid = "OnlyTheseChangeTheBucket"
+        Action = [
+          "s3:BypassGovernanceRetention", "s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy",
+          "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration",
+        ]
+        Resource = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+        but      = concat(var.eraser_arns, var.operator_arns)
+      },
+      ] : {
+      for element, value in {
+        Sid       = statement.Sid
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = statement.Action
+        Resource  = statement.Resource
+        Condition = { ArnNotLike = { "aws:PrincipalArn" = statement.but } }
+      } : element => value if element != "Condition" || length(statement.but) > 0
+    }
+    # Without erasers nobody but the owner would change the bucket, so this waits until they are named.
+    if statement.Sid != "OnlyTheseChangeTheBucket" || length(var.eraser_arns) > 0
+  ]
+}
+
 resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
 
@@ -83,6 +133,7 @@ resource "aws_s3_bucket_policy" "this" {
         } if var.kms_key_arn != null
       ],
       [for statement in local.manifest_statements : { for element, value in statement : element => value if value != null }],
+      local.keep_statements,
     )
   })
 
@@ -119,13 +170,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     expiration {
       days = var.results_expire_days
     }
+
+    # An expired object becomes an old version first.
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
   }
 
+  # What Firehose could not write holds whole events, too.
   dynamic "rule" {
-    for_each = var.glacier_ir_after_days == null && var.expire_after_days == null ? [] : [var.prefix]
+    for_each = var.glacier_ir_after_days == null && var.expire_after_days == null ? {} : { archive = var.prefix, errors = var.error_prefix }
 
     content {
-      id     = "archive"
+      id     = rule.key
       status = "Enabled"
 
       filter {

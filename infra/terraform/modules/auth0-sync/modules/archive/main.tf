@@ -50,16 +50,18 @@ resource "aws_cloudwatch_event_target" "firehose" {
 module "undelivered" {
   source = "../queue"
 
-  name        = "${var.name}-undelivered"
-  sqs_arn     = local.sqs_arn
-  rule_arns   = local.rule_arns
-  queues      = var.queues
-  kms_key_arn = var.kms_key_arn
+  name          = "${var.name}-undelivered"
+  sqs_arn       = local.sqs_arn
+  rule_arns     = local.rule_arns
+  operator_arns = var.operator_arns
+  queues        = var.queues
+  kms_key_arn   = var.kms_key_arn
 }
 
 resource "aws_iam_role" "events" {
-  name        = "${var.name}-events"
-  description = "Lets EventBridge hand events to the delivery stream ${var.name}."
+  name                 = "${var.name}-events"
+  description          = "Lets EventBridge hand events to the delivery stream ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -162,8 +164,9 @@ resource "aws_cloudwatch_log_stream" "firehose" {
 }
 
 resource "aws_iam_role" "firehose" {
-  name        = "${var.name}-firehose"
-  description = "Lets the delivery stream ${var.name} write to its bucket."
+  name                 = "${var.name}-firehose"
+  description          = "Lets the delivery stream ${var.name} write to its bucket."
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

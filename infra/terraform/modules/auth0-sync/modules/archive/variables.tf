@@ -131,3 +131,19 @@ variable "kms_key_arn" {
   type        = string
   default     = null
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}
+
+variable "operator_arns" {
+  description = "IAM roles and users that may send to the dead-letter queue, and take from the bucket what they send again."
+  type        = list(string)
+}
+
+variable "eraser_arns" {
+  description = "IAM roles and users that may delete and rewrite what is archived. With any, only they and the operators change the bucket's own settings."
+  type        = list(string)
+}

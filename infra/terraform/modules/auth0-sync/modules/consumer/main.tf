@@ -59,6 +59,8 @@ module "queue" {
   name              = var.name
   sqs_arn           = local.sqs_arn
   rule_arns         = local.rule_arns
+  operator_arns     = var.operator_arns
+  sender_arns       = var.sender_arns
   queues            = var.queues
   max_receive_count = var.queues.max_receive_count
   kms_key_arn       = var.kms_key_arn
@@ -69,11 +71,12 @@ module "queue" {
 module "undelivered" {
   source = "../queue"
 
-  name        = "${var.name}-undelivered"
-  sqs_arn     = local.sqs_arn
-  rule_arns   = local.rule_arns
-  queues      = var.queues
-  kms_key_arn = var.kms_key_arn
+  name          = "${var.name}-undelivered"
+  sqs_arn       = local.sqs_arn
+  rule_arns     = local.rule_arns
+  operator_arns = var.operator_arns
+  queues        = var.queues
+  kms_key_arn   = var.kms_key_arn
 }
 
 # Function
@@ -81,20 +84,21 @@ module "undelivered" {
 module "function" {
   source = "../function"
 
-  name                 = var.function.name
-  description          = var.function.description
-  package              = var.function.package
-  handler              = var.function.handler
-  runtime              = var.function.runtime
-  architecture         = var.function.architecture
-  memory_mb            = var.function.memory_mb
-  timeout_seconds      = var.event_source_mapping.timeout_seconds
-  reserved_concurrency = var.function.reserved_concurrency
-  log_retention_days   = var.function.log_retention_days
-  vpc_config           = var.function.vpc_config
-  environment          = var.function_environment
-  kms_key_arn          = var.kms_key_arn
-  statements           = concat(var.function.statements, local.receive_statements)
+  name                     = var.function.name
+  description              = var.function.description
+  package                  = var.function.package
+  handler                  = var.function.handler
+  runtime                  = var.function.runtime
+  architecture             = var.function.architecture
+  memory_mb                = var.function.memory_mb
+  timeout_seconds          = var.event_source_mapping.timeout_seconds
+  reserved_concurrency     = var.function.reserved_concurrency
+  log_retention_days       = var.function.log_retention_days
+  vpc_config               = var.function.vpc_config
+  environment              = var.function_environment
+  kms_key_arn              = var.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+  statements               = concat(var.function.statements, local.receive_statements)
 }
 
 resource "aws_lambda_event_source_mapping" "this" {

@@ -66,3 +66,20 @@ variable "kms_key_arn" {
   type        = string
   default     = null
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}
+
+variable "operator_arns" {
+  description = "IAM roles and users that may send to the queues."
+  type        = list(string)
+}
+
+variable "sender_arns" {
+  description = "Roles of other functions that may send to the queue."
+  type        = list(string)
+  default     = []
+}

@@ -72,8 +72,9 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name        = var.name
-  description = "Role of the Lambda function ${var.name}."
+  name                 = var.name
+  description          = "Role of the Lambda function ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

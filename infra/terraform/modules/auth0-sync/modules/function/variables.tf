@@ -79,3 +79,9 @@ variable "vpc_config" {
   })
   default = null
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}

@@ -30,8 +30,9 @@ resource "aws_cloudwatch_log_group" "flow" {
 resource "aws_iam_role" "flow" {
   count = var.flow_logs ? 1 : 0
 
-  name        = "${var.name}-flow-logs"
-  description = "Role of the flow logs of VPC ${var.name}."
+  name                 = "${var.name}-flow-logs"
+  description          = "Role of the flow logs of VPC ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -24,3 +24,9 @@ variable "log_retention_days" {
   description = "Days to keep the flow logs."
   type        = number
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}

@@ -19,6 +19,23 @@ locals {
     }
   }
 
+  # Every signed request has aws:PrincipalIsAWSService, which is false unless a service asks for itself (IAM User Guide, "AWS
+  # global condition context keys"). So the statement covers neither EventBridge, which the next one admits by rule, nor what
+  # SQS itself moves to a dead-letter queue. Who moves messages back (StartMessageMoveTask) does so by SendMessage, too.
+  only_these_senders = {
+    for arn in [local.arn, local.dead_letter_arn] : arn => {
+      Sid       = "OnlyTheseSenders"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "sqs:SendMessage"
+      Resource  = arn
+      Condition = {
+        Bool       = { "aws:PrincipalIsAWSService" = "false" }
+        ArnNotLike = { "aws:PrincipalArn" = arn == local.arn ? concat(var.operator_arns, var.sender_arns) : var.operator_arns }
+      }
+    }
+  }
+
   only_these_rules = {
     Sid       = "OnlyTheseRules"
     Effect    = "Allow"
@@ -34,21 +51,21 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds = var.visibility_timeout_seconds
   message_retention_seconds  = var.queues.retention_seconds
   max_message_size           = var.queues.max_message_bytes
-  policy                     = jsonencode({ Version = "2012-10-17", Statement = [local.tls_only[local.arn], local.only_these_rules] })
+  policy                     = jsonencode({ Version = "2012-10-17", Statement = [local.tls_only[local.arn], local.only_these_senders[local.arn], local.only_these_rules] })
 
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
   kms_data_key_reuse_period_seconds = local.data_key_reuse_seconds
 }
 
-# Only SQS itself sends to it.
+# SQS itself sends to it.
 resource "aws_sqs_queue" "failed" {
   count = var.max_receive_count == null ? 0 : 1
 
   name                      = "${var.name}-failed"
   message_retention_seconds = var.queues.retention_seconds
   max_message_size          = var.queues.max_message_bytes
-  policy                    = jsonencode({ Version = "2012-10-17", Statement = [local.tls_only[local.dead_letter_arn]] })
+  policy                    = jsonencode({ Version = "2012-10-17", Statement = [local.tls_only[local.dead_letter_arn], local.only_these_senders[local.dead_letter_arn]] })
 
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn

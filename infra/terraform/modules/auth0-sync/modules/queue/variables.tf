@@ -13,6 +13,17 @@ variable "rule_arns" {
   type        = list(string)
 }
 
+variable "operator_arns" {
+  description = "IAM roles and users that may send to the queue and its dead-letter queue."
+  type        = list(string)
+}
+
+variable "sender_arns" {
+  description = "Roles of functions that may send to the queue."
+  type        = list(string)
+  default     = []
+}
+
 variable "queues" {
   description = "Retention in seconds and largest message in bytes: what a queue takes, its dead-letter queue must take too."
   type = object({

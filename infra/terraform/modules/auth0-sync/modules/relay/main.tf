@@ -66,8 +66,9 @@ resource "aws_cloudwatch_event_target" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name        = var.name
-  description = "Lets EventBridge forward events to the bus ${var.name}."
+  name                 = var.name
+  description          = "Lets EventBridge forward events to the bus ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -101,10 +102,11 @@ module "undelivered" {
   source    = "../queue"
   providers = { aws = aws.source }
 
-  name      = "${var.name}-undelivered"
-  sqs_arn   = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}"
-  rule_arns = [aws_cloudwatch_event_rule.this.arn]
-  queues    = var.queues
+  name          = "${var.name}-undelivered"
+  sqs_arn       = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}"
+  rule_arns     = [aws_cloudwatch_event_rule.this.arn]
+  operator_arns = var.operator_arns
+  queues        = var.queues
 
   # The target's rights come before the queue, for which the provider waits 25 s, and the target after it: IAM takes
   # seconds to apply a new policy, and EventBridge does not retry denied requests.

@@ -15,3 +15,14 @@ variable "queues" {
     max_message_bytes = number
   })
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}
+
+variable "operator_arns" {
+  description = "IAM roles and users that may send to its dead-letter queue."
+  type        = list(string)
+}

@@ -106,17 +106,18 @@ resource "aws_sns_topic_subscription" "email" {
 module "function" {
   source = "../function"
 
-  name               = var.name
-  description        = "Asks the archive questions, and tells what it finds."
-  package            = var.function.package
-  handler            = "pipeline.functions.watch.handler"
-  runtime            = var.function.runtime
-  architecture       = var.function.architecture
-  memory_mb          = 512
-  timeout_seconds    = 900
-  log_retention_days = var.function.log_retention_days
-  statements         = local.statements
-  kms_key_arn        = var.kms_key_arn
+  name                     = var.name
+  description              = "Asks the archive questions, and tells what it finds."
+  package                  = var.function.package
+  handler                  = "pipeline.functions.watch.handler"
+  runtime                  = var.function.runtime
+  architecture             = var.function.architecture
+  memory_mb                = 512
+  timeout_seconds          = 900
+  log_retention_days       = var.function.log_retention_days
+  statements               = local.statements
+  kms_key_arn              = var.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
   environment = merge(var.function_environment, {
     WATCH_QUESTIONS         = jsonencode(var.questions)
     WATCH_WINDOW_DAYS       = tostring(var.window_days)

@@ -56,3 +56,9 @@ variable "kms_key_arn" {
   type        = string
   default     = null
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the module's roles; null: none."
+  type        = string
+  default     = null
+}

@@ -5,7 +5,7 @@ mock_data "aws_availability_zones" {
 }
 
 mock_data "aws_caller_identity" {
-  defaults = { account_id = "123456789012" }
+  defaults = { account_id = "123456789012", arn = "arn:aws:sts::123456789012:assumed-role/Deployer/ada" }
 }
 
 mock_data "aws_partition" {

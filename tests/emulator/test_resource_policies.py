@@ -1,0 +1,122 @@
+"""What a queue's or a bucket's policy denies is refused, whoever asks and whatever the caller's own policies allow."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from .support import ACCOUNT, REGION, Aws, allow, name, policy
+
+pytestmark = pytest.mark.emulator
+
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def assumed(aws: Aws, *statements: dict[str, Any], path: str = "/") -> tuple[str, Any]:
+    """Return the ARN of a role that may do all this, and a maker of its clients."""
+    iam, role = aws.client("iam"), name("role")
+    trust = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
+    arn = iam.create_role(RoleName=role, Path=path, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=policy(*statements))
+    keys = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+    make: Any = boto3.client  # its types have names of services only
+
+    def client(service: str) -> Any:
+        return make(
+            service,
+            endpoint_url=aws.emulator.endpoint,
+            region_name=REGION,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )
+
+    return arn, client
+
+
+def senders(queue: str, *arns: str) -> str:
+    condition = {"Bool": {"aws:PrincipalIsAWSService": "false"}, "ArnNotLike": {"aws:PrincipalArn": list(arns)}}
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue, "Condition": condition}
+    return policy(deny)
+
+
+def test_a_queue_refuses_senders_that_its_policy_denies(aws: Aws) -> None:
+    arn, client = assumed(aws, allow("sqs:*", "*"), path="/people/")
+    _, foreign = assumed(aws, allow("sqs:*", "*"))
+    url, queue = aws.queue()
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": senders(queue, arn)})
+
+    client("sqs").send_message(QueueUrl=url, MessageBody="mine")
+    batch = [{"Id": "1", "MessageBody": "also mine"}]
+    client("sqs").send_message_batch(QueueUrl=url, Entries=batch)
+    for sqs in (foreign("sqs"), aws.sqs):  # root, too
+        with pytest.raises(ClientError, match=r"AccessDenied.*explicit deny in a resource-based policy"):
+            sqs.send_message(QueueUrl=url, MessageBody="forged")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sqs.send_message_batch(QueueUrl=url, Entries=batch)
+        assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert [message["Body"] for message in aws.messages(url, 2)] == ["mine", "also mine"]
+
+
+def test_eventbridge_sends_to_a_queue_that_denies_all_others(aws: Aws) -> None:
+    url, queue = aws.queue()
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": senders(queue)})
+    bus = aws.partner_bus()
+    aws.rule(bus, {"Arn": queue})
+    aws.put(bus, "{}")
+    assert len(aws.messages(url)) == 1
+
+
+def test_plain_addresses_count_as_tls(aws: Aws) -> None:
+    url, queue = aws.queue()
+    plain = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue}
+    plain["Condition"] = {"Bool": {"aws:SecureTransport": "false"}}  # type: ignore[assignment]
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(plain)})
+    aws.sqs.send_message(QueueUrl=url, MessageBody="kept")
+
+
+def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
+    arn, writer = assumed(aws, allow("s3:*", "*"))
+    _, foreign = assumed(aws, allow("s3:*", "*"))
+    bucket = aws.bucket()
+    one = f"arn:aws:s3:::{bucket}"
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration"],
+        "Resource": [one, f"{one}/logs/*"],
+        "Condition": {"ArnNotLike": {"aws:PrincipalArn": [arn]}},
+    }
+    aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+    writer("s3").put_object(Bucket=bucket, Key="logs/1", Body=b"true")
+    objects = {"Objects": [{"Key": "other"}, {"Key": "logs/1"}]}
+    rule = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    for s3 in (foreign("s3"), aws.s3):
+        for refused in (
+            lambda s3=s3: s3.put_object(Bucket=bucket, Key="logs/1", Body=b"forged"),
+            lambda s3=s3: s3.copy_object(Bucket=bucket, Key="logs/1", CopySource=f"{bucket}/logs/1"),
+            lambda s3=s3: s3.create_multipart_upload(Bucket=bucket, Key="logs/2"),
+            lambda s3=s3: s3.delete_object(Bucket=bucket, Key="logs/1"),
+            lambda s3=s3: s3.delete_object(Bucket=bucket, Key="logs/1", VersionId="null"),
+            lambda s3=s3: s3.delete_objects(Bucket=bucket, Delete=objects),
+            lambda s3=s3: s3.put_bucket_lifecycle_configuration(
+                Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+            ),
+        ):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                refused()
+        s3.put_object(Bucket=bucket, Key="other", Body=b"elsewhere")
+    assert aws.s3.get_object(Bucket=bucket, Key="logs/1")["Body"].read() == b"true"
+
+
+def test_root_may_always_replace_a_buckets_policy(aws: Aws) -> None:
+    _, foreign = assumed(aws, allow("s3:*", "*"))
+    bucket = aws.bucket()
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}"}
+    aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        foreign("s3").delete_bucket_policy(Bucket=bucket)
+    assert json.loads(aws.s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"] == [deny]
+    aws.s3.delete_bucket_policy(Bucket=bucket)
