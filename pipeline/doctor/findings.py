@@ -48,7 +48,7 @@ def guarded(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         return check()
     except (BotoCoreError, ClientError) as error:
         denied = _code(error) in _DENIED
-        return [unknown(title, str(error)) if denied else bad(title, str(error))]
+        return [unknown(title, str(error), _advice(error)) if denied else bad(title, str(error))]
     except Auth0SyncError as error:
         return [bad(title, str(error))]
 
@@ -61,6 +61,11 @@ def existing(title: str, check: Callable[[], Finding]) -> Finding:
         if _code(error) != _MISSING:
             raise
         return bad(title, str(error), "Deploy again: that makes what is missing")
+
+
+def _advice(error: Exception) -> str:
+    sending = isinstance(error, ClientError) and error.operation_name.startswith("SendMessage")
+    return "Queues take messages of operators only: add this IAM role to access.operator_arns" if sending else ""
 
 
 def _code(error: Exception) -> str:

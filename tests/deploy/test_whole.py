@@ -185,7 +185,7 @@ def test_from_nothing_to_nothing(
     assert "Connection refused" in str(run("migrate").exception)
 
     # Destroyed, the data stays; the state still knows it.
-    aws.s3.put_object(Bucket=outputs["archive_bucket"], Key="logs/one", Body=b"x")
+    aws.s3.put_object(Bucket=outputs["archive_bucket"], Key="athena-results/one", Body=b"x")
     result = run("destroy", "--yes")
     assert result.exit_code == 0, (result.output, result.exception)
     assert functions(aws) == {}

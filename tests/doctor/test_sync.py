@@ -89,3 +89,4 @@ def test_check_does_not_wait_for_a_refused_event(account: Account, refusal: str,
     assert {postgres.verdict, dynamodb.verdict} == {verdict}
     assert refusal in postgres.detail
     assert "SendMessageBatch" in postgres.detail
+    assert ("access.operator_arns" in postgres.advice) == (verdict == "unknown")

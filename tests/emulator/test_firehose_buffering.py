@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import Aws, name, wait_for
+from .support import ACCOUNT, Aws, name, policy, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -44,6 +44,23 @@ def put(aws: Aws, stream: str, *records: bytes) -> None:
 def body(aws: Aws, bucket: str, key: str) -> bytes:
     content: bytes = aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     return content
+
+
+def test_a_stream_writes_only_what_the_bucket_lets_its_role_write(aws: Aws) -> None:
+    buckets = {role: aws.bucket() for role in ("firehose", "another")}
+    for role, bucket in buckets.items():
+        deny = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{bucket}/logs/*",
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:role/{role}"]}},
+        }
+        aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+        put(aws, make_stream(aws, bucket, Prefix="logs/"), b"1")
+    wait_for(lambda: aws.keys(buckets["firehose"]))
+    time.sleep(0.5)
+    assert aws.keys(buckets["another"]) == []
 
 
 def test_records_of_an_interval_become_one_compressed_object(aws: Aws) -> None:

@@ -106,6 +106,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     # What all functions share
     ({"encryption": {"key_arn": "arn:aws:kms:eu-central-1:123456789012:alias/own"}}, "encryption.key_arn must be"),
+    ({"access": {"permissions_boundary_arn": "boundary"}}, "access.permissions_boundary_arn must be"),
+    (
+        {"access": {"operator_arns": ["arn:aws:sts::123456789012:assumed-role/operator/ada"]}},
+        "access.operator_arns and access.archive_eraser_arns must be ARNs of IAM roles or users",
+    ),
+    ({"access": {"archive_eraser_arns": ["eraser"]}}, "access.archive_eraser_arns must be ARNs of IAM roles or users"),
+    (
+        {"access": {"operator_arns": ["arn:aws:iam::123456789012:role/*"]}},
+        "access.operator_arns and access.archive_eraser_arns must name somebody",
+    ),
     ({"alarms": {"topic_arn": "alarms"}}, "alarms.topic_arn must be"),
     ({"alarms": {"emails": ["nobody"]}}, "alarms.emails must be"),
     ({"alarms": {"silence_hours": 48}}, "alarms.silence_hours must be"),

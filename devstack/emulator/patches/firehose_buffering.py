@@ -5,7 +5,8 @@ objects", "Configure buffering hints"; API Reference, ExtendedS3DestinationConfi
 SizeInMBs or IntervalInSeconds is reached, then written as one object, compressed, named
 ``<prefix><stream>-<version>-<yyyy-MM-dd-HH-mm-ss>-<uuid><extension>``. Times are those of the oldest record's arrival,
 in CustomTimeZone. AppendDelimiterToRecord adds the delimiter after each record. GZIP gives the extension ``.gz`` unless
-FileExtension says otherwise. A write that fails is tried again. DescribeDeliveryStream returns all that was set.
+FileExtension says otherwise. A write that fails, as one that the bucket's policy denies, is tried again.
+DescribeDeliveryStream returns all that was set.
 
 MiniStack: one object per record, no delimiter, no compression, and a description without FileExtension,
 CustomTimeZone and the backup destination.
@@ -31,6 +32,7 @@ from ministack.core import responses
 from ministack.services import firehose, s3
 
 from devstack.emulator import patching
+from devstack.emulator.patches import resource_policies
 
 log = logging.getLogger("firehose")
 
@@ -197,6 +199,9 @@ def _write_objects(buffer: _Buffer) -> bool:
     for prefix, group in _by_prefix(buffer, records, lambda_keys, arrival):
         name = f"{buffer.stream['name']}-{buffer.stream['version']}-{stamp}-{responses.new_uuid()}"
         key = f"{prefix}{name}{_extension(config)}"
+        if resource_policies.role_denied("s3", config["RoleARN"], "s3:PutObject", f"{config['BucketARN']}/{key}"):
+            log.warning("Firehose %s: the bucket's policy denies s3://%s/%s", buffer.stream["name"], bucket, key)
+            return False
         status, _, answer = s3._put_object(
             bucket, key, _body(config, group), {"content-type": "application/octet-stream"}
         )

@@ -98,6 +98,13 @@ def principal(access_key: str, account: str) -> Any:
     return found
 
 
+def role_denied(service: str, role_arn: str, action: str, resource: str) -> bool:
+    """Return whether the resource's own policy denies the action to a role that a service has taken."""
+    account = role_arn.split(":")[4]
+    role = iam_evaluator.PrincipalInfo(arn=role_arn, type="AssumedRole", account=account, policies=[])
+    return denied(service, role, responses.get_region(), action, resource, {})
+
+
 def denied(service: str, caller: Any, region: str, action: str, resource: str, keys: dict[str, Any]) -> bool:
     """Return whether the resource's own policy denies the action to the caller."""
     if caller.type == "Root" and action in ROOT_MAY:

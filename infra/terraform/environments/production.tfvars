@@ -37,6 +37,14 @@ aurora = {
 #   subnet_ids = ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]
 # }
 
+# Bound every role, let others than the first to deploy send to the queues, and let somebody delete from the archive.
+# docs/deploy.md has the policies, docs/security.md what they are for.
+# access = {
+#   permissions_boundary_arn = "arn:aws:iam::123456789012:policy/auth0-sync-prod-boundary"
+#   operator_arns            = ["arn:aws:iam::123456789012:role/auth0-sync-apply"]
+#   archive_eraser_arns      = ["arn:aws:iam::123456789012:role/auth0-sync-eraser"]
+# }
+
 alarms = {
   emails = ["CHANGE-ME@example.com"] # each gets a mail, and must confirm; or topic_arn, of a topic of yours
 }

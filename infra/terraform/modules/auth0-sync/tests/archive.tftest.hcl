@@ -136,7 +136,7 @@ run "archive" {
       NoOldTls = ["Deny", "*", "s3:*", ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"], { NumericLessThan = { "s3:TlsVersion" = "1.2" } }]
       OnlyFirehoseWrites = [
         "Deny", "*", ["s3:PutObject"], ["arn:aws:s3:::bucket/logs/*", "arn:aws:s3:::bucket/errors/*"],
-        { ArnNotLike = { "aws:PrincipalArn" = [aws_iam_role.firehose.arn] } },
+        { ArnNotLike = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/archive-firehose"] } },
       ]
       OnlyErasersDelete = ["Deny", "*", ["s3:DeleteObject", "s3:DeleteObjectVersion"], ["arn:aws:s3:::bucket/logs/*"], null]
       OnlyErasersAndOperatorsDeleteErrors = [
@@ -329,6 +329,15 @@ run "key" {
   }
 
   assert {
+    condition = {
+      for s in jsondecode(output.analyst_policy).Statement : s.Sid => [for action in s.Action : action if !can(regex(":(Get|BatchGet|List|Start|Stop)|^kms:", action))]
+      } == {
+      Ask = [], Catalog = [], Bucket = [], Read = [], Results = ["s3:AbortMultipartUpload", "s3:PutObject"], Key = []
+    }
+    error_message = "An analyst must not be able to INSERT INTO a table: that takes PutObject below logs/."
+  }
+
+  assert {
     condition = alltrue([
       for key in [
         one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default[0].kms_master_key_id,
@@ -407,7 +416,7 @@ run "erasers" {
 
   assert {
     condition = { for s in jsondecode(aws_s3_bucket_policy.this.policy).Statement : s.Sid => s.Condition.ArnNotLike["aws:PrincipalArn"] if can(s.Condition.ArnNotLike) } == {
-      OnlyFirehoseWrites                  = [aws_iam_role.firehose.arn, "arn:aws:iam::123456789012:role/eraser"]
+      OnlyFirehoseWrites                  = ["arn:aws:iam::123456789012:role/archive-firehose", "arn:aws:iam::123456789012:role/eraser"]
       OnlyErasersDelete                   = ["arn:aws:iam::123456789012:role/eraser"]
       OnlyErasersAndOperatorsDeleteErrors = ["arn:aws:iam::123456789012:role/eraser", "arn:aws:iam::123456789012:role/operator"]
       OnlyTheseChangeTheBucket            = ["arn:aws:iam::123456789012:role/eraser", "arn:aws:iam::123456789012:role/operator"]

@@ -87,7 +87,11 @@ run "queue" {
     condition = { for queue in [aws_sqs_queue.this, aws_sqs_queue.failed[0]] : queue.name => one([for s in jsondecode(queue.policy).Statement : [s.Effect, s.Principal, s.Action, s.Resource, s.Condition] if s.Sid == "OnlyTheseSenders"]) } == {
       users = [
         "Deny", "*", "sqs:SendMessage", "arn:aws:sqs:eu-central-1:123456789012:users",
-        { Bool = { "aws:PrincipalIsAWSService" = "false" }, ArnNotLike = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator", "arn:aws:iam::123456789012:role/refresh"] } },
+        {
+          Bool         = { "aws:PrincipalIsAWSService" = "false" }
+          ArnNotLike   = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator", "arn:aws:iam::123456789012:role/refresh"] }
+          ArnNotEquals = { "aws:SourceArn" = var.rule_arns }
+        },
       ]
       users-failed = [
         "Deny", "*", "sqs:SendMessage", "arn:aws:sqs:eu-central-1:123456789012:users-failed",

@@ -58,7 +58,7 @@ locals {
         Sid      = "OnlyFirehoseWrites"
         Action   = ["s3:PutObject"]
         Resource = local.kept
-        but      = concat([aws_iam_role.firehose.arn], var.eraser_arns)
+        but      = concat([local.firehose_role_arn], var.eraser_arns)
       },
       {
         Sid      = "OnlyErasersDelete"

@@ -8,6 +8,7 @@ locals {
   account_id        = data.aws_caller_identity.current.account_id
   sqs_arn           = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
   firehose_arn      = "arn:${data.aws_partition.current.partition}:firehose:${data.aws_region.current.id}:${local.account_id}:deliverystream/${var.name}"
+  firehose_role_arn = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:role/${var.name}-firehose" # the bucket is there first
   results_prefix    = "athena-results/"
   encryption_header = "s3:x-amz-server-side-encryption"
   key_header        = "s3:x-amz-server-side-encryption-aws-kms-key-id"
