@@ -9,9 +9,10 @@ module "manifest" {
   source = "./modules/manifest"
   count  = var.archive.manifest ? 1 : 0
 
-  name        = local.manifest_name
-  statements  = module.archive.manifest_statements
-  kms_key_arn = local.kms_key_arn
+  name                     = local.manifest_name
+  statements               = module.archive.manifest_statements
+  kms_key_arn              = local.kms_key_arn
+  permissions_boundary_arn = var.access.permissions_boundary_arn
 
   function = {
     package            = "${var.package_dir}/manifest.zip"

@@ -3,18 +3,19 @@
 module "function" {
   source = "../function"
 
-  name               = var.name
-  description        = "Lists and signs what the archive has of each day."
-  package            = var.function.package
-  handler            = "pipeline.functions.manifest.handler"
-  runtime            = var.function.runtime
-  architecture       = var.function.architecture
-  memory_mb          = 512
-  timeout_seconds    = 900
-  log_retention_days = var.function.log_retention_days
-  statements         = var.statements
-  kms_key_arn        = var.kms_key_arn
-  environment        = merge(var.function_environment, { POWERTOOLS_SERVICE_NAME = "manifest" })
+  name                     = var.name
+  description              = "Lists and signs what the archive has of each day."
+  package                  = var.function.package
+  handler                  = "pipeline.functions.manifest.handler"
+  runtime                  = var.function.runtime
+  architecture             = var.function.architecture
+  memory_mb                = 512
+  timeout_seconds          = 900
+  log_retention_days       = var.function.log_retention_days
+  statements               = var.statements
+  kms_key_arn              = var.kms_key_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+  environment              = merge(var.function_environment, { POWERTOOLS_SERVICE_NAME = "manifest" })
 }
 
 # A day needs one run; the others find what a run left over, and tell the alarm that the function lives.

@@ -32,3 +32,9 @@ variable "kms_key_arn" {
   type        = string
   default     = null
 }
+
+variable "permissions_boundary_arn" {
+  description = "IAM policy that bounds the role of the function; null: none."
+  type        = string
+  default     = null
+}
