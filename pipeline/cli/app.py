@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 
 from pipeline.cli import commands
-from pipeline.cli.terminal import echo
+from pipeline.cli.terminal import console, echo
 from pipeline.errors import CommandError
 from pipeline.foreign import as_json, plain
 
@@ -41,6 +43,19 @@ class OnDemand(TyperGroup):
         """Parse the arguments of the command, and run it."""
         with _visible():
             return super().invoke(ctx)
+
+    def format_help(self, ctx: Any, _formatter: Any) -> None:
+        """Print the help as Typer does, but without `typer.rich_utils`, whose imports would take most of the time."""
+        records = (parameter.get_help_record(ctx) for parameter in self.get_params(ctx))
+        options = [(names, text) for names, text in filter(None, records)]
+        summaries = [(name, command.help or "") for name, command in self.commands.items()]
+        console.print("", Text(f" {self.get_usage(ctx)}", "bold"), "", Text(f" {self.help}"), "", sep="\n")
+        for title, rows in (("Options", options), ("Commands", summaries)):
+            table = Table.grid(padding=(0, 2, 0, 0))
+            table.add_column(style="bold cyan", no_wrap=True)
+            for row in rows:
+                table.add_row(*map(Text, row))
+            console.print(Panel(table, title=title, title_align="left", border_style="dim"))
 
 
 @contextmanager
@@ -105,6 +120,8 @@ def load(name: str) -> Any:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         echo(f"auth0-sync {version('auth0-sync')}")
         raise typer.Exit
 

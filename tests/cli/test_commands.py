@@ -70,7 +70,7 @@ def test_the_shell_completes_commands_and_what_they_take(typed: str, completed: 
 @pytest.mark.parametrize(
     ("arguments", "unused"),
     [
-        (["--help"], {"boto3", "botocore", "psycopg", "pipeline.data_api"}),
+        (["--help"], {"boto3", "botocore", "psycopg", "pipeline.data_api", "typer.rich_utils", "rich.markdown"}),
         (["ask", "--list"], {"boto3", "botocore", "psycopg"}),
         (["roles"], {"boto3", "botocore", "psycopg"}),
         (["sql", "DROP TABLE x"], {"boto3", "botocore", "psycopg"}),
