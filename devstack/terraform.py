@@ -69,6 +69,8 @@ class Terraform:
     var_file: Path | None = None
     configuration: Path = CONFIGURATION
     interrupted: Callable[[], None] = lambda: None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of Terraform itself, such as TF_REATTACH_PROVIDERS."""
 
     @property
     def state(self) -> Path:
@@ -170,6 +172,7 @@ class Terraform:
             | aws_environment(self.endpoint, self.region)
             | {f"TF_VAR_{name}": value for name, value in self.variables.items()}
             | {"TF_DATA_DIR": str(self._data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+            | self.settings
         )
 
     @property

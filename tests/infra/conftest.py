@@ -1,5 +1,7 @@
 """The states of Terraform's tests, each run once, and the emulator's matcher of event patterns in this process."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from devstack.emulator.patches import event_patterns
@@ -8,8 +10,9 @@ from tests.infra import deployed
 
 
 @pytest.fixture(scope="session")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    return deployed.initialised(tmp_path_factory.mktemp("terraform"))
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
+    with deployed.one_provider(deployed.initialised(tmp_path_factory.mktemp("terraform"))) as terraform:
+        yield terraform
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from devstack.terraform import Terraform
@@ -19,8 +20,8 @@ def test_its_own_tests(terraform: Terraform) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_example_plans(tmp_path: Path) -> None:
-    done = initialised(tmp_path, CONFIGURATION)._run("test", "-no-color")
+def test_every_example_plans(terraform: Terraform, tmp_path: Path) -> None:
+    done = replace(initialised(tmp_path, CONFIGURATION), settings=terraform.settings)._run("test", "-no-color")
     assert done.returncode == 0, done.stdout + done.stderr
     examples = {path.name.replace("-", "_") for path in (CONFIGURATION / "examples").iterdir()}
     assert examples == set(re.findall(r'run "(\w+)"... pass', done.stdout))
