@@ -28,9 +28,10 @@ LONG = (
 
 TOGETHER = {
     "tests/stack/": "stack",
-    "tests/infra/test_alarms.py": "state",
-    "tests/infra/test_order.py": "state",
-    "tests/infra/test_permissions.py": "state",
+    "tests/infra/test_alarms.py": "terraform",
+    "tests/infra/test_order.py": "terraform",
+    "tests/infra/test_permissions.py": "terraform",
+    "tests/infra/test_terraform.py": "terraform",
 }
 """Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""
 
