@@ -21,7 +21,7 @@ from pipeline.cli.terminal import console, echo, errors, in_markup
 from pipeline.deploy import DeployError, migration, passwords, planning, preflight, teardown
 from pipeline.deploy import cost as costs
 from pipeline.deploy.applying import apply
-from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.deployment import Deployment, State
 from pipeline.deploy.failures import explain
 from pipeline.terraform import TerraformError
 
@@ -146,7 +146,8 @@ def destroy(
     deployment = _find(env)
     with deployment.lock():
         with Steps(console) as steps:
-            identity, settings, before = _ready(deployment, steps)
+            identity, settings, state = _ready(deployment, steps)
+            before = state.outputs
             _package(deployment, settings, steps)  # Terraform reads the packages even to destroy
             with _explained(env, before), steps.step("Plan") as step:
                 snapshot = snapshot and with_data and teardown.has_cluster(deployment)
@@ -156,7 +157,7 @@ def destroy(
                     else teardown.plan_without_data(deployment)
                 )
                 step.update(plans.counted(planned) or "no changes")
-        kept = {} if with_data else teardown.holders(deployment.resources())
+        kept = {} if with_data else teardown.holders(deployment.state().resources)
         if planned.empty:
             console.print(f"Nothing of {env} is left to remove{', but its data' if kept else ''}.")
         else:
@@ -238,8 +239,8 @@ def deployed(env: str) -> dict[str, Any]:
         return deployment.deployed()
 
 
-def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, dict[str, Any], dict[str, Any]]:
-    """Return the caller's identity, the variables, and the outputs of the last apply."""
+def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, dict[str, Any], State]:
+    """Return the caller's identity, the variables, and the state."""
     with _explained(deployment.name, {}), steps.step("Terraform") as step:
         used = terraform.program_name()
         step.update(terraform.version() + ("" if used == "terraform" else f", {used}"))
@@ -248,14 +249,14 @@ def _ready(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, di
     with steps.step("AWS account") as step:
         identity = preflight.identify(settings)
         step.update(f"{identity.account}, {identity.region}, as {identity.arn}")
-        before = deployment.outputs()
-        preflight.check_account(deployment.name, before, identity)
-    return identity, settings, before
+        state = deployment.state()
+        preflight.check_account(deployment.name, state.outputs, identity)
+    return identity, settings, state
 
 
 def _plan(deployment: Deployment, steps: Steps) -> tuple[preflight.Identity, planning.Plan, dict[str, Any]]:
-    identity, settings, before = _ready(deployment, steps)
-    resources = deployment.resources()
+    identity, settings, state = _ready(deployment, steps)
+    before, resources = state.outputs, state.resources
     with steps.step("Names"):
         preflight.check_names(deployment, settings, identity, resources)
         exposed = passwords.check(deployment)
@@ -344,7 +345,7 @@ def _destroy(
 
 def _show_snapshot(deployment: Deployment, snapshot: str) -> None:
     """Show the snapshot that a destroy has left, with its key if that is the deployment's."""
-    key = bool(deployment.resources())
+    key = bool(deployment.state().resources)
     left = f"{snapshot}, and the key that it is encrypted with" if key else snapshot
     lines = [
         f"A last snapshot of the database is left: {left}.",

@@ -65,6 +65,31 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
+class State:
+    """The outputs of the last apply, and the address of every resource, without data sources."""
+
+    outputs: dict[str, Any]
+    resources: list[str]
+
+    @classmethod
+    def read(cls, text: str) -> "State":
+        """Read what `terraform state pull` prints. Raises TerraformError if the format is not version 4."""
+        stored = json.loads(text or '{"version": 4}')
+        if stored["version"] != 4:
+            raise TerraformError(f"The format of Terraform's state is version {stored['version']}, not 4.")
+        outputs = {name: output["value"] for name, output in stored.get("outputs", {}).items()}
+        managed = [resource for resource in stored.get("resources", []) if resource["mode"] == "managed"]
+        return cls(outputs, sorted(_address(one, each) for one in managed for each in one["instances"]))
+
+
+def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
+    """Return the address of an instance, as Terraform writes it."""
+    parts = filter(None, (resource.get("module"), resource["type"], resource["name"]))
+    key = instance.get("index_key")
+    return ".".join(parts) + ("" if key is None else f"[{json.dumps(key)}]")
+
+
+@dataclass(frozen=True)
 class Deployment:
     """The deployment that `infra/terraform/environments/NAME.tfvars` describes. `interrupted`: see `Program`."""
 
@@ -207,26 +232,25 @@ class Deployment:
         environment = {"TF_VAR_package_dir": ""} | dict(terraform.environment)
         return replace(terraform, directory=directory, environment=environment)
 
-    def outputs(self) -> dict[str, Any]:
-        """Return the outputs of the last apply; none before the first."""
-        return self.terraform.outputs()
+    def state(self) -> State:
+        """Return what the state holds; nothing before the first apply. Raises TerraformError.
+
+        One process for outputs and resources: each takes a second, in which Terraform hashes the provider's program.
+        """
+        done = self.terraform.run("state", "pull")
+        if done.returncode != 0:
+            raise TerraformError(f"terraform state pull failed:\n{done.stderr.strip()}")
+        return State.read(done.stdout)
 
     def deployed(self) -> dict[str, Any]:
         """Return the outputs of an existing deployment. Raises DeployError if there is none."""
-        outputs = self.outputs()
+        state = self.state()
         # Outputs outlive a destroy that keeps the data.
-        if not outputs or not any(".aws_lambda_function." in address for address in self.resources()):
+        if not state.outputs or not any(".aws_lambda_function." in address for address in state.resources):
             raise DeployError(
                 f"Nothing is deployed as {self.name}, by its state. Deploy it: make deploy ENV={self.name}"
             )
-        return outputs
-
-    def resources(self) -> list[str]:
-        """Return the address of every resource in the state, without data sources."""
-        done = self.terraform.run("state", "list")
-        if done.returncode != 0 and "No state file" not in done.stderr:
-            raise TerraformError(f"terraform state list failed:\n{done.stderr.strip()}")
-        return [line for line in done.stdout.splitlines() if not re.match(r"(module\.[^.]+\.)*data\.", line)]
+        return state.outputs
 
     def lock(self) -> AbstractContextManager[None]:
         """Lock the staged files against other commands on this machine. Entering raises DeployError if one runs."""

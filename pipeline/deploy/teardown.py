@@ -30,7 +30,7 @@ LOOK: Final = 15.0
 
 def plan_without_data(deployment: Deployment) -> Plan:
     """Plan to remove everything but the parts with data. Raises DeployError if the plan would delete data."""
-    targets = sorted({top(address) for address in deployment.resources()} - set(KEPT))
+    targets = sorted({top(address) for address in deployment.state().resources} - set(KEPT))
     if not targets:
         return Plan()
     plan = make(deployment, "-destroy", *[f"-target={target}" for target in targets])
@@ -47,7 +47,7 @@ def _refuse_losses(deployment: Deployment, plan: Plan) -> None:
 
 def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
     """Plan to remove everything, except the key if a snapshot still needs it."""
-    targets = sorted({top(address) for address in deployment.resources()} - ({KEY} if keep_key else set()))
+    targets = sorted({top(address) for address in deployment.state().resources} - ({KEY} if keep_key else set()))
     if not targets:
         return Plan()
     return make(deployment, "-destroy", UNPROTECTED, *[f"-target={target}" for target in targets])
@@ -62,7 +62,7 @@ def leave_network(deployment: Deployment, outputs: Mapping[str, Any], progress: 
     network = outputs.get("function_network")
     if network is None:
         return False
-    functions = [address for address in deployment.resources() if kind(address) == "aws_lambda_function"]
+    functions = [address for address in deployment.state().resources if kind(address) == "aws_lambda_function"]
     if functions:
         plan = make(deployment, "-destroy", *[f"-target={address}" for address in functions])
         _refuse_losses(deployment, plan)
@@ -131,7 +131,7 @@ def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Prog
     """
     if has_cluster(deployment):
         _unprotect_cluster(outputs)
-    targets = [f"-target={address}" for address in holders(deployment.resources())]
+    targets = [f"-target={address}" for address in holders(deployment.state().resources)]
     if not targets:
         return
     plan = make(deployment, UNPROTECTED, *targets)
@@ -157,7 +157,7 @@ def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
 
 def has_cluster(deployment: Deployment) -> bool:
     """Return whether the deployment has its own cluster. Outputs are no evidence: they outlive it."""
-    return any(kind(address) == "aws_rds_cluster" for address in deployment.resources())
+    return any(kind(address) == "aws_rds_cluster" for address in deployment.state().resources)
 
 
 def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:

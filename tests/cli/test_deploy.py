@@ -13,7 +13,7 @@ from pipeline.cli import app, plans
 from pipeline.deploy import DeployError, deployment, migration, preflight, teardown
 from pipeline.doctor import Finding
 from pipeline.functions.migrate import LosesData, Protected
-from tests.deploy.support import FakeTerraform, failed, hook, planned, says, tiny
+from tests.deploy.support import FakeTerraform, failed, hook, planned, says, stored, tiny
 from tests.deploy.test_environment import OUTPUTS as NAMES
 
 CLUSTER = "module.auth0_sync.module.database[0].aws_rds_cluster.this"
@@ -52,13 +52,13 @@ class Account:
     def set(
         self, *plan: object, apply: str = "true", state: tuple[str, ...] = (FUNCTION, TABLE), outputs: Any = OUTPUTS
     ) -> None:
-        values = json.dumps({name: {"value": value} for name, value in outputs.items()})
         self.terraform.script(
             f"""case "$*" in
             version*) echo '{{"terraform_version": "1.11.4"}}';;
             *" init "*) mkdir -p {self.root}/.deploy/prod/.terraform;;
-            *" output "*) echo '{values}';;
-            *"state list") {"; ".join(f"echo '{address}'" for address in state) or "true"};;
+            *"state pull")
+            {stored(*state, **outputs)}
+            ;;
             *" plan "*) touch {self.root}/.deploy/prod/plan.tfplan
             {says(*plan) or "true"}
             ;;
@@ -148,7 +148,7 @@ class TestDeploy:
         account.answers("yes")
         result = run("deploy", "--env", "prod")
         assert result.exit_code == 0, result.output
-        assert account.terraform.calls[-3].endswith(str(account.root / ".deploy/prod/plan.tfplan"))
+        assert account.terraform.calls[-2].endswith(str(account.root / ".deploy/prod/plan.tfplan"))
         assert "✔ Users table" in result.output
         assert "Archived logs  no data yet [1]" in result.output
         assert "#dashboards/dashboard/board" in result.output

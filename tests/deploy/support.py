@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -97,6 +98,20 @@ class FakeTerraform:
 def says(*messages: object) -> str:
     """A script that prints messages as Terraform's JSON output does."""
     return "\n".join(f"cat <<'END'\n{json.dumps(message)}\nEND" for message in messages)
+
+
+def stored(*addresses: str, **outputs: object) -> str:
+    """A script that prints a state with these resources and outputs."""
+    resources = []
+    for address in addresses:
+        *module, kind, name = re.split(r"\.(?![^\[]*\])", address)
+        name, _, key = name.partition("[")
+        instance = {"index_key": json.loads(key[:-1])} if key else {}
+        mode = "data" if module and module[-1] == "data" else "managed"
+        path = ".".join(module[:-1] if mode == "data" else module)
+        resources.append({"module": path, "mode": mode, "type": kind, "name": name, "instances": [instance]})
+    values = {name: {"value": value} for name, value in outputs.items()}
+    return says({"version": 4, "outputs": values, "resources": resources})
 
 
 def planned(action: str, address: str, reason: str = "") -> dict[str, object]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.deployment import REQUIRED, SETTINGS, Deployment, account_of
-from pipeline.terraform import CONFIGURATION
-from tests.deploy.support import FakeTerraform, tiny
+from pipeline.deploy.deployment import REQUIRED, SETTINGS, Deployment, State, account_of
+from pipeline.terraform import CONFIGURATION, TerraformError
+from tests.deploy.support import FakeTerraform, says, stored, tiny
 
 SOURCE = "aws.partner/auth0.com/acme-1/auth0.logs"
 
@@ -115,10 +115,26 @@ class TestState:
     def test_resources_are_listed_without_data_sources(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        listed = ["data.aws_region.current", "module.a.data.aws_region.current", "module.a.aws_s3_bucket.data[0]"]
-        FakeTerraform(tmp_path / "bin", monkeypatch, "\n".join(f"echo '{line}'" for line in listed))
+        buckets = ["aws_s3_bucket.top", "module.a.aws_s3_bucket.data[0]", 'module.a["b.c"].aws_s3_bucket.data["d.e"]']
+        listed = ["data.aws_region.current", "module.a.data.aws_region.current", *buckets]
+        FakeTerraform(tmp_path / "bin", monkeypatch, stored(*listed, region="eu-central-1"))
         deployment.directory.mkdir(parents=True)
-        assert deployment.resources() == ["module.a.aws_s3_bucket.data[0]"]
+        assert deployment.state() == State({"region": "eu-central-1"}, buckets)
+
+    def test_before_the_first_apply_the_state_is_empty(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FakeTerraform(tmp_path / "bin", monkeypatch)
+        deployment.directory.mkdir(parents=True)
+        assert deployment.state() == State({}, [])
+
+    def test_a_state_of_another_format_is_refused(
+        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FakeTerraform(tmp_path / "bin", monkeypatch, says({"version": 5}))
+        deployment.directory.mkdir(parents=True)
+        with pytest.raises(TerraformError, match="version 5, not 4"):
+            deployment.state()
 
 
 def test_two_commands_do_not_meet(deployment: Deployment) -> None:

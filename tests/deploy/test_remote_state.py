@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.deploy import DeployError, planning
 from pipeline.deploy.applying import apply
-from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.deployment import Deployment, State
 from pipeline.deploy.failures import explain
 from pipeline.progress import Quiet
 from pipeline.terraform import TerraformError, version
@@ -71,8 +71,7 @@ def test_what_one_machine_deploys_another_knows(tmp_path: Path, bucket: str, aws
     assert aws.keys(bucket) == ["auth0-sync/prod.tfstate"]
     other = machine(tmp_path / "two", bucket)
     other.prepare()
-    assert other.outputs() == {"thing": "one"}
-    assert other.resources() == ["terraform_data.thing"]
+    assert other.state() == State({"thing": "one"}, ["terraform_data.thing"])
     assert planning.make(other).empty
     assert not list((tmp_path / "one/.deploy/prod").glob("terraform.tfstate*"))
 
@@ -91,7 +90,7 @@ def test_a_state_on_this_machine_is_moved_as_the_message_says(tmp_path: Path, bu
         assert done.returncode == 0, done.stdout + done.stderr
     assert not list(deployment.directory.glob("*.tfstate*"))
     deployment.prepare()
-    assert deployment.outputs() == {"thing": "one"}
+    assert deployment.state().outputs == {"thing": "one"}
     assert planning.make(deployment).empty
 
 

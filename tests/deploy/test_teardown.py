@@ -14,7 +14,7 @@ from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.planning import HOLDS_DATA, NO_DATA
 from pipeline.progress import Quiet
-from tests.deploy.support import FakeTerraform, planned, says, tiny
+from tests.deploy.support import FakeTerraform, planned, says, stored, tiny
 from tests.infra.deployed import MODULE
 
 STATE = [
@@ -45,8 +45,7 @@ def deployment(tmp_path: Path) -> Deployment:
 
 
 def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: list[str], *messages: object) -> FakeTerraform:
-    listed = "\n".join(f"echo '{address}'" for address in state)
-    script = f'case "$*" in *" list") {listed or "true"};;\n*" plan "*)\n{says(*messages) or "true"}\n;; esac'
+    script = f'case "$*" in *"state pull")\n{stored(*state)}\n;;\n*" plan "*)\n{says(*messages) or "true"}\n;; esac'
     return FakeTerraform(tmp_path / "bin", monkeypatch, script)
 
 
@@ -248,7 +247,7 @@ def test_a_cluster_is_known_by_the_state(
 ) -> None:
     calls = terraform(tmp_path, monkeypatch, STATE)
     assert teardown.has_cluster(deployment)
-    calls.script("echo module.key[0].aws_kms_key.this")
+    calls.script(stored("module.key[0].aws_kms_key.this"))
     assert not teardown.has_cluster(deployment)
 
 
