@@ -150,14 +150,14 @@ def destroy(
             before = state.outputs
             _package(deployment, settings, steps)  # Terraform reads the packages even to destroy
             with _explained(env, before), steps.step("Plan") as step:
-                snapshot = snapshot and with_data and teardown.has_cluster(deployment)
+                snapshot = snapshot and with_data and teardown.has_cluster(state.resources)
                 planned = (
                     teardown.plan_with_data(deployment, keep_key=snapshot)
                     if with_data
                     else teardown.plan_without_data(deployment)
                 )
                 step.update(plans.counted(planned) or "no changes")
-        kept = {} if with_data else teardown.holders(deployment.state().resources)
+        kept = {} if with_data else teardown.holders(state.resources)
         if planned.empty:
             console.print(f"Nothing of {env} is left to remove{', but its data' if kept else ''}.")
         else:

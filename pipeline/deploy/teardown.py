@@ -129,9 +129,10 @@ def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Prog
     A separate request removes the cluster's. Terraform then only records the settings of the cluster's deletion, and
     sends nothing: in a change of the cluster the provider would send its engine version, too.
     """
-    if has_cluster(deployment):
+    resources = deployment.state().resources
+    if has_cluster(resources):
         _unprotect_cluster(outputs)
-    targets = [f"-target={address}" for address in holders(deployment.state().resources)]
+    targets = [f"-target={address}" for address in holders(resources)]
     if not targets:
         return
     plan = make(deployment, UNPROTECTED, *targets)
@@ -155,9 +156,9 @@ def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
         raise DeployError(f"The cluster {cluster} is still protected from deletion, so it was kept: {error}") from error
 
 
-def has_cluster(deployment: Deployment) -> bool:
-    """Return whether the deployment has its own cluster. Outputs are no evidence: they outlive it."""
-    return any(kind(address) == "aws_rds_cluster" for address in deployment.state().resources)
+def has_cluster(resources: Sequence[str]) -> bool:
+    """Return whether a deployment has its own cluster. Outputs are no evidence: they outlive it."""
+    return any(kind(address) == "aws_rds_cluster" for address in resources)
 
 
 def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:
