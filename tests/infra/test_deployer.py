@@ -25,6 +25,7 @@ PLACE = Place(ACCOUNT, PREFIX)
 LONGEST = Place(ACCOUNT, "n" * 16 + "-" + "e" * 10)
 SIZE = 6144
 """Characters of a managed policy, white space apart (IAM User Guide, "IAM and AWS STS quotas")."""
+FILES = sorted(path.stem for path in deployer.POLICIES.glob("*.json"))
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:auth0-AbCdEf"
 
 TAGS = "The resource is made with tags, or its tags are changed; AWS asks for it beside the request itself"
@@ -127,7 +128,7 @@ def role(name: str) -> str:
 
 
 def test_each_policy_can_be_attached() -> None:
-    for policy in ("boundary", *APPLY):
+    for policy in FILES:
         rendered = LONGEST.render(policy, auth0_secret="s" * 100)
         assert len(json.dumps(json.loads(rendered), separators=(",", ":"))) <= SIZE, policy
         assert not re.search(r"ACCOUNT|NAME|DATABASE|AUTH0_SECRET", rendered), policy
@@ -141,7 +142,7 @@ def test_the_documentation_makes_the_policies(tmp_path: Path) -> None:
     secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:auth0-sync-??????"
     place = Place(ACCOUNT, "auth0-sync-prod")
     made = {path.stem: path.read_text() for path in (tmp_path / "policies").iterdir()}
-    assert made == {policy: place.render(policy, auth0_secret=secret) for policy in ("boundary", *APPLY)}
+    assert made == {policy: place.render(policy, auth0_secret=secret) for policy in FILES}
     names = re.findall(r"--policy-name (\S+)", (tmp_path / "made").read_text())
     assert place.boundary.rpartition("/")[2] in names
 
@@ -162,7 +163,7 @@ def test_who_deploys_may_do_what_terraform_and_the_commands_do_and_nothing_more(
 
 
 def test_no_policy_has_a_wildcard_of_actions() -> None:
-    assert [action for action in allowed_actions("boundary", *APPLY) if "*" in action] == []
+    assert [action for action in allowed_actions(*FILES) if "*" in action] == []
 
 
 def test_the_roles_are_those_of_the_deployment(deployment: Deployment) -> None:

@@ -1,0 +1,101 @@
+"""The policies for people: enough for what each is for, and nothing beside it."""
+
+import ast
+import re
+
+import pytest
+
+from tests.infra import deployer
+from tests.infra.deployer import Asked, Place, allowed_actions
+from tests.infra.test_permissions import ROOT, done_by_athena, operations_in
+
+ACCOUNT, REGION, NAME = "123456789012", "eu-central-1", "auth0-sync-test"
+PLACE = Place(ACCOUNT, NAME)
+BUCKET = f"arn:aws:s3:::{NAME}-archive-{ACCOUNT}-{REGION}"
+COMMANDS = ("cli/failed", "cli/logs", "cli/redrive", "cli/replay", "cli/restore", "archive/rearchive", "archive/replay")
+DELIVERY = ("dead_letters", "function", "queue", "stream", "targets")
+"""The modules of the commands that an operator runs against queues and archive."""
+
+ACTIONS = {
+    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "DeleteMessageBatch": "sqs:DeleteMessage",
+    "DeleteObject": "s3:DeleteObject",
+    "FilterLogEvents": "logs:FilterLogEvents",
+    "GetObject": "s3:GetObject",
+    "GetQueueAttributes": "sqs:GetQueueAttributes",
+    "GetQueueUrl": "sqs:GetQueueUrl",
+    "Invoke": "lambda:InvokeFunction",
+    "ListObjectsV2": "s3:ListBucket",
+    "PutRecordBatch": "firehose:PutRecordBatch",
+    "ReceiveMessage": "sqs:ReceiveMessage",
+    "SendMessageBatch": "sqs:SendMessage",
+}
+KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
+BROWSE = {"athena:BatchGetQueryExecution", "athena:GetWorkGroup", "athena:ListQueryExecutions"}
+"""What an analyst's console needs to show the queries that were asked."""
+
+
+def may(policy: str, action: str, resource: str, **keys: str) -> bool:
+    return deployer.allows([PLACE.render(policy)], Asked(action, resource, keys), ACCOUNT)
+
+
+def test_an_analyst_may_ask_and_nothing_more() -> None:
+    asking = {"athena:GetQueryExecution", "athena:GetQueryResults"}
+    asking |= {"athena:StartQueryExecution", "athena:StopQueryExecution"}
+    assert allowed_actions("analyst") == {action for action, _ in done_by_athena()} | asking | BROWSE | KEY
+    for action, resource in done_by_athena():
+        assert may("analyst", action, resource.replace("/*", "/x")), (action, resource)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("s3:PutObject", f"{BUCKET}/logs/dt=2026-11-22/hour=08/forged"),  # INSERT INTO
+        ("s3:PutObject", f"{BUCKET}/errors/forged"),
+        ("s3:DeleteObject", f"{BUCKET}/logs/dt=2026-11-22/hour=08/1"),
+        ("s3:DeleteObject", f"{BUCKET}/athena-results/of-another"),
+        ("glue:BatchCreatePartition", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/auth0_sync_test/lines"),
+        ("glue:CreateTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:database/auth0_sync_test"),
+        ("glue:UpdateTable", f"arn:aws:glue:{REGION}:{ACCOUNT}:table/auth0_sync_test/tenant_logs"),
+        ("firehose:PutRecord", f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{NAME}-archive"),
+        ("dynamodb:GetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{NAME}-users"),
+        ("sqs:ReceiveMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{NAME}-postgres"),
+    ],
+)
+def test_an_analyst_changes_no_history(action: str, resource: str) -> None:
+    assert not may("analyst", action, resource)
+
+
+def test_an_operator_may_do_what_the_commands_do_and_nothing_more() -> None:
+    files = [f"pipeline/{name}.py" for name in (*COMMANDS, *(f"delivery/{module}" for module in DELIVERY))]
+    used = operations_in({file: ast.parse((ROOT / file).read_text()) for file in files})
+    assert {ACTIONS[operation] for operation in used} | KEY == allowed_actions("operator")
+
+
+def test_an_operator_deletes_no_history() -> None:
+    assert may("operator", "s3:DeleteObject", f"{BUCKET}/errors/processing-failed/1")
+    for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
+        assert not may("operator", action, f"{BUCKET}/logs/dt=2026-11-22/hour=08/1")
+
+
+def test_an_eraser_reaches_the_archives_objects_only() -> None:
+    for prefix in ("logs", "errors"):
+        for action in ("GetObject", "PutObject", "DeleteObject", "DeleteObjectVersion"):
+            assert may("eraser", f"s3:{action}", f"{BUCKET}/{prefix}/dt=2026-11-22/1")
+    assert not may("eraser", "s3:DeleteObject", "arn:aws:s3:::another/logs/1")
+    assert {
+        action for action in allowed_actions("eraser") if not re.match("s3:(Get|List|Put|Delete)Object", action)
+    } == {
+        "s3:ListBucket",
+        "s3:ListBucketVersions",
+        *KEY,
+    }
+
+
+@pytest.mark.parametrize("policy", ["analyst", "operator", "eraser"])
+def test_nobody_uses_another_key(policy: str) -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+    via = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    assert may(policy, "kms:Decrypt", key, **via, **{"aws:ResourceTag/Deployment": NAME})
+    assert not may(policy, "kms:Decrypt", key, **via)
+    assert not may(policy, "kms:Decrypt", key, **via, **{"aws:ResourceTag/Deployment": "another"})
