@@ -29,6 +29,7 @@ LONG = (
 TOGETHER = {
     "tests/stack/": "stack",
     "tests/infra/test_alarms.py": "terraform",
+    "tests/infra/test_deployer.py": "terraform",
     "tests/infra/test_order.py": "terraform",
     "tests/infra/test_permissions.py": "terraform",
     "tests/infra/test_terraform.py": "terraform",

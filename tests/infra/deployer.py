@@ -150,12 +150,13 @@ def questions(line: Json, place: Place, boundary: str | None = None) -> Iterator
             # IAM knows the workgroup of a query by the query's id.
             resource = f"workgroup/{place.name}" if named == "workgroup/*" else named
             full = resource if resource == "*" or resource.startswith("arn:") else prefix + resource
-            yield Asked(action, ID.sub("*", full), keys | tags | _of_mapping(parameters, prefix))
+            yield Asked(action, ID.sub("*", full), keys | tags | _of_mapping(parameters, prefix, place))
     yield from _passed_roles(service, parameters)
 
 
-def _of_mapping(parameters: Json, prefix: str) -> Json:
-    name = parameters.get("FunctionName", "")
+def _of_mapping(parameters: Json, prefix: str, place: Place) -> Json:
+    """Return the key of an event source mapping's function, which AWS knows by the mapping's id, too."""
+    name = parameters.get("FunctionName") or (f"{place.name}-refresh" if "UUID" in parameters else "")
     return {"lambda:FunctionArn": name if name.startswith("arn:") else f"{prefix}function:{name}"} if name else {}
 
 
@@ -220,7 +221,7 @@ def _ec2(operation: str, parameters: Json) -> Iterator[str]:
 
 def _events(operation: str, parameters: Json) -> Iterator[str]:
     bus = parameters.get("EventBusName")
-    if operation in ("ListEventSources", "PutPermission", "RemovePermission", "TestEventPattern"):
+    if operation in ("ListEventSources", "ListRules", "PutPermission", "RemovePermission", "TestEventPattern"):
         yield "*"
     elif "ResourceARN" in parameters:
         yield parameters["ResourceARN"]
@@ -262,7 +263,7 @@ def _kms(operation: str, parameters: Json) -> Iterator[str]:
 def _lambda(operation: str, parameters: Json) -> Iterator[str]:
     if "EventSourceMapping" in operation:
         yield "*" if operation != "GetEventSourceMapping" else f"event-source-mapping:{parameters['UUID']}"
-    elif operation == "GetAccountSettings":
+    elif operation in ("GetAccountSettings", "ListFunctions"):
         yield "*"
     elif "FunctionName" in parameters:
         name = parameters["FunctionName"]

@@ -31,6 +31,7 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:auth0-AbCdEf"
 TAGS = "The resource is made with tags, or its tags are changed; AWS asks for it beside the request itself"
 CHANGE = "A changed setting, which the recorded deployment does not have"
 KEY = "DynamoDB, Lambda, RDS, Firehose, SQS and S3 use the key in the name of who deploys"
+WITHOUT_SNAPSHOT = "The key is deleted only where no snapshot needs it: destroy --with-data --no-snapshot"
 BEYOND = {
     "athena:TagResource": TAGS,
     "athena:UntagResource": TAGS,
@@ -40,7 +41,6 @@ BEYOND = {
     "dynamodb:TagResource": TAGS,
     "dynamodb:UntagResource": TAGS,
     "ec2:DeleteTags": TAGS,
-    "ec2:RevokeSecurityGroupIngress": CHANGE,
     "events:TagResource": TAGS,
     "events:UntagResource": TAGS,
     "firehose:StopDeliveryStreamEncryption": CHANGE,
@@ -63,12 +63,14 @@ BEYOND = {
     "iam:UpdateRoleDescription": CHANGE,
     "kms:CreateGrant": KEY,
     "kms:Decrypt": KEY,
+    "kms:DeleteAlias": WITHOUT_SNAPSHOT,
     "kms:Encrypt": KEY,
     "kms:GenerateDataKey": KEY,
     "kms:GenerateDataKeyWithoutPlaintext": KEY,
     "kms:PutKeyPolicy": CHANGE,
     "kms:ReEncryptFrom": KEY,
     "kms:ReEncryptTo": KEY,
+    "kms:ScheduleKeyDeletion": WITHOUT_SNAPSHOT,
     "kms:TagResource": TAGS,
     "kms:UntagResource": TAGS,
     "kms:UpdateKeyDescription": CHANGE,
@@ -89,6 +91,7 @@ BEYOND = {
     "rds:ModifyDBSubnetGroup": CHANGE,
     "rds:RemoveTagsFromResource": TAGS,
     "s3:AbortMultipartUpload": "Athena writes results in the name of who asks",
+    "s3:DeleteObjectVersion": "Terraform empties the bucket of old versions, in the same request as of objects",
     "s3:GetBucketLocation": "Athena writes results in the name of who asks",
     "s3:GetObject": "Athena reads the archive in the name of who asks",
     "s3:ListMultipartUploadParts": "Athena writes results in the name of who asks",
