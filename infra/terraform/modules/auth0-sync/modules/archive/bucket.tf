@@ -77,7 +77,8 @@ locals {
         Sid = "OnlyTheseChangeTheBucket"
         Action = [
           "s3:BypassGovernanceRetention", "s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy",
-          "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration",
+          "s3:PutBucketOwnershipControls", "s3:PutBucketPublicAccessBlock", "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration",
+          "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration",
         ]
         Resource = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
         but      = concat(var.eraser_arns, var.operator_arns)
