@@ -1,6 +1,8 @@
 """The manifest function and `auth0-sync verify` on the emulator: S3 with versions, and a key of KMS."""
 
 import json
+import re
+import subprocess
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ from tests.refresh.support import Context
 
 pytestmark = pytest.mark.emulator
 
+LOGS = Path(__file__).parents[2] / "docs/logs.md"
 TODAY = datetime.now(UTC).date()
 
 
@@ -145,6 +148,25 @@ def test_a_kept_public_key_verifies_without_kms(deployed: Deployed, tmp_path: Pa
     assert deployed.verify("--public-key", str(public))["problems"] == []
     public.write_bytes(b"another file")
     assert CliRunner().invoke(app, ["verify", "--public-key", str(public)]).exit_code != 0
+
+
+def test_openssl_verifies_a_manifest_as_the_docs_say(deployed: Deployed, tmp_path: Path) -> None:
+    deployed.put(log(3), b"1")
+    [first, *_] = deployed.run()
+    [block] = re.findall(r"```sh\n(aws kms get-public-key .*?)```", LOGS.read_text(), flags=re.S)
+    manifest_file = tmp_path / "manifest.jsonl"
+    deployed.aws.s3.download_file(deployed.bucket, first, str(manifest_file))
+    public = deployed.aws.client("kms").get_public_key(KeyId=deployed.key)["PublicKey"]
+    (tmp_path / "manifests.der").write_bytes(public)
+    commands = "\n".join(line for line in block.splitlines() if not line.startswith("aws "))
+
+    def said() -> str:
+        done = subprocess.run(["bash", "-c", commands], check=False, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout
+
+    assert said() == "Verified OK\n"
+    manifest_file.write_bytes(manifest_file.read_bytes().replace(b'"size":1,', b'"size":2,'))
+    assert said() == "Verification failure\n"
 
 
 def test_a_manifest_that_another_key_signed_is_found(deployed: Deployed) -> None:
