@@ -6,6 +6,7 @@ ends in between leaves both, and the next one goes on: it looks at every version
 
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 GZIP: Final = b"\x1f\x8b"
 PARQUET: Final = b"PAR1"
+UNREADABLE: Final = (gzip.BadGzipFile, EOFError, zlib.error)
 KEPT: Final = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "Metadata", "StorageClass")
 """What an object keeps beside its content."""
 
@@ -109,6 +111,19 @@ class Objects:
         record: Record | None,
     ) -> None:
         """Erase the lines about a person from an object and its old versions; only look without ``record``."""
+        try:
+            self._erase_lines(versions, concerns, may_concern, report, record)
+        except UNREADABLE as error:
+            report.problems.append(f"{versions[0].key} cannot be decompressed, and is as it was: {error}")
+
+    def _erase_lines(
+        self,
+        versions: Sequence[Version],
+        concerns: Matches,
+        may_concern: Matches,
+        report: Report,
+        record: Record | None,
+    ) -> None:
         current = next((one for one in versions if one.latest and not one.marker), None)
         removed, kept = 0, None
         if current:
@@ -169,7 +184,12 @@ class Objects:
             if content.startswith(PARQUET):
                 report.problems.append(f"{version.key} is Parquet, which is not searched")
                 continue
-            if not may_concern(_unpacked(content)):
+            try:
+                about = may_concern(_unpacked(content))
+            except UNREADABLE as error:
+                report.problems.append(f"{version.key} cannot be decompressed, and is as it was: {error}")
+                continue
+            if not about:
                 continue
             found += 1
             report.versions += 1

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 SHORTEST: Final = 5
 """Characters of an identifier: a shorter one occurs in the data of others."""
-LONG: Final = 12
-"""Characters from which on the part of a user id behind its provider is an identifier by itself."""
+_BY_ITSELF: Final = re.compile(r"(?=.*\d)[\w.-]{12,}|[^@\s]+@[^@\s]+")
+"""What identifies a person without the provider in front: not a word such as administrator."""
 _NESTED: Final = 5
 """Times that text is decoded: JSON in a string, a percent-encoded path in a URL."""
 
@@ -29,16 +29,18 @@ class Person:
             raise ValueError(f"{short[0]!r} is too short to tell a person by: {SHORTEST} characters at least")
         self.user_id = user_id
         inner = user_id.rpartition("|")[2]
-        self.identifiers = tuple(dict.fromkeys((user_id, *([inner] if len(inner) >= LONG else []), *identifiers)))
+        own = (user_id, inner) if _BY_ITSELF.fullmatch(inner) else (user_id,)
+        self.identifiers = tuple(dict.fromkeys((*own, *identifiers)))
         self.pattern = "(?i)" + "|".join("".join(map(_encoded, one)) for one in self.identifiers)
         """A regular expression that matches every line about the person, and a few others; also in Athena's syntax."""
-        self._possible = re.compile(self.pattern.encode())
+        self._lower = tuple(one.lower() for one in self.identifiers)
         exact = "|".join(map(re.escape, self.identifiers))
         self._exact = re.compile(f"{_BEFORE}(?:{exact})(?:{_AFTER})", re.IGNORECASE)
 
     def may_concern(self, data: bytes) -> bool:
         """Return whether data may be about the person; it is quick, and True for some data that is not."""
-        return self._possible.search(data) is not None
+        text = _decoded(data).lower()
+        return any(one in text for one in self._lower)
 
     def concerns(self, line: bytes) -> bool:
         """Return whether a line is about the person: a JSON document, or other text."""
@@ -64,6 +66,30 @@ def _encoded(character: str) -> str:
     if character in '/"\\':
         found.append(r"\\+" + re.escape(character))
     return f"(?:{'|'.join(dict.fromkeys(found))})"
+
+
+_UNITS: Final = re.compile(rb"(?:\\+u[0-9a-fA-F]{4})+")
+_UNIT: Final = re.compile(rb"\\+u")
+_OCTET: Final = re.compile(rb"%(?:25)*([0-9a-fA-F]{2})")
+_ESCAPED: Final = re.compile(rb"\\+([/\"\\])")
+
+
+def _decoded(data: bytes) -> str:
+    """Return data as text without escapes of JSON and URLs, wherever they are."""
+    for _ in range(_NESTED):
+        before = data
+        if b"\\" in data:
+            data = _ESCAPED.sub(rb"\1", _UNITS.sub(_from_units, data))
+        if b"%" in data:
+            data = _OCTET.sub(lambda found: bytes.fromhex(found[1].decode()), data)
+        if data == before:
+            break
+    return data.decode(errors="replace")
+
+
+def _from_units(found: re.Match[bytes]) -> bytes:
+    units = bytes.fromhex(_UNIT.sub(b"", found[0]).decode())
+    return units.decode("utf-16-be", "replace").encode()
 
 
 def _texts(line: bytes) -> Iterator[str]:

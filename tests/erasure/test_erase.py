@@ -244,6 +244,15 @@ def test_an_old_version_with_lines_that_the_object_lacks_stays_and_is_named(worl
     assert (key, version) in world.contents()
 
 
+@pytest.mark.parametrize("broken", [b"\x1f\x8bbroken", gzip.compress(ABOUT[0] * 99)[:-20]])
+def test_an_object_that_cannot_be_read_is_named_and_stays(world: World, broken: bytes) -> None:
+    world.s3.put_object(Bucket=world.bucket, Key="errors/x/broken.json.gz", Body=broken)
+    place = erase_failed_events(world.archive(), PERSON, lambda _: None, lambda _: None)
+    assert any("broken.json.gz cannot be decompressed" in problem for problem in place.problems)
+    assert place.erased == 2
+    assert world.s3.get_object(Bucket=world.bucket, Key="errors/x/broken.json.gz")["Body"].read() == broken
+
+
 def test_nothing_changes_that_cannot_be_recorded(world: World) -> None:
     def refuses(_rewrites: Any) -> None:
         raise RuntimeError

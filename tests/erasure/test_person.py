@@ -87,6 +87,18 @@ def test_a_line_that_is_nested_too_deep_is_read_as_text() -> None:
     assert ANN.concerns(deep)
 
 
+@pytest.mark.parametrize(
+    ("user_id", "by_itself"),
+    [
+        ("auth0|5f7c8ec7c33c6c004bbafe82", True), ("google-oauth2|101234567890123456789", True),
+        ("samlp|acme|ann@example.com", True), ("samlp|acme|administrator", False), ("sms|4beb51b5960", False),
+    ],
+)  # fmt: skip
+def test_an_id_without_its_provider_counts_only_if_nobody_else_has_it(user_id: str, by_itself: bool) -> None:
+    inner = user_id.rpartition("|")[2]
+    assert Person(user_id).concerns(line({"identities": [{"user_id": inner}]})) is by_itself
+
+
 @pytest.mark.parametrize("short", ["", "a", "ann", "x" * (SHORTEST - 1)])
 def test_what_many_share_is_no_identifier(short: str) -> None:
     with pytest.raises(ValueError, match="too short"):
