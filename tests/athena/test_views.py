@@ -305,3 +305,11 @@ class TestLoginAttempts:
             for milliseconds, kind in enumerate(["fp", "fepft"] * 5, 100)
         ]
         assert len(Archive(events).rows("SELECT * FROM login_attempts")) == 5
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@a", " =1", '"=1"', "'=1", "\t=1", "\uff1d1", "\uff0b1"])
+def test_the_documented_query_for_athenas_own_csv_lets_no_cell_begin_a_formula(formula: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text("utf-8")
+    [query] = re.findall(r"```sql\n(SELECT log_id, \"date\",.*?)```", page, re.DOTALL)
+    archive = Archive([log("fp", "09:00:00", user_name=name) for name in (formula, "ann", "a=1")])
+    assert sorted(row["user_name"] for row in archive.rows(query)) == sorted([f"'{formula}", "ann", "a=1"])
