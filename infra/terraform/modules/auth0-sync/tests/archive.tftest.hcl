@@ -266,6 +266,10 @@ run "retention" {
 run "both_buses" {
   variables {
     bus_names = { log-stream = "logs-bus", event-stream = "events-bus" }
+    event_sources = {
+      log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    }
   }
 
   override_resource {
@@ -280,6 +284,11 @@ run "both_buses" {
   assert {
     condition     = { for stream, target in aws_cloudwatch_event_target.firehose : stream => target.event_bus_name } == { log-stream = "logs-bus", event-stream = "events-bus" }
     error_message = "Every bus must be archived."
+  }
+
+  assert {
+    condition     = { for stream, rule in aws_cloudwatch_event_rule.this : stream => jsondecode(rule.event_pattern).source } == { for stream, source in var.event_sources : stream => [source] }
+    error_message = "Each rule takes its own stream's source."
   }
 
   assert {
