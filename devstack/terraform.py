@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
+from pipeline.errors import CommandError
 from pipeline.provider_lock import LOCK, RECORD, find_mirror
 from pipeline.terraform import (
     CONFIGURATION,
@@ -220,5 +221,5 @@ def check() -> None:
 if __name__ == "__main__":
     try:
         check()
-    except TerraformError as problem:
+    except CommandError as problem:
         raise SystemExit(str(problem)) from None

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -286,9 +287,9 @@ def _package(deployment: Deployment, settings: Mapping[str, Any], steps: Steps) 
 
 
 def _digest(built: Sequence[Path]) -> str:
-    """Return the digest of all packages' contents for a step, to compare with CI's; nothing if one is missing."""
-    if not all(path.is_file() for path in built):
-        return ""  # Terraform names the missing one
+    """Return the digest of all packages' contents for a step, to compare with CI's; nothing without all of them."""
+    if not all(map(zipfile.is_zipfile, built)):
+        return ""  # Terraform or Lambda names the one that is missing or damaged
     return f"; SHA-256 of all contents {packaging.combined(built)[:16]}"
 
 
