@@ -173,7 +173,7 @@ class Terraform:
             | aws_environment(self.endpoint, self.region)
             | {f"TF_VAR_{name}": value for name, value in self.variables.items()}
             | {"TF_DATA_DIR": str(self._data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
-            | self.settings
+            | dict(self.settings)
         )
 
     @property
