@@ -17,17 +17,21 @@ from devstack import postgres
 from devstack.emulator import process
 from tests.emulator.support import Aws
 
+pytest_plugins = ["tests.stack.fixtures"]
+
 TEMPLATE = "migrated"
 LONG = (
     "tests/deploy/test_production.py",
     "tests/deploy/test_whole.py",
     "tests/stack/",
+    "tests/attacks/",
     "tests/infra/test_terraform.py",
 )
 """What runs Terraform for minutes, mostly of waiting: it starts first, so that the other tests run beside it."""
 
 TOGETHER = {
     "tests/stack/": "stack",
+    "tests/attacks/": "stack",
     "tests/infra/test_alarms.py": "terraform",
     "tests/infra/test_deployer.py": "terraform",
     "tests/infra/test_order.py": "terraform",

@@ -22,7 +22,7 @@ from tests.refresh import management_api
 from tests.refresh.management_api import ManagementApi
 from tests.strategies import call, created, deleted, log, streamed, updated, user
 
-from .conftest import AUTH0_DOMAIN
+from .fixtures import AUTH0_DOMAIN
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 

@@ -9,7 +9,7 @@ from devstack import demo, stack
 from devstack.terraform import Terraform
 from pipeline.terraform import CONFIGURATION
 
-from .conftest import EVENTS, MALFORMED, options
+from .fixtures import EVENTS, MALFORMED, options
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 

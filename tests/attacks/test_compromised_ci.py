@@ -1,0 +1,137 @@
+"""A compromised CI: the job of a pull request, which may plan, and that of a deployment, which may apply."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.infra.deployer import APPLY, PLAN, Place
+
+from .actors import ATTEMPTS, Actor, Target, person
+
+pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
+
+ESCAPES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "make a role without the boundary": (
+        "iam",
+        "create_role",
+        {"RoleName": "NAME-refresh", "AssumeRolePolicyDocument": "TRUST"},
+    ),
+    "make a role of another name": (
+        "iam",
+        "create_role",
+        {"RoleName": "mine", "AssumeRolePolicyDocument": "TRUST", "PermissionsBoundary": "BOUNDARY"},
+    ),
+    "give an unbounded role all rights": (
+        "iam",
+        "put_role_policy",
+        {"RoleName": "NAME-sync-postgres", "PolicyName": "all", "PolicyDocument": "ALL"},
+    ),
+    "attach a policy of AWS to a role": (
+        "iam",
+        "attach_role_policy",
+        {"RoleName": "NAME-sync-postgres", "PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess"},
+    ),
+    "take the boundary off": ("iam", "delete_role_permissions_boundary", {"RoleName": "NAME-sync-postgres"}),
+    "rewrite the boundary": (
+        "iam",
+        "create_policy_version",
+        {"PolicyArn": "BOUNDARY", "PolicyDocument": "ALL", "SetAsDefault": True},
+    ),
+    "make a user": ("iam", "create_user", {"UserName": "mine"}),
+    "make a key for a user": ("iam", "create_access_key", {"UserName": "attacks-analyst"}),
+    "give itself all rights": (
+        "iam",
+        "put_user_policy",
+        {"UserName": "attacks-apply", "PolicyName": "all", "PolicyDocument": "ALL"},
+    ),
+    "make a function with a role of somebody else": (
+        "lambda",
+        "create_function",
+        {
+            "FunctionName": "NAME-refresh",
+            "Runtime": "python3.13",
+            "Handler": "x.y",
+            "Role": "arn:aws:iam::ACCOUNT:role/admin",
+            "Code": {"ZipFile": b"x"},
+        },
+    ),
+    "make a function of another name": (
+        "lambda",
+        "create_function",
+        {
+            "FunctionName": "mine",
+            "Runtime": "python3.13",
+            "Handler": "x.y",
+            "Role": "arn:aws:iam::ACCOUNT:role/NAME-refresh",
+            "Code": {"ZipFile": b"x"},
+        },
+    ),
+    "read a secret of somebody else": ("secretsmanager", "get_secret_value", {"SecretId": "of-somebody-else"}),
+    "read another table": ("dynamodb", "scan", {"TableName": "of-somebody-else"}),
+    "read another bucket": ("s3", "get_object", {"Bucket": "of-somebody-else", "Key": "x"}),
+    "open a session in another account": (
+        "sts",
+        "assume_role",
+        {"RoleArn": "arn:aws:iam::111111111111:role/admin", "RoleSessionName": "x"},
+    ),
+}
+
+READS = {"read the secret of Auth0", "read every user of the table", "read an object of the logs"}
+
+
+def parameters(place: Place, given: Any) -> Any:
+    """Return the parameters of a call with their placeholders replaced."""
+    if isinstance(given, dict):
+        return {name: parameters(place, value) for name, value in given.items()}
+    if not isinstance(given, str):
+        return given
+    principal = {"AWS": f"arn:aws:iam::{place.account}:root"}
+    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    documents = {"TRUST": trust, "ALL": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    if given in documents:
+        return json.dumps({"Version": "2012-10-17", "Statement": [documents[given]]})
+    return given.replace("BOUNDARY", place.boundary).replace("ACCOUNT", place.account).replace("NAME", place.name)
+
+
+@pytest.fixture(scope="module")
+def place(target: Target) -> Place:
+    return Place("000000000000", target.output("deployment"))
+
+
+@pytest.fixture(scope="module")
+def planner(target: Target, place: Place) -> Actor:
+    return person(target, "attacks-plan", *map(place.render, PLAN))
+
+
+@pytest.fixture(scope="module")
+def deployer(target: Target, place: Place) -> Actor:
+    iam = target.stack.client("iam")
+    iam.create_policy(PolicyName=f"{place.name}-boundary", PolicyDocument=place.render("boundary"))
+    return person(target, "attacks-apply", *map(place.render, APPLY))
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_job_of_a_pull_request_changes_nothing_and_reads_no_user(planner: Actor, attempt: str) -> None:
+    assert not planner.may_attempt(attempt)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_no_job_gets_more_than_its_rights(planner: Actor, deployer: Actor, place: Place, escape: str) -> None:
+    service, operation, given = ESCAPES[escape]
+    for job in (planner, deployer):
+        assert not job.may(service, operation, **parameters(place, given))
+
+
+@pytest.mark.parametrize("attempt", sorted(READS))
+def test_job_of_a_deployment_reads_no_data(deployer: Actor, attempt: str) -> None:
+    assert not deployer.may_attempt(attempt)
+
+
+def test_job_of_a_deployment_makes_bounded_roles(deployer: Actor, place: Place) -> None:
+    """The counterpart, without which the refusals above would prove nothing."""
+    client = deployer.client("iam")
+    trust = parameters(place, "TRUST")
+    name = f"{place.name}-event-stream"
+    client.create_role(RoleName=name, AssumeRolePolicyDocument=trust, PermissionsBoundary=place.boundary)
+    client.delete_role(RoleName=name)
