@@ -164,6 +164,7 @@ def _gap(chain: Chain, first: date, last: date) -> None:
     """Report days without a manifest, if there are any."""
     if first > last:
         return
-    detail = f"No manifest lists the objects of {first}." if first == last else f"The same of all days to {last}."
+    days = f"{first}" if first == last else f"{first} to {last}"
+    detail = f"No manifest lists the objects of {days}."
     chain.problems.append(Problem("no manifest", first, manifest.key(first, 0), detail))
     chain.unproven |= {first + number * DAY for number in range((last - first).days + 1)}

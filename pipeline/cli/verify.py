@@ -97,10 +97,8 @@ def _print(report: Report, *, quick: bool) -> None:
         highlight=False,
     )
     for number, sentence in (
-        (
-            report.erased,
-            f"are gone and {report.rewritten:,} rewritten, as {len(report.erasures):,} records of erasures say",
-        ),
+        (report.erased, f"are gone, as {len(report.erasures):,} records below manifests/erasures/ say"),
+        (report.rewritten, "took their places, as these records say"),
         (report.expired, "are gone because archive.expire_after_days is over"),
         (report.pending, "are new: the next manifest lists them"),
         (report.unproven, "are of days without a valid manifest: nothing proves them"),

@@ -112,6 +112,15 @@ def test_an_object_that_comes_later_than_firehose_tries_is_a_finding(bucket: Buc
     assert kinds(check(bucket)) == [("added", "logs/dt=2026-11-01/hour=23/forged.json.gz")]
 
 
+def test_an_object_that_is_erased_while_it_is_listed_is_left_out(bucket: Bucket) -> None:
+    bucket.put("logs/dt=2026-11-05/hour=00/gone.json.gz", b"gone")
+    digest = bucket.digest
+    bucket.digest = lambda version: None if "gone" in version.key else digest(version)  # type: ignore[method-assign]
+    bucket.now += timedelta(days=1)
+    [key] = run(bucket)
+    assert b"gone" not in bucket.keys[key][0].content
+
+
 def test_errors_are_listed_by_their_type() -> None:
     bucket = Bucket()
     bucket.put("errors/processing-failed/dt=2026-11-01/1", b"1")
