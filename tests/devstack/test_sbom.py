@@ -2,6 +2,8 @@
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from pipeline import packaging
+from pipeline.cli.package import package
 
 PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+)(?P<marker> ;[^\\\n]*)?(?P<rest>(?: \\\n|\n    )[^#]*)", re.M)
 
@@ -75,3 +78,17 @@ def test_is_the_same_for_the_same_contents(out: Path, tmp_path: Path) -> None:
 def test_a_package_for_this_machine_has_none(tmp_path: Path) -> None:
     packaging.build("refresh", "host", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["refresh.zip"]
+
+
+def test_the_command_prints_digests_that_lambda_and_a_deployment_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CodeSha256, in AWS's API reference, is the base64 of the zip's SHA-256."""
+    package("lambda", "arm64", tmp_path, as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    built = {function: tmp_path / "lambda" / f"{function}.zip" for function in packaging.FUNCTIONS}
+    for function, path in built.items():
+        assert printed[function]["content_sha256"] == packaging.digest(path)
+        assert printed[function]["code_sha256"] == b64encode(sha256(path.read_bytes()).digest()).decode()
+    package("lambda", "arm64", tmp_path)
+    assert f"SHA-256 of all contents: {packaging.combined(built.values())[:16]}" in capsys.readouterr().out
