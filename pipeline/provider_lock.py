@@ -125,7 +125,7 @@ def _unshared(mirror: Path) -> Path:
     packages = [found for found in mirror.glob(f"*/*/*/*/{machine()}") if found.is_dir()]
     above = {parent for package in packages for parent in package.parents if parent.is_relative_to(mirror)}
     inside = [path for package in packages for path in (package, *package.rglob("*"))]
-    for path in [mirror, *sorted(above), *inside]:
+    for path in filter(Path.exists, [mirror, *sorted(above), *inside]):  # not: links that lead nowhere
         status = path.stat()
         if status.st_uid not in (0, os.geteuid()):
             raise ProviderError(
