@@ -8,8 +8,12 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from devstack import StackError
 from devstack import stack as stacks
+from devstack.trouble import INTERRUPTED
+from pipeline.locks import exclusive
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.world import Result, World
 
@@ -24,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="repeat for several; default: all")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same events")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="of the stack; another for a run beside one")
     parser.add_argument("--list", action="store_true", help="print the scenarios and what must hold, and end")
     parser.add_argument("--down", action="store_true", help="end the stack of a run that was killed, and end")
     chosen = parser.parse_args(arguments)
@@ -31,26 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for one in SCENARIOS.values():
             _print(f"{one.name:<26}{one.holds}")
         return 0
-    results: list[Result] = []
+    directory: Path = chosen.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    stacks.down(DIRECTORY)  # of a run that was killed
-    if chosen.down:
-        return 0
-    try:
-        _print("Starting the stack ...")
-        running = stacks.up(directory=DIRECTORY)
-        world = World(running, DIRECTORY, chosen.seed)
-        _print(_line(COLUMNS))
-        for name in chosen.scenario or SCENARIOS:
-            results.append(_played(world, name))
-            _print(_line(_row(results[-1])))
-            for difference in results[-1].differences:
-                _print(f"  {difference}")
-    except KeyboardInterrupt:
-        _print("Interrupted.")
-        return 130
-    finally:
-        stacks.down(DIRECTORY)
+    with exclusive(directory / "run.lock", StackError(f"Another run has its stack in {directory}: see --directory")):
+        stacks.down(directory)  # of a run that was killed
+        if chosen.down:
+            return 0
+        try:
+            results = _play(directory, chosen.scenario or list(SCENARIOS), chosen.seed)
+        except KeyboardInterrupt:
+            _print("Interrupted.")
+            return INTERRUPTED
+        finally:
+            stacks.down(directory)
     wrong = [result for result in results if result.differences]
     total = sum(result.events for result in results)
     _print(
@@ -60,6 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for result in wrong:
         _print(f"Repeat: python -m tests.chaos --scenario {result.name} --seed {chosen.seed}")
     return 1 if wrong else 0
+
+
+def _play(directory: Path, names: Sequence[str], seed: int) -> list[Result]:
+    """Start the stack, play the scenarios, and print a line for each."""
+    _print("Starting the stack ...")
+    world = World(stacks.up(directory=directory), directory, seed)
+    _print(_line(COLUMNS))
+    results = []
+    for name in names:
+        result = _played(world, name)
+        results.append(result)
+        _print(_line(_row(result)))
+        for difference in result.differences:
+            _print(f"  {difference}")
+    return results
 
 
 def _played(world: World, name: str) -> Result:
@@ -96,4 +110,7 @@ def _print(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StackError as problem:
+        sys.exit(str(problem))
