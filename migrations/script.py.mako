@@ -15,6 +15,8 @@ A safe migration suits the version of the functions before it, and holds no lock
 - Backfill rows outside of migrations: the function has 15 minutes, and a long transaction stops vacuum.
 % if own:
 - Put new tables and views into a schema of their own. To the product's tables and views only add.
+- auth0_readers may read new tables, and auth0_writer may do nothing with them. In schema auth0 other rights of these
+  two, and of PUBLIC, do not last; in other schemas they do.
 - The product may make the view live_users anew: it stops, changing nothing, if other views select from it.
 % else:
 - Users have columns, indexes and grants of their own. Make a view anew as 0005 does, so that it keeps them.

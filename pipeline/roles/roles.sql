@@ -143,6 +143,9 @@ DECLARE
     role name;
     borrowed text[] DEFAULT '{}';
 BEGIN
+    IF current_setting('search_path') <> 'pg_catalog, pg_temp' THEN
+        RAISE EXCEPTION 'all of these statements must run in one transaction';
+    END IF;
     FOREACH role IN ARRAY ARRAY['auth0_migrator', 'auth0_writer', 'auth0_reader', 'auth0_query', 'auth0_readers'] LOOP
         IF NOT (pg_has_role(role, 'SET') AND pg_has_role(role, 'USAGE')) THEN
             EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', role);

@@ -44,7 +44,7 @@ LIVES = {
         """,
     "migrate": """
         import pipeline.functions.migrate, pipeline.sinks.iam
-        import pipeline.schema, pipeline.migration.lock  # as migrations/env.py does
+        import pipeline.schema, pipeline.migration.lock, pipeline.roles  # as migrations/env.py does
         import alembic.script, sqlalchemy.dialects.postgresql.psycopg
         """,
     "roles": """

@@ -38,7 +38,7 @@ def cluster(aws: Aws) -> Iterator[Cluster]:
     """A cluster with roles and schema, in which one user has a plan."""
     cluster = create(aws)
     master = {"user": cluster.master["username"], "password": cluster.master["password"]}
-    with cluster.connect(**master) as connection:
+    with cluster.connect(**master) as connection, connection.transaction():
         for statement in roles.statements():
             connection.execute(statement)
     with pytest.MonkeyPatch.context() as patch:

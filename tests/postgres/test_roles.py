@@ -155,6 +155,20 @@ def test_a_second_run_repairs(cluster: Any, damage: Any) -> None:
     assert state(cluster) == before
 
 
+def test_outside_of_a_transaction_nobody_is_given_a_role(cluster: Any) -> None:
+    """The master user, once a member of rds_iam, could not sign in again."""
+    with cluster.connect() as master:
+
+        def one_by_one() -> None:
+            for statement in roles.statements():
+                master.execute(statement)
+
+        with pytest.raises(refusals.RaiseException, match="one transaction"):
+            one_by_one()
+    memberships = f"SELECT count(*) FROM pg_auth_members WHERE member = '{aurora.MASTER}'::regrole AND set_option"
+    assert cluster.run(f"{memberships} AND roleid::regrole::text ~ '^auth0_'") == [(0,)]
+
+
 def test_a_run_that_fails_leaves_nothing(cluster: Any) -> None:
     before = state(cluster)
     with pytest.raises(refusals.DivisionByZero):
@@ -181,7 +195,7 @@ def test_an_idle_writer_is_signed_out_and_comes_back(cluster: Any) -> None:
     make_roles(cluster)
     migrate_as(cluster)
     assert cluster.run("SHOW idle_session_timeout", user=WRITER) == [("5min",)]
-    cluster.run(f"ALTER ROLE {WRITER} SET idle_session_timeout = '20ms'")
+    cluster.run(f"ALTER ROLE {WRITER} SET idle_session_timeout = '200ms'")
     sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
     sessions = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{WRITER}'"
     for user_id in ("a|1", "a|2"):
@@ -331,6 +345,38 @@ def test_nobody_else_can_hold_up_a_deployment(cluster: Any, role: Any, mode: Any
         session.execute("SELECT pg_advisory_lock(hashtext('auth0-sync migrations'))")
         make_roles(cluster)
         assert migrate(Database(url=cluster.url_of(MIGRATOR)), deadline=time.monotonic())["to"] is not None
+
+
+def test_readers_leave_connections_for_the_sync(cluster: Any) -> None:
+    make_roles(cluster)
+    opened = [cluster.connect(QUERY) for _ in range(20)]
+    try:
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            cluster.connect(QUERY)
+        cluster.run("SELECT 1", user=WRITER)
+    finally:
+        for each in opened:
+            each.close()
+
+
+@pytest.mark.parametrize("role", [READER, QUERY])
+def test_readers_sessions_end(cluster: Any, role: Any) -> None:
+    make_roles(cluster)
+    names = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+    with cluster.connect(role) as session:
+        assert [session.execute(f"SHOW {name}").fetchone()[0] for name in names] == ["5min", "5min", "1h"]
+
+
+@pytest.mark.parametrize("role", [READER, QUERY, WRITER])
+def test_what_a_role_stores_beside_the_tables_is_named(cluster: Any, role: Any) -> None:
+    """Postgres lets everybody make large objects, and only a superuser can change that."""
+    make_roles(cluster)
+    cluster.run("SET default_transaction_read_only = off", "SELECT lo_from_bytea(0, 'kept')", user=role)
+    try:
+        assert cluster.run(roles.REPORT) == [(f"{role} owns 1 large objects",)]
+    finally:
+        with psycopg.connect(cluster.url) as superuser:
+            superuser.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
 
 
 def test_many_at_once(cluster: Any) -> None:

@@ -79,7 +79,7 @@ def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
 
 def deploy(cluster: aurora.Cluster) -> aurora.Cluster:
     """Make the roles and the schema as a deployment does."""
-    with cluster.connect() as master:
+    with cluster.connect() as master, master.transaction():
         for statement in roles.statements():
             master.execute(statement)
     migrate(Database(url=cluster.url_of(MIGRATOR)), HEAD)
