@@ -10,15 +10,16 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, dynamodb, gin, growth, history, imports, since
+from benchmarks import bad_rows, dynamodb, gin, growth, history, imports, since, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "gin", "since", "imports", "dynamodb", "bad_rows", "growth")
+ALL = ("sync", "history", "gin", "since", "imports", "dynamodb", "bad_rows", "worst", "growth")
 
 
 def main() -> None:
@@ -53,9 +54,7 @@ def main() -> None:
             if "since" in wanted:
                 figures["since"] = since.run(postgres.create_database(server.url, "since"), arguments.rounds)
                 _print(f"index for what has changed since: {figures['since']}", screen)
-            if "imports" in wanted:
-                figures["imports"] = imports.run(max(3, arguments.rounds // 2))
-                _print(f"imports: {figures['imports']}", screen)
+            _run_without_server(wanted, arguments.rounds, figures, screen)
             if "dynamodb" in wanted:
                 figures["dynamodb"] = dynamodb.run((10, 100, 1000), max(3, arguments.rounds // 3))
                 _print_dynamodb(figures["dynamodb"], screen)
@@ -74,6 +73,18 @@ def main() -> None:
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     _print(f"written to {OUTPUT}", screen)
+
+
+def _run_without_server(wanted: Sequence[str], rounds: int, figures: dict[str, Any], screen: Any) -> None:
+    if "imports" in wanted:
+        figures["imports"] = imports.run(max(3, rounds // 2))
+        _print(f"imports: {figures['imports']}", screen)
+    if "worst" in wanted:
+        figures["worst"] = worst.run()
+        slow = ", ".join(figures["worst"]["slow"]) or "none"
+        _print(
+            f"a megabyte of the worst JSON: {figures['worst']['worst']} s of CPU; over {worst.LIMIT} s: {slow}", screen
+        )
 
 
 def _print(text: str, screen: Any) -> None:

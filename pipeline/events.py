@@ -6,6 +6,7 @@ it goes to Postgres as it is.
 """
 
 import re
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
@@ -190,8 +191,10 @@ DEEPEST = 500
 """Levels of a message that stay as they are. Python 3.11 follows 990, Postgres' stack a few thousand."""
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)  # also one without an end, so that it takes linear time
-_TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]", re.DOTALL)
-_BRACKETS = {**dict.fromkeys(map(ord, "[{"), "["), **dict.fromkeys(map(ord, "]}"), "]")}
+_TOKEN = re.compile(rf"{_STRING.pattern}|[\[{{]+|[\]}}]+", re.DOTALL)
+_STEP = (-1, 0, 1)
+_STEPS = bytes.maketrans(b"[{]}", b"\2\2\0\0")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 def shallow(text: str) -> str:
@@ -199,35 +202,32 @@ def shallow(text: str) -> str:
 
     A user with one value that is text is better than no user: the person who nests metadata may be about to be blocked.
     """
-    if text.count("[") + text.count("{") <= DEEPEST or not _is_deep(text):
+    if text.count("[") + text.count("{") <= DEEPEST or _depth(text) <= DEEPEST:
         return text
     parts: list[str] = []
     depth = done = begin = 0
     for token in _TOKEN.finditer(text):
-        match token[0]:
-            case "[" | "{":
-                depth += 1
-                if depth == DEEPEST + 1:
-                    begin = token.start()
-            case "]" | "}":
-                if depth == DEEPEST + 1:
-                    parts += text[done:begin], _quoted(text[begin : token.end()])
-                    done = token.end()
-                depth -= 1
+        at, end = token.span()
+        if text[at] in "[{":
+            if depth <= DEEPEST < depth + end - at:
+                begin = at + DEEPEST - depth
+            depth += end - at
+        elif text[at] in "]}":
+            if depth > DEEPEST >= depth - (end - at):
+                closed = at + depth - DEEPEST
+                parts += text[done:begin], _quoted(text[begin:closed])
+                done = closed
+            depth -= end - at
     if depth > DEEPEST:  # no JSON: it has no end
         parts += text[done:begin], _quoted(text[begin:])
         done = len(text)
     return "".join((*parts, text[done:]))
 
 
-def _is_deep(text: str) -> bool:
-    """Return whether a value may be nested too deep: strip the innermost brackets, level by level."""
-    brackets = "".join(found for found in _TOKEN.findall(text) if found[0] != '"').translate(_BRACKETS)
-    for _ in range(DEEPEST):
-        if not brackets:
-            return False
-        brackets = brackets.replace("[]", "")
-    return bool(brackets)
+def _depth(text: str) -> int:
+    """Return the levels of JSON text, or of what is no JSON some number."""
+    brackets = _STRING.sub("", text).encode("utf-8", "surrogatepass").translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from pipeline.cli.app import load
 
 ROOT = Path(__file__).parents[2]
 PURE = ("errors", "events", "log_types", "changes", "senders", "batch")
-WITHOUT_IO = {"collections", "datetime", "hashlib", "re", "typing", "urllib.parse", "msgspec"}
+WITHOUT_IO = {"collections", "datetime", "hashlib", "itertools", "re", "typing", "urllib.parse", "msgspec"}
 
 
 def modules(room: Any) -> Any:
