@@ -7,6 +7,7 @@ import typer
 from pipeline import pseudonym as of_user
 from pipeline.cli import aws
 from pipeline.cli.app import DeploymentName, app
+from pipeline.cli.terminal import echo
 from pipeline.errors import CommandError
 
 
@@ -29,4 +30,4 @@ def pseudonym(
     if key is None:
         why = environment.get("Error", {}).get("Message", f"it has no {of_user.VARIABLE}")
         raise CommandError(f"the settings of {function} cannot be read: {why}")
-    typer.echo(of_user.pseudonym(user_id, key))
+    echo(of_user.pseudonym(user_id, key))

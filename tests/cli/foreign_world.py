@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from rich.color import ColorSystem
 
 from pipeline.cli import main, terminal
+from tests.deploy.support import NAMES_PROVIDERS
 from tests.strategies import text as event_text
 from tests.strategies import updated, user
 
@@ -197,7 +198,8 @@ class ForeignAws:
     def answer_get_queue_attributes(self, arguments: Any) -> Any:
         names = ("", "NotVisible", "Delayed")
         return {
-            "Attributes": {"MaximumMessageSize": "1024"} | {f"ApproximateNumberOfMessages{n}": "999" for n in names}
+            "Attributes": {"MaximumMessageSize": "1024", "VisibilityTimeout": "30"}
+            | {f"ApproximateNumberOfMessages{n}": "999" for n in names}
         }
 
     def _event(self) -> str:
@@ -262,18 +264,22 @@ def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
     yield world
 
 
-TERRAFORM = """\
+TERRAFORM = (
+    f"""\
 #!/bin/sh
+{NAMES_PROVIDERS}
+"""
+    """\
 case "$*" in
 version*) echo '{"terraform_version": "1.11.4"}';;
 *" init "*) mkdir -p "$HERE/../.deploy/prod/.terraform"; test ! -e "$HERE/no-init" || { cat "$HERE/raw" >&2; exit 1; };;
 *" console "*) cat "$HERE/console";;
-*" output "*) cat "$HERE/outputs";;
-*"state list") cat "$HERE/state";;
+*"state pull") cat "$HERE/state";;
 *" plan "*) touch "$HERE/../.deploy/prod/plan.tfplan"; cat "$HERE/plan"; test ! -e "$HERE/no-plan";;
 *" apply "*) cat "$HERE/apply"; test ! -e "$HERE/no-apply";;
 esac
 """
+)
 
 
 class ForeignTerraform:
@@ -313,10 +319,14 @@ class ForeignTerraform:
         changes = [{"type": "planned_change", "change": change} for change in changes]
         self._write("plan", *([error] if fails == "plan" else [warning, *changes]))
         self._write("apply", *hooks, *([error] if fails == "apply" else []))
-        self._write("outputs", {name: {"value": value} for name, value in outputs.items()})
+        module = {"module": "module.auth0_sync", "mode": "managed"}
+        resources = [
+            module | {"type": "aws_sqs_queue", "name": "q", "instances": [{"index_key": text}]},
+            module | {"type": "aws_lambda_function", "name": "f", "instances": [{}]},
+        ]
+        values = {name: {"value": value} for name, value in outputs.items()}
+        self._write("state", {"version": 4, "outputs": values, "resources": resources})
         (self._here / "console").write_text(json.dumps(json.dumps(settings)) + "\n")
-        line = address.replace("\n", " ").encode(errors="replace")
-        (self._here / "state").write_bytes(b"module.auth0_sync.module.f.aws_lambda_function.this\n" + line + b"\n")
         (self._here / "raw").write_bytes(text.encode(errors="surrogatepass") + b"\xff\n")
 
     def _write(self, name: str, *messages: Any) -> None:

@@ -33,7 +33,7 @@ from pipeline.query import Result
 from pipeline.terraform import TerraformError
 from tests.cli.foreign_world import FOREIGN, ForeignAws, ForeignTerraform, controls, foreign_aws, run
 from tests.deploy.support import tiny
-from tests.deploy.test_environment import AURORA, OUTPUTS
+from tests.deploy.test_environment import DATABASE, OUTPUTS
 
 few = settings(
     max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
@@ -48,7 +48,7 @@ ENVIRONMENT = {
     "ATHENA_WORKGROUP": "w",
     "USERS_TABLE": "t",
     "CLUSTER_ARN": "arn:c",
-    "MASTER_SECRET_ARN": "arn:s",
+    "QUERY_SECRET_ARN": "arn:s",
     "PGDATABASE": "d",
 }
 DEPLOYMENT = ("--deployment", "prod")
@@ -65,7 +65,9 @@ ANSWERS: dict[str, tuple[tuple[str, ...], str]] = {
     "sql": (("sql", "SELECT 1"), "csv"),
     "user": (("user", "auth0|1"), "json"),
     "failed": (("failed", "postgres", "--users", *DEPLOYMENT), "csv"),
-    "redrive": (("redrive", "postgres", *DEPLOYMENT), "json"),
+    "failed --put-back": (("failed", "postgres", "--put-back", *DEPLOYMENT), "json"),
+    "pseudonym": (("pseudonym", "auth0|1", *DEPLOYMENT), ""),
+    "verify": (("verify", "--error-prefix", "errors/", "--key", "arn:k", *BUCKET), "json"),
     "replay": (REPLAY, "json"),
     "rearchive": (("rearchive", *DEPLOYMENT, *BUCKET), "json"),
     "restore": (("restore", "dynamodb", "--dry-run", *DEPLOYMENT), "json"),
@@ -287,7 +289,7 @@ def test_what_terraform_says(
         marker.unlink()
     aws.text = text
     texts = {"users_table": text, "schema_revision": text, "dashboard_name": text, "alarm_topic_arn": text}
-    outputs = OUTPUTS | texts | {"database": AURORA, "function_names": {"migrate": "m", "roles": "r"}}
+    outputs = OUTPUTS | DATABASE | texts | {"function_names": {"migrate": "m", "roles": "r"}}
     values = {"package_dir": text, "region": "eu-central-1", "create_buses": False, "lambda_architecture": "arm64"}
     values |= {"maximum_concurrency": 5, "refresh": None, "source_region": None, "name": "n", "environment": "prod"}
     terraform.says(text, outputs, values, fails)
@@ -307,8 +309,7 @@ def test_a_shell_reads_the_variables_as_they_are(
     terraform.says("x", OUTPUTS | {"users_table": text}, {})
     printed = run("env", "--env", "prod")
     assert printed.code == 0, printed.err
-    printed = printed.out
-    shell = f'{printed}\nprintf %s "$USERS_TABLE"'
+    shell = f'{printed.out}\nprintf %s "$USERS_TABLE"'
     assert subprocess.run(["bash", "-c", shell], capture_output=True, check=True).stdout == text.encode()
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.errors import CommandError
 from pipeline.pseudonym import pseudonym
-from tests.cli.test_redrive import Deployment, deployment
+from tests.cli.test_undelivered import Deployment, deployment
 
 __all__ = ["deployment"]
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ def make_sink(postgres_url: str) -> Iterator[Callable[..., PostgresSink]]:
     """Makes sinks on the test's database; arguments are libpq parameters."""
     made: list[PostgresSink] = []
 
-    def make(**session: str) -> PostgresSink:
+    def make(**session: Any) -> PostgresSink:
         made.append(PostgresSink(lambda: connect(Database(url=postgres_url), **session)))
         return made[-1]
 
