@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="repeat for several; default: all")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same events")
+    parser.add_argument("--size", type=float, default=1, help="part of each scenario's events to send, such as 0.2")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="of the stack; another for a run beside one")
     parser.add_argument("--list", action="store_true", help="print the scenarios and what must hold, and end")
     parser.add_argument("--down", action="store_true", help="end the stack of a run that was killed, and end")
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.down:
             return 0
         try:
-            results = _play(directory, chosen.scenario or list(SCENARIOS), chosen.seed)
+            results = _play(directory, chosen.scenario or list(SCENARIOS), chosen.seed, chosen.size)
         except KeyboardInterrupt:
             _print("Interrupted.")
             return INTERRUPTED
@@ -57,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Lag in seconds from put to stored, of each user's last change; retried and waiting in messages."
     )
     for result in wrong:
-        _print(f"Repeat: python -m tests.chaos --scenario {result.name} --seed {chosen.seed}")
+        _print(f"Repeat: python -m tests.chaos --scenario {result.name} --seed {chosen.seed} --size {chosen.size:g}")
     return 1 if wrong else 0
 
 
-def _play(directory: Path, names: Sequence[str], seed: int) -> list[Result]:
+def _play(directory: Path, names: Sequence[str], seed: int, size: float) -> list[Result]:
     """Start the stack, play the scenarios, and print a line for each."""
     _print("Starting the stack ...")
-    world = World(stacks.up(directory=directory), directory, seed)
+    world = World(stacks.up(directory=directory), directory, seed, size)
     _print(_line(COLUMNS))
     results = []
     for name in names:
