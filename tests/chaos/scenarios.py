@@ -202,17 +202,19 @@ def edited_by_hand(world: World, events: list[Event], load: Load) -> None:
     load.put(second, rate=500)
     world.settle(load)
 
-    chosen = Random(world.seed).sample([user_id for user_id in saved if user_id in load.expected.live], 30)
-    for user_id in chosen[:10]:
+    known = [user_id for user_id in saved if user_id in load.expected.live]
+    some = min(10, len(known) // 3)
+    chosen = Random(world.seed).sample(known, 3 * some)
+    for user_id in chosen[:some]:
         world.delete_user(user_id)
         load.expected.forget(user_id)
-    for user_id in chosen[10:20]:
+    for user_id in chosen[some : 2 * some]:
         world.restore_user(user_id, "public.chaos_backup", backup[user_id])
         load.expected.forget(user_id)
         for event in first:
             if event.change is not None and event.change.user_id == user_id:
                 load.expected.observe(event)
-    for user_id in chosen[20:]:
+    for user_id in chosen[2 * some :]:
         world.edit_user(user_id, "edited")
         load.expected.edit(user_id, load.expected.live[user_id] | {"edited": True})
     world.execute("DROP TABLE public.chaos_backup")
