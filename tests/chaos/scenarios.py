@@ -224,14 +224,14 @@ def edited_by_hand(world: World, events: list[Event], load: Load) -> None:
 @scenario(3_000, malformed=60)
 def poison(world: World, events: list[Event], load: Load) -> None:
     """Only the messages that nobody can read go to the dead-letter queues; each does, once for each store."""
-    world.set_receives(3)
+    world.set_receives(4)
     load.put(events, rate=300)
 
 
 @scenario(2_000)
 def dead_letters(world: World, events: list[Event], load: Load) -> None:
     """Good messages that a long outage drove into the dead-letter queue come back by one command, also in two runs."""
-    world.set_receives(2, visibility=3)
+    world.set_receives(2, visibility=3, sinks=["postgres"])
     world.execute("REVOKE INSERT, UPDATE ON auth0.users FROM auth0_writer")
     dead = world.outputs["dlq_urls"]["postgres"]
     try:

@@ -263,9 +263,9 @@ class World:
                     process.kill()
             proxy.close()
 
-    def set_receives(self, receives: int, visibility: int = VISIBILITY_SECONDS) -> None:
+    def set_receives(self, receives: int, visibility: int = VISIBILITY_SECONDS, sinks: Sequence[str] = SINKS) -> None:
         """Set how often, and how far apart, a message is tried."""
-        for sink in SINKS:
+        for sink in sinks:
             url = self.outputs["queue_urls"][sink]
             answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
             policy = json.loads(answer["RedrivePolicy"]) | {"maxReceiveCount": receives}
