@@ -40,17 +40,31 @@ class Secrets(Protocol):
 
 
 @cache
-def client(service: str) -> Any:
-    """Return the execution environment's one client of a service."""
+def data_api() -> Client:
+    """Return the execution environment's one client of the Data API."""
     import boto3
+
+    client: Client = boto3.client("rds-data", config=_config())
+    return client
+
+
+@cache
+def secrets_manager() -> Secrets:
+    """Return the execution environment's one client of Secrets Manager."""
+    import boto3
+
+    client: Secrets = boto3.client("secretsmanager", config=_config())
+    return client
+
+
+def _config() -> Any:
     from botocore.config import Config
 
     retries: Any = {"total_max_attempts": 1}  # `data_api.retry_until` repeats calls until the deadline
-    config = Config(retries=retries, connect_timeout=5, read_timeout=ANSWER)
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+    return Config(retries=retries, connect_timeout=5, read_timeout=ANSWER)
 
 
-def create(data_api: Client, secrets: Secrets, cluster: Cluster, query_secret: str, deadline: float) -> list[str]:
+def create(client: Client, secrets: Secrets, cluster: Cluster, query_secret: str, deadline: float) -> list[str]:
     """Make the roles, all or none, and give ``auth0_query`` a new password; return the report (roles/report.sql).
 
     Waits for the database until ``deadline``, by ``time.monotonic``, and for IAM. Raises a
@@ -58,7 +72,7 @@ def create(data_api: Client, secrets: Secrets, cluster: Cluster, query_secret: s
     """
 
     def once() -> list[str]:
-        with Transaction(data_api, cluster) as transaction:
+        with Transaction(client, cluster) as transaction:
             try:
                 for statement in roles.statements():
                     transaction.execute(statement)
@@ -84,10 +98,10 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  #
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     cluster = Cluster.from_env(as_master=True)
-    others = create(client("rds-data"), client("secretsmanager"), cluster, settings.query_secret(), deadline)
+    others = create(data_api(), secrets_manager(), cluster, settings.query_secret(), deadline)
     logger.info("roles", extra={"roles": roles.NAMES, "others": len(others)})
     return {"roles": list(roles.NAMES), "others": others}
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    client("rds-data")  # load its library while the function starts: Lambda then gives it a whole CPU
+    data_api()  # load its library while the function starts: Lambda then gives it a whole CPU

@@ -49,7 +49,7 @@ LIVES = {
         """,
     "roles": """
         import pipeline.functions.roles
-        client("rds-data")
+        client("rds-data"), client("secretsmanager")
         """,
     "watch": """
         import pipeline.functions.watch

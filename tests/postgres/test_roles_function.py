@@ -34,9 +34,11 @@ def api(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as found:
         for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": found.endpoint}).items():
             monkeypatch.setenv(name, value)
-        function.client.cache_clear()
+        function.data_api.cache_clear()
+        function.secrets_manager.cache_clear()
         yield found
-        function.client.cache_clear()
+        function.data_api.cache_clear()
+        function.secrets_manager.cache_clear()
 
 
 def operations(api: Any) -> Any:
@@ -120,7 +122,7 @@ def test_function_waits_for_a_migration_and_names_it(api: Any) -> None:
 
 def query(api: Any, sql: str) -> Any:
     """What people run with the secret, in a transaction of their own."""
-    with data_api.Transaction(function.client("rds-data"), Cluster.from_env()) as transaction:
+    with data_api.Transaction(function.data_api(), Cluster.from_env()) as transaction:
         transaction.execute("SET TRANSACTION READ WRITE")
         return transaction.execute(sql).rows
 
@@ -266,7 +268,7 @@ def test_refused_statement_is_rolled_back_and_reported(api: Any) -> None:
 
 def test_unreachable_address_is_unavailable(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    function.client.cache_clear()
+    function.data_api.cache_clear()
     with pytest.raises(data_api.Unavailable, match="EndpointConnectionError"):
         function.handler({}, Context(function.RESERVE + 0.3))
 
