@@ -138,40 +138,50 @@ class Objects:
                 self.delete(current)
                 report.erased_lines += removed
         old = [one for one in versions if one is not current and not one.marker]
-        found = [self._erase_old(version, kept, concerns, report, act=record is not None) for version in old]
+        found = [self._erase_old(version, kept, concerns, report, record) for version in old]
         report.objects += bool(removed or any(found))
 
-    def _rewrite(self, current: Version, content: bytes, answer: Any, kept: list[bytes], record: Record) -> None:
-        """Write an object without some of its lines, and read it back."""
+    def _rewrite(self, version: Version, content: bytes, answer: Any, kept: list[bytes], record: Record) -> None:
+        """Write an object without some of its lines, and read it back. A deleted object is deleted again."""
         body = _packed(kept, content)
         after = sha256(body).hexdigest()
-        record([Rewrite(current.key, sha256(content).hexdigest(), after if kept else None)])
-        if not kept:
-            self._s3.delete_object(Bucket=self.bucket, Key=current.key)  # a delete marker
-            return
-        same = {name: answer[name] for name in KEPT if answer.get(name)}
-        put = self._s3.put_object(Bucket=self.bucket, Key=current.key, Body=body, IfMatch=answer["ETag"], **same)
-        written, _ = self.read(Version(current.key, put["VersionId"], latest=True, marker=False))
-        if sha256(written).hexdigest() != after or content_lines(written) != kept:
-            raise NotWritten(current.key)
+        record([Rewrite(version.key, sha256(content).hexdigest(), after if kept else None)])
+        if kept:
+            same = {name: answer[name] for name in KEPT if answer.get(name)}
+            unchanged = {"IfMatch": answer["ETag"]} if version.latest else {"IfNoneMatch": "*"}
+            put = self._s3.put_object(Bucket=self.bucket, Key=version.key, Body=body, **same, **unchanged)
+            written, _ = self.read(Version(version.key, put["VersionId"], latest=True, marker=False))
+            if sha256(written).hexdigest() != after or content_lines(written) != kept:
+                raise NotWritten(version.key)
+        if not kept or not version.latest:
+            self._s3.delete_object(Bucket=self.bucket, Key=version.key)  # a delete marker
 
     def _erase_old(
-        self, version: Version, current: list[bytes] | None, concerns: Matches, report: Report, *, act: bool
+        self,
+        version: Version,
+        current: list[bytes] | None,
+        concerns: Matches,
+        report: Report,
+        record: Record | None,
     ) -> bool:
-        """Delete an old version with lines about the person, if the object has all of its other lines."""
-        content, _ = self.read(version)
+        """Delete an old version with lines about the person, if the object has all of its other lines.
+
+        Of a deleted object, which may be deleted by mistake, an old version keeps the other lines.
+        """
+        content, answer = self.read(version)
         lines = content_lines(content)
         kept = [line for line in lines if not concerns(line)]
         if len(kept) == len(lines):
             return False
         report.versions += 1
-        if act:
-            # Behind a delete marker the other lines are deleted already, and S3 removes them within days.
-            if current is not None and Counter(kept) - Counter(current):
+        if record:
+            if current is None and kept:
+                self._rewrite(version, content, answer, kept, record)
+            elif Counter(kept) - Counter(current or ()):
                 report.problems.append(f"{version.key}: version {version.id} has lines that the object lacks; it stays")
-            else:
-                self.delete(version)
-                report.erased_versions += 1
+                return True
+            self.delete(version)
+            report.erased_versions += 1
         return True
 
     def erase_whole(self, versions: Sequence[Version], may_concern: Matches, report: Report, *, act: bool) -> None:

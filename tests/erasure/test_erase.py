@@ -130,6 +130,13 @@ class World:
         objects = Objects(s3 or self.s3, self.bucket)
         return Archive(objects, "logs/", "errors/", self.aws.client("athena"), self.database, self.workgroup)
 
+    def lines(self) -> set[bytes]:
+        """The different lines of others in every version of every object, deleted ones included."""
+        found = {
+            line for (key, _), content in self.contents().items() if "athena" not in key for line in io.BytesIO(content)
+        }
+        return set(others(Counter(found)))
+
 
 @pytest.fixture
 def world(aws: Aws) -> World:
@@ -186,13 +193,13 @@ def test_lines_about_the_person_are_gone_from_every_version_and_others_are_there
         if key.startswith(("logs/", "errors/")):
             assert not any(map(PERSON.concerns_failed, content.splitlines())), key
     assert sorted(one.key.rpartition("/")[2] for one in recorded) == [
-        "e.json.gz", "mixed.json.gz", "person.json.gz", "plain.json",
+        "e.json.gz", "expired.json.gz", "mixed.json.gz", "person.json.gz", "plain.json",
     ]  # fmt: skip
     assert [one.after is None for one in recorded if "person" in one.key] == [True]
     kept = world.s3.get_object(Bucket=world.bucket, Key="logs/dt=2026-01-15/hour=09/mixed.json.gz")
     assert kept["Metadata"] == {"a": "b"}
     again = erase_events(world.archive(), PERSON, recorded.extend, lambda _: None)
-    assert (again.found, again.erased, len(recorded)) == (0, 0, 4)
+    assert (again.found, again.erased, len(recorded)) == (0, 0, 5)
 
 
 class Killed(BaseException):
@@ -219,15 +226,20 @@ def test_killed_at_any_request_nothing_is_lost_and_the_next_run_ends_it(aws: Aws
         world.put("logs/dt=2026-01-15/hour=09/mixed.json.gz", [ABOUT[0], OTHERS[0], ABOUT[1], OTHERS[1]])
         world.put("logs/dt=2026-01-15/hour=10/person.json.gz", ABOUT)
         world.put("errors/x/e.json.gz", [failed(OTHERS[0]), failed(ABOUT[0])])
-        before = others(world.current(""))
+        for key, event in (("logs/dt=2026-01-15/hour=11/d.json.gz", bytes), ("errors/x/d.json.gz", failed)):
+            world.put(key, [event(ABOUT[2]), event(OTHERS[2])])
+            world.s3.delete_object(Bucket=world.bucket, Key=key)
+        before, everywhere = others(world.current("")), world.lines()
         try:
             erase(world.archive(killed_after(aws, requests)), PERSON, lambda _: None, lambda _: None)
         except Killed:
-            assert others(world.current("")) == before
+            assert others(world.current("")) >= before
+            assert world.lines() >= everywhere
         else:
             break
         erase(world.archive(), PERSON, lambda _: None, lambda _: None)
-        assert others(world.current("")) == before
+        assert others(world.current("")) >= before
+        assert world.lines() == everywhere
         prefix = "logs/" if erase is erase_events else "errors/"
         for (key, _), content in world.contents().items():
             assert not key.startswith(prefix) or not any(map(PERSON.concerns_failed, content.splitlines()))
@@ -251,6 +263,14 @@ def test_an_object_that_cannot_be_read_is_named_and_stays(world: World, broken: 
     assert any("broken.json.gz cannot be decompressed" in problem for problem in place.problems)
     assert place.erased == 2
     assert world.s3.get_object(Bucket=world.bucket, Key="errors/x/broken.json.gz")["Body"].read() == broken
+
+
+def test_a_deleted_object_stays_deleted_and_can_be_restored_without_the_person(world: World) -> None:
+    key = "logs/dt=2026-01-16/hour=03/expired.json.gz"
+    erase_events(world.archive(), PERSON, lambda _: None, lambda _: None)
+    with pytest.raises(world.s3.exceptions.NoSuchKey):
+        world.s3.get_object(Bucket=world.bucket, Key=key)
+    assert [content for (one, _), content in world.contents().items() if one == key] == [OTHERS[1] + b"\n"]
 
 
 def test_nothing_changes_that_cannot_be_recorded(world: World) -> None:
