@@ -9,12 +9,21 @@ locals {
     { for stream, rule in local.rules.logins : "logins-${stream}" => rule if var.refresh.on_login },
   )
 
+  # Known before the sinks are there: their functions know the refresh's role, so that its rights must not wait for them.
+  refresh_alias_arns = [
+    for sink in ["dynamodb", "postgres"] : join(":", [
+      "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
+      "${data.aws_caller_identity.current.account_id}:function:${local.prefix}-sync-${sink}:refresh",
+    ])
+  ]
+
   refresh_statements = flatten([
     for refresh in var.refresh[*] : concat(
-      flatten([for sink in local.sinks : sink.send_statements]),
+      module.dynamodb_sink.send_statements,
+      module.postgres_sink.send_statements,
       module.refresh[0].send_statements,
       # What is too large for a sink's queue goes straight to its function.
-      [{ actions = ["lambda:InvokeFunction"], resources = [for alias in aws_lambda_alias.refresh : alias.arn], conditions = null }],
+      [{ actions = ["lambda:InvokeFunction"], resources = local.refresh_alias_arns, conditions = null }],
       [{ actions = ["secretsmanager:GetSecretValue"], resources = [refresh.secret_arn], conditions = null }],
       [for key in refresh.kms_key_arn[*] : {
         actions   = ["kms:Decrypt"]

@@ -67,7 +67,7 @@ run "on" {
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-dynamodb",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-postgres",
       "sqs:SendMessage arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-refresh",
-      "lambda:InvokeFunction ${aws_lambda_alias.refresh["dynamodb"].arn} ${aws_lambda_alias.refresh["postgres"].arn}",
+      "lambda:InvokeFunction arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-dynamodb:refresh arn:aws:lambda:eu-central-1:123456789012:function:auth0-sync-test-sync-postgres:refresh",
       "secretsmanager:GetSecretValue arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf",
     ]
     error_message = "Besides reading its queue, the function may send to the sinks' queues and its own, invoke the sinks' functions, and read its secret."
