@@ -250,13 +250,13 @@ def dead_letters(world: World, events: list[Event], load: Load) -> None:
 @scenario(1_000)
 def undelivered(world: World, events: list[Event], load: Load) -> None:
     """Events that a queue did not take from EventBridge come back by one command."""
-    url = world.outputs["queue_urls"]["dynamodb"]
-    policy = world.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
-    world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+    url, limit = world.outputs["queue_urls"]["dynamodb"], "MaximumMessageSize"
+    before = world.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[limit])["Attributes"][limit]
+    world.sqs.set_queue_attributes(QueueUrl=url, Attributes={limit: "1024"})
     try:
         load.put(events, rate=500)
     finally:
-        world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        world.sqs.set_queue_attributes(QueueUrl=url, Attributes={limit: before})
     found = json.loads(world.command("failed", "dynamodb", "--put-back", "--json"))["done"]
     if found < len(events) / 4:
         world.wrong.append(f"only {found} events were undelivered")
