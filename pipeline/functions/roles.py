@@ -9,7 +9,7 @@ import json
 import os
 import time
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pipeline import roles, settings
 from pipeline.data_api import Client, Transaction, Unavailable, call, retry_until
@@ -53,8 +53,7 @@ def secrets_manager() -> Secrets:
     """Return the execution environment's one client of Secrets Manager."""
     import boto3
 
-    client: Secrets = boto3.client("secretsmanager", config=_config())
-    return client
+    return cast("Secrets", boto3.client("secretsmanager", config=_config()))
 
 
 def _config() -> Any:

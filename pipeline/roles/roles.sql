@@ -184,7 +184,10 @@ BEGIN
     END IF;
     FOR object IN
         SELECT 'TABLE' AS kind, oid::regclass::text AS name, relowner AS owner FROM pg_class
-        WHERE relnamespace = to_regnamespace('auth0') AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        WHERE relnamespace = to_regnamespace('auth0') AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT (
+            -- Those of columns follow their table.
+            relkind = 'S' AND EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype IN ('a', 'i'))
+        )
         UNION ALL
         SELECT 'ROUTINE', oid::regprocedure::text, proowner FROM pg_proc WHERE pronamespace = to_regnamespace('auth0')
     LOOP

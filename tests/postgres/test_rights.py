@@ -348,3 +348,15 @@ def test_after_any_drift_a_superuser_restores_the_rights_of_a_new_database(
 def test_after_the_drift_of_a_master_user_the_function_restores_them(made: Drifting, statements: list[str]) -> None:
     drift(made, statements)
     assert made.restore() ^ made.fresh == set()
+
+
+@own_server
+def test_a_table_with_sequences_comes_back_to_the_migrator(made: Drifting) -> None:
+    table = "auth0.mine (id serial PRIMARY KEY, other int GENERATED ALWAYS AS IDENTITY)"
+    made.superuser.execute(f"CREATE TABLE {table}")
+    try:
+        made.restore()
+        owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname ~ '^mine'"
+        assert made.superuser.execute(owners).fetchall() == [(MIGRATOR,)]
+    finally:
+        made.superuser.execute("DROP TABLE auth0.mine")
