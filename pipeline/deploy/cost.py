@@ -168,7 +168,7 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     # Firehose, DynamoDB. Each object of the archive and each start of a function adds requests.
     uses = HOURS * 12 * 8 + objects
     key = KEY + uses / million * KEY_REQUESTS if tenant.customer_key else 0.0
-    yield Line("KMS and Secrets Manager", key + SECRET, "one key, the database's secret")
+    yield Line("KMS and Secrets Manager", key + 2 * SECRET, "one key, the database's two secrets")
 
 
 SMALL: Final = Tenant(users=10_000, logs_a_day=100_000)
