@@ -120,18 +120,21 @@ _PREPARED_ELSEWHERE = ("26000", "42P05")
 
 
 def connect_for_people(database: Database, **session: str) -> Connection:
-    """Open a connection for a command. Raises ``StoreDown`` after ``PEOPLE_WAIT`` seconds."""
-    return connect(database, resume=0, **{"connect_timeout": str(PEOPLE_WAIT), **session})
+    """Open a connection for a command; see ``connect``. Raises ``StoreDown`` after ``PEOPLE_WAIT`` seconds."""
+    return _connect(database, {"connect_timeout": str(PEOPLE_WAIT), **session}, time.monotonic())
 
 
-def connect(database: Database, *, resume: float = RESUME_SECONDS, **session: str) -> Connection:
+def connect(database: Database, **session: str) -> Connection:
     """Open a connection in autocommit, where each statement is its own transaction.
 
     ``session`` overrides libpq parameters such as ``options``. Behind a pooler it prepares no statements.
-    Raises ``StoreDown``, with IAM after ``resume`` seconds.
+    Raises ``StoreDown``, with IAM after ``RESUME_SECONDS``.
     """
-    deadline = time.monotonic() + (resume if database.iam else 0)
-    parameters = _SESSION | session
+    return _connect(database, session, time.monotonic() + (RESUME_SECONDS if database.iam else 0))
+
+
+def _connect(database: Database, session: Mapping[str, str], deadline: float) -> Connection:
+    parameters = {**_SESSION, **session}
     while True:
         try:
             connection = psycopg.connect(_conninfo(database, parameters), autocommit=True)

@@ -171,11 +171,11 @@ class ForeignAws:
         if "AS tombstones" in arguments["sql"]:
             columns = [{"label": name, "typeName": "int8"} for name in ("live", "tombstones", "history", "acted")]
             return {"columnMetadata": columns, "records": [[{"longValue": 1}] * 4]}
-        user = {"user_id": "auth0|1", "version": "0" * 60, "source": self.text, "event_id": self.text}
-        deleted = {"deleted_at": True, "profile": json.dumps({"name": self.text})}
-        names = [*user, *deleted, self.text]
-        values = [{"stringValue": value} for value in user.values()]
-        values += [{"booleanValue": True}, {"stringValue": deleted["profile"]}, {"stringValue": self.text}]
+        user: dict[str, str] = {"user_id": "auth0|1", "version": "0" * 60, "source": self.text, "event_id": self.text}
+        profile = json.dumps({"name": self.text})
+        names = [*user, "deleted_at", "profile", self.text]
+        values: list[Any] = [{"stringValue": value} for value in user.values()]
+        values += [{"booleanValue": True}, {"stringValue": profile}, {"stringValue": self.text}]
         kinds = ["text"] * 4 + ["bool", "jsonb", "text"]
         columns = [{"label": name, "typeName": kind} for name, kind in zip(names, kinds, strict=True)]
         later = "decode('')" not in arguments["sql"] and "convert_from" in arguments["sql"]
@@ -311,7 +311,7 @@ class ForeignTerraform:
             for kind in ("start", "progress", "complete")
         ]
         kinds = {f'module.auth0_sync.module.a["{text}"].aws_s3_bucket.b': "aws_s3_bucket", address: "aws_sqs_queue"}
-        changes = [
+        changes: list[Any] = [
             {"action": action, "reason": text, "resource": {"addr": one, "resource_type": kind}}
             for action in ("create", "update", "delete")
             for one, kind in kinds.items()
