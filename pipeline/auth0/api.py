@@ -158,7 +158,11 @@ def _segment(user_id: str) -> str:
 
 def _read(body: bytes) -> _User:
     try:
-        return _user.decode(storable(shallow(body.decode()).encode()))
+        text = body.decode()
+        try:
+            return _user.decode(storable(body))
+        except RecursionError:
+            return _user.decode(storable(shallow(text).encode()))
     except (UnicodeDecodeError, msgspec.DecodeError):
         raise Auth0Down("GET user: 200, but the answer is not a user") from None
 

@@ -20,9 +20,11 @@ from typing import Any, Protocol
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Raw
 
 from pipeline import errors
 from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
+from pipeline.events import shallow
 from pipeline.sinks import Sink
 
 THREADS = 16
@@ -123,12 +125,20 @@ def item(change: Change) -> dict[str, Attribute]:
     if isinstance(change, Tombstone):
         return shared | {"deleted_at": {"S": change.deleted_at}}
     try:
-        profile = _json.decode(change.profile)
+        profile = _decoded(change.profile)
         metadata = {name: profile.pop(name, None) for name in _METADATA}
         documents = {name: attribute({} if value is None else value) for name, value in metadata.items()}
         return _fitting(shared | documents | {"profile": attribute(profile)})
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.Refused(f"{type(error).__name__} in the profile") from None
+
+
+def _decoded(profile: Raw) -> dict[str, Any]:
+    """Read a profile, with values that are too deep for the reader as text."""
+    try:
+        return _json.decode(profile)
+    except RecursionError:
+        return _json.decode(shallow(bytes(profile).decode()))
 
 
 def _order(change: Change) -> dict[str, Attribute]:
@@ -154,7 +164,7 @@ def _known(change: Change) -> Known[Attribute]:
     if isinstance(change, Tombstone):
         return Known(change.version, None, {})
     try:
-        profile = _json.decode(change.profile)
+        profile = _decoded(change.profile)
         empty = (name for name in _METADATA if profile.get(name, ... if change.carried else None) is None)
         return Known(change.version, change.carried, _attributes(profile | {name: {} for name in empty}))
     except (msgspec.DecodeError, RecursionError) as error:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from pipeline import errors
-from pipeline.events import Details, Envelope, Response, decode, event_type, storable
+from pipeline.events import DEEPEST, Details, Envelope, Response, decode, event_type, shallow, storable
 from tests.bad_input import WRONG_SHAPE
 from tests.strategies import documents, log, nasty_text, streamed, text, updated, user
 
@@ -121,3 +121,35 @@ def test_event_of_another_shape_is_refused(body: str, reason: type[errors.Poison
 )
 def test_type_is_read_from_an_event_of_any_shape(body: str, kind: str | None) -> None:
     assert event_type(body) == kind
+
+
+PIECE = '{"]\\"[\\\\": "}", "": '
+"""Opens a level, beside brackets that are text."""
+
+
+@pytest.mark.parametrize("levels", [DEEPEST - 1, DEEPEST, DEEPEST + 1, DEEPEST + 2, 5000])
+@pytest.mark.parametrize(("opened", "inner", "closed"), [("[", "", "]"), ("[ ", "", " ]"), (PIECE, "1", "}")])
+def test_what_is_nested_too_deep_becomes_its_text(levels: int, opened: str, inner: str, closed: str) -> None:
+    def nest(number: int, value: str) -> str:
+        return opened * number + value + closed * number
+
+    deep = nest(levels, inner)
+    if levels <= DEEPEST:
+        assert shallow(deep) is deep
+        return
+    assert shallow(deep) == nest(DEEPEST, json.dumps(nest(levels - DEEPEST, inner)))
+    beside = f'[{deep}, "[[", {{}}, {deep}]'
+    left = nest(DEEPEST - 1, json.dumps(nest(levels - DEEPEST + 1, inner)))
+    assert shallow(beside) == f'[{left}, "[[", {{}}, {left}]'
+    assert shallow(deep + closed) == shallow(deep) + closed
+    assert shallow(deep[: -len(closed) * (levels - 2)]).startswith(nest(1, "")[: len(opened)])
+
+
+BAD = ("[" * 9000, "]" * 9000, "[{" * 9000, '"[[' * 9000, '"' + '\\"' * 9000, "[" * 9000 + '"')
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_json_stays_none(bad: str) -> None:
+    for body in (bad, shallow(bad)):
+        with pytest.raises(errors.Poison):
+            decode(body)

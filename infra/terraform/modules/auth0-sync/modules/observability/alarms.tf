@@ -195,7 +195,7 @@ locals {
     {
       for key, _ in local.refresh : "doubted-deletions" => {
         kind       = "doubted-deletions"
-        meaning    = "Auth0 knows none of the users that the refresh asks for: it may ask another tenant. It deletes nobody."
+        meaning    = "Auth0 knows none of the users that the refresh asks for, as another tenant would, so the refresh deletes nobody."
         namespace  = local.own_namespace
         metric     = "Doubted"
         dimensions = local.own_dimensions[key]
