@@ -1,5 +1,6 @@
 """The content of each store in one form, for tests that every sink passes."""
 
+import json
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -112,7 +113,7 @@ class Items:
         return {
             user_id: Stored(
                 item["version"], item["source"], item["event_id"],
-                None if "deleted_at" in item else shown(item["profile"] | _metadata(item)), item.get("carried"),
+                None if "deleted_at" in item else shown(_profile(item) | _metadata(item)), item.get("carried"),
             )
             for user_id, item in self.table.items.items()
         }  # fmt: skip
@@ -120,6 +121,12 @@ class Items:
     def empty(self) -> None:
         """See ``Store``."""
         self.table.empty()
+
+
+def _profile(item: Json) -> Json:
+    """The profile, which is its JSON text where it has an empty key."""
+    found: Json = json.loads(item["profile"]) if isinstance(item["profile"], str) else item["profile"]
+    return found
 
 
 def _metadata(item: Json) -> Json:
