@@ -237,6 +237,7 @@ NOT_RUN = {
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
+    "aws secretsmanager put-secret-value": "it replaces the secret of the test's own Auth0",
     "mkdir policies": "before the deployment; tests/infra/test_deployer.py makes the policies so",
     "make own-migration": "test_packaging.py has one in the package",
     "make lock-providers": "it asks the registry; test_providers.py has it answer from a mirror",
