@@ -363,8 +363,9 @@ def _lag(run: Run, stored: list[tuple[str, datetime]]) -> Lag:
 
 
 def _dead_letter_queues(stack: Stack) -> dict[str, str]:
-    """Return the URLs of the dead-letter queues of the functions and of EventBridge, by name."""
-    kinds = {"failed": stack.outputs["dlq_urls"], "undelivered": stack.outputs["target_dlq_urls"]}
+    """Return the URLs of the dead-letter queues of the sinks' functions and of EventBridge, by name."""
+    failed = {sink: stack.outputs["dlq_urls"][sink] for sink in SINKS}  # a stack with refresh has no Auth0 to ask
+    kinds = {"failed": failed, "undelivered": stack.outputs["target_dlq_urls"]}
     return {f"{target}-{kind}": url for kind, urls in kinds.items() for target, url in urls.items()}
 
 
