@@ -90,7 +90,7 @@ run "queue" {
         {
           Bool         = { "aws:PrincipalIsAWSService" = "false" }
           ArnNotLike   = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/operator", "arn:aws:iam::123456789012:role/refresh"] }
-          ArnNotEquals = { "aws:SourceArn" = var.rule_arns }
+          ArnNotEquals = { "aws:SourceArn" = [for arn in var.rule_arns : arn] }
         },
       ]
       users-failed = [
