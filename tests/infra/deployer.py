@@ -291,7 +291,8 @@ def _rds(operation: str, parameters: Json) -> Iterator[str]:
     if operation in ("DescribeDBEngineVersions", "DescribeGlobalClusters"):
         found = {}
     named = [f"{kind}:{name}" for kind, name in found.items() if name and not name.startswith("arn:")]
-    given = [name for name in (*found.values(), parameters.get("ResourceName")) if (name or "").startswith("arn:")]
+    arns = [str(name or "") for name in (*found.values(), parameters.get("ResourceName"))]
+    given = [arn for arn in arns if arn.startswith("arn:")]
     yield from (named + given) or ["*"]
 
 
