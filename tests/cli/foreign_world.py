@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ import boto3
 import pytest
 from botocore import xform_name
 from botocore.client import BaseClient
+from botocore.response import StreamingBody
 from hypothesis import strategies as st
 from rich.color import ColorSystem
 
+from pipeline.archive import manifest
+from pipeline.archive.manifest import Entry, Manifest
 from pipeline.cli import main, terminal
 from tests.deploy.support import NAMES_PROVIDERS
+from tests.manifest.bucket import KEY_ARN, PUBLIC_KEY, sign
 from tests.strategies import text as event_text
 from tests.strategies import updated, user
 
@@ -109,6 +113,9 @@ def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     return Output(out.getvalue(), err.getvalue(), ended.value.code if isinstance(ended.value.code, int) else 0)
 
 
+DAY = date(2026, 1, 15)
+MIDNIGHT = datetime(2026, 1, 15, tzinfo=UTC)
+MANIFEST = manifest.key(DAY, 0)
 DEEPEST = 8
 """Levels of an answer."""
 
@@ -147,9 +154,9 @@ class ForeignAws:
             case "string":
                 return shape.enum[0] if shape.enum else self.text
             case "timestamp":
-                return datetime(2026, 1, 15, tzinfo=UTC)
+                return MIDNIGHT
             case "blob":
-                return io.BytesIO(json.dumps({"errorType": self.text, "errorMessage": self.text}).encode())
+                return self.text.encode(errors="replace")
             case "boolean":
                 return False
             case _:
@@ -204,7 +211,12 @@ class ForeignAws:
 
     def _event(self) -> str:
         """An event about a user of this name, as SQS and S3 have it: without lone surrogates."""
-        return event_text(updated(user("auth0|1", name=self.text.encode(errors="replace").decode())))
+        return event_text(updated(user("auth0|1", name=self._well_formed)))
+
+    @property
+    def _well_formed(self) -> str:
+        """The text without lone surrogates, which no answer in UTF-8 has."""
+        return self.text.encode(errors="replace").decode()
 
     def answer_receive_message(self, arguments: Any) -> Any:
         body = self._event()
@@ -231,23 +243,48 @@ class ForeignAws:
         log = base64.b64encode(self.text.encode(errors="surrogatepass")).decode()
         return {"FunctionError": "Unhandled", "Payload": io.BytesIO(said), "LogResult": log}
 
-    # S3 and Firehose
+    # S3, the archive's key and Firehose
 
     def answer_list_objects_v2(self, arguments: Any) -> Any:
         return {"IsTruncated": False, "Contents": [{"Key": f"logs/dt=2026-01-15/hour=09/{self.text}.gz"}]}
 
     def answer_list_object_versions(self, arguments: Any) -> Any:
-        key = f"logs/{self.text}.gz".encode(errors="replace").decode()
-        version = {"Key": key, "VersionId": self.text, "IsLatest": False}
-        return {"IsTruncated": False, "Versions": [version], "DeleteMarkers": []}
+        below = arguments["Prefix"] + self._well_formed
+        answer = {"IsTruncated": False, "CommonPrefixes": [], "Versions": [], "DeleteMarkers": []}
+        if "Delimiter" in arguments:
+            return answer | {
+                "CommonPrefixes": [{"Prefix": f"{one}/"} for one in (below, f"{arguments['Prefix']}dt={DAY}")]
+            }
+        keys = [MANIFEST, below] if MANIFEST.startswith(arguments["Prefix"]) else [below]
+        facts = {"VersionId": self._well_formed, "IsLatest": False, "LastModified": MIDNIGHT, "Size": 1}
+        return answer | {"Versions": [{"Key": key} | facts for key in keys]}
 
     def answer_get_object(self, arguments: Any) -> Any:
+        if arguments["Key"] == MANIFEST:
+            return {"Body": self._body(self._manifest())}
         event = self._event()
         raw = base64.b64encode(event.encode()).decode()
         lines = [event, json.dumps({"errorCode": self.text, "rawData": raw}), self.text]
         if self.rearchiving:
             lines = lines[1:2]
-        return {"Body": io.BytesIO(gzip.compress("\n".join(lines).encode(errors="replace")))}
+        return {"Body": self._body(gzip.compress("\n".join(lines).encode(errors="replace"), compresslevel=1))}
+
+    def _manifest(self) -> bytes:
+        """A manifest, signed by the deployment, that lists an object with other bytes and one that is gone."""
+        header = Manifest(
+            deployment=self._well_formed, bucket="b", day=DAY, part=0, complete=True, listed_at=MIDNIGHT,
+            previous=None, expire_after_days=None, objects=2,
+        )  # fmt: skip
+        keys = (f"logs/dt={DAY}/{self._well_formed}", f"logs/dt={DAY}/gone{self._well_formed}")
+        return manifest.write(
+            header, [Entry(key, self._well_formed, 1, "0" * 64, MIDNIGHT) for key in keys], sign, KEY_ARN
+        )
+
+    def _body(self, content: bytes) -> StreamingBody:
+        return StreamingBody(io.BytesIO(content), len(content))  # type: ignore[no-untyped-call]
+
+    def answer_get_public_key(self, arguments: Any) -> Any:
+        return {"PublicKey": PUBLIC_KEY}
 
     rearchiving = False
 

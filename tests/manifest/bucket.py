@@ -24,10 +24,10 @@ SETTINGS = Manifests("auth0-sync-test", "archive", LAYOUT.prefix, LAYOUT.error_p
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 _private = ec.generate_private_key(ec.SECP256R1())
-_public = _private.public_key().public_bytes(
+PUBLIC_KEY = _private.public_key().public_bytes(
     serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 )
-KEYRING = Keyring(KEY_ARN, public_key.load(_public))
+KEYRING = Keyring(KEY_ARN, public_key.load(PUBLIC_KEY))
 
 
 class Key:
