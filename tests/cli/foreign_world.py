@@ -363,8 +363,13 @@ class ForeignTerraform:
         ]
         values = {name: {"value": value} for name, value in outputs.items()}
         self._write("state", {"version": 4, "outputs": values, "resources": resources})
-        (self._here / "console").write_text(json.dumps(json.dumps(settings)) + "\n")
+        (self._here / "console").write_text(json.dumps(_json(settings)) + "\n")
         (self._here / "raw").write_bytes(text.encode(errors="surrogatepass") + b"\xff\n")
 
     def _write(self, name: str, *messages: Any) -> None:
-        (self._here / name).write_text("".join(json.dumps(message) + "\n" for message in messages))
+        (self._here / name).write_text("".join(_json(message) + "\n" for message in messages))
+
+
+def _json(value: Any) -> str:
+    """JSON as a program in Go writes it: no string of Go's has a lone surrogate."""
+    return json.dumps(json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace")))
