@@ -140,8 +140,7 @@ def questions(line: Json, place: Place, boundary: str | None = None) -> Iterator
         yield Asked(action, f"arn:aws:iam::{place.account}:role/{role}", extra)
     elif service == "rds-data":
         yield Asked(action, parameters["resourceArn"])
-        tag = "aws:ResourceTag/aws:rds:primaryDBClusterArn"
-        yield Asked("secretsmanager:GetSecretValue", parameters["secretArn"], {tag: parameters["resourceArn"]})
+        yield Asked("secretsmanager:GetSecretValue", parameters["secretArn"])
     else:
         tags = {
             f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in parameters.get("Tags", []) if "TagKey" in tag
@@ -296,6 +295,12 @@ def _rds(operation: str, parameters: Json) -> Iterator[str]:
     yield from (named + given) or ["*"]
 
 
+def _secretsmanager(operation: str, parameters: Json) -> Iterator[str]:
+    # A secret that is not there yet has its name alone: AWS adds a hyphen and six characters.
+    secret = parameters.get("SecretId") or parameters["Name"]
+    yield secret if secret.startswith("arn:") else f"secret:{secret}"
+
+
 def _sns(operation: str, parameters: Json) -> Iterator[str]:
     if "SubscriptionArn" in parameters:  # IAM knows no subscriptions
         yield "*"
@@ -313,7 +318,7 @@ def _sts(operation: str, parameters: Json) -> Iterator[str]:
 
 RESOURCES: Final[dict[str, Resources]] = {
     "athena": _athena, "cloudwatch": _cloudwatch, "dynamodb": _dynamodb, "ec2": _ec2, "events": _events,
-    "firehose": _firehose, "glue": _glue, "kms": _kms, "lambda": _lambda, "logs": _logs, "rds": _rds, "sns": _sns,
-    "sqs": _sqs, "sts": _sts,
+    "firehose": _firehose, "glue": _glue, "kms": _kms, "lambda": _lambda, "logs": _logs, "rds": _rds,
+    "secretsmanager": _secretsmanager, "sns": _sns, "sqs": _sqs, "sts": _sts,
 }  # fmt: skip
 """By service, the resources that IAM is asked about for an operation."""

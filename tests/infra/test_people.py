@@ -12,8 +12,8 @@ from tests.infra.test_permissions import ROOT, done_by_athena, operations_in
 ACCOUNT, REGION, NAME = "123456789012", "eu-central-1", "auth0-sync-test"
 PLACE = Place(ACCOUNT, NAME)
 BUCKET = f"arn:aws:s3:::{NAME}-archive-{ACCOUNT}-{REGION}"
-COMMANDS = ("cli/failed", "cli/logs", "cli/redrive", "cli/replay", "cli/restore", "archive/rearchive", "archive/replay")
-DELIVERY = ("dead_letters", "function", "queue", "stream", "targets")
+COMMANDS = ("cli/failed", "cli/logs", "cli/replay", "cli/restore", "archive/rearchive", "archive/replay")
+DELIVERY = ("dead_letters", "failed", "function", "queue", "stream", "targets", "undelivered")
 """The modules of the commands that an operator runs against queues and archive."""
 
 ACTIONS = {
