@@ -59,6 +59,8 @@ class _Watch:
         self.died = False
 
     def __enter__(self) -> None:
+        # Not SIGINT, which a program in the background of a script ignores.
+        self._handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -67,7 +69,8 @@ class _Watch:
                 with self._lock:
                     self._ended.set()
                 self._thread.join()
-                return
+                break
+        signal.signal(signal.SIGUSR1, self._handler)
 
     def said(self, command: str) -> str:
         """Return which parts have died, and what to type; nothing if all run."""
@@ -98,7 +101,7 @@ class _Watch:
                 if not self._ended.is_set():
                     self.died = True
                     # A signal, so that whatever the main thread waits for ends.
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
             return
 
 
