@@ -93,20 +93,20 @@ def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
     writer("s3").put_object(Bucket=bucket, Key="logs/1", Body=b"true")
     objects = {"Objects": [{"Key": "other"}, {"Key": "logs/1"}]}
     rule = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    lifecycle = {"Rules": [rule]}
+    refused: list[tuple[str, dict[str, Any]]] = [
+        ("put_object", {"Key": "logs/1", "Body": b"forged"}),
+        ("copy_object", {"Key": "logs/1", "CopySource": f"{bucket}/logs/1"}),
+        ("create_multipart_upload", {"Key": "logs/2"}),
+        ("delete_object", {"Key": "logs/1"}),
+        ("delete_object", {"Key": "logs/1", "VersionId": "null"}),
+        ("delete_objects", {"Delete": objects}),
+        ("put_bucket_lifecycle_configuration", {"LifecycleConfiguration": lifecycle}),
+    ]
     for s3 in (foreign("s3"), aws.s3):
-        for refused in (
-            lambda s3=s3: s3.put_object(Bucket=bucket, Key="logs/1", Body=b"forged"),
-            lambda s3=s3: s3.copy_object(Bucket=bucket, Key="logs/1", CopySource=f"{bucket}/logs/1"),
-            lambda s3=s3: s3.create_multipart_upload(Bucket=bucket, Key="logs/2"),
-            lambda s3=s3: s3.delete_object(Bucket=bucket, Key="logs/1"),
-            lambda s3=s3: s3.delete_object(Bucket=bucket, Key="logs/1", VersionId="null"),
-            lambda s3=s3: s3.delete_objects(Bucket=bucket, Delete=objects),
-            lambda s3=s3: s3.put_bucket_lifecycle_configuration(
-                Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
-            ),
-        ):
+        for operation, parameters in refused:
             with pytest.raises(ClientError, match="AccessDenied"):
-                refused()
+                getattr(s3, operation)(Bucket=bucket, **parameters)
         s3.put_object(Bucket=bucket, Key="other", Body=b"elsewhere")
     assert aws.s3.get_object(Bucket=bucket, Key="logs/1")["Body"].read() == b"true"
 
