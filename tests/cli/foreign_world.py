@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
+import typer.main
 from botocore import xform_name
 from botocore.client import BaseClient
+from botocore.loaders import create_loader
 from botocore.response import StreamingBody
 from hypothesis import strategies as st
 from rich.color import ColorSystem
@@ -94,6 +98,12 @@ class Output:
             assert controls(seen, "\n\t") == [], seen
 
 
+_loader = cache(create_loader)
+"""One loader of botocore's models for all commands, each of which would parse them again."""
+_group = cache(typer.main.get_command)
+"""One group for all commands: Typer would make every loaded command again for each."""
+
+
 def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     """Run a command as it is typed."""
     out, err = Screen(on_terminal), Screen(on_terminal)
@@ -104,7 +114,8 @@ def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     for console in (terminal.console, terminal.errors):
         console._color_system = ColorSystem.TRUECOLOR if on_terminal else None
     try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        shared = patch("typer.main.get_command", _group)
+        with shared, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
             main()
     finally:
         sys.argv, sys.stdin = before
@@ -298,6 +309,7 @@ def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
     world = ForeignAws()
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *request: world.call(*request))  # noqa: PLW0108 - a method would not get the client
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr("botocore.session.create_loader", _loader)
     yield world
 
 
