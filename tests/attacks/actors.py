@@ -145,7 +145,7 @@ ATTEMPTS: dict[str, Callable[[Target], Call]] = {
     ),
 }
 
-_TRUST = json.dumps(
+_TRUST: str = json.dumps(
     {
         "Version": "2012-10-17",
         "Statement": [
@@ -157,7 +157,7 @@ _TRUST = json.dumps(
         ],
     }
 )
-_ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+_ALL: str = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 
 def _message(url: str) -> dict[str, Any]:

@@ -292,7 +292,7 @@ class ForeignAws:
         )
 
     def _body(self, content: bytes) -> StreamingBody:
-        return StreamingBody(io.BytesIO(content), len(content))  # type: ignore[no-untyped-call]
+        return StreamingBody(io.BytesIO(content), len(content))
 
     def answer_get_public_key(self, arguments: Any) -> Any:
         return {"PublicKey": PUBLIC_KEY}
