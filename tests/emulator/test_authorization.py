@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import REGION, Aws, name
+from .support import ACCOUNT, REGION, Aws, name
 
 pytestmark = pytest.mark.emulator
 
@@ -72,3 +72,33 @@ def test_request_counts_as_sent_over_tls(aws: Aws, person: tuple[str, Any]) -> N
     aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     allow(aws, user, "sqs:SendMessage", arn)
     sqs.send_message(QueueUrl=url, MessageBody="x")
+
+
+def test_session_of_a_role_counts_as_the_role(aws: Aws) -> None:
+    iam, sts, role = aws.client("iam"), aws.client("sts"), name("role")
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    rights = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+    iam.put_role_policy(RoleName=role, PolicyName="send", PolicyDocument=document)
+    queues = {allowed: aws.queue() for allowed in (arn, arn + "-other")}
+    for allowed, (url, queue) in queues.items():
+        condition = {"ArnNotEquals": {"aws:PrincipalArn": allowed}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [deny | {"Condition": condition}]})
+        aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    session = sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+    sqs = boto3.client(
+        "sqs",
+        REGION,
+        endpoint_url=aws.emulator.endpoint,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    sqs.send_message(QueueUrl=queues[arn][0], MessageBody="x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=queues[arn + "-other"][0], MessageBody="x")
+    for client in (iam, sts, sqs):
+        client.close()

@@ -28,6 +28,7 @@ from devstack.emulator.patches import (
     object_lock,
     partner_events,
     policy_propagation,
+    principal_keys,
     query_definitions,
     recovery_period,
     request_log,
@@ -41,6 +42,7 @@ from devstack.emulator.patches import (
 
 PATCHES = (
     secure_transport,
+    principal_keys,
     partner_events,
     rule_tags,
     bus_policies,
