@@ -106,12 +106,13 @@ NETWORKED = {
     "sql": (["sql", "SELECT 1"], CLUSTER),
     "user": (["user", "auth0|1"], CLUSTER),
     "failed": (["failed", "postgres", *DEPLOYMENT], {}),
-    "redrive": (["redrive", "archive", *DEPLOYMENT], {}),
+    "pseudonym": (["pseudonym", "auth0|1", *DEPLOYMENT], {}),
     "replay": (["replay", "--since", "2026-01-15", *DEPLOYMENT, *BUCKET], {}),
     "rearchive": (["rearchive", *DEPLOYMENT, *BUCKET], {}),
     "restore": (["restore", "dynamodb", *DEPLOYMENT], {}),
     "logs": (["logs", *DEPLOYMENT], {}),
     "erase": (["erase", "auth0|1", "--error-prefix", "errors/", *DEPLOYMENT, *BUCKET], ATHENA | CLUSTER),
+    "verify": (["verify", "--error-prefix", "errors/", "--key", "arn:aws:kms:eu:1:key/k", *BUCKET], {}),
 }
 """Commands that AWS answers."""
 WITHOUT_NETWORK = {"cost", "package", "demo", "events", "up", "down", "status"}

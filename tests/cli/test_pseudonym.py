@@ -23,7 +23,7 @@ def function(deployment: Deployment, **environment: str) -> None:
     deployment.aws.lambda_.create_function(
         FunctionName=f"{deployment.name}-sync-dynamodb",
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=deployment.aws.role("lambda.amazonaws.com"),
         Handler="function.handler",
         Code={"ZipFile": package.getvalue()},
         Environment={"Variables": environment},
