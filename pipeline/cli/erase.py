@@ -63,7 +63,8 @@ def erase(
     and run it again.
 
     Reads the variables of `auth0-sync env`. To erase from Postgres it signs in as auth0_migrator, or takes on that role
-    as the master user through the RDS Data API. Exit code 3 if something must be looked at by a person.
+    as the master user, whose secret MASTER_SECRET_ARN names, through the RDS Data API. Exit code 3 if something must be
+    looked at by a person.
     """
     if yes and dry_run:
         raise typer.BadParameter("either --yes or --dry-run")

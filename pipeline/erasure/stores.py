@@ -60,13 +60,13 @@ class Statements(Protocol):
 def owner_from_env(env: Mapping[str, str] = os.environ) -> Iterator[Statements]:
     """Open a transaction that may delete, which commits at the end.
 
-    DATABASE_URL or PG… must sign in as the tables' owner, auth0_migrator. Without them, the master user of CLUSTER_ARN
-    takes on that role for the transaction.
+    DATABASE_URL or PG… must sign in as the tables' owner, auth0_migrator. Without them, the master user of CLUSTER_ARN,
+    whose secret is MASTER_SECRET_ARN, takes on that role for the transaction.
     """
     if not (env.get("DATABASE_URL") or env.get("PGHOST")) and env.get("CLUSTER_ARN"):
         from pipeline.stores import aurora
 
-        cluster = settings.Cluster.from_env(env)
+        cluster = settings.Cluster.from_env(env, as_master=True)
         with aurora.owning(aurora.client(), cluster) as transaction:
             yield aurora.InTransaction(transaction)
         return

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import data_api
 from pipeline.erasure import stores
+from pipeline.errors import BadSettings
 from pipeline.stores import postgres
 from tests import aurora
 from tests.stores.conftest import api, cluster
@@ -66,10 +67,16 @@ def test_what_fails_leaves_every_row_and_gives_the_role_back(
             owner.rows("DELETE FROM auth0.user_history RETURNING 1 AS x")
             owner.rows("SELECT 1 / 0")
 
-    with pytest.raises(data_api.Refused):
+    with pytest.raises(data_api.Refused, match="division by zero"):
         erase()
     assert rows.execute("SELECT count(*) FROM auth0.user_history").fetchone() == (3,)
     assert rows.execute(BORROWED).fetchone() == (False,)
+
+
+def test_the_readers_login_does_not_stand_in_for_the_master_user() -> None:
+    env = {name: value for name, value in aurora.ENVIRONMENT.items() if name != "MASTER_SECRET_ARN"}
+    with pytest.raises(BadSettings, match="MASTER_SECRET_ARN"), stores.owner_from_env(env):
+        pass
 
 
 @pytest.mark.parametrize("login", ["auth0_reader", "auth0_writer"])
