@@ -555,20 +555,19 @@ def reachable(handlers: set[str]) -> dict[str, ast.Module]:
 def operations_in(modules: dict[str, ast.Module]) -> set[str]:
     """Every operation of AWS that the modules name, of any of the services that they make clients of."""
     nodes = [node for module in modules.values() for node in ast.walk(module)]
-    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    # A session is botocore's, too, and not an operation of Athena alone.
+    names = {node.attr for node in attributes if ast.unparse(node.value) != "botocore.session"}
     # A paginator's operation is named by a string, or the request would be missed.
     calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".get_paginator")]
     names |= {str(call.args[0].value) for call in calls if isinstance(call.args[0], ast.Constant)}
     assert all(isinstance(call.args[0], ast.Constant) for call in calls)
-    indirect = names & {"resource", "get_waiter", "create_client", "Session", "generate_presigned_url"}
+    indirect = names & {"resource", "get_waiter", "Session", "generate_presigned_url"}
     assert not indirect, f"{indirect}: requests that are made so are not found here"
-    services = {
-        str(node.args[0].value)
-        for node in nodes
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) == "boto3.client"
-        and isinstance(node.args[0], ast.Constant)
-    }
+    made = [
+        n for n in nodes if isinstance(n, ast.Call) and re.search(r"(^boto3\.|\.create_)client$", ast.unparse(n.func))
+    ]
+    services = {str(call.args[0].value) for call in made if isinstance(call.args[0], ast.Constant)}
     session = botocore.session.get_session()
     return {
         operation

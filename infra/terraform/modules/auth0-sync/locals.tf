@@ -56,7 +56,7 @@ locals {
   sink_environment = merge(
     local.sync_environment,
     { EVENT_SOURCES = join(",", compact([var.auth0.log_stream_source_name, var.auth0.event_stream_source_name])) },
-    # By its index: all of module.refresh would be a cycle, as its rights name the sinks' functions.
+    # By its index: all of module.refresh would be a cycle, as its function names those of the sinks.
     var.refresh == null ? {} : { REFRESH_ROLE_ID = module.refresh[0].function_role_id },
   )
 
