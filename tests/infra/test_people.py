@@ -79,17 +79,46 @@ def test_an_operator_deletes_no_history() -> None:
 
 
 def test_an_eraser_reaches_the_archives_objects_only() -> None:
+    for prefix in ("logs", "errors", "athena-results", "exports"):
+        for action in ("GetObject", "GetObjectVersion", "DeleteObject", "DeleteObjectVersion"):
+            assert may("eraser", f"s3:{action}", f"{BUCKET}/{prefix}/dt=2026-11-22/1")
     for prefix in ("logs", "errors"):
-        for action in ("GetObject", "PutObject", "DeleteObject", "DeleteObjectVersion"):
+        for action in ("PutObject", "BypassGovernanceRetention"):
             assert may("eraser", f"s3:{action}", f"{BUCKET}/{prefix}/dt=2026-11-22/1")
     assert not may("eraser", "s3:DeleteObject", "arn:aws:s3:::another/logs/1")
     assert {
         action for action in allowed_actions("eraser") if not re.match("s3:(Get|List|Put|Delete)Object", action)
     } == {
+        "lambda:InvokeFunction",
+        "s3:BypassGovernanceRetention",
         "s3:ListBucket",
         "s3:ListBucketVersions",
         *KEY,
     }
+
+
+@pytest.mark.parametrize("action", ["PutObject", "DeleteObject", "DeleteObjectVersion", "BypassGovernanceRetention"])
+@pytest.mark.parametrize("policy", ["analyst", "operator", "eraser"])
+def test_nobody_touches_the_manifests(policy: str, action: str) -> None:
+    assert not may(policy, f"s3:{action}", f"{BUCKET}/manifests/dt=2026-11-22/0000.jsonl")
+
+
+@pytest.mark.parametrize(("policy", "invoked"), [("operator", {"sync-postgres", "sync-dynamodb"}), ("eraser", set())])
+def test_who_deletes_in_the_archive_has_it_recorded(policy: str, invoked: set[str]) -> None:
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"
+    names = {
+        "manifest",
+        "migrate",
+        "refresh",
+        "roles",
+        "sync-dynamodb",
+        "sync-dynamodb:refresh",
+        "sync-postgres",
+        "watch",
+    }
+    assert {name for name in names if may(policy, "lambda:InvokeFunction", f"{function}-{name}")} == {
+        "manifest"
+    } | invoked
 
 
 @pytest.mark.parametrize("policy", ["analyst", "operator", "eraser"])
