@@ -15,6 +15,8 @@ from botocore.config import Config
 from devstack.emulator import log_file, process
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
+ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+"""A statement that allows everything."""
 
 
 def users_table(dynamodb: Any) -> str:
@@ -113,6 +115,14 @@ class Aws:
         entries = [{"Source": source, "DetailType": "Auth0 log", "Detail": detail, **entry}]
         answer: dict[str, Any] = self.events.put_partner_events(Entries=entries)["Entries"][0]
         return answer
+
+    def subscribe(self, topic: str, url: str, arn: str) -> None:
+        """Send what a topic publishes to a queue, whose policy lets the topic do so."""
+        service = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}}
+        allowed = service | {"Action": "sqs:SendMessage", "Resource": arn}
+        condition = {"Condition": {"ArnEquals": {"aws:SourceArn": topic}}}
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(allowed | condition)})
+        self.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """The ARN of a new role that ``service`` may take, with these statements."""

@@ -224,7 +224,7 @@ def test_alarm_of_an_expression(aws: Aws) -> None:
 def test_actions_follow_a_change_of_state_and_only_that(aws: Aws) -> None:
     sns, metric, (url, arn) = aws.client("sns"), name("metric"), aws.queue()
     topic = sns.create_topic(Name=name("topic"))["TopicArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    aws.subscribe(topic, url, arn)
     watched = {"Namespace": "app", "MetricName": metric, "Period": 60, "Statistic": "Sum"}
     actions = {key: [topic] for key in ("AlarmActions", "OKActions", "InsufficientDataActions")}
     alarm = alarm_on(aws, "", "missing", **watched, **actions)

@@ -45,6 +45,7 @@ def test_caller_may_do_what_its_policies_allow_and_no_more(aws: Aws, person: tup
         sqs.send_message(QueueUrl=url, MessageBody="x")
     allow(aws, user, "sqs:SendMessage", arn)
     sqs.send_message(QueueUrl=url, MessageBody="x")
+    sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "x"}])
     with pytest.raises(ClientError, match="AccessDenied"):
         sqs.send_message(QueueUrl=other, MessageBody="x")
     with pytest.raises(ClientError, match="AccessDenied"):

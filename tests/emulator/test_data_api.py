@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import REGION, Aws, name
+from .support import ACCOUNT, REGION, Aws, name
 from .test_aurora import Cluster, create, delete
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
@@ -176,8 +176,9 @@ def test_secret_must_hold_the_password(database: Database, aws: Aws) -> None:
 
 def test_callers_policies_must_allow_the_call_and_the_secret(database: Database, aws: Aws) -> None:
     iam, role = aws.client("iam"), name("role")
-    trust = {"Version": "2012-10-17", "Statement": []}
-    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
     session = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
     client = boto3.client(
         "rds-data",

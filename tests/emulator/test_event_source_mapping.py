@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import Aws, name, wait_for
+from .support import ANYTHING, Aws, name, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -39,7 +39,7 @@ def make_function(aws: Aws, timeout: int = 3, **environment: str) -> tuple[str, 
     aws.lambda_.create_function(
         FunctionName=function,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=aws.role("lambda.amazonaws.com", ANYTHING),
         Handler="function.handler",
         Timeout=timeout,
         Code={"ZipFile": package.getvalue()},

@@ -20,7 +20,7 @@ def test_the_first_invocation_fails_and_wakes(aws: Aws) -> None:
     arn = aws.lambda_.create_function(
         FunctionName=function,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=aws.role("lambda.amazonaws.com"),
         Handler="function.handler",
         Code={"ZipFile": package.getvalue()},
         Tags={"team": "identity"},

@@ -15,7 +15,7 @@ def test_only_what_was_set_is_described(aws: Aws) -> None:
     aws.lambda_.create_function(
         FunctionName=function,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=aws.role("lambda.amazonaws.com"),
         Handler="function.handler",
         Code={"ZipFile": package.getvalue()},
     )

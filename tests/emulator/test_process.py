@@ -19,11 +19,12 @@ def with_worker(emulator: process.Emulator) -> list[psutil.Process]:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("function.py", "def handler(event, context): return 1")
-    client = Aws(emulator).lambda_
+    aws = Aws(emulator)
+    client = aws.lambda_
     client.create_function(
         FunctionName="idle",
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=aws.role("lambda.amazonaws.com"),
         Handler="function.handler",
         Code={"ZipFile": package.getvalue()},
     )

@@ -16,7 +16,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.stores.aurora import DataApi
 from pipeline.stores.postgres import PostgresStore
 
-from .support import REGION, Aws, name
+from .support import ACCOUNT, REGION, Aws, name
 from .test_aurora import Cluster, create, delete
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
@@ -108,8 +108,9 @@ def test_it_cannot_sign_in_by_token(login: Login) -> None:
 def test_the_documented_policy_of_people_does_not_reach_the_masters_secret(login: Login) -> None:
     """As Terraform's output database_query_policy has it."""
     iam, role = login.aws.client("iam"), name("person")
-    trust = {"Version": "2012-10-17", "Statement": []}
-    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    trusted = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trusted)["Role"]["Arn"]
     actions = [
         f"rds-data:{each}"
         for each in ("BeginTransaction", "CommitTransaction", "ExecuteStatement", "RollbackTransaction")

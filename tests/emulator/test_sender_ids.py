@@ -6,7 +6,7 @@ import zipfile
 
 import boto3
 
-from .support import ACCOUNT, REGION, Aws, allow, name
+from .support import ACCOUNT, REGION, Aws, allow, name, policy
 from .test_event_source_mapping import make_mapping
 
 FUNCTION = """
@@ -25,6 +25,7 @@ def test_a_message_names_the_principal_that_signed_the_request(aws: Aws) -> None
     aws.sqs.send_message(QueueUrl=url, MessageBody="of the account", MessageSystemAttributes={})
     iam, user = aws.client("iam"), name("user")
     user_id = iam.create_user(UserName=user)["User"]["UserId"]
+    iam.put_user_policy(UserName=user, PolicyName="send", PolicyDocument=policy(allow("sqs:SendMessage", "*")))
     key = iam.create_access_key(UserName=user)["AccessKey"]
     client = boto3.client(
         "sqs",

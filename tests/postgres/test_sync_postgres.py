@@ -9,7 +9,7 @@ from devstack.postgres import free_port
 from devstack.traffic import Traffic, envelope
 from pipeline.errors import StoreDown
 from pipeline.pseudonym import pseudonym
-from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
+from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, TOO_DEEP, bad, leaked, with_raw
 from tests.invoking import Function, sync_function
 from tests.strategies import Json, call, deleted, log, text, updated, user
 
@@ -36,7 +36,7 @@ def test_invalid_messages_fail_alone_with_their_reason(function: Function, datab
 
 
 def test_unusual_messages_are_stored(function: Function, database: psycopg.Connection) -> None:
-    for name, expected in GOOD_ENOUGH.items():
+    for name, expected in (GOOD_ENOUGH | {"too deep": TOO_DEEP}).items():
         database.execute("TRUNCATE auth0.users")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
         assert stored(database) == {"auth0|first": {}, "auth0|last": {}, expected.user_id: expected.metadata}, name

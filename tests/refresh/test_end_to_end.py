@@ -15,6 +15,7 @@ import pytest
 import pipeline
 from devstack.emulator import process
 from pipeline.changes import Meaning, Snapshot, Tombstone, read
+from tests.emulator.support import ANYTHING, policy
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi
 from .support import login
@@ -39,6 +40,14 @@ class Aws:
                 aws_secret_access_key="test",
             )
         return self._clients[service]
+
+    def role(self) -> str:
+        """The ARN of a new role for functions, with all rights."""
+        iam, name = self.client("iam"), f"refresh-{uuid.uuid4().hex[:8]}"
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(ANYTHING))
+        return arn
 
     def queue(self, **attributes: str) -> tuple[str, str]:
         sqs = self.client("sqs")
@@ -103,7 +112,7 @@ def test_signals_become_users_in_the_sink_queues_and_a_limit_fills_no_dead_lette
     aws.client("lambda").create_function(
         FunctionName=function,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/function",
+        Role=aws.role(),
         Handler="pipeline.functions.refresh.handler",
         Timeout=30,
         Code={"ZipFile": package()},

@@ -1,11 +1,12 @@
 """The sync function with DynamoDB, batches of good and bad messages in and items out."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.errors import StoreNotReady
-from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, bad, leaked, with_raw
+from tests.bad_input import GOOD_ENOUGH, NEIGHBOURS, POISON, TOO_DEEP, bad, leaked, nested, with_raw
 from tests.emulator.support import REGION, Aws
 from tests.invoking import Function, sync_function
 from tests.sinks.stored import Table
@@ -56,6 +57,19 @@ def test_value_that_dynamodb_cannot_hold_is_kept_as_text(function: Function, tab
     while isinstance(found, list):
         [found] = found
     assert found == kept
+
+
+def test_value_that_no_reader_follows_is_text_below_the_levels_of_dynamodb(function: Function, table: Table) -> None:
+    assert function(NEIGHBOURS[0], TOO_DEEP.body, NEIGHBOURS[1]) == []
+    found = table.items[TOO_DEEP.user_id]["user_metadata"]
+    levels = 0
+    while isinstance(found["x"], list):
+        [found["x"]] = found["x"]
+        levels += 1
+    assert levels == 30
+    inner = json.loads(found.pop("x"))
+    whole = {"x": nested(levels, inner), **found}
+    assert whole == TOO_DEEP.metadata
 
 
 def test_user_of_a_megabyte_is_stored_without_its_largest_parts(function: Function, table: Table) -> None:

@@ -99,7 +99,7 @@ def watched(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Watched:
     sns = aws.client("sns")
     topic = sns.create_topic(Name=name("topic"))["TopicArn"]
     queue, arn = aws.queue()
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    aws.subscribe(topic, queue, arn)
     environment = {
         "AWS_ENDPOINT_URL": aws.emulator.endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",

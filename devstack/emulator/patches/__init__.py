@@ -38,11 +38,13 @@ from devstack.emulator.patches import (
     sender_ids,
     service_models,
     size_limits,
+    sqs_actions,
 )
 
 PATCHES = (
     secure_transport,
     principal_keys,
+    sqs_actions,
     partner_events,
     rule_tags,
     bus_policies,
