@@ -68,7 +68,9 @@ class Aws:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    emulator = process.start(tmp_path_factory.mktemp("emulator"))
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("AUTH0_SYNC_EMULATOR_IAM_SECONDS", "0")
+        emulator = process.start(tmp_path_factory.mktemp("emulator"))
     yield Aws(emulator.endpoint)
     process.stop(emulator.pid)
 
