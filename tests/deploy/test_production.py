@@ -254,9 +254,11 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
     left_out = {block: begins for block in found for begins in NOT_RUN if block.text.startswith(begins)}
     assert sorted(left_out.values()) == sorted(NOT_RUN), "a block that is not run is not there, or there twice"
 
-    sqs, lost = deployed.client("sqs"), user("auth0|lost", "2026-11-22T08:00:00.000Z")
-    event = text(updated(lost))
-    alone = text(updated(user("auth0|alone", "2026-11-22T08:00:00.000Z")))
+    sqs = deployed.client("sqs")
+    event, alone = (
+        text(updated(user(f"auth0|{name}", "2026-11-22T08:00:00.000Z")) | {"source": STREAMS["log-stream"]})
+        for name in ("lost", "alone")
+    )
     sqs.send_message(QueueUrl=outputs["queue_urls"]["postgres"], MessageBody=alone)
     wait_for(lambda: deployed.sql("SELECT 1 FROM auth0.users WHERE user_id = 'auth0|alone'"), 60)
     for body in ("not JSON", event):
