@@ -103,3 +103,25 @@ def test_session_of_a_role_counts_as_the_role(aws: Aws) -> None:
         sqs.send_message(QueueUrl=queues[arn + "-other"][0], MessageBody="x")
     for client in (iam, sts, sqs):
         client.close()
+
+
+def test_request_about_a_query_is_about_its_workgroup(aws: Aws) -> None:
+    iam, user = aws.client("iam"), name("analyst")
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    options = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    athena: Any = boto3.client("athena", REGION, endpoint_url=aws.emulator.endpoint, **options)
+    bucket = aws.bucket()
+    mine, other = name("mine"), name("other")
+    queries = {}
+    for workgroup in (mine, other):
+        aws.client("athena").create_work_group(Name=workgroup)
+        queries[workgroup] = aws.client("athena").start_query_execution(
+            QueryString="SELECT 1", WorkGroup=workgroup, ResultConfiguration={"OutputLocation": f"s3://{bucket}/"}
+        )["QueryExecutionId"]
+    allow(aws, user, "athena:GetQueryExecution", f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{mine}")
+    athena.get_query_execution(QueryExecutionId=queries[mine])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        athena.get_query_execution(QueryExecutionId=queries[other])
+    athena.close()
+    iam.close()
