@@ -46,6 +46,8 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
     assert 'environment       = "local"\nprotect_data      = false\n' in local
     variables = local.replace('"local"', f'"{ENVIRONMENT}"').replace("protect_data      = false", "protect_data = true")
     variables += "\nwatch = { questions = { mfa_weakened = {} } }\n"
+    # One principal plays every part here, those of Firehose and of an eraser, too.
+    variables += f'access = {{ archive_eraser_arns = ["arn:aws:iam::{ACCOUNT}:root"] }}\n'
     real(tmp_path, environment=ENVIRONMENT, variables=f"{variables}\n{auth0(source)}")
 
     packages = tmp_path / "packages"
