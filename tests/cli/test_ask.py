@@ -97,7 +97,7 @@ def test_another_since_or_until_is_refused(asked: Any, name: Any, text: Any) -> 
     assert asked.asked == []
 
 
-def test_the_window_and_the_cost_are_said(asked: Any) -> None:
+def test_command_prints_the_window_and_the_cost(asked: Any) -> None:
     result = ask("failed_logins", "since=2026-01-02", "until=2026-01-03T09:30Z")
     assert result.stderr.strip() == "1 row; arrived 2026-01-02 00:00 to 2026-01-03 09:59 (UTC); 1,234 bytes read"
     today = datetime.now(UTC).date()
@@ -106,7 +106,7 @@ def test_the_window_and_the_cost_are_said(asked: Any) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
-def test_a_limit_that_cut_the_answer_is_said(asked: Any, form: Any) -> None:
+def test_command_names_the_limit_that_cut_the_answer(asked: Any, form: Any) -> None:
     asked.rows = [[str(number)] for number in range(3)]
     result = ask("failed_logins", "limit=2", *form)
     assert asked.asked[0].endswith("LIMIT 3")

@@ -178,7 +178,7 @@ class TestDeploy:
         assert "This loses data" in account.questions[0]
         assert account.applied == applied
 
-    def test_nothing_to_change_is_still_tried_out(self, account: Account) -> None:
+    def test_empty_plan_still_runs_the_smoke_test(self, account: Account) -> None:
         account.findings = [Finding("Rules", "bad", "it is DISABLED", "Deploy again")]
         result = run("deploy", "--env", "prod")
         assert "Nothing to change" in result.output
@@ -223,7 +223,7 @@ class TestDeploy:
         account.terraform.script("""echo '{"terraform_version": "1.8.5"}'""")
         assert "Terraform 1.8.5" in str(run("deploy", "--env", "prod", "--yes").exception)
 
-    def test_open_tofu_is_run_where_it_is_asked_for(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_setting_selects_opentofu(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         account.set(planned("create", FUNCTION))
         account.terraform.rename("tofu")
         monkeypatch.setenv("TERRAFORM", "tofu")
@@ -275,7 +275,7 @@ class TestDestroy:
         assert str(run("destroy", "--env", "prod", "--with-data", "--yes").exception) == "no snapshot"
         assert account.applied == 0
 
-    def test_where_nothing_is_left_nothing_is_asked(self, account: Account) -> None:
+    def test_destroy_without_resources_asks_no_question(self, account: Account) -> None:
         account.set(state=(TABLE,))
         result = run("destroy", "--env", "prod")
         assert result.exit_code == 0
@@ -288,7 +288,7 @@ class TestTheRest:
         for command in ("migrate", "smoke", "outputs"):
             assert "make deploy ENV=prod" in str(run(command, "--env", "prod").exception)
 
-    def test_what_a_destroy_has_left_is_no_deployment(self, account: Account) -> None:
+    def test_destroyed_deployment_does_not_count_as_deployed(self, account: Account) -> None:
         account.set(state=(TABLE,))
         assert "Nothing is deployed as prod" in str(run("smoke", "--env", "prod").exception)
 

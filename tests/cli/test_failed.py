@@ -69,12 +69,12 @@ def test_each_is_listed_with_its_reason_and_without_personal_data(given: Given) 
     assert (one["type"], one["bytes"]) == ("sapi", len(given.bodies["Refused"].encode()))
 
 
-def test_all_are_put_back(given: Given) -> None:
+def test_all_messages_are_put_back(given: Given) -> None:
     assert given.run("--put-back")["done"] == 3
     assert (given.left, given.on.waiting(given.queue)) == (0, 3)
 
 
-def test_only_those_of_a_reason_are_put_back_or_deleted(given: Given) -> None:
+def test_reason_selects_the_messages_to_put_back_or_delete(given: Given) -> None:
     assert given.run("--put-back", "--reason", "BatchFailed")["done"] == 1
     assert (given.left, given.on.waiting(given.queue)) == (2, 1)
     assert given.run("--delete", "--reason", "NotJson")["done"] == 1
@@ -83,14 +83,14 @@ def test_only_those_of_a_reason_are_put_back_or_deleted(given: Given) -> None:
     assert (given.left, given.on.waiting(given.queue)) == (0, 1)
 
 
-def test_nothing_is_deleted_without_saying_which(given: Given) -> None:
+def test_delete_needs_an_explicit_choice(given: Given) -> None:
     for arguments in (["--delete"], ["--delete", "--put-back", "--reason", "NotJson"]):
         command = ["failed", "postgres", "--deployment", given.on.name, *arguments]
         assert CliRunner().invoke(app, command).exit_code == 2
     assert given.left == 3
 
 
-def test_what_is_not_taken_stays_and_is_exit_code_3(given: Given) -> None:
+def test_refused_message_stays_and_means_exit_code_3(given: Given) -> None:
     # A queue that takes less than the dead-letter queue holds, whose function does not exist.
     url = given.on.aws.sqs.get_queue_url(QueueName=f"{given.on.name}-postgres")["QueueUrl"]
     given.on.aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
@@ -117,7 +117,7 @@ def test_messages_as_csv(given: Given) -> None:
     assert (len(done.stdout.splitlines()), done.stderr.strip()) == (4, "Put back: 3")
 
 
-def test_a_limit_that_cut_the_list_is_said(given: Given) -> None:
+def test_command_names_the_limit_that_cut_the_list(given: Given) -> None:
     command = ["failed", "postgres", "--deployment", given.on.name]
     for form in ([], ["--json"], ["--csv"]):
         said = CliRunner().invoke(app, [*command, "--limit", "2", *form]).stderr

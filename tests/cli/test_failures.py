@@ -73,7 +73,7 @@ ASK = ["ask", "SELECT 1"]
         (["sql", "SELECT 1"], {"DATABASE_URL": "s3cret"}, ["DATABASE_URL"]),
     ],
 )
-def test_what_is_wrong_and_which_setting_it_is(typed: Any, arguments: Any, variables: Any, names: Any) -> None:
+def test_error_names_the_setting_and_the_fault(typed: Any, arguments: Any, variables: Any, names: Any) -> None:
     said = typed(*arguments, **variables)
     assert [name for name in names if name not in said] == []
     assert "batch" not in said
@@ -207,7 +207,7 @@ def test_where_postgres_is_not(
     assert time.monotonic() - began < 20  # on a busy machine; 5 seconds on another
 
 
-def test_what_people_type_waits_less_than_the_sdk(typed: Any) -> None:
+def test_commands_have_shorter_timeouts_than_the_sdk(typed: Any) -> None:
     typed(*ASK, **ATHENA, AWS_DEFAULT_REGION="eu-central-1")
     config: Any = boto3.client("sqs").meta.config
     assert config.connect_timeout == aws.CONNECT_SECONDS

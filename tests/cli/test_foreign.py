@@ -50,7 +50,7 @@ FOREIGN = st.text(
 
 
 @given(FOREIGN)
-def test_nothing_that_controls_is_left(text: Any) -> None:
+def test_no_control_character_remains(text: Any) -> None:
     assert controls(foreign.plain(text)) == []
     assert "\n" not in foreign.plain(text)
     foreign.plain(text).encode()
@@ -154,7 +154,7 @@ def test_a_question_spares_a_terminal_columns_without_a_value() -> None:
     assert printed_on(80, result)[0] == "a     b     c"
 
 
-def test_nothing_is_cut_in_a_pipe() -> None:
+def test_pipe_gets_whole_values() -> None:
     long = Result(("a", "b"), [("x" * 5000, "y" * 5000)])
     pipe = Console(file=io.StringIO(), width=20)
     rows.print_table(long, pipe)

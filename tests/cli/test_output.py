@@ -231,7 +231,7 @@ def forms(commands: dict[str, tuple[tuple[str, ...], str]]) -> list[Any]:
 @pytest.mark.parametrize(("arguments", "live"), forms(ANSWERS))
 @given(text=FOREIGN)
 @few
-def test_what_aws_answers(aws: ForeignAws, arguments: tuple[str, ...], live: bool, text: str) -> None:
+def test_answers_of_aws_are_harmless(aws: ForeignAws, arguments: tuple[str, ...], live: bool, text: str) -> None:
     aws.text, aws.rearchiving = text, arguments[0] == "rearchive"
     printed = run(*arguments, on_terminal=live)
     assert "Traceback" not in printed.err
@@ -263,7 +263,7 @@ ERRORS = [
 @pytest.mark.parametrize("name", ANSWERS)
 @given(text=FOREIGN, error=st.sampled_from(ERRORS))
 @settings(few, max_examples=8)
-def test_what_an_error_says(aws: ForeignAws, name: str, error: Any, text: str) -> None:
+def test_error_texts_are_harmless(aws: ForeignAws, name: str, error: Any, text: str) -> None:
     aws.text, aws.error = text, error
     printed = run(*ANSWERS[name][0])
     assert printed.code == 1
@@ -273,7 +273,7 @@ def test_what_an_error_says(aws: ForeignAws, name: str, error: Any, text: str) -
 @pytest.mark.parametrize(("arguments", "live"), forms(OF_TERRAFORM))
 @given(text=FOREIGN, fails=st.sampled_from(["", "init", "plan", "apply"]))
 @few
-def test_what_terraform_says(
+def test_messages_of_terraform_are_harmless(
     aws: ForeignAws,
     terraform: ForeignTerraform,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,7 +317,7 @@ def test_a_shell_reads_the_variables_as_they_are(
 
 @given(text=FOREIGN)
 @few
-def test_a_question_is_asked_before_a_person_answers(aws: ForeignAws, terraform: ForeignTerraform, text: str) -> None:
+def test_question_appears_before_the_answer_is_read(aws: ForeignAws, terraform: ForeignTerraform, text: str) -> None:
     values = {"package_dir": "p", "region": "eu-central-1", "create_buses": False, "lambda_architecture": "arm64"}
     values |= {"maximum_concurrency": 5, "refresh": None, "source_region": None, "name": "n", "environment": "prod"}
     terraform.says(text, OUTPUTS, values)

@@ -119,7 +119,7 @@ def test_a_queue_that_is_down_stops_it_and_it_says_where_to_go_on(archive: Archi
     assert found >= {json.loads(event)["id"] for event in HOURS[f"{DAY}T08"]}
 
 
-def test_what_a_queue_does_not_take_is_exit_code_3(archive: Archive) -> None:
+def test_message_that_a_queue_refuses_means_exit_code_3(archive: Archive) -> None:
     limit = {"MaximumMessageSize": "1024"}
     archive.on.aws.sqs.set_queue_attributes(QueueUrl=archive.urls["postgres"], Attributes=limit)
     report = archive.run("--since", DAY, "--user", "auth0|3", code=3)

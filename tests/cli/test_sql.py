@@ -128,7 +128,7 @@ def test_json_is_the_same_by_both_ways(way: Any) -> None:
         ("ARRAY[timestamptz 'infinity']", ["infinity"]),
     ],
 )
-def test_what_python_cannot_hold_is_shown_as_text(way: Any, value: Any, text: Any) -> None:
+def test_value_that_python_cannot_hold_is_printed_as_text(way: Any, value: Any, text: Any) -> None:
     assert json.loads(run("--json", f"SELECT {value} AS it")) == [{"it": text}]
 
 
@@ -195,7 +195,7 @@ def test_other_statements_are_refused_before_they_are_sent(monkeypatch: pytest.M
         ("SELECT 1 FROM", "syntax error"),
     ],
 )
-def test_what_postgres_refuses(way: Any, cluster: Any, statement: Any, reason: Any) -> None:
+def test_statements_that_postgres_refuses(way: Any, cluster: Any, statement: Any, reason: Any) -> None:
     with pytest.raises(data_api.Refused, match=reason):
         run(statement)
     assert cluster.run("SELECT count(*) FROM users", user="auth0_reader") == [(1,)]

@@ -102,7 +102,7 @@ def test_an_address_finds_its_users_whatever_its_case(sinks: Any) -> None:
 
 
 @pytest.mark.parametrize("sinks", ["server"], indirect=True)
-def test_nothing_of_a_user_is_wrapped_in_a_pipe(sinks: Any) -> None:
+def test_pipe_gets_a_user_without_wrapping(sinks: Any) -> None:
     note = "word " * 100
     apply(sinks["postgres"], user("a|1", user_metadata={"note": note}))
     assert note in told("a|1")[1]
@@ -132,5 +132,5 @@ def test_one_line_says_whether_the_stores_agree(sinks: Any, postgres: Any, dynam
 
 
 @pytest.mark.parametrize("name", ["", "a|\udc80"])
-def test_what_can_be_no_id_is_refused(name: Any) -> None:
+def test_invalid_user_id_is_refused(name: Any) -> None:
     assert told(name)[0] == 2

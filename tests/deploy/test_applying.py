@@ -76,7 +76,7 @@ def test_a_stage_is_over_with_the_last_of_its_operations(
     assert not deployment.plan_file.exists()
 
 
-def test_what_is_cut_short_by_a_failure_is_shown_as_failed(
+def test_failure_marks_the_interrupted_steps_as_failed(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = read([planned("create", TABLE), planned("create", MIGRATION)])
@@ -89,7 +89,7 @@ def test_what_is_cut_short_by_a_failure_is_shown_as_failed(
     assert not deployment.plan_file.exists()
 
 
-def test_what_takes_long_is_named(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_steps_are_named(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LONG", -1.0)
     messages = [hook("start", "create", MIGRATION), hook("progress", "create", MIGRATION)]
     FakeTerraform(tmp_path / "bin", monkeypatch, says(*messages))

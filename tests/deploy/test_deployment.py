@@ -40,14 +40,14 @@ class TestStaging:
         assert (deployment.directory / "../../infra").resolve() == deployment.root / "infra"
         assert (deployment.directory / "modules" / "auth0-sync").is_dir()
 
-    def test_nobody_else_can_look_into_it(
+    def test_other_users_cannot_read_the_directory(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
         deployment.prepare()
         assert deployment.directory.stat().st_mode & 0o077 == 0
 
-    def test_what_is_gone_from_the_configuration_goes(
+    def test_file_removed_from_the_configuration_is_removed(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
@@ -73,7 +73,7 @@ class TestStaging:
 
 
 class TestState:
-    def test_is_on_this_machine_unless_a_backend_is_given(
+    def test_state_is_local_without_a_backend(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         terraform = FakeTerraform(tmp_path / "bin", monkeypatch, f"mkdir -p {deployment.directory}/.terraform")
@@ -97,7 +97,7 @@ class TestState:
         with pytest.raises(DeployError, match=r"(?s)Move it once.*init -migrate-state"):
             deployment.prepare()
 
-    def test_nothing_chooses_another_behind_the_callers_back(
+    def test_environment_cannot_redirect_terraform(
         self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("TF_WORKSPACE", "TF_DATA_DIR", "TF_CLI_ARGS", "TF_CLI_ARGS_apply"):
@@ -178,11 +178,11 @@ class TestSettings:
         assert deployment.namesakes({"name": "auth0-sync", "environment": "prod"}) == ["copy"]
         assert deployment.namesakes({"name": "auth0-sync", "environment": "test"}) == []
 
-    def test_what_is_missing_is_named(self, deployment: Deployment) -> None:
+    def test_missing_settings_are_named(self, deployment: Deployment) -> None:
         with pytest.raises(DeployError, match=r"^auth0 must be set, in .*prod\.tfvars or as TF_VAR_auth0"):
             deployment.settings()
 
-    def test_what_cannot_be_read_is_shown(self, deployment: Deployment) -> None:
+    def test_syntax_error_in_the_variables_is_reported(self, deployment: Deployment) -> None:
         deployment.variables_file.write_text("environment = \n")
         with pytest.raises(Exception, match=r"(?s)could not read the variables.*prod\.tfvars line 1"):
             deployment.settings()
@@ -197,7 +197,7 @@ def test_the_settings_are_variables_of_the_configuration() -> None:
     )
 
 
-def test_the_account_is_told_by_the_queues() -> None:
+def test_queue_urls_tell_the_account() -> None:
     urls = {"postgres": "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-prod-postgres"}
     assert account_of({"queue_urls": urls}) == "123456789012"
     assert account_of({}) is None

@@ -64,7 +64,7 @@ def test_no_variable_holds_credentials() -> None:
     assert not [name for name in environment.variables(OUTPUTS | DATABASE) if name.startswith("AWS_ACCESS")]
 
 
-def test_what_only_another_deployment_has_is_unset() -> None:
+def test_variables_of_other_deployments_are_unset() -> None:
     more = OUTPUTS | DATABASE | {"event_sources": OUTPUTS["event_sources"] | {"event-stream": "events"}}
     more |= {"function_names": {"manifest": "auth0-sync-prod-manifest"}, "archive_lock_days": 30}
     more |= {"manifest_key_arn": "arn:manifests"}

@@ -32,13 +32,13 @@ def test_there_is_one_for_each_kind_of_deployment() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_what_it_sets_exists(path: Path) -> None:
+def test_example_sets_existing_variables(path: Path) -> None:
     assert settings(path)
     assert settings(path) | settings(path, commented=True) <= VARIABLES
 
 
 @pytest.mark.parametrize("name", TO_COPY)
-def test_it_is_not_deployed_as_it_is(name: str, tmp_path: Path) -> None:
+def test_example_is_not_deployable_unchanged(name: str, tmp_path: Path) -> None:
     deployment = Deployment("prod", tiny(tmp_path))
     shutil.copy(CONFIGURATION / "environments" / f"{name}.tfvars", deployment.variables_file)
     with pytest.raises(

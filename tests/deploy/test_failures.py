@@ -99,7 +99,7 @@ def test_unknown_errors_come_as_they_are() -> None:
     assert explain("prod", unknown, {}) == str(unknown)
 
 
-def test_what_a_function_says_is_shown_whatever_it_is() -> None:
+def test_answer_of_a_function_is_printed_whatever_its_form() -> None:
     assert (
         function_error('{"errorMessage": "Task timed out after 900.00 seconds"}')
         == "Task timed out after 900.00 seconds"

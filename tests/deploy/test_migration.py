@@ -36,7 +36,7 @@ def test_says_the_same_of_the_users_own() -> None:
     assert str(Migrated("0005", "0006")) == "0005 → 0006"
 
 
-def test_a_migration_that_loses_data_is_told_so() -> None:
+def test_migration_that_loses_data_needs_consent() -> None:
     function = Lambda({"from": "0006", "to": None})
     migrate(function, "f", "prod", "base", allow_data_loss=True)
     assert json.loads(function.asked["Payload"]) == {"revision": "base", "allow_data_loss": True}

@@ -60,5 +60,5 @@ def test_in_another_file_it_is_warned_about(tmp_path: Path, repository: bool) ->
         'other_url = "https://me:password@example.com"',
     ],
 )
-def test_without_one_nothing_is_said(tmp_path: Path, line: str) -> None:
+def test_file_without_password_is_no_finding(tmp_path: Path, line: str) -> None:
     assert passwords.check(deployment(tmp_path, line, tracked=True)) == ""

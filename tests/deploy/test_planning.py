@@ -26,7 +26,7 @@ def test_changes_are_ordered_by_what_they_do() -> None:
 
 
 @pytest.mark.parametrize(("action", "lost"), [("create", 0), ("update", 0), ("replace", 1), ("delete", 1)])
-def test_what_holds_data_is_lost_when_it_is_replaced_or_deleted(action: str, lost: int) -> None:
+def test_plan_names_stores_that_it_replaces_or_deletes(action: str, lost: int) -> None:
     plan = planning.read([planned(action, CLUSTER, "cannot_update"), planned("delete", "module.a.aws_sqs_queue.this")])
     assert [change.loses for change in plan.losses] == ["the Postgres database"] * lost
     assert plan.changes[0].reason in ("cannot_update", "")

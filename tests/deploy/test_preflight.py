@@ -154,7 +154,7 @@ class TestConcurrency:
         assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
         assert "up to 2005" in concurrency_warning({"maximum_concurrency": 1000, "refresh": None}, HERE)
 
-    def test_without_the_right_to_look_nothing_is_said(self, caller: pytest.MonkeyPatch) -> None:
+    def test_unknown_concurrency_limit_is_no_warning(self, caller: pytest.MonkeyPatch) -> None:
         assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
 
 

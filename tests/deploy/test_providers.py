@@ -278,7 +278,7 @@ class TestUnsharedMirror:
 
     @pytest.mark.parametrize("place", ["", "example.org", f"example.org/acme/thing/1.0.0/{machine()}/{BINARY}"])
     @pytest.mark.parametrize("mode", [0o020, 0o002])
-    def test_what_others_can_write_to_is_refused(
+    def test_directory_that_others_can_write_is_refused(
         self, deployment: Deployment, mirror: Path, place: str, mode: int
     ) -> None:
         deployment.prepare()
@@ -288,7 +288,7 @@ class TestUnsharedMirror:
             deployment.prepare()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-    def test_what_belongs_to_another_user_is_refused(self, deployment: Deployment, mirror: Path) -> None:
+    def test_directory_of_another_user_is_refused(self, deployment: Deployment, mirror: Path) -> None:
         os.chown(mirror / "example.org", 12345, -1)
         with pytest.raises(ProviderError, match="belongs to user 12345"):
             deployment.prepare()

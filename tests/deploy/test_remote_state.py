@@ -66,7 +66,7 @@ def deploy(deployment: Deployment) -> None:
     apply(deployment, planning.make(deployment), Quiet())
 
 
-def test_what_one_machine_deploys_another_knows(tmp_path: Path, bucket: str, aws: Aws) -> None:
+def test_second_machine_knows_the_deployment(tmp_path: Path, bucket: str, aws: Aws) -> None:
     deploy(machine(tmp_path / "one", bucket))
     assert aws.keys(bucket) == ["auth0-sync/prod.tfstate"]
     other = machine(tmp_path / "two", bucket)

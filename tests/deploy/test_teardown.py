@@ -53,7 +53,7 @@ def targets(call: str) -> set[str]:
     return set(re.findall(r"-target=(\S+)", call))
 
 
-def test_what_holds_data_stays(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_stay(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = terraform(tmp_path, monkeypatch, STATE, planned("delete", STATE[2]))
     plan = teardown.plan_without_data(deployment)
     assert len(plan.changes) == 1
@@ -95,7 +95,7 @@ def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
     assert "-var=protect_data=false" in calls.calls[-1]
 
 
-def test_protection_is_taken_from_what_holds_data_only(
+def test_only_stores_lose_their_protection(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unprotected: list[Any] = []
@@ -247,7 +247,7 @@ def test_a_cluster_is_known_by_the_state() -> None:
     assert not teardown.has_cluster(["module.key[0].aws_kms_key.this"])
 
 
-def test_what_is_kept_is_of_the_configuration_and_holds_all_data() -> None:
+def test_kept_resources_are_configured_and_hold_all_data() -> None:
     """A module that is renamed, or a new one with data in it, must be noticed here."""
     text = "".join(path.read_text() for path in MODULE.glob("*.tf"))
     used = dict(re.findall(r'^module "(\w+)" \{\n\s*source\s*=\s*"\./modules/(\w+)"', text, flags=re.M))

@@ -70,7 +70,7 @@ def test_version_only_goes_up(aws: Aws, cluster: str) -> None:
     assert instance["EngineVersion"] == "17.9"
 
 
-def test_another_major_version_is_asked_for_by_name_with_its_parameters(aws: Aws, cluster: str) -> None:
+def test_major_upgrade_needs_its_flag_and_parameters(aws: Aws, cluster: str) -> None:
     rds, groups = aws.client("rds"), {family: name(f"group-{family}") for family in ("17", "18")}
     for family, group in groups.items():
         rds.create_db_cluster_parameter_group(

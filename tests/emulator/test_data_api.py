@@ -122,7 +122,7 @@ def test_one_statement_a_call(database: Database) -> None:
     assert database.records("SELECT pg_has_role('from_do', 'rds_iam', 'MEMBER')") == [[{"booleanValue": True}]]
 
 
-def test_what_postgres_refuses_is_a_database_error(database: Database) -> None:
+def test_refusal_of_postgres_is_a_database_error(database: Database) -> None:
     refused = database.client.exceptions.DatabaseErrorException
     with pytest.raises(refused, match='ERROR: relation "none" does not exist; Position: 15; SQLState: 42P01'):
         database.run("SELECT * FROM none")

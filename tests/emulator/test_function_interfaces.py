@@ -80,7 +80,7 @@ def test_an_interface_is_shared_and_outlives_the_functions(aws: Aws) -> None:
     network.ec2.delete_subnet(SubnetId=network.subnet)
 
 
-def test_it_stays_for_good_without_the_role(aws: Aws) -> None:
+def test_network_interface_stays_without_the_role(aws: Aws) -> None:
     abandoned, other = Network(aws), Network(aws)
     for network in (abandoned, other):
         network.delete(network.function())

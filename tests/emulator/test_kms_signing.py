@@ -57,7 +57,7 @@ def test_the_public_key_verifies_what_the_key_signed(aws: Aws) -> None:
         ({}, {"Message": b"1" * 4097, "MessageType": "RAW"}, "ValidationException"),
     ],
 )
-def test_what_kms_refuses(aws: Aws, settings: Any, request_: Any, code: str) -> None:
+def test_requests_that_kms_refuses(aws: Aws, settings: Any, request_: Any, code: str) -> None:
     with pytest.raises(ClientError, match=code):
         aws.client("kms").sign(KeyId=make_key(aws, **settings), **SIGN | request_)
 

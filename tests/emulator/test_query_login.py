@@ -62,7 +62,7 @@ def login(aws: Aws) -> Iterator[Login]:
     delete(cluster)
 
 
-def test_it_reads_as_the_commands_do(login: Login) -> None:
+def test_query_login_reads_as_the_commands_do(login: Login) -> None:
     assert login.run("SELECT current_user::text, session_user::text") == [(roles.QUERY, roles.QUERY)]
     assert PostgresStore(DataApi(login.aws.client("rds-data"), login.target)).read("auth0|nobody") is None
     assert json.loads(login.secrets.get_secret_value(SecretId=login.secret)["SecretString"])["username"] == roles.QUERY
@@ -82,7 +82,7 @@ def test_it_reads_as_the_commands_do(login: Login) -> None:
         "GRANT auth0_migrator TO auth0_query",
     ],
 )
-def test_whoever_holds_its_secret_can_only_read(login: Login, statement: str) -> None:
+def test_holder_of_the_query_secret_can_only_read(login: Login, statement: str) -> None:
     with pytest.raises(data_api.Refused, match=r"permission denied|42501"):
         login.attack(statement)
 
@@ -100,7 +100,7 @@ def test_a_run_renews_the_password(login: Login) -> None:
         data_api.Transaction(login.aws.client("rds-data"), old)
 
 
-def test_it_cannot_sign_in_by_token(login: Login) -> None:
+def test_query_login_cannot_sign_in_by_token(login: Login) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         login.cluster.connect(roles.QUERY, login.cluster.token(roles.QUERY))
 

@@ -90,7 +90,7 @@ def test_firehose_of_the_other_region_gets_it(aws: Aws, there: Aws) -> None:
 
 
 @pytest.mark.parametrize("problem", ["no bus", "role of another bus"])
-def test_what_cannot_be_relayed_goes_to_the_dead_letter_queue(aws: Aws, there: Aws, problem: str) -> None:
+def test_event_that_the_relay_cannot_deliver_is_dead_lettered(aws: Aws, there: Aws, problem: str) -> None:
     source, bus = there.partner_bus(), name("bus")
     arn = bus_for(aws, bus)
     allowed = role(aws, arn if problem == "no bus" else f"{arn}-2")

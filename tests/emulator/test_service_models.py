@@ -65,7 +65,7 @@ def test_each_constraint_is_enforced(operation: str, parameters: dict[str, Any],
         ("cloudwatch:PutMetricAlarm", {**ALARM, "Threshold": 1}),
     ],
 )
-def test_what_the_models_allow_is_allowed(operation: str, parameters: dict[str, Any]) -> None:
+def test_requests_that_the_models_allow_pass(operation: str, parameters: dict[str, Any]) -> None:
     assert found(operation, parameters) == []
 
 

@@ -138,7 +138,7 @@ def test_links_within_the_docs_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize("block", list(blocks()))
-def test_what_is_to_be_typed_is_shell(block: str) -> None:
+def test_advice_is_valid_shell(block: str) -> None:
     done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
     assert done.stderr == ""
 
@@ -339,7 +339,7 @@ def test_the_dashboard_shows_silence_though_it_is_no_alarm_to_cloudwatch(made: d
     assert len(silence["alarms"]) == 1
 
 
-def test_what_is_to_be_seen_first_is_on_top(made: dict[str, Made]) -> None:
+def test_dashboard_shows_the_most_important_widgets_first(made: dict[str, Made]) -> None:
     in_order = sorted(made["everything"].widgets, key=lambda widget: (widget["y"], widget["x"]))
     assert [widget["type"] for widget in in_order[:4]] == ["text", "alarm", "alarm", "metric"]
     numbers = [one for one in in_order if one["properties"].get("view") == "singleValue"]

@@ -153,7 +153,7 @@ def test_the_documentation_makes_the_policies(tmp_path: Path) -> None:
     assert place.boundary.rpartition("/")[2] in names
 
 
-def test_who_plans_only_reads(recorded: dict[str, set[str]]) -> None:
+def test_planner_only_reads(recorded: dict[str, set[str]]) -> None:
     allowed = allowed_actions(*PLAN)
     assert [action for action in allowed if not re.match(r"[\w-]+:(Get|List|Describe)", action)] == []
     assert not {
@@ -162,7 +162,7 @@ def test_who_plans_only_reads(recorded: dict[str, set[str]]) -> None:
     assert recorded["plan"] | FIRST_PLAN == allowed
 
 
-def test_who_deploys_may_do_what_terraform_and_the_commands_do_and_nothing_more(recorded: dict[str, set[str]]) -> None:
+def test_deployers_rights_equal_the_recorded_requests(recorded: dict[str, set[str]]) -> None:
     seen, allowed = set().union(*recorded.values()), allowed_actions(*APPLY)
     assert seen <= allowed
     assert allowed - seen == {*BEYOND}
@@ -243,7 +243,7 @@ OTHERS = (
 
 
 @pytest.mark.parametrize(("action", "resource"), OTHERS)
-def test_what_is_not_the_deployments_is_refused(action: str, resource: str) -> None:
+def test_resource_of_another_deployment_is_refused(action: str, resource: str) -> None:
     assert not may(APPLY, action, resource)
     documents = [PLACE.render("boundary", auth0_secret=SECRET.replace("auth0-", "auth0-of-acme-"))]
     assert not deployer.allows(documents, Asked(action, resource), ACCOUNT)
@@ -253,7 +253,7 @@ def test_what_is_not_the_deployments_is_refused(action: str, resource: str) -> N
     "action",
     ["iam:PutRolePolicy", "s3:PutObject", "lambda:InvokeFunction", "sqs:SendMessage", "rds-data:ExecuteStatement"],
 )
-def test_who_plans_changes_nothing(action: str) -> None:
+def test_planner_changes_nothing(action: str) -> None:
     for statement in (s for policy in APPLY for s in json.loads(PLACE.render(policy))["Statement"]):
         for resource in listed(statement["Resource"]):
             keys = {"aws:ResourceTag/Deployment": PREFIX, "iam:PermissionsBoundary": PLACE.boundary}

@@ -76,7 +76,7 @@ def missing(deployment: State, start: Resource) -> Iterator[str]:
             yield f"{start.address} goes to a bus without a policy"
 
 
-def test_nothing_starts_before_what_it_needs(deployment: State) -> None:
+def test_resources_wait_for_their_dependencies(deployment: State) -> None:
     starts = starting(deployment)
     assert {start.type for start in starts} == set(STARTS)
     assert [line for start in starts for line in missing(deployment, start)] == []

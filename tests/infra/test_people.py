@@ -122,7 +122,7 @@ def test_who_deletes_in_the_archive_has_it_recorded(policy: str, invoked: set[st
 
 
 @pytest.mark.parametrize("policy", ["analyst", "operator", "eraser"])
-def test_nobody_uses_another_key(policy: str) -> None:
+def test_people_use_no_other_key(policy: str) -> None:
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
     via = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
     assert may(policy, "kms:Decrypt", key, **via, **{"aws:ResourceTag/Deployment": NAME})

@@ -715,7 +715,7 @@ POLICIES = {"aws_sqs_queue": "sqs", "aws_s3_bucket_policy": "s3", "aws_sns_topic
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_what_others_reach_is_closed_but_for_its_sources(kind: str, deployment: Deployment) -> None:
+def test_policies_admit_only_their_sources(kind: str, deployment: Deployment) -> None:
     found = deployment.all(kind)
     assert found
     for resource in found:
@@ -758,7 +758,7 @@ def sends(queue: Resource, principal: str) -> bool:
     return bool(iam_evaluator.evaluate_resource_policy(queue.values["policy"], asked).decision != "Deny")
 
 
-def test_nobody_forges_messages_but_for_operators(deployment: Deployment) -> None:
+def test_only_operators_can_send_messages(deployment: Deployment) -> None:
     """A developer's role, another function and another deployment may not send, whatever their own policies allow."""
     iam = f"arn:aws:iam::{ACCOUNT}"
     queues = deployment.all("aws_sqs_queue")
@@ -849,7 +849,7 @@ KEYS: dict[str, list[Callable[[Json], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_what_is_stored_is_encrypted_by_the_deployments_key(kind: str, deployment: Deployment) -> None:
+def test_deployments_key_encrypts_all_stored_data(kind: str, deployment: Deployment) -> None:
     found = in_the_data_region(deployment.all(kind))
     assert found
     for resource in found:
@@ -883,7 +883,7 @@ def test_no_log_is_kept_for_ever(deployment: Deployment) -> None:
         assert group.values["retention_in_days"] > 0, group.address
 
 
-def test_no_function_is_given_a_secret(deployment: Deployment) -> None:
+def test_no_function_gets_a_secret_in_its_environment(deployment: Deployment) -> None:
     """Neither a password nor a client's secret: names, addresses and ARNs only."""
     for function in deployment.functions().values():
         assert not {"DATABASE_URL", "PGPASSWORD", "AUTH0_CLIENT_SECRET"} & set(function.environment), function.name

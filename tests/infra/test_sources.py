@@ -76,7 +76,7 @@ def cases(rules: dict[str, Json]) -> list[tuple[Json, Json, bool]]:
     ]
 
 
-def test_it_takes_what_aws_says_of_the_patterns_file(rules: dict[str, Json]) -> None:
+def test_patterns_match_as_recorded_from_aws(rules: dict[str, Json]) -> None:
     tried = cases(rules)
     assert {matches for *_, matches in tried} == {True, False}
     wrong = [event for pattern, event, matches in tried if answer(json.dumps(pattern), event) is not matches]

@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Variables:
     return Variables(tmp_path_factory.mktemp("root"), CONFIGURATION / "aws.tf", CONFIGURATION / "variables.tf")
 
 
-def test_values_that_fit_are_taken(module: Variables) -> None:
+def test_valid_values_pass(module: Variables) -> None:
     assert module.refuse(**GIVEN) == ""
     aurora = {**GIVEN, "database_url": None, "aurora": {"client_security_groups": {"billing": "sg-1"}}}
     assert module.refuse(**aurora, network=NETWORK) == ""
@@ -190,12 +190,12 @@ def test_a_wrong_value_is_refused_with_its_name(module: Variables, values: dict[
         ("acme.eu.auth0.com", "acme.eu.auth0.com-8b47abb4-0c52-4a5f-9a26-1a2b3c4d5e6f"),
     ],
 )
-def test_the_domain_of_the_sources_tenant_is_taken(module: Variables, domain: str, tenant: str) -> None:
+def test_domain_of_the_sources_tenant_is_valid(module: Variables, domain: str, tenant: str) -> None:
     source = {"log_stream_source_name": f"aws.partner/auth0.com/{tenant}/auth0.logs"}
     assert module.refuse(**GIVEN | {"auth0": source, "refresh": REFRESH | {"auth0_domain": domain}}) == ""
 
 
-def test_a_domain_of_a_private_cloud_is_taken_if_it_is_trusted(module: Variables) -> None:
+def test_trusted_domain_of_a_private_cloud_is_valid(module: Variables) -> None:
     domain = "acme.private.example"
     trusted = REFRESH | {"auth0_domain": domain, "trusted_domains": [domain]}
     assert module.refuse(**GIVEN | {"refresh": trusted}) == ""

@@ -187,7 +187,7 @@ def test_a_store_without_its_table_is_found(running: Stack) -> None:
     wait_for(lambda: not _waiting(running), 60)  # it is delivered again, and stored
 
 
-def test_a_sync_that_is_paused_is_said_to_be(running: Stack, deployed: Deployed) -> None:
+def test_paused_sync_is_reported(running: Stack, deployed: Deployed) -> None:
     lambda_, mapping = running.client("lambda"), running.outputs["event_source_mapping_ids"]["dynamodb"]
     lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
     found = run(deployed)

@@ -25,7 +25,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("ask", "who_changed_user", "user_id=USER"),
     ],
 )
-def test_it_reads_the_stack(
+def test_wheel_reads_the_stack(
     command: Path, tmp_path: Path, running: stack.Stack, report: demo.Report, arguments: tuple[str, ...]
 ) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | stack.environment(running)
