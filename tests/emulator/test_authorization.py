@@ -125,3 +125,18 @@ def test_request_about_a_query_is_about_its_workgroup(aws: Aws) -> None:
         athena.get_query_execution(QueryExecutionId=queries[other])
     athena.close()
     iam.close()
+
+
+def test_boundary_may_name_the_tags_of_a_resource(aws: Aws, person: tuple[str, Any]) -> None:
+    user, sqs = person
+    (tagged, _), (plain, _) = aws.queue(), aws.queue()
+    aws.sqs.tag_queue(QueueUrl=tagged, Tags={"Deployment": "mine"})
+    mine = {"StringEquals": {"aws:ResourceTag/Deployment": "mine"}}
+    statement = {"Effect": "Allow", "Action": "sqs:*", "Resource": "*", "Condition": mine}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    boundary = aws.client("iam").create_policy(PolicyName=name("boundary"), PolicyDocument=document)["Policy"]["Arn"]
+    aws.client("iam").put_user_permissions_boundary(UserName=user, PermissionsBoundary=boundary)
+    allow(aws, user, "sqs:SendMessage", "*")
+    sqs.send_message(QueueUrl=tagged, MessageBody="x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sqs.send_message(QueueUrl=plain, MessageBody="x")
