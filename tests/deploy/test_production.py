@@ -328,6 +328,16 @@ def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
             aws_session_token=keys["SessionToken"],
         )
 
+    def has_rights() -> bool:
+        """Whether IAM knows the role's policy by now; without it, the refusals below would prove nothing."""
+        try:
+            client("sqs").list_queues()
+            client("s3").list_objects_v2(Bucket=outputs["archive_bucket"])
+        except ClientError:
+            return False
+        return True
+
+    wait_for(has_rights, 60)
     forged = text(updated(user("auth0|forged", "2026-11-22T08:00:00.000Z")))
     for kind in ("queue_urls", "dlq_urls", "target_dlq_urls", "relay_dlq_urls"):
         for url in outputs[kind].values():
