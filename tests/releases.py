@@ -43,7 +43,7 @@ class Release:
         text = path.read_text("utf-8")
         for name, value in values.items():
             text = re.sub(rf"^{name} = .*$", f"{name} = {value!r}", text, flags=re.MULTILINE)
-        path.write_text(text, "utf-8")
+        _write(path, text)
 
     def without(self, *revisions: str, to: Path) -> "Release":
         """Return another checkout, which lacks some migrations."""
@@ -58,5 +58,11 @@ class Release:
 def _fill(path: Path, up: str, down: str) -> str:
     text = path.read_text("utf-8")
     text = text.replace('op.execute("the statements of the migration")', up)
-    path.write_text(text.replace('op.execute("the statements that take it back")', down), "utf-8")
+    _write(path, text.replace('op.execute("the statements that take it back")', down))
     return path.name.partition("_")[0]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a migration. Python tells versions of a file by its second and size, which may be those of the last one."""
+    path.write_text(text, "utf-8")
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)

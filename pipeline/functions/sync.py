@@ -128,10 +128,10 @@ def _sink(name: str) -> Sink:
         database = settings.Database.from_env()
         return PostgresSink(lambda: connect(database))
 
-    from pipeline.sinks import dynamodb_requests
     from pipeline.sinks.dynamodb import THREADS, DynamoDBSink
+    from pipeline.sinks.dynamodb_requests import connect as connect_to_dynamodb
 
-    return DynamoDBSink(dynamodb_requests.connect(THREADS), settings.users_table())
+    return DynamoDBSink(connect_to_dynamodb(THREADS), settings.users_table())
 
 
 def handler(event: dict[str, Any], context: object) -> Answer:

@@ -167,6 +167,6 @@ def _install(function: str, requirements: Path, directory: Path, target: Target)
         raise PackagingError(f"pip could not install requirements/{requirements.name} for {function}:\n{said}")
     return {
         canonicalize_name(item["metadata"]["name"]): digest
-        for item in json.loads(report.read_text())["install"]
+        for item in json.loads(report.read_bytes())["install"]
         if (digest := item["download_info"]["archive_info"]["hashes"].get("sha256"))
     }

@@ -39,7 +39,7 @@ FUNCTIONS: Final = {
     "sync-postgres": Function(
         handler="pipeline.functions.sync",
         requirements="postgres.txt",
-        without=("pipeline.sinks.dynamodb",),
+        without=("pipeline.sinks.dynamodb", "pipeline.sinks.dynamodb_requests"),
         files=POSTGRES,
         budget=Budget(zipped=6.0, unzipped=19.0),
     ),
