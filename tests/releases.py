@@ -63,6 +63,6 @@ def _fill(path: Path, up: str, down: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a migration. Python tells versions of a file by its second and size, which may be those of the last one."""
+    """Replace a migration. Python tells a file's versions by second and size, which may be those of the last one."""
     path.write_text(text, "utf-8")
     shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)

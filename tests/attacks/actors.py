@@ -23,8 +23,8 @@ class Target:
     stack: Stack
 
     def output(self, name: str) -> Any:
-        """Return an output of Terraform."""
-        return self.stack.outputs[name]
+        """Return an output of Terraform, or None if it is null."""
+        return self.stack.outputs.get(name)
 
     def glue_database(self) -> str:
         """Return the name of the archive's database."""
@@ -174,8 +174,8 @@ def _role(at: Target, function: str) -> str:
 
 
 def _rule(at: Target) -> dict[str, Any]:
-    [bus] = {at.output("bus_names")["log-stream"]}
-    return {"Name": at.output("rule_names")["user-changes-log-stream"], "EventBusName": bus}
+    bus = at.output("bus_names")["log-stream"]
+    return {"Name": at.output("rule_names")["user-changes"]["log-stream"], "EventBusName": bus}
 
 
 class Actor:

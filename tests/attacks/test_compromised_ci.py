@@ -1,4 +1,8 @@
-"""A compromised CI: the job of a pull request, which may plan, and that of a deployment, which may apply."""
+"""A compromised CI: the job of a pull request, which may plan, and that of a deployment, which may apply.
+
+tests/infra/test_deployer.py has the counterpart, that the job of a deployment may make roles within the boundary: the
+emulator does not evaluate ``iam:PermissionsBoundary``.
+"""
 
 import json
 from typing import Any
@@ -70,14 +74,9 @@ ESCAPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "read a secret of somebody else": ("secretsmanager", "get_secret_value", {"SecretId": "of-somebody-else"}),
     "read another table": ("dynamodb", "scan", {"TableName": "of-somebody-else"}),
     "read another bucket": ("s3", "get_object", {"Bucket": "of-somebody-else", "Key": "x"}),
-    "open a session in another account": (
-        "sts",
-        "assume_role",
-        {"RoleArn": "arn:aws:iam::111111111111:role/admin", "RoleSessionName": "x"},
-    ),
 }
 
-READS = {"read the secret of Auth0", "read every user of the table", "read an object of the logs"}
+READS = {"read the secret of Auth0", "read every user of the table"}
 
 
 def parameters(place: Place, given: Any) -> Any:
@@ -106,6 +105,7 @@ def planner(target: Target, place: Place) -> Actor:
 
 @pytest.fixture(scope="module")
 def deployer(target: Target, place: Place) -> Actor:
+    target.stack.client("s3").create_bucket(Bucket="of-somebody-else")
     iam = target.stack.client("iam")
     iam.create_policy(PolicyName=f"{place.name}-boundary", PolicyDocument=place.render("boundary"))
     return person(target, "attacks-apply", *map(place.render, APPLY))
@@ -124,14 +124,5 @@ def test_no_job_gets_more_than_its_rights(planner: Actor, deployer: Actor, place
 
 
 @pytest.mark.parametrize("attempt", sorted(READS))
-def test_job_of_a_deployment_reads_no_data(deployer: Actor, attempt: str) -> None:
+def test_job_of_a_deployment_reads_no_user(deployer: Actor, attempt: str) -> None:
     assert not deployer.may_attempt(attempt)
-
-
-def test_job_of_a_deployment_makes_bounded_roles(deployer: Actor, place: Place) -> None:
-    """The counterpart, without which the refusals above would prove nothing."""
-    client = deployer.client("iam")
-    trust = parameters(place, "TRUST")
-    name = f"{place.name}-event-stream"
-    client.create_role(RoleName=name, AssumeRolePolicyDocument=trust, PermissionsBoundary=place.boundary)
-    client.delete_role(RoleName=name)

@@ -32,6 +32,7 @@ from devstack.emulator.patches import (
     query_definitions,
     query_workgroups,
     recovery_period,
+    request_actions,
     request_log,
     resource_policies,
     resource_tags,
@@ -40,13 +41,12 @@ from devstack.emulator.patches import (
     sender_ids,
     service_models,
     size_limits,
-    sqs_actions,
 )
 
 PATCHES = (
     secure_transport,
     principal_keys,
-    sqs_actions,
+    request_actions,
     resource_tags,
     query_workgroups,
     partner_events,

@@ -1,10 +1,12 @@
-"""What IAM is asked about a request to SQS: batches and move tasks.
+"""What IAM is asked about batches and move tasks of SQS, and about changes of event source mappings.
 
 AWS (SQS Developer Guide, "Amazon SQS API permissions: Actions and resource reference"): a batch needs the right to the
 action of one message, such as ``sqs:SendMessage``. The resource of ``StartMessageMoveTask`` and
-``ListMessageMoveTasks`` is the source queue.
+``ListMessageMoveTasks`` is the source queue. (Service Authorization Reference, "Actions, resources, and condition keys for AWS Lambda"): a
+change of a mapping needs ``lambda:UpdateEventSourceMapping``.
 
-MiniStack: asks for actions that do not exist, such as ``sqs:SendMessageBatch``, and knows no resource of a move task.
+MiniStack: asks for actions that do not exist, such as ``sqs:SendMessageBatch``, knows no resource of a move task, and
+lets everybody change a mapping.
 """
 
 import base64
@@ -30,6 +32,8 @@ def extract_iam_action(
 ) -> str | None:
     """Return the action of a request, such as ``sqs:SendMessage``, or None."""
     action: str | None = _original["extract_iam_action"](service, method, path, headers, body, query_params)
+    if service == "lambda" and method == "PUT" and "/event-source-mappings/" in path:
+        return "lambda:UpdateEventSourceMapping"
     return action.removesuffix("Batch") if action and service == "sqs" else action
 
 
