@@ -2,8 +2,8 @@
 
 AWS (SQS Developer Guide, "Amazon SQS API permissions: Actions and resource reference"): a batch needs the right to the
 action of one message, such as ``sqs:SendMessage``. The resource of ``StartMessageMoveTask`` and
-``ListMessageMoveTasks`` is the source queue. (Service Authorization Reference, "Actions, resources, and condition keys for AWS Lambda"): a
-change of a mapping needs ``lambda:UpdateEventSourceMapping``.
+``ListMessageMoveTasks`` is the source queue. (Service Authorization Reference, "Actions, resources, and condition keys
+for AWS Lambda"): a change of a mapping needs ``lambda:UpdateEventSourceMapping``.
 
 MiniStack: asks for actions that do not exist, such as ``sqs:SendMessageBatch``, knows no resource of a move task, and
 lets everybody change a mapping.
