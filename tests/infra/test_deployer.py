@@ -31,7 +31,6 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:auth0-AbCdEf"
 TAGS = "The resource is made with tags, or its tags are changed; AWS asks for it beside the request itself"
 CHANGE = "A changed setting, which the recorded deployment does not have"
 KEY = "DynamoDB, Lambda, RDS, Firehose, SQS and S3 use the key in the name of who deploys"
-WITHOUT_SNAPSHOT = "The key is deleted only where no snapshot needs it: destroy --with-data --no-snapshot"
 BEYOND = {
     "athena:TagResource": TAGS,
     "athena:UntagResource": TAGS,
