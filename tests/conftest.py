@@ -24,6 +24,7 @@ LONG = (
     "tests/deploy/test_production.py",
     "tests/deploy/test_whole.py",
     "tests/stack/test_sources.py",
+    "tests/stack/test_chaos.py",
     "tests/stack/test_stack.py",
     "tests/stack/",
     "tests/attacks/",
@@ -31,7 +32,7 @@ LONG = (
 )
 """What runs Terraform for minutes, mostly of waiting: it starts first, so that the other tests run beside it.
 
-test_sources.py waits for empty queues, and other tests of the stack leave signals that the refresh defers for ever;
+test_sources.py waits for empty queues, test_chaos.py for empty dead-letter queues, and other tests of the stack leave signals that the refresh defers for ever;
 test_stack.py counts the users of its own run, and the tests after it add others.
 """
 
