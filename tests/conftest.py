@@ -32,8 +32,9 @@ LONG = (
 )
 """What runs Terraform for minutes, mostly of waiting: it starts first, so that the other tests run beside it.
 
-test_sources.py waits for empty queues, test_chaos.py for empty dead-letter queues, and other tests of the stack leave signals that the refresh defers for ever;
-test_stack.py counts the users of its own run, and the tests after it add others.
+test_sources.py waits for empty queues, test_chaos.py for empty dead-letter queues, and other tests of the stack leave
+signals that the refresh defers for ever; test_stack.py counts the users of its own run, and the tests after it add
+others.
 """
 
 TOGETHER = {
