@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Final, Literal
 
 from pipeline.errors import BadSettings
@@ -18,6 +19,14 @@ def _required(env: Mapping[str, str], name: str) -> str:
     if not value:
         raise BadSettings(f"{name} is not set")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its name or address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def sink(env: Mapping[str, str] = os.environ) -> Sink:
@@ -177,16 +186,14 @@ class Watch:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Watch":
         """Read the settings. ``WATCH_QUESTIONS`` is JSON, ``{"mfa_weakened": {}, "admin_actions": {"admin": "…"}}``."""
-        days = _required(env, "WATCH_WINDOW_DAYS")
-        if not days.isdecimal() or days == "0":
-            raise BadSettings(f"WATCH_WINDOW_DAYS is {days!r}, not a number of days")
+        window_days = _days(env, "WATCH_WINDOW_DAYS")
         try:
             questions = json.loads(_required(env, "WATCH_QUESTIONS"))
         except ValueError:
             raise BadSettings("WATCH_QUESTIONS is not JSON") from None
         return cls(
             questions={name: {key: str(value) for key, value in given.items()} for name, given in questions.items()},
-            window_days=int(days),
+            window_days=window_days,
             database=_required(env, "ATHENA_DATABASE"),
             workgroup=_required(env, "ATHENA_WORKGROUP"),
             memory_table=_required(env, "MEMORY_TABLE"),
@@ -219,13 +226,17 @@ class Manifests:
             prefix=_required(env, "ARCHIVE_PREFIX"),
             error_prefix=_required(env, "ARCHIVE_ERROR_PREFIX"),
             key_arn=_required(env, "MANIFEST_KEY_ARN"),
-            expire_after_days=_days(env, "EXPIRE_AFTER_DAYS"),
-            lock_days=_days(env, "LOCK_DAYS"),
+            expire_after_days=_optional_days(env, "EXPIRE_AFTER_DAYS"),
+            lock_days=_optional_days(env, "LOCK_DAYS"),
         )
 
 
-def _days(env: Mapping[str, str], name: str) -> int | None:
-    text = env.get(name, "")
-    if text and (not text.isdecimal() or text == "0"):
+def _days(env: Mapping[str, str], name: str) -> int:
+    text = _required(env, name)
+    if not text.isdecimal() or text == "0":
         raise BadSettings(f"{name} is {text!r}, not a number of days")
-    return int(text) if text else None
+    return int(text)
+
+
+def _optional_days(env: Mapping[str, str], name: str) -> int | None:
+    return _days(env, name) if env.get(name) else None

@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pipeline.errors import BadSettings
+from pipeline.settings import is_loopback
 
 DEFAULT_RATE = 2.0
 DEFAULT_MAX_AGE = 4 * 24 * 3600
@@ -44,12 +44,7 @@ def _is_safe(url: str) -> bool:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         return False
-    if parts.scheme != "http":
-        return parts.scheme == "https" and bool(host)
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return (parts.scheme == "https" and bool(host)) or (parts.scheme == "http" and is_loopback(host))
 
 
 @dataclass(frozen=True)

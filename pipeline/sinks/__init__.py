@@ -59,9 +59,14 @@ def bisect(write: Callable[[Sequence[T]], R], rows: Sequence[T]) -> Iterator[tup
     except Refused as error:
         if len(rows) == 1:
             yield rows, error
-            return
-        middle = len(rows) // 2
-        yield from bisect(write, rows[:middle])
-        yield from bisect(write, rows[middle:])
+        else:
+            yield from halves(write, rows)
     else:
         yield rows, written
+
+
+def halves(write: Callable[[Sequence[T]], R], rows: Sequence[T]) -> Iterator[tuple[Sequence[T], R | Refused]]:
+    """Write rows that the store is known to refuse as a whole; see ``bisect``."""
+    middle = len(rows) // 2
+    yield from bisect(write, rows[:middle])
+    yield from bisect(write, rows[middle:])

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
-from ipaddress import ip_address
 from itertools import groupby
 from pathlib import Path
 from typing import Any, LiteralString
@@ -37,8 +36,8 @@ from pipeline.changes import (
     merge,
     newest_with,
 )
-from pipeline.settings import BAD_URL, Database
-from pipeline.sinks import B, Sink, T, bisect
+from pipeline.settings import BAD_URL, Database, is_loopback
+from pipeline.sinks import B, Sink, T, bisect, halves
 
 UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
 RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
@@ -201,12 +200,7 @@ def verified(url: str) -> dict[str, Any]:
 
 
 def _is_this_machine(host: str) -> bool:
-    if host in ("", "localhost") or host.startswith(("/", "@")):  # a socket
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "" or host.startswith(("/", "@")) or is_loopback(host)  # a socket, or an address
 
 
 def _authorities(hosts: Sequence[str]) -> str:
@@ -343,10 +337,8 @@ class PostgresSink(Sink):
         rest = [change for change in changes if change.user_id not in invalid]
         if invalid and rest:
             yield from bisect(upsert, rest)
-        elif rest:  # known to be refused as a whole
-            middle = len(rest) // 2
-            yield from bisect(upsert, rest[:middle])
-            yield from bisect(upsert, rest[middle:])
+        elif rest:
+            yield from halves(upsert, rest)
 
     def _invalid(self, changes: Sequence[Change], entries: _Entries) -> dict[str, errors.Refused]:
         """Return the users of whose rows one is no jsonb; none if Postgres cannot tell (too deep for its stack)."""

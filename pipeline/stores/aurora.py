@@ -28,8 +28,7 @@ def reading(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterato
 
     Raises a DataApiError; `Unavailable` only after `resume` seconds.
     """
-    deadline = time.monotonic() + resume
-    with retry_until(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,)) as transaction:
+    with _begun(client, cluster, resume) as transaction:
         transaction.execute("SET TRANSACTION READ ONLY")
         transaction.execute(f"SET LOCAL ROLE {roles.READERS}")
         yield transaction
@@ -41,8 +40,7 @@ def owning(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterator
 
     The master user takes on the role and gives it back in the transaction, so that nobody else sees it.
     """
-    deadline = time.monotonic() + resume
-    with retry_until(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,)) as transaction:
+    with _begun(client, cluster, resume) as transaction:
         borrows = transaction.execute(f"SELECT NOT pg_has_role('{roles.MIGRATOR}', 'SET')").rows[0][0]
         if borrows:
             transaction.execute(f"GRANT {roles.MIGRATOR} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
@@ -51,6 +49,12 @@ def owning(client: Client, cluster: Cluster, resume: float = RESUME) -> Iterator
         transaction.execute("RESET ROLE")
         if borrows:
             transaction.execute(f"REVOKE {roles.MIGRATOR} FROM CURRENT_USER")
+
+
+def _begun(client: Client, cluster: Cluster, resume: float) -> Transaction:
+    """Begin a transaction, as soon as a paused cluster has resumed."""
+    deadline = time.monotonic() + resume
+    return retry_until(lambda: Transaction(client, cluster), deadline, give_up_on=(Unreachable,))
 
 
 class InTransaction:
