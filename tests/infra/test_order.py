@@ -111,7 +111,10 @@ def without(deployment: State, block: str, *lost: str) -> State:
         ("module.archive.aws_cloudwatch_event_target.firehose", "module.archive.aws_s3_bucket_policy.this"),
         ("module.relay.aws_cloudwatch_event_target.this", "module.relay.aws_cloudwatch_event_bus_policy.this"),
         ("module.relay.aws_cloudwatch_event_target.this", "module.relay.aws_iam_role_policy.this"),
-        ("module.watch.aws_cloudwatch_event_target.this", "module.watch.aws_lambda_permission.schedule"),
+        (
+            "module.watch.module.function.aws_cloudwatch_event_target.schedule",
+            "module.watch.module.function.aws_lambda_permission.schedule",
+        ),
         ("aws_lambda_invocation.roles", "module.roles.aws_iam_role_policy.this"),
         ("aws_lambda_invocation.roles", "module.database.aws_rds_cluster_instance.this"),
         (

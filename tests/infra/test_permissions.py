@@ -634,6 +634,8 @@ def test_only_its_schedule_starts_a_scheduled_function(deployment: Deployment) -
     functions = {deployment.functions()[name].name for name in ("watch", "manifest")}
     assert {permission.values["function_name"] for permission in permissions} == functions
     assert len(permissions) == len(rules) == len(functions)
+    expressions = {rule.values["name"]: rule.values["schedule_expression"] for rule in rules.values()}
+    assert expressions == {f"{PREFIX}-watch": "rate(2 hours)", f"{PREFIX}-manifest": "rate(1 hour)"}
     for permission in permissions:
         assert permission.values["principal"] == "events.amazonaws.com"
         assert permission.values["source_arn"] == rules[permission.module].values["arn"]

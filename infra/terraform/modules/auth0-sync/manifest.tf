@@ -6,26 +6,34 @@ locals {
 }
 
 module "manifest" {
-  source = "./modules/manifest"
+  source = "./modules/function"
   count  = var.archive.manifest ? 1 : 0
 
   name                     = local.manifest_name
-  statements               = module.archive.manifest_statements
+  description              = "Lists and signs what the archive has of each day."
+  package                  = "${var.package_dir}/manifest.zip"
+  handler                  = "pipeline.functions.manifest.handler"
+  runtime                  = var.lambda.runtime
+  architecture             = var.lambda.architecture
+  memory_mb                = 512
+  timeout_seconds          = 900
+  log_retention_days       = var.logs.retention_days
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.access.permissions_boundary_arn
-
-  function = {
-    package            = "${var.package_dir}/manifest.zip"
-    runtime            = var.lambda.runtime
-    architecture       = var.lambda.architecture
-    log_retention_days = var.logs.retention_days
-  }
-  function_environment = merge(local.function_environment, {
-    ARCHIVE_BUCKET       = module.archive.bucket_name
-    ARCHIVE_PREFIX       = var.archive.prefix
-    ARCHIVE_ERROR_PREFIX = var.archive.error_prefix
-    MANIFEST_KEY_ARN     = module.archive.manifest_key_arn
-    EXPIRE_AFTER_DAYS    = var.archive.expire_after_days == null ? "" : tostring(var.archive.expire_after_days)
-    LOCK_DAYS            = var.archive.lock_days == null ? "" : tostring(var.archive.lock_days)
+  statements               = module.archive.manifest_statements
+  environment = merge(local.function_environment, {
+    ARCHIVE_BUCKET          = module.archive.bucket_name
+    ARCHIVE_PREFIX          = var.archive.prefix
+    ARCHIVE_ERROR_PREFIX    = var.archive.error_prefix
+    MANIFEST_KEY_ARN        = module.archive.manifest_key_arn
+    EXPIRE_AFTER_DAYS       = var.archive.expire_after_days == null ? "" : tostring(var.archive.expire_after_days)
+    LOCK_DAYS               = var.archive.lock_days == null ? "" : tostring(var.archive.lock_days)
+    POWERTOOLS_SERVICE_NAME = "manifest"
   })
+
+  # A day needs one run; the others find what a run left over, and tell the alarm that the function lives.
+  schedule = {
+    expression  = "rate(1 hour)"
+    description = "When to look for days of the archive without a manifest."
+  }
 }

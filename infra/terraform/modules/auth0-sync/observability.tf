@@ -49,7 +49,7 @@ module "observability" {
   archive          = { firehose = module.archive.firehose_name, log_group = module.archive.log_group_name }
   users_table      = module.users_table.table_name
   watch_function   = one(module.watch[*].function_name)
-  manifest         = one(module.manifest[*].function_name)
+  manifest         = one(module.manifest[*].name)
   aurora = local.aurora == null ? null : {
     cluster_identifier = local.aurora.cluster_identifier
     min_capacity       = var.aurora.min_capacity

@@ -51,7 +51,7 @@ output "function_names" {
     { migrate = module.migrate.name },
     { for roles in module.roles : "roles" => roles.name },
     { for watch in module.watch : "watch" => watch.function_name },
-    { for manifest in module.manifest : "manifest" => manifest.function_name },
+    { for manifest in module.manifest : "manifest" => manifest.name },
   )
 }
 

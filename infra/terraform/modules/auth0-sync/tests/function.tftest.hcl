@@ -1,4 +1,5 @@
-# A function may do what it is told to, through the service that it is told, and its log does not stay for ever.
+# A function may do what it is told to, through the service that it is told, its log does not stay for ever, and only its
+# schedule, if any, may start it.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -44,6 +45,11 @@ run "function" {
   assert {
     condition     = aws_lambda_function.this.kms_key_arn == null && aws_cloudwatch_log_group.this.kms_key_id == null
     error_message = "Without a key, AWS's are used."
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.schedule) + length(aws_lambda_permission.schedule) + length(aws_cloudwatch_event_target.schedule) == 0
+    error_message = "Without a schedule, no rule may start the function."
   }
 }
 
@@ -105,5 +111,25 @@ run "in_a_vpc" {
   assert {
     condition     = alltrue([for s in jsondecode(aws_iam_role_policy.this.policy).Statement : alltrue([for action in s.Action : startswith(action, "ec2:")]) if s.Resource == ["*"]])
     error_message = "Nothing but network interfaces may be allowed everywhere."
+  }
+}
+
+run "on_a_schedule" {
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    schedule = { expression = "rate(1 hour)", description = "When to look." }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.schedule[0].schedule_expression == "rate(1 hour)" && aws_lambda_permission.schedule[0].source_arn == aws_cloudwatch_event_rule.schedule[0].arn && aws_lambda_permission.schedule[0].principal == "events.amazonaws.com"
+    error_message = "The schedule, and no other rule, may start the function."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.schedule[0].rule == "users" && aws_cloudwatch_event_target.schedule[0].arn == aws_lambda_function.this.arn
+    error_message = "The rule must start the function."
   }
 }

@@ -1,4 +1,4 @@
-# Manifests: on unless switched off, a schedule that may start one function, and a key that signs for it.
+# Manifests: on unless switched off, a function, and a key that signs for it.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -42,25 +42,5 @@ run "off" {
   assert {
     condition     = length(module.manifest) == 0 && output.manifest_key_arn == null && !contains(keys(output.alarm_names), "manifest-age")
     error_message = "There is nothing of it if it is off."
-  }
-}
-
-run "module" {
-  command = plan
-
-  variables {
-    name                 = "auth0-sync-test-manifest"
-    statements           = []
-    function             = { package = "tests/packages/manifest.zip", runtime = "python3.13", architecture = "arm64", log_retention_days = 90 }
-    function_environment = { DEPLOYMENT = "auth0-sync-test" }
-  }
-
-  module {
-    source = "./modules/manifest"
-  }
-
-  assert {
-    condition     = aws_cloudwatch_event_rule.this.schedule_expression == "rate(1 hour)" && aws_lambda_permission.schedule.source_arn == aws_cloudwatch_event_rule.this.arn && aws_lambda_permission.schedule.principal == "events.amazonaws.com"
-    error_message = "The schedule, and no other rule, may start the function."
   }
 }

@@ -162,7 +162,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.watch[0].aws_cloudwatch_event_rule.this
+  target = module.watch[0].module.function.aws_cloudwatch_event_rule.schedule
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-watch" }
 }
 
@@ -172,7 +172,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.manifest[0].aws_cloudwatch_event_rule.this
+  target = module.manifest[0].aws_cloudwatch_event_rule.schedule
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-manifest" }
 }
 
@@ -195,7 +195,7 @@ variables {
   }
 
   archive = { lock_days = 30 }
-  watch   = { questions = { mfa_weakened = {} } }
+  watch   = { questions = { mfa_weakened = {} }, schedule = "rate(2 hours)" }
 
   access = {
     permissions_boundary_arn = "arn:aws:iam::123456789012:policy/auth0-sync-boundary"

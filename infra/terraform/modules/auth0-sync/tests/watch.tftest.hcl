@@ -1,4 +1,4 @@
-# The watch: off until there are questions, and then a schedule that may start one function, and a topic of its own.
+# The watch: off until there are questions, and then a function, and a topic of its own.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -65,11 +65,6 @@ run "module" {
 
   module {
     source = "./modules/watch"
-  }
-
-  assert {
-    condition     = aws_cloudwatch_event_rule.this.schedule_expression == "rate(1 hour)" && aws_lambda_permission.schedule.source_arn == aws_cloudwatch_event_rule.this.arn && aws_lambda_permission.schedule.principal == "events.amazonaws.com"
-    error_message = "The schedule, and nothing else, may start the function."
   }
 
   assert {

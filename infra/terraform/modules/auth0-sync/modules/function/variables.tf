@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the function, its role and its log group."
+  description = "Name of the function, its role, its log group and the rule of its schedule."
   type        = string
 }
 
@@ -78,6 +78,12 @@ variable "vpc_config" {
     security_group_ids = list(string)
   })
   default = null
+}
+
+variable "schedule" {
+  description = "EventBridge schedule expression, such as rate(1 hour), and the description of its rule; null: no schedule."
+  type        = object({ expression = string, description = string })
+  default     = null
 }
 
 variable "permissions_boundary_arn" {

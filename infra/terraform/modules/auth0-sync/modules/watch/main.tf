@@ -125,25 +125,8 @@ module "function" {
     TOPIC_ARN               = local.topic_arn
     POWERTOOLS_SERVICE_NAME = "watch"
   })
-}
-
-resource "aws_cloudwatch_event_rule" "this" {
-  name                = var.name
-  description         = "When to ask the archive the watched questions."
-  schedule_expression = var.schedule
-}
-
-resource "aws_lambda_permission" "schedule" {
-  function_name = module.function.name
-  action        = "lambda:InvokeFunction"
-  principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.this.arn
-}
-
-resource "aws_cloudwatch_event_target" "this" {
-  rule      = aws_cloudwatch_event_rule.this.name
-  target_id = "watch"
-  arn       = module.function.arn
-
-  depends_on = [aws_lambda_permission.schedule]
+  schedule = {
+    expression  = var.schedule
+    description = "When to ask the archive the watched questions."
+  }
 }
