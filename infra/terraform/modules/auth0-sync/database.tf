@@ -95,17 +95,19 @@ locals {
     }
   ]
 
+  # The calls of pipeline/data_api.py.
+  data_api_actions = [
+    "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement", "rds-data:RollbackTransaction",
+  ]
+
   # For people outside the VPC, who read as auth0_query.
   query_statements = flatten([
     for database in local.aurora[*] : concat(
       [
         {
-          Sid    = "Query"
-          Effect = "Allow"
-          Action = [
-            "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement",
-            "rds-data:RollbackTransaction",
-          ]
+          Sid      = "Query"
+          Effect   = "Allow"
+          Action   = local.data_api_actions
           Resource = [database.cluster_arn]
         },
         {
@@ -151,7 +153,6 @@ module "roles" {
   architecture             = var.lambda.architecture
   memory_mb                = 256
   timeout_seconds          = 300
-  reserved_concurrency     = null
   log_retention_days       = var.logs.retention_days
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.access.permissions_boundary_arn
@@ -170,14 +171,7 @@ locals {
   roles_statements = flatten([
     for database in local.aurora[*] : concat(
       [
-        {
-          actions = [
-            "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement",
-            "rds-data:RollbackTransaction",
-          ]
-          resources  = [database.cluster_arn]
-          conditions = null
-        },
+        { actions = local.data_api_actions, resources = [database.cluster_arn], conditions = null },
         { actions = ["secretsmanager:GetSecretValue"], resources = [database.master_secret_arn], conditions = null },
         { actions = ["secretsmanager:PutSecretValue"], resources = [database.query_secret_arn], conditions = null },
       ],
@@ -234,7 +228,6 @@ module "migrate" {
   architecture             = var.lambda.architecture
   memory_mb                = 512
   timeout_seconds          = 900
-  reserved_concurrency     = null
   log_retention_days       = var.logs.retention_days
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.access.permissions_boundary_arn

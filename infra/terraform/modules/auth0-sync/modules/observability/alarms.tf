@@ -264,7 +264,7 @@ locals {
 
   evidence = merge(
     {
-      for function in var.manifest[*] : "manifest-errors" => merge(local.lasting, {
+      for function in var.manifest_function[*] : "manifest-errors" => merge(local.lasting, {
         kind       = "manifest-errors"
         meaning    = "The archive's manifests cannot be written: changes of objects that no manifest lists cannot be found."
         namespace  = "AWS/Lambda"
@@ -274,7 +274,7 @@ locals {
       })
     },
     {
-      for _ in var.manifest[*] : "manifest-age" => {
+      for _ in var.manifest_function[*] : "manifest-age" => {
         kind       = "manifest-age"
         meaning    = "A day of the archive has no manifest 12 hours after it ended, or the function that writes them has not run for hours."
         namespace  = local.own_namespace

@@ -73,7 +73,7 @@ variable "watch_function" {
   default     = null
 }
 
-variable "manifest" {
+variable "manifest_function" {
   description = "Name of the function that writes the archive's manifests; null: there is none."
   type        = string
   default     = null

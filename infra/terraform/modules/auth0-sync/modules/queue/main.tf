@@ -23,20 +23,20 @@ locals {
   # global condition context keys"). So the statement covers neither EventBridge, which the next one admits by rule, nor what
   # SQS itself moves to a dead-letter queue. Who moves messages back (StartMessageMoveTask) does so by SendMessage, too.
   only_these_senders = {
-    for arn, senders in { (local.arn) = concat(var.operator_arns, var.sender_arns), (local.dead_letter_arn) = var.operator_arns } : arn => {
-      Sid                             = "OnlyTheseSenders"
-      Effect                          = "Deny"
-      Principal                       = "*"
-      Action                          = "sqs:SendMessage"
-      Resource                        = arn
-      Condition = {
-        for operator, keys in {
-          Bool       = { "aws:PrincipalIsAWSService" = "false" }
-          ArnNotLike = { "aws:PrincipalArn" = senders }
-          # EventBridge needs this key anyway: no delivery depends on the first one.
-          ArnNotEquals = { "aws:SourceArn" = var.rule_arns }
-        } : operator => keys if operator != "ArnNotEquals" || arn == local.arn
+    for arn, others in {
+      (local.arn) = {
+        ArnNotLike = { "aws:PrincipalArn" = concat(var.operator_arns, var.sender_arns) }
+        # EventBridge needs this key anyway: no delivery depends on aws:PrincipalIsAWSService.
+        ArnNotEquals = { "aws:SourceArn" = var.rule_arns }
       }
+      (local.dead_letter_arn) = { ArnNotLike = { "aws:PrincipalArn" = var.operator_arns } }
+      } : arn => {
+      Sid       = "OnlyTheseSenders"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "sqs:SendMessage"
+      Resource  = arn
+      Condition = merge({ Bool = { "aws:PrincipalIsAWSService" = "false" } }, others)
     }
   }
 
