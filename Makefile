@@ -8,7 +8,7 @@ TERRAFORM ?= terraform
 export TERRAFORM
 BIN := .venv/bin
 CLI := $(BIN)/auth0-sync
-# Wheels alone: pip would build a source archive with whatever its build needs at the moment, without hashes.
+# Install wheels only: pip would build a source archive with build requirements whose hashes it does not compare.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
 
 help: ## Print this

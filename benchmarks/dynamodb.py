@@ -1,4 +1,4 @@
-"""The real handler into DynamoDB on the emulator, and the sink on a stubbed transport, beside loops of boto3's puts.
+"""Compare the handler on the emulator and the sink on a stubbed transport with loops of boto3's puts.
 
 The emulator answers one request at a time, so the puts in parallel gain less here than they do on AWS. The stubbed
 transport answers at once, or after `LATENCY` seconds.
@@ -81,7 +81,7 @@ def _run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 
 def _stubbed(users: Users, rounds: int) -> dict[str, float]:
-    """Microseconds of CPU a change with answers at once, of the wall clock with ``LATENCY``: the sink, boto3 alike."""
+    """Return microseconds per change, of the sink and of boto3: CPU without latency, wall clock with ``LATENCY``."""
     transports = {"cpu": (0.0, time.process_time), "wall": (LATENCY, time.perf_counter)}
     sinks = {
         (name, kind): DynamoDBSink(make(latency), TABLE)

@@ -24,7 +24,7 @@ STATEMENTS = {
 
 
 def run(rounds: int) -> dict[str, float]:
-    """Median milliseconds of each, taking turns; ``…_vs_floor`` are ratios.
+    """Return the median milliseconds of each, measured in turns; ``…_vs_floor`` are ratios.
 
     ``command_help_cpu_ms`` is the CPU time of the whole process, the interpreter's start included.
     """

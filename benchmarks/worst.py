@@ -1,4 +1,4 @@
-"""What a megabyte of the worst JSON costs each sync function: CPU seconds of a batch of one message, database apart.
+"""Measure the CPU seconds of each sync function for a megabyte of the worst JSON, without the database.
 
 Lambda gives a function with 1,769 MB a whole CPU, and one with less a part of it.
 """
@@ -16,11 +16,11 @@ from pipeline.errors import Refused
 from pipeline.sinks.dynamodb import item
 
 LIMIT = 2.0
-"""Most CPU seconds of a batch."""
+"""Limit of the CPU seconds of a batch."""
 
 
 def run() -> dict[str, Any]:
-    """CPU seconds by shape and function; ``slow`` names those beyond ``LIMIT``."""
+    """Return CPU seconds by shape and function; ``slow`` names those beyond ``LIMIT``."""
     seconds: dict[str, dict[str, float]] = {}
     for name, body in messages():
         records = [{"messageId": "1", "body": body}]

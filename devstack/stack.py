@@ -356,7 +356,7 @@ def _answers(stack: Stack, directory: Path) -> bool:
 
 def _forget(directory: Path) -> None:
     """End emulators of this clone, and delete the state of their resources."""
-    (directory / "stack.json").unlink(missing_ok=True)  # first: from here on, an emulator that ends has not died
+    (directory / "stack.json").unlink(missing_ok=True)  # first: an emulator that stops from here on has not died
     for pid in _emulators(directory):
         emulator.stop(pid)
     _end_workers(directory)

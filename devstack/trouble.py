@@ -1,4 +1,4 @@
-"""Say at once which part of the stack has died, and after an interrupt what still runs, each with what to type."""
+"""Report a part of the stack that has died, or after an interrupt the running parts, with the command to type."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ class Died(StackError):
 def reported(directory: Path, command: str) -> Iterator[None]:
     """Run the body of a command on the stack in ``directory``; ``command`` starts it again.
 
-    Raises `Died` within seconds of the death of a part, whatever the body is waiting for. An interrupt ends the
+    Raises `Died` within seconds of the death of a part, even while the body waits. An interrupt ends the
     program, with a message: its threads may still be starting servers or building packages.
     """
     watch = _Watch(directory)
@@ -73,7 +73,7 @@ class _Watch:
         signal.signal(signal.SIGUSR1, self._handler)
 
     def said(self, command: str) -> str:
-        """Return which parts have died, and what to type; nothing if all run."""
+        """Return a message that names the dead parts and the command to type; empty if all run."""
         parts = stack.parts(self._directory)
         if self._seen and not parts:
             return f"Another command has stopped the stack. Start it again: {command}"
@@ -95,18 +95,18 @@ class _Watch:
             alive = {pid for pid in pids if _alive(pid)}
             self._seen |= alive
             if not (pids - alive) & self._seen:
-                continue  # one that was never seen is of an earlier stack, and may be started again now
+                continue  # an earlier stack's part, never seen alive; this command may start it again
             end_leftovers(self._directory / "terraform")  # it would ask an emulator that is gone for minutes
             with self._lock:
                 if not self._ended.is_set():
                     self.died = True
-                    # A signal, so that whatever the main thread waits for ends.
+                    # A signal ends any wait of the main thread.
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
             return
 
 
 def _what_runs(directory: Path) -> list[str]:
-    """Return lines on what still runs, and what stops it."""
+    """Return lines that name the running parts and the command that stops them."""
     running = stack.running(directory)
     if not running:
         return ["Nothing of the stack is running."]
@@ -115,7 +115,7 @@ def _what_runs(directory: Path) -> list[str]:
 
 
 def _end(directory: Path, command: str) -> NoReturn:
-    """Say what runs, and end the program without waiting for its threads."""
+    """Print the running parts, and end the program without waiting for its threads."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # people press it twice
     end_leftovers(directory / "terraform")
     print("\n".join(["\nInterrupted.", *_what_runs(directory), f"Go on: {command}"]), file=sys.stderr)  # noqa: T201

@@ -48,7 +48,7 @@ class ForeignSource(Poison):
 
 
 class ForeignSender(Poison):
-    """The refresh sent an event that is none of its own: only users that it fetched, in its own name, are."""
+    """The refresh sent an event that is not its own; its own are users that it fetched, in its own name."""
 
 
 class Refused(Poison):

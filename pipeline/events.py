@@ -188,7 +188,7 @@ _ESCAPE = re.compile(
 
 
 DEEPEST = 500
-"""Levels that stay as they are of JSON that is too deep to read. msgspec follows 990 levels in Python 3.11, and 10,000
+"""Levels of too deep JSON that `shallow` keeps. msgspec follows 990 levels in Python 3.11, and 10,000
 in 3.13, as many as Postgres takes."""
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)  # also one without an end, so that it takes linear time
@@ -201,7 +201,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 def shallow(text: str) -> str:
     """Replace each value nested deeper than ``DEEPEST`` levels by a string of its JSON text.
 
-    A user with one value that is text is better than no user: the person who nests metadata may be about to be blocked.
+    The sync must not lose the user for one value: the event may block the person who nested it.
     """
     if text.count("[") + text.count("{") <= DEEPEST or _depth(text) <= DEEPEST:
         return text
@@ -226,7 +226,7 @@ def shallow(text: str) -> str:
 
 
 def _depth(text: str) -> int:
-    """Return the levels of JSON text, or of what is no JSON some number."""
+    """Return the levels of JSON text; of other text, any number."""
     brackets = _STRING.sub("", text).encode("utf-8", "surrogatepass").translate(_STEPS, _NO_BRACKETS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 

@@ -1,11 +1,11 @@
-"""The name of a user in logs: the same in every line of a deployment, and of no use to guess who it is."""
+"""The name of a user in logs: the same in every line of a deployment, without a clue to the person."""
 
 import hmac
 import os
 from hashlib import sha256
 
 VARIABLE = "PSEUDONYM_KEY"
-"""The variable with the deployment's key, without which nobody can try the ids that they guess."""
+"""The variable with the deployment's key; without the key, nobody can test a guessed id."""
 
 
 def pseudonym(user_id: str, key: str | None = None) -> str:

@@ -26,7 +26,7 @@ class Senders(Struct, frozen=True):
     refresh_role_id: str = ""
     """Unique id of the refresh's role, which may only send the refresh's events; empty without refresh."""
     only_refresh: bool = False
-    """Whether the refresh itself invoked the function."""
+    """True if the refresh itself invoked the function."""
 
     def check_for(self, record: Mapping[str, Any]) -> Callable[[Envelope], None]:
         """Return the check of the event in an SQS record: it raises ``ForeignSource`` or ``ForeignSender``."""

@@ -56,7 +56,7 @@ def history(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def protect_data(env: Mapping[str, str] = os.environ) -> bool:
-    """Return whether no migration may be taken back: ``PROTECT_DATA``, on or off; on by default."""
+    """Return whether the deployment refuses to take migrations back: ``PROTECT_DATA``, on or off; on by default."""
     return _switch(env, "PROTECT_DATA", default=True)
 
 
@@ -96,7 +96,7 @@ URL: Final = (
     rf"^postgres(?:ql)?://(?:(?:[^%@/?#\s]|{_ENCODED})*@)?{_HOST}(?:,{_HOST})*"
     rf"(?:/(?:[^%@/?#\s]|{_ENCODED})*)?(?:\?(?:[^%@?#\s]|{_ENCODED})*)?$"
 )
-"""A URL in which no special character of the password can be taken for another part. Terraform checks the same."""
+"""A URL whose special characters in user and password are percent-encoded. Terraform checks the same."""
 
 BAD_URL: Final = (
     "is not a valid URL. Percent-encode the special characters of the user and the password, such as % as %25, @ as "

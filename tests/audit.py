@@ -19,7 +19,7 @@ from typing import Any, Final
 REQUIREMENTS: Final = Path(__file__).parents[1] / "requirements"
 EXEMPT: Final = "audit-exempt.toml"
 AGE: Final = timedelta(days=365)
-"""After this time an exemption is to be judged again."""
+"""Age at which somebody must judge an exemption again."""
 
 ANSWER_SECONDS: Final = 10
 FIRST_SECONDS: Final = 30

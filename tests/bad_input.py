@@ -118,7 +118,7 @@ TOO_DEEP = Stored(
     with_raw("[" * DEEP + "]" * DEEP),
     {"plan": "s3cret-metadata", "x": nested(KEPT, "[" * (DEEP - KEPT) + "]" * (DEEP - KEPT))},
 )
-"""What no reader follows, and what Postgres holds of it."""
+"""A value too deep for every reader, and the profile that Postgres holds."""
 
 
 NEIGHBOURS = (created(user("auth0|first")), updated(user("auth0|last")))

@@ -30,7 +30,7 @@ LONG = (
     "tests/attacks/",
     "tests/infra/test_terraform.py",
 )
-"""What runs Terraform for minutes, mostly of waiting: it starts first, so that the other tests run beside it.
+"""Tests that run Terraform for minutes, mostly waiting: they start first, so that the others run beside them.
 
 test_sources.py waits for empty queues, test_chaos.py for empty dead-letter queues, and other tests of the stack leave
 signals that the refresh defers for ever; test_stack.py counts the users of its own run, and the tests after it add

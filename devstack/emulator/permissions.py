@@ -44,7 +44,7 @@ def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
 
 
 def context(principal: Any, region: str, action: str, resource: str) -> Any:
-    """Return what the evaluator is asked: may the principal do ``action`` to the ARN ``resource``?"""
+    """Return the question for the evaluator: may the principal do ``action`` to the ARN ``resource``?"""
     with request_scope(principal.account, region):
         tags = tagging.resource_tags(resource) or {}
     return iam_evaluator.EvalContext(

@@ -43,7 +43,7 @@ class ExpectedState:
             self._newest[change.user_id] = (order, change)
 
     def forget(self, user_id: str) -> None:
-        """Drop what is known of a user, as if no event had named it; ``observe`` then counts from here."""
+        """Forget a user, as if no event had named it; ``observe`` then counts from here."""
         self._newest.pop(user_id, None)
 
     def edit(self, user_id: str, user: Json) -> None:

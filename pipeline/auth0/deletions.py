@@ -1,4 +1,4 @@
-"""Doubt the deletions that a tenant reports which knows nobody: it may be another tenant than that of the events."""
+"""Doubt deletions until Auth0 has known a user: it may be another tenant than that of the events."""
 
 EXPECTED = "sdu"
 """Cause of a signal that itself says that the user was deleted."""
@@ -8,7 +8,7 @@ class Deletions:
     """The evidence that Auth0 answers for the right tenant; it lives as long as the execution environment.
 
     A wrong domain with credentials of its own answers every request with "no such user". So until Auth0 has known one
-    user, only the first deletion is believed: a single one is nothing unusual.
+    user, the refresh believes only the first deletion: a single one is nothing unusual.
     """
 
     def __init__(self) -> None:

@@ -77,7 +77,7 @@ def deferral(body: str) -> Deferred | None:
 
 
 def tenant(body: str) -> str:
-    """Return the name of the tenant that an event says it is of, or an empty text."""
+    """Return the name of an event's tenant, or an empty text."""
     try:
         detail = _tenant.decode(body).detail
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):

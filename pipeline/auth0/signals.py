@@ -20,7 +20,7 @@ class Wanted(Struct):
     deferred: Deferred
     """The earliest ``first_seen``, the highest ``times`` and all ``causes`` of its messages."""
     sent_at: int
-    """When the last of its messages was sent: Unix time in milliseconds."""
+    """Unix time in milliseconds at which the last of its messages was sent."""
 
 
 class Signals(Struct):

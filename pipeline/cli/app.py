@@ -60,7 +60,7 @@ class OnDemand(TyperGroup):
 
 @contextmanager
 def _visible() -> Iterator[None]:
-    """Escape what a usage error quotes: an argument may be foreign text, and Typer prints it as it is."""
+    """Escape the arguments in a usage error: they may be foreign text, and Typer prints them as they are."""
     try:
         yield
     except Exception as error:

@@ -26,7 +26,7 @@ SHOWN = 100
 
 @dataclass(frozen=True)
 class _Found:
-    """A dead-letter queue, what was in it before, and what came of the command."""
+    """A dead-letter queue, its messages before the command, and the command's result."""
 
     queue: str
     before: Waiting
@@ -88,7 +88,7 @@ def failed(
 
 
 def _queues(deployment: str, target: Target) -> Iterator[tuple[str, Reasons]]:
-    """Return the names of a target's dead-letter queues, each with what knows the reasons of its messages."""
+    """Return the names of a target's dead-letter queues, each with the function that finds its messages' reasons."""
     if target.consumer is not None:
         log = partial(_log, f"/aws/lambda/{deployment}-{target.consumer.function}")
         yield f"{deployment}-{target}-failed", partial(given_up, log)

@@ -1,4 +1,4 @@
-"""The only way to the terminal: whatever a command prints, no text of it is a control code of the terminal.
+"""The output of all commands: no text in it is a control code of the terminal.
 
 A test holds that no other module of a command prints.
 """
@@ -38,7 +38,7 @@ errors = Terminal(stderr=True, width=_WIDTH, emoji=False)
 
 
 _BRACKET: Final = re.compile(r"(\\*)\[(?=([a-z#/@][^\[]*?\])?)")
-"""A bracket with the backslashes before it, and the rest of what Rich would take for a tag."""
+"""A bracket with the backslashes before it, and the rest of a tag in Rich's syntax."""
 
 
 def echo(line: str, *, keep: str = "\n\t", end: str = "\n") -> None:

@@ -26,7 +26,7 @@ class Waiting(NamedTuple):
 def waiting(sqs: "SQSClient", url: str) -> Waiting:
     """Count the messages of a queue.
 
-    Hidden ones were received by somebody: by another run of a command, perhaps one that was killed.
+    Somebody has received the hidden ones: another run of a command, perhaps one that was killed.
     """
     names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]

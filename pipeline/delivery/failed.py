@@ -1,6 +1,6 @@
 """List the messages of a dead-letter queue, with their reasons; put them back, or delete them.
 
-A target has two such queues: `failed`, with what its function gave up, and `undelivered`, with what EventBridge did.
+A target has two such queues: `failed` has the messages that its function gave up, `undelivered` those of EventBridge.
 """
 
 import json
@@ -151,7 +151,7 @@ def undelivered(messages: Sequence[Any]) -> dict[str, str]:
 
 
 def given_up(log: Log, messages: Sequence[Any]) -> dict[str, str]:
-    """Return the reasons of a function: why it cannot read the message, or else what its log says."""
+    """Return a function's reasons: the error of reading the message, else the error in its log."""
     found: dict[str, str] = {}
     for message in messages:
         try:

@@ -1,4 +1,4 @@
-"""The places to which the events go that EventBridge could not deliver to a queue or to the archive.
+"""Destinations of the events that EventBridge could not deliver to a queue or to the archive.
 
 SQS moves messages only out of the dead-letter queues of a queue, not of EventBridge's targets, and only Auth0 can
 publish to its bus. So a command sends the event, which is the whole message, to the target itself.
@@ -42,7 +42,7 @@ FORWARDED: Final = (Target.LOG_STREAM, Target.EVENT_STREAM)
 def destination(
     sqs: "SQSClient", lambda_: "LambdaClient", firehose: "FirehoseClient", deployment: str, target: Target
 ) -> Delivery:
-    """Return where the undelivered events of a target go. Raises BadSettings for a missing queue.
+    """Return the destination of a target's undelivered events. Raises BadSettings for a missing queue.
 
     The events of a bus go everywhere. The sinks ignore those that are not for them; the refresh gets only the events
     that it needs, as it would fetch a user at each login.

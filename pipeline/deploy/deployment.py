@@ -233,7 +233,7 @@ class Deployment:
         return replace(terraform, directory=directory, environment=environment)
 
     def state(self) -> State:
-        """Return what the state holds; nothing before the first apply. Raises TerraformError.
+        """Return the state's outputs and resources; none before the first apply. Raises TerraformError.
 
         One process for outputs and resources: each takes a second, in which Terraform hashes the provider's program.
         """

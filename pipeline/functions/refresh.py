@@ -79,7 +79,7 @@ class Refresh:
     ) -> None:
         """``connect`` reads the credentials; ``functions`` makes a client with a timeout in seconds.
 
-        ``tenant`` is the name of the tenant that is asked, if known: see ``pipeline.auth0.signals.collect``.
+        ``tenant`` is the name of the refresh's tenant, if known: see ``pipeline.auth0.signals.collect``.
         """
         self.config = config
         self.sqs = sqs
@@ -230,7 +230,7 @@ class Run:
             self._send()
 
     def _judge(self) -> None:
-        """Delete the users that Auth0 does not know, unless it may be the wrong tenant that does not."""
+        """Delete the users that Auth0 does not know, unless Auth0 may be the wrong tenant."""
         believed = self._refresh.deletions.are_believed(len(self._doubtful))
         for user_id, answer in self._doubtful.items():
             if believed:

@@ -93,7 +93,7 @@ def create(client: Client, secrets: Secrets, cluster: Cluster, query_secret: str
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda's form
     """Make the roles and return ``{"roles": [names], "others": [lines]}``. Running it again repairs them.
 
-    ``others`` says what other roles have of auth0-sync, such as the people who may read.
+    ``others`` lists the rights of other roles on auth0-sync, such as those of people who may read.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE
     cluster = Cluster.from_env(as_master=True)

@@ -21,7 +21,7 @@ from pipeline.packaging.zips import add, sha256
 
 CACHE: Final = ROOT / "build" / "cache" / "dependencies"
 BUILT: Final = ROOT / ".local" / "layers"
-"""What this clone built: each layer's SHA-256, and those of its wheels. CI may share the cache itself between jobs."""
+"""The layers that this clone built, by SHA-256, and that of their wheels. CI may share the cache between jobs."""
 
 DROPPED: Final = (
     # Not needed at run time, or different at every installation.

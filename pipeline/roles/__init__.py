@@ -35,7 +35,7 @@ DEDICATED: Final = _read("dedicated")
 [RIGHTS] = _split(_read("rights"))
 """Gives the roles their rights in schema ``auth0``; does nothing unless ``auth0_migrator`` runs it."""
 [REPORT] = _split(_read("report"))
-"""Lists what others have of auth0-sync, and what its roles have beyond their rights."""
+"""Lists the rights of other roles on auth0-sync, and excess rights of its own roles."""
 
 
 def statements() -> tuple[str, ...]:

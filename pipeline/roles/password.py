@@ -17,7 +17,7 @@ def new() -> str:
 
 
 def verifier(password: str, salt: bytes | None = None) -> str:
-    """Return the form in which Postgres stores a password (RFC 5802, RFC 7677): it cannot be turned back."""
+    """Return the SCRAM verifier of a password (RFC 5802, RFC 7677), which does not reveal the password."""
     salt = salt or secrets.token_bytes(16)
     salted = pbkdf2_hmac("sha256", password.encode("ascii"), salt, ITERATIONS)
     stored = sha256(digest(salted, b"Client Key", "sha256")).digest()
@@ -27,7 +27,7 @@ def verifier(password: str, salt: bytes | None = None) -> str:
 
 
 def statement(password: str) -> str:
-    """Return the statement that sets the password, which is not in it.
+    """Return a statement that sets the password and holds only its verifier.
 
     It is a DO block, which log_statement = ddl does not log; the Data API would take a colon for a parameter.
     """

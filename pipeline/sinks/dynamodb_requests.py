@@ -31,7 +31,7 @@ CONNECT_TIMEOUT = 2.0
 READ_TIMEOUT = 5.0
 ATTEMPTS = 4
 LONGEST_PAUSE = 1.0
-"""Most seconds before the second attempt, as in boto3's standard mode; a random part of it is waited."""
+"""Longest pause in seconds before the second attempt, as in boto3's standard mode; the pause is a random part."""
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
 CONTENT_TYPE = "application/x-amz-json-1.0"

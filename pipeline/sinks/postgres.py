@@ -66,13 +66,14 @@ RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSER
 MERGES = 10
 """Attempts to merge a change while other writers change the row."""
 
-# Only JSON that is no jsonb is Auth0's doing, such as a number of 200,000 digits; other rows only constraints refuse.
+# Of Auth0's data, Postgres refuses only JSON that is no jsonb, such as a number of 200,000 digits; constraints of
+# the user's own refuse other rows.
 _INVALID: LiteralString = """
 SELECT place - 1, (pg_input_error_info(row, 'jsonb')).sql_error_code
 FROM unnest(%s::text[]) WITH ORDINALITY AS rows (row, place) WHERE NOT pg_input_is_valid(row, 'jsonb')
 """
 REFUSED_SECONDS = 1800.0
-"""Time for which a change that Postgres refused is refused without another try; SQS delivers it every few minutes."""
+"""Seconds for which the sink fails a refused change without asking Postgres; SQS delivers it every few minutes."""
 REMEMBERED = 10_000
 """Most refused changes to remember."""
 
@@ -256,7 +257,7 @@ class PostgresSink(Sink):
         self._restart_idle_timeout()
 
     def apply(self, changes: Sequence[Change], history: Sequence[HistoryEntry] = ()) -> Outcome:
-        """Apply changes; see ``Sink``. Only the rows that Postgres refuses fail; it is not asked again for a while."""
+        """Apply changes; see ``Sink``. Only the rows that Postgres refuses fail, then without asking it for a while."""
         outcome = Outcome()
         if self._refused:
             changes = self._not_refused(changes, outcome)

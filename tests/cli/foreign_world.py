@@ -52,13 +52,13 @@ FOREIGN = st.lists(
 
 BIDIRECTIONAL = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _COLOURS = re.compile(r"\x1b\[(?:[0-7]|9|3[0-7]|9[0-7]|[0-9;]*;5;[0-9]+)?(?:;(?:[0-7]|3[0-7]|9[0-7]))*m")
-"""What Rich writes for the styles of the commands: no concealed text."""
+"""Rich's codes for the styles of the commands, without concealed text."""
 _LIVE = re.compile(r"\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r")
-"""What Rich writes for lines that change."""
+"""Rich's codes for lines that change."""
 
 
 def controls(printed: str, keep: str = "\n") -> list[str]:
-    """The characters of an output that a reader does not see, or that change what the reader sees."""
+    """Return an output's invisible characters, and those that change the characters around them."""
     return [
         character
         for character in printed
@@ -82,14 +82,14 @@ class Screen(io.StringIO):
 
 @dataclass
 class Output:
-    """What a command printed."""
+    """A command's output."""
 
     out: str
     err: str
     code: int
 
     def require_harmless(self, *, live: bool, csv: bool = False) -> None:
-        """Nothing controls the terminal but Rich's own colours and moving lines."""
+        """Assert that only Rich's own colours and moving lines control the terminal."""
         for printed in (self.out, self.err):
             printed.encode()
             seen = _COLOURS.sub("", _LIVE.sub("", printed)) if live else printed
@@ -105,7 +105,7 @@ _group = cache(typer.main.get_command)
 
 
 def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
-    """Run a command as it is typed."""
+    """Run a command line."""
     out, err = Screen(on_terminal), Screen(on_terminal)
     before, colours = (sys.argv, sys.stdin), terminal.console._color_system
     sys.argv, sys.stdin = ["auth0-sync", *arguments], Screen(on_terminal)
@@ -226,7 +226,7 @@ class ForeignAws:
 
     @property
     def _well_formed(self) -> str:
-        """The text without lone surrogates, which no answer in UTF-8 has."""
+        """Return the text without lone surrogates, which no answer in UTF-8 has."""
         return self.text.encode(errors="replace").decode()
 
     def answer_receive_message(self, arguments: Any) -> Any:

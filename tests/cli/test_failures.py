@@ -126,7 +126,7 @@ def test_every_command_that_needs_aws_is_here() -> None:
 
 @pytest.fixture
 def endpoint() -> Iterator[Any]:
-    """The address of a place where AWS is not."""
+    """Yield a function that returns an address without AWS."""
     with contextlib.ExitStack() as opened:
 
         def of(place: str) -> str:
@@ -166,7 +166,7 @@ def _refuse_all(listener: socket.socket) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", NETWORKED)
-def test_where_aws_is_not_a_command_says_so_in_one_line_within_seconds(
+def test_command_reports_an_unreachable_aws_in_one_line_within_seconds(
     typed: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
     """The waits are those of `aws`, shortened; no client has longer ones of its own."""
@@ -190,13 +190,13 @@ def test_where_aws_is_not_a_command_says_so_in_one_line_within_seconds(
         assert client.meta.config.retries["total_max_attempts"] <= aws.ATTEMPTS
 
 
-def test_the_longest_wait_for_aws_is_seconds() -> None:
+def test_clients_wait_for_aws_for_seconds_at_most() -> None:
     assert aws.CONNECT_SECONDS * aws.ATTEMPTS <= 6
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("arguments", [["user", "auth0|1"], ["sql", "SELECT 1"]])
-def test_where_postgres_is_not(
+def test_command_reports_an_unreachable_postgres(
     typed: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], place: str
 ) -> None:
     url = endpoint(place).replace("http://", "postgresql://u:s3cret@") + "/d"

@@ -89,7 +89,7 @@ ANSWERS: dict[str, tuple[tuple[str, ...], str]] = {
         "json",
     ),
 }
-"""Commands that print what AWS answers, and the forms that they have."""
+"""Commands that print AWS's answers, and their forms."""
 OF_TERRAFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "plan": (("plan", "--env", "prod"), "json"),
     "deploy": (("deploy", "--env", "prod", "--yes", "--allow-data-loss"), ""),
@@ -100,7 +100,7 @@ OF_TERRAFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "env": (("env", "--env", "prod"), "json"),
     "roles": (("roles", "--env", "prod"), ""),
 }
-"""Commands that print what Terraform, or a function of the deployment, says."""
+"""Commands that print text of Terraform or of the deployment's functions."""
 TESTED_ALONE = {"demo", "up", "status", "events", "package"}
 """Commands with a test of their own below."""
 WITHOUT_FOREIGN_TEXT = {
@@ -135,7 +135,7 @@ def test_only_the_terminal_prints() -> None:
 
 @given(FOREIGN)
 @some
-def test_text(text: str) -> None:
+def test_text_is_harmless_and_json_keeps_the_value(text: str) -> None:
     for shown in (foreign.plain(text), foreign.text(text), foreign.text({text: [text]}), cell(text).plain):
         assert controls(shown, "") == []
         shown.encode()
@@ -147,7 +147,7 @@ def test_text(text: str) -> None:
 
 @given(FOREIGN)
 @some
-def test_a_terminal_escapes_whatever_is_printed(text: str) -> None:
+def test_terminal_escapes_all_output(text: str) -> None:
     """Even a command that forgets to escape sends no control code."""
     screen = Terminal(file=io.StringIO(), width=80, force_terminal=True, color_system=None, emoji=False)
     screen.print(text, markup=False)
@@ -172,7 +172,7 @@ def test_markup_is_shown_as_it_is(text: str) -> None:
 
 @given(FOREIGN)
 @some
-def test_csv(text: str) -> None:
+def test_csv_is_harmless_and_keeps_the_values(text: str) -> None:
     row = (text, {text: text}, -1, -1.5, None, True, [text])
     [read] = csv.reader(io.StringIO(foreign.csv_line(row), newline=""), strict=True)
     assert controls("".join(read), "") == []
@@ -187,7 +187,7 @@ def test_csv(text: str) -> None:
 
 @given(FOREIGN)
 @some
-def test_a_mail_of_the_watch(text: str) -> None:
+def test_mail_of_the_watch_is_harmless(text: str) -> None:
     question = load("mfa_weakened")
     said = message(question, [Found("k", {"log_id": text, text: text})], "further")
     assert controls(said) == []
@@ -337,7 +337,7 @@ def test_question_appears_before_the_answer_is_read(aws: ForeignAws, terraform: 
 )  # fmt: skip
 @given(text=FOREIGN)
 @few
-def test_arguments(aws: ForeignAws, arguments: tuple[str, ...], text: str) -> None:
+def test_arguments_are_harmless(aws: ForeignAws, arguments: tuple[str, ...], text: str) -> None:
     """An operator pastes an id or a name that a user chose."""
     aws.text = "x"
     run(*(one.replace("{}", text) for one in arguments)).require_harmless(live=False)
@@ -345,7 +345,7 @@ def test_arguments(aws: ForeignAws, arguments: tuple[str, ...], text: str) -> No
 
 @given(text=FOREIGN)
 @few
-def test_the_demo(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_demo_is_harmless(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     body = json.dumps({"detail": {"data": {"log_id": text, "type": text, "description": text}}})
     answer = dict.fromkeys(("date", "actor_name", "ip", "http_method", "description", "channel"), text)
     report = demo.Report(
@@ -378,7 +378,7 @@ def demo_report_without_differences(report: demo.Report) -> demo.Report:
 
 @given(text=FOREIGN)
 @few
-def test_the_embedded_stack(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_errors_of_the_stack_are_harmless(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     def fails(*_: object, **__: object) -> None:
         raise StackError(text)
 
@@ -394,7 +394,7 @@ def test_the_embedded_stack(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 @given(text=FOREIGN)
 @few
-def test_events(text: str) -> None:
+def test_events_are_harmless_and_keep_the_source(text: str) -> None:
     printed = run("events", "20", "--source", text)
     printed.require_harmless(live=False)
     assert _units(json.loads(printed.out.split("\n")[0])["source"]) == _units(text)
@@ -402,7 +402,7 @@ def test_events(text: str) -> None:
 
 @given(text=FOREIGN)
 @few
-def test_a_package(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_package_is_harmless(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     def fails(*_: object) -> None:
         raise DeployError(text)
 

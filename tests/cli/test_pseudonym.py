@@ -30,13 +30,13 @@ def function(deployment: Deployment, **environment: str) -> None:
     )
 
 
-def test_the_name_is_that_of_the_deployments_key(deployment: Deployment) -> None:
+def test_command_prints_the_name_by_the_deployments_key(deployment: Deployment) -> None:
     function(deployment, PSEUDONYM_KEY="key")
     result = CliRunner().invoke(app, ["pseudonym", "auth0|ada", "--deployment", deployment.name])
     assert result.stdout == f"{pseudonym('auth0|ada', 'key')}\n"
 
 
-def test_without_the_key_there_is_no_name(deployment: Deployment) -> None:
+def test_missing_key_is_an_error(deployment: Deployment) -> None:
     missing = CliRunner().invoke(app, ["pseudonym", "auth0|ada", "--deployment", deployment.name])
     assert isinstance(missing.exception, CommandError)
     assert f"there is no function {deployment.name}-sync-dynamodb" in str(missing.exception)

@@ -1,4 +1,4 @@
-"""Events that EventBridge gave up, on the emulator: none is deleted that was not taken, and a list changes nothing."""
+"""Events that EventBridge gave up: the command deletes only those that the target took; a list changes nothing."""
 
 import gzip
 import json
@@ -147,7 +147,7 @@ def test_refused_event_is_exit_code_3_and_stays(deployment: Deployment) -> None:
 
 
 def test_after_a_kill_the_hidden_messages_are_counted(deployment: Deployment) -> None:
-    """A run that is killed leaves what it received hidden for five minutes, in which another run must not say 0."""
+    """A killed run leaves its messages hidden for five minutes; until then another run must not report 0."""
     _, dead = deployment.queues("postgres")
     deployment.give_up(dead, *EVENTS)
     killed = f"""

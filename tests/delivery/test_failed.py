@@ -96,7 +96,7 @@ def test_message_that_cannot_be_deleted_is_reported() -> None:
 
 
 class Many(Letters):
-    """More messages than are sent at once."""
+    """A queue with more messages than the command sends at once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ def test_migration_that_loses_data_needs_consent() -> None:
     assert json.loads(function.asked["Payload"]) == {"revision": "base", "allow_data_loss": True}
 
 
-def test_a_refusal_has_the_name_of_the_functions_error() -> None:
+def test_refusal_has_the_name_of_the_functions_error() -> None:
     answer = {"errorMessage": "0006 would be taken back", "errorType": LosesData.__name__}
     with pytest.raises(FunctionFailed) as raised:
         migrate(Lambda(answer, FunctionError="Unhandled"), "f", "prod", "base")

@@ -1,4 +1,4 @@
-"""A database's password in the file of variables: refused where git tracks the file, else warned about."""
+"""A database's password in the file of variables: an error if git tracks the file, else a warning."""
 
 import subprocess
 from pathlib import Path
@@ -30,7 +30,7 @@ def deployment(root: Path, variables: str, *, tracked: bool = False) -> Deployme
         'database_url = "postgres://writer:hunter2@[::1/app"',
     ],
 )
-def test_in_a_committed_file_it_is_refused(tmp_path: Path, line: str) -> None:
+def test_password_in_a_committed_file_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(DeployError) as raised:
         passwords.check(deployment(tmp_path, line, tracked=True))
     said = str(raised.value)
@@ -40,7 +40,7 @@ def test_in_a_committed_file_it_is_refused(tmp_path: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("repository", [True, False])
-def test_in_another_file_it_is_warned_about(tmp_path: Path, repository: bool) -> None:
+def test_password_in_another_file_is_a_warning(tmp_path: Path, repository: bool) -> None:
     made = deployment(tmp_path, f'database_url = "{URL}"')
     if not repository:
         (tmp_path / ".git").rename(tmp_path / "no-git")

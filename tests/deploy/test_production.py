@@ -80,7 +80,7 @@ class Deployed:
         return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
 
     def run(self, command: str, *arguments: str) -> str:
-        """The output of a command that must succeed, with what it says beside it; its requests are recorded."""
+        """Run a command that must succeed, and record its requests; return its output and messages."""
         self._mark(command)
         try:
             return str(self._invoke(command, *arguments).output)
@@ -329,7 +329,7 @@ def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
         )
 
     def has_rights() -> bool:
-        """Whether IAM knows the role's policy by now; without it, the refusals below would prove nothing."""
+        """Return whether IAM knows the role's policy yet; without it, the refusals below would prove nothing."""
         try:
             client("sqs").list_queues()
             client("s3").list_objects_v2(Bucket=outputs["archive_bucket"])
@@ -373,7 +373,7 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert f"✔ {done}" in said, said
     assert "✘" not in said
 
-    # Whoever only plans asks for this.
+    # The requests of somebody who only plans.
     deployed.run("plan", "--env", ENVIRONMENT)
 
     # AWS raises the minor version of the cluster. A changed setting, and what shows it, is all that the configuration

@@ -84,7 +84,7 @@ class TestTheRecord:
         assert host not in (CONFIGURATION / RECORD).read_text()
 
     @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"version": "1"}}'])
-    def test_a_damaged_one_is_named(self, tmp_path: Path, text: str) -> None:
+    def test_names_a_damaged_package(self, tmp_path: Path, text: str) -> None:
         (tmp_path / RECORD).write_text(text)
         with pytest.raises(ProviderError, match="make lock-providers"):
             read(tmp_path / RECORD)
@@ -109,7 +109,7 @@ class TestFetch:
         with pytest.raises(TerraformError, match=r"is not available for"):
             providers.fetch(configuration, [providers.NO_PLATFORM], mirror)
 
-    def test_the_other_programs_checksums_of_the_same_version_stay(self) -> None:
+    def test_keeps_the_other_programs_checksums_of_the_same_version(self) -> None:
         recorded = {"a/b": Provider("1", ("h1:terraform",)), "c/d": Provider("1", ("h1:old",))}
         found = {"a/b": Provider("1", ("h1:tofu",)), "c/d": Provider("2", ("h1:new",))}
         made = providers.merged(recorded, found)
@@ -201,14 +201,14 @@ class TestEnforced:
         recorded = read(configuration / RECORD)[THING].hashes
         assert re.findall("h1:.{44}", (deployment.directory / LOCK).read_text()) == sorted(recorded)
 
-    def test_a_changed_package_is_not(self, deployment: Deployment, configuration: Path, package: Path) -> None:
+    def test_changed_package_is_refused(self, deployment: Deployment, configuration: Path, package: Path) -> None:
         """Somebody who can write to the mirror puts a program of theirs into it."""
         record(configuration, h1(package))
         (package / BINARY).write_text("#!/bin/sh\ncurl evil\n")
         with pytest.raises(TerraformError, match=r"(?s)match any.*do not use the package"):
             deployment.prepare()
 
-    def test_one_that_changes_after_its_installation_is_not_run(
+    def test_package_changed_after_its_installation_is_not_run(
         self, deployment: Deployment, configuration: Path, package: Path
     ) -> None:
         """Terraform links to an unpacked package, and compares its checksum each time."""
@@ -221,13 +221,15 @@ class TestEnforced:
         assert "does not match any of the checksums recorded" in said
         assert not ran.exists()
 
-    def test_a_file_beside_the_program_counts(self, deployment: Deployment, configuration: Path, package: Path) -> None:
+    def test_file_added_to_a_package_is_refused(
+        self, deployment: Deployment, configuration: Path, package: Path
+    ) -> None:
         record(configuration, h1(package))
         (package / "terraform-provider-thing_v1.0.0_evil").write_text("")
         with pytest.raises(TerraformError, match="match any"):
             deployment.prepare()
 
-    def test_without_a_record_none_is_installed(self, deployment: Deployment, configuration: Path) -> None:
+    def test_package_without_a_record_is_not_installed(self, deployment: Deployment, configuration: Path) -> None:
         with pytest.raises(TerraformError, match=r"(?s)dependency changes.*make lock-providers"):
             deployment.prepare()
         write(configuration / RECORD, {"example.org/acme/other": Provider("1.0.0", ("h1:x",))})
@@ -240,9 +242,7 @@ class TestEnforced:
         with pytest.raises(ProviderError, match=r"no h1: checksum of example.org/acme/thing"):
             deployment.prepare()
 
-    def test_a_lock_file_that_somebody_left_there_counts_for_nothing(
-        self, deployment: Deployment, configuration: Path, package: Path
-    ) -> None:
+    def test_stray_lock_file_is_ignored(self, deployment: Deployment, configuration: Path, package: Path) -> None:
         text = f'provider "{THING}" {{\n  version = "1.0.0"\n  hashes = ["{h1(package)}"]\n}}\n'
         (configuration / LOCK).write_text(text)
         deployment.directory.mkdir(parents=True)

@@ -269,7 +269,7 @@ def test_the_digest_is_of_the_contents_however_they_are_compressed(packages: dic
     assert packaging.digest(changed) != packaging.digest(package)
 
 
-def test_one_digest_stands_for_all_packages(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_digest_covers_all_packages(packages: dict[str, Path], tmp_path: Path) -> None:
     """CI and a deployment compare it: it has the names and contents of every package."""
     paths = [*packages.values()]
     assert packaging.combined(paths) == packaging.combined(reversed(paths))
@@ -418,7 +418,7 @@ class TestCache:
         layer.unlink()
         assert "good.py" in names(build())
 
-    def test_a_layer_that_this_clone_built_is_taken_and_an_old_one_goes_with_its_record(
+    def test_own_layer_is_reused_and_an_old_one_is_deleted_with_its_record(
         self, build: Callable[[], Path], layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = layer.stat().st_mtime_ns

@@ -60,7 +60,7 @@ def test_every_certificate_is_a_root_of_rds_for_years(bundle: list[x509.Certific
         assert certificate.not_valid_after_utc > NOW + 10 * YEARS
 
 
-def test_each_is_the_one_that_was_compared_with_other_copies(bundle: list[x509.Certificate]) -> None:
+def test_fingerprints_equal_those_compared_with_other_copies(bundle: list[x509.Certificate]) -> None:
     """Somebody who can change the bundle alone could make the functions trust a server of theirs."""
     lines = (Path(__file__).parent / "rds-ca-fingerprints.txt").read_text().splitlines()
     compared = [line for line in lines if line and not line.startswith("#")]

@@ -115,7 +115,7 @@ class TestInit:
         with pytest.raises(TerraformError, match=r"(?s)no such version.*no network"):
             Terraform(tmp_path / "tf").init()
 
-    def test_a_wrong_package_in_the_mirror_ends_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_package_in_the_mirror_ends_init(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The network may have the right one, which would hide that the mirror was changed."""
         script = """case "$*" in *plugin-dir*) echo "doesn't match any of the" >&2; echo checksums >&2; exit 1;; esac"""
         program = fake_terraform(tmp_path / "bin", monkeypatch, script)

@@ -1,4 +1,4 @@
-"""What people read when a part of the stack dies under a command, and when they interrupt one: with real processes."""
+"""Messages when a part of the stack dies under a command, and when somebody interrupts one, with real processes."""
 
 import os
 import signal
@@ -94,14 +94,14 @@ def test_the_emulator_that_dies_is_named_within_seconds(directory: Path, work: s
     assert "Still running: Postgres" in said
 
 
-def test_a_stack_that_another_command_stops_is_no_traceback(directory: Path) -> None:
+def test_stack_stopped_by_another_command_is_no_traceback(directory: Path) -> None:
     process = start(directory, IN_A_REQUEST)
     stack.down(directory)
     assert "Another command has stopped the stack. Start it again: make demo" in said_by(process, 1)
 
 
 @pytest.mark.parametrize("work", [WAITING, IN_A_QUERY, IN_A_REQUEST])
-def test_after_an_interrupt_it_says_what_runs(directory: Path, work: str) -> None:
+def test_interrupt_names_the_running_parts(directory: Path, work: str) -> None:
     process = start(directory, work)
     process.send_signal(signal.SIGINT)
     said = said_by(process, 130)

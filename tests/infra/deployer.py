@@ -1,7 +1,7 @@
-"""The policies of infra/terraform/policies, and what a recorded deployment asks of IAM.
+"""The policies of infra/terraform/policies, and the questions that a recorded deployment asks IAM.
 
-The emulator's `request_log` records requests. Here each becomes the actions and resources that IAM is asked about, as
-the Service Authorization Reference has them, with the keys that the policies' conditions name.
+The emulator's `request_log` records requests. Here each becomes questions to IAM: the actions and resources of the
+Service Authorization Reference, with the keys that the policies' conditions name.
 """
 
 import json
@@ -21,13 +21,13 @@ Json = dict[str, Any]
 POLICIES: Final = CONFIGURATION / "policies"
 PLAN: Final = ("deploy-plan",)
 APPLY: Final = ("deploy-plan", "deploy-apply-roles", "deploy-apply", "deploy-apply-stores")
-"""The policies of who plans and of who deploys, by file."""
+"""The policies of a planner and of a deployer, by file."""
 
 RECORD: Final = Path(__file__).with_name("deployment-actions.json")
-"""What tests/deploy/test_production.py has recorded: the actions of each command."""
+"""Record by tests/deploy/test_production.py: the actions of each command."""
 
 ALWAYS: Final = ("sts:GetCallerIdentity",)
-"""What IAM allows everybody."""
+"""Actions that IAM allows everybody."""
 
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(vpc|subnet|sg|rtb|fl|eni|acl|sgr)-[0-9a-f]{8,}")
 """Identifiers that AWS makes up."""
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a deployment is, and how its names begin."""
+    """A deployment's account, and the prefix of its names."""
 
     account: str
     name: str
@@ -80,7 +80,7 @@ def allowed_actions(*policies: str) -> set[str]:
 
 
 def allows(documents: Iterable[str], asked: Asked, account: str) -> bool:
-    """Return whether policies, rendered, together allow what is asked."""
+    """Return whether rendered policies together allow the action of a question."""
     context = iam_evaluator.EvalContext(
         principal_arn=f"arn:aws:iam::{account}:role/deployer",
         principal_type="AssumedRole",
@@ -94,7 +94,7 @@ def allows(documents: Iterable[str], asked: Asked, account: str) -> bool:
     return bool(iam_evaluator.evaluate(context, parsed).decision == "Allow")
 
 
-# What was recorded
+# The record
 
 
 class Recorded:
@@ -119,14 +119,14 @@ class Recorded:
         return {asked.action for phase in phases for asked in self.asked[phase]} - {*ALWAYS}
 
     def refused(self, phase: str, policies: Iterable[str]) -> list[Asked]:
-        """Return what of a phase the policies do not allow, once each."""
+        """Return the questions of a phase that the policies do not allow, each once."""
         documents = [self.place.render(policy) for policy in policies]
         found = {str(asked): asked for asked in self.asked[phase] if asked.action not in ALWAYS}
         return [asked for asked in found.values() if not allows(documents, asked, self.place.account)]
 
 
 def questions(line: Json, place: Place, boundary: str | None = None) -> Iterator[Asked]:
-    """Yield what IAM is asked about for a recorded request."""
+    """Yield the questions to IAM about a recorded request."""
     service, _, operation = line["operation"].partition(":")
     parameters, region = line["parameters"], line["region"]
     prefix = f"arn:aws:{SERVICES.get(service, service)}:{region}:{place.account}:"
@@ -160,7 +160,7 @@ def _of_mapping(parameters: Json, prefix: str, place: Place) -> Json:
 
 
 def _passed_roles(service: str, parameters: Any) -> Iterator[Asked]:
-    """Yield a question for each role that a service is given."""
+    """Yield a question for each role that a request passes to a service."""
     to = "vpc-flow-logs" if service == "ec2" else SERVICES.get(service, service)
     for role in sorted(set(re.findall(r'"(arn:aws:iam::\d{12}:role/[^"*]+)"', json.dumps(parameters)))):
         if service in ("ec2", "events", "firehose", "lambda"):
@@ -321,4 +321,4 @@ RESOURCES: Final[dict[str, Resources]] = {
     "firehose": _firehose, "glue": _glue, "kms": _kms, "lambda": _lambda, "logs": _logs, "rds": _rds,
     "secretsmanager": _secretsmanager, "sns": _sns, "sqs": _sqs, "sts": _sts,
 }  # fmt: skip
-"""By service, the resources that IAM is asked about for an operation."""
+"""The resources of an operation in a question to IAM, by service."""

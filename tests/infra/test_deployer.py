@@ -1,4 +1,4 @@
-"""The policies for who plans and who deploys: enough for Terraform and the commands, and not the account.
+"""The policies of planners and deployers allow what Terraform and the commands need, and no more of the account.
 
 tests/deploy/test_production.py records the requests of a whole deployment, compares each with the policies, and holds
 deployment-actions.json to the actions that it sees. Here the policies are read and tried.
@@ -103,10 +103,10 @@ BEYOND = {
     "sqs:TagQueue": TAGS,
     "sqs:UntagQueue": TAGS,
 }
-"""What AWS's documentation asks for and the emulator does not, by the Service Authorization Reference if not said."""
+"""Actions that AWS requires and the emulator does not, by the Service Authorization Reference unless noted."""
 
 FIRST_PLAN = {"rds:DescribeDBEngineVersions"}
-"""What only the plan of a new cluster asks for; the recorded one comes after it."""
+"""Actions of the plan of a new cluster alone; the recorded plan comes after it."""
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_the_roles_are_those_of_the_deployment(deployment: Deployment) -> None:
             assert {arn.rpartition("/")[2] for arn in statement["Resource"]} == names, statement["Sid"]
 
 
-# What a compromised deployment may not do: it would be the account
+# Refusals: with these rights, a compromised deployment could take over the account
 
 
 @pytest.mark.parametrize("action", ["CreateRole", "PutRolePolicy", "PutRolePermissionsBoundary"])
@@ -195,7 +195,7 @@ def test_a_role_outside_the_boundary_is_refused(action: str) -> None:
     "action", ["CreateRole", "PutRolePolicy", "AttachRolePolicy", "PutRolePermissionsBoundary", "CreatePolicyVersion"]
 )
 def test_the_boundary_holds_even_for_administrators_who_deploy(action: str) -> None:
-    """Whatever else is attached to the principal."""
+    """The boundary wins over every other policy of the principal."""
     everything = json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
     documents = [everything, PLACE.render("deploy-apply-roles")]
     resource = PLACE.boundary if action == "CreatePolicyVersion" else role("backdoor")
@@ -236,7 +236,7 @@ OTHERS = (
     ("sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:orders"),
     ("rds-db:connect", f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:cluster-A/auth0_admin"),
 )
-"""What is not the deployment's."""
+"""Actions on resources of other deployments."""
 
 
 @pytest.mark.parametrize(("action", "resource"), OTHERS)
@@ -261,7 +261,7 @@ def test_planner_changes_nothing(action: str) -> None:
 
 
 def filled(right_resource: str, condition: str) -> tuple[str, Mapping[str, str]]:
-    """Return an example of what a right is for: no pattern, and the keys of its condition."""
+    """Return an example of a right's resource, without a pattern, and the keys of its condition."""
     keys = {key: values[0] for operator in json.loads(condition).values() for key, values in operator.items()}
     return right_resource.replace("*", "x"), keys
 

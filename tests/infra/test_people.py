@@ -1,4 +1,4 @@
-"""The policies for people: enough for what each is for, and nothing beside it."""
+"""The policies for people: each allows one task and nothing more."""
 
 import ast
 import re
@@ -32,7 +32,7 @@ ACTIONS = {
 }
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 BROWSE = {"athena:BatchGetQueryExecution", "athena:GetWorkGroup", "athena:ListQueryExecutions"}
-"""What an analyst's console needs to show the queries that were asked."""
+"""Actions by which Athena's console shows an analyst the earlier queries."""
 
 
 def may(policy: str, action: str, resource: str, **keys: str) -> bool:
@@ -104,7 +104,7 @@ def test_nobody_touches_the_manifests(policy: str, action: str) -> None:
 
 
 @pytest.mark.parametrize(("policy", "invoked"), [("operator", {"sync-postgres", "sync-dynamodb"}), ("eraser", set())])
-def test_who_deletes_in_the_archive_has_it_recorded(policy: str, invoked: set[str]) -> None:
+def test_people_may_invoke_the_recorder_and_their_own_functions_only(policy: str, invoked: set[str]) -> None:
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"
     names = {
         "manifest",

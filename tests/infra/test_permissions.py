@@ -750,7 +750,7 @@ def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> Non
 
 
 def sends(queue: Resource, principal: str) -> bool:
-    """Whether a principal of the account that may send by its own policies may send to the queue."""
+    """Return whether a principal that may send by its own policies may send to the queue."""
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.values['name']}"
     if queue.module.startswith("module.relay["):
         arn = arn.replace(REGION, SOURCE_REGION)

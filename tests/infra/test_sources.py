@@ -1,4 +1,4 @@
-"""Whose events the deployed rules take: the configured sources', and no other tenant's.
+"""The deployed rules take events of the configured sources, and of no other tenant.
 
 Any Auth0 customer can make a stream to this account's id, so another tenant's source can stand beside ours.
 """
@@ -17,7 +17,7 @@ SOURCES = {
     "log-stream": "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs",
     "event-stream": "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events",
 }
-"""What the state's variables name, in another region than the data's."""
+"""The sources in the state's variables, in another region than the data."""
 
 STRANGERS = [
     "aws.partner/auth0.com/evil-1a2b3c4d/auth0.logs",

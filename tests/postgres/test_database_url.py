@@ -50,17 +50,17 @@ SHAPES = [
 
 
 def everything_said(error: BaseException) -> str:
-    """Its text and traceback, with every error before it, as a log would have them."""
+    """Return an error's text and traceback, with every error before it, as a log has them."""
     return "".join(traceback.format_exception(error)) + (failures.message(error) or "")
 
 
 def pieces(password: str) -> set[str]:
-    """Every run of four characters, raw and encoded."""
+    """Return every run of four characters, raw and encoded."""
     return {text[at : at + 4] for text in (password, quote(password, safe="")) for at in range(len(text) - 3)}
 
 
 def without_password(shape: str) -> str:
-    """What the same attempt says with another password, or with one that is no part of a URL."""
+    """Return the errors of the same attempt with other passwords, among them some that are no part of a URL."""
     said = [BAD_URL]
     for password in ("", "%%", "a@b", "a b"):
         with pytest.raises((Auth0SyncError, psycopg.Error)) as raised:
@@ -102,7 +102,7 @@ def test_an_encoded_password_arrives_as_it_is(password: str) -> None:
 
 
 @pytest.mark.parametrize("password", AWKWARD)
-def test_the_setting_is_named(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+def test_error_names_the_setting(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://writer:{password}@db.example.com/app")
     if ":" in password:
         Database.from_env()  # as Postgres reads it

@@ -88,7 +88,7 @@ def contents(url: Any) -> Any:
 def test_a_slip_erases_no_user(
     monkeypatch: pytest.MonkeyPatch, postgres_url: str, protection: Any, payload: Any, refusal: Any, revision: Any
 ) -> None:
-    """Whoever may invoke the function could otherwise erase the users and their history, by a wrong revision too."""
+    """Otherwise anybody who may invoke the function could erase all users and history, even by a wrong revision."""
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     monkeypatch.setenv("PROTECT_DATA", protection)
     query(postgres_url, f"{USER} RETURNING 1")

@@ -66,7 +66,7 @@ STATE = """
     WHERE grantee = 0 OR grantee IN (SELECT oid FROM ours)
     ORDER BY 1, 2, 3, 4
 """
-"""What the roles are, what they own, and what they and everybody may do."""
+"""The roles' attributes, their possessions, and the rights of them and of everybody."""
 
 
 def make_roles(cluster: aurora.Cluster, user: str) -> None:
@@ -118,13 +118,13 @@ def made(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[Drift
 
 
 rds = pytest.mark.parametrize("made", ["master user"], indirect=True)
-"""Where the master user makes the roles, who is no superuser."""
+"""The master user makes the roles, and is no superuser."""
 own_server = pytest.mark.parametrize("made", ["superuser"], indirect=True)
-"""Where a superuser makes the roles, and may have changed everything."""
+"""A superuser makes the roles, and may have changed everything."""
 
 
 def rows_of_the_page() -> dict[str, tuple[str, str]]:
-    """The table of rights in docs/database.md: what the sync and the readers may do on each row's things."""
+    """Return the table in docs/database.md: the rights of the sync and of the readers, by row."""
     page = DOCS.read_text("utf-8").partition("| on | `auth0_writer` |")[2].partition("\n\n")[0]
     cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in page.splitlines()[2:]]
     return {name: (writer, readers) for name, writer, readers in cells}
@@ -220,7 +220,7 @@ def by_migrator(template: str, **choices: st.SearchStrategy[str]) -> st.SearchSt
 TABLE_RIGHTS = st.sampled_from(("ALL", "DELETE", "TRUNCATE", "INSERT", "UPDATE", "SELECT", "TRIGGER", "REFERENCES"))
 KINDS = st.sampled_from(("TABLES", "ROUTINES", "SEQUENCES", "TYPES", "SCHEMAS"))
 
-# Also what a master user of RDS can do, or whoever signs in as auth0_migrator.
+# A master user of RDS, and anybody who signs in as auth0_migrator, can do these too.
 RIGHTS_DRIFT = (
     by_migrator("GRANT {right} ON {on} TO {to}", right=TABLE_RIGHTS, on=relations, to=grantees),
     by_migrator(

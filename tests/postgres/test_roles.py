@@ -337,7 +337,7 @@ def test_nobody_else_can_hold_up_a_deployment(cluster: Any, role: Any, mode: Any
         session.execute("BEGIN")
         with pytest.raises(refusals.InsufficientPrivilege):
             session.execute(f"LOCK TABLE auth0.alembic_version IN {mode} MODE")
-        # What it can take, and the number of an advisory lock.
+        # Locks that it can take, among them an advisory one.
         session.execute("ROLLBACK")
         session.execute("BEGIN")
         if role != WRITER:

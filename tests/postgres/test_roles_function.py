@@ -121,7 +121,7 @@ def test_function_waits_for_a_migration_and_names_it(api: Any) -> None:
 
 
 def query(api: Any, sql: str) -> Any:
-    """What people run with the secret, in a transaction of their own."""
+    """Run a query as people do with the secret, in a transaction of its own."""
     with data_api.Transaction(function.data_api(), Cluster.from_env()) as transaction:
         transaction.execute("SET TRANSACTION READ WRITE")
         return transaction.execute(sql).rows
@@ -193,7 +193,7 @@ def test_the_old_password_stays_if_the_new_one_cannot_be_stored(api: Any, monkey
         "SELECT pg_read_file('/etc/passwd')",
     ],
 )
-def test_who_holds_the_query_secret_can_only_read(api: Any, statement: Any) -> None:
+def test_holder_of_the_query_secret_can_only_read(api: Any, statement: Any) -> None:
     function.handler({}, Context())
     migrate(Database(url=api.cluster.url_of("auth0_migrator")))
     with api.cluster.connect("auth0_writer") as writer, api.cluster.connect("auth0_migrator"):

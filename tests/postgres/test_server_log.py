@@ -109,8 +109,8 @@ def test_the_sync_leaves_no_values(server: postgres.Server) -> None:
     assert "ann.smith" not in logged(server)
 
 
-def test_what_the_documentation_says_remains(server: postgres.Server) -> None:
-    """DDL, for whoever wants to know who changed the database."""
+def test_log_has_the_ddl_that_the_documentation_names(server: postgres.Server) -> None:
+    """The log has DDL, so that people can find out who changed the database."""
     with psycopg.connect(url_of(server, "auth0_reader"), autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         for statement in ("CREATE TABLE mine AS SELECT 'bob@example.com'", "SELECT 'eve@example.com' INTO mine"):

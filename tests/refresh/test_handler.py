@@ -48,7 +48,7 @@ class Handle:
         self._url, self._sqs = auth0.url, sqs
 
     def __call__(self, event: Json, seconds: float = 60) -> list[str]:
-        """Invoke; the ids that are given back to SQS."""
+        """Invoke the function; return the ids that it gives back to SQS."""
         answer = self._refresh(event["Records"], time.monotonic() + seconds - refresh.RESERVE)
         assert set(answer) == {"batchItemFailures"}
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -182,7 +182,7 @@ def test_a_long_limit_sends_signals_back_and_acknowledges_the_messages(
     assert 110 <= deferred(sqs)["auth0|9"][0] <= 120
 
 
-def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+def test_function_waits_for_a_near_reset_time(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|ada")
     reset = math.ceil(time.time() + 1.2)
     auth0.next_answers.append(Answer(429, headers={"X-RateLimit-Reset": str(reset)}))
@@ -192,7 +192,7 @@ def test_a_reset_time_is_waited_for_where_it_is_near(auth0: ManagementApi, sqs: 
     assert len(sqs.bodies(POSTGRES)) == 1
 
 
-def test_a_limit_like_auth0s_is_lived_with(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+def test_function_copes_with_a_limit_like_auth0s(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.burst = (1.0, 2)
     for number in range(6):
         auth0.add(f"auth0|{number}")
@@ -368,7 +368,7 @@ def test_a_user_is_not_handed_over_at_the_end_of_the_functions_time(
     assert functions.bodies == {}
 
 
-def test_what_cannot_be_read_fails_alone(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+def test_unreadable_message_fails_alone(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     auth0.add("auth0|ada")
     auth0.always["bare"] = Answer(400, error(400, "Bad Request", "invalid_uri"))
     assert sorted(handle(records(["{", login(), login("bare")]))) == ["m-0", "m-2"]
@@ -444,9 +444,7 @@ def test_a_tenant_that_knows_nobody_deletes_nobody(
     assert sqs.bodies(POSTGRES) == []
 
 
-def test_once_auth0_knows_one_user_it_is_believed_that_others_are_gone(
-    auth0: ManagementApi, sqs: Sqs, handle: Handle
-) -> None:
+def test_deletions_are_believed_once_auth0_knows_a_user(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     bodies = [login(f"auth0|{number}") for number in range(3)]
     assert handle(records(bodies)) == []
     auth0.add("auth0|ada")
@@ -496,7 +494,7 @@ def test_an_event_of_another_tenant_than_the_one_that_is_asked_fetches_nobody(
 # Floods
 
 
-def test_a_flood_of_sign_ups_does_not_delay_what_others_did(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
+def test_flood_of_sign_ups_does_not_delay_other_changes(auth0: ManagementApi, sqs: Sqs, handle: Handle) -> None:
     """A thousand new users at ten requests a second would take 100 seconds; the password changes are behind them."""
     handle.settings = replace(handle.settings, rate=10)
     changed = [f"auth0|changed-{number}" for number in range(3)]

@@ -24,7 +24,7 @@ def test_auth0s_own_address_unless_another_is_given() -> None:
 @pytest.mark.parametrize(
     "url", ["https://acme.example", "http://localhost:8080", "http://127.0.0.9", "http://[::1]:80"]
 )
-def test_a_secret_goes_out_encrypted_or_not_at_all(url: str) -> None:
+def test_secret_is_sent_encrypted_or_to_this_machine_only(url: str) -> None:
     assert Auth0.from_env(LOCAL | {"AUTH0_BASE_URL": url}).base_url == url
 
 

@@ -56,7 +56,7 @@ Answer = tuple[int, bytes]
 
 
 class Server:
-    """A DynamoDB that answers what it is told, in turn; the last answer stays."""
+    """A DynamoDB with prepared answers, in turn; the last one repeats."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -171,7 +171,7 @@ def result(call: Any, request: dict[str, Any]) -> Any:
     ],
 )
 @pytest.mark.parametrize("operation", ["put_item", "get_item"])
-def test_callers_see_what_boto3_would_tell_them(
+def test_answers_and_errors_equal_those_of_boto3(
     server: Server, boto: Any, ours: PreparedRequests, operation: str, answers: list[Answer]
 ) -> None:
     request = GET

@@ -88,17 +88,17 @@ class TestMain:
 
 
 class TestExemptions:
-    def test_by_the_id_or_an_alias_of_that_package_alone(self) -> None:
+    def test_exemption_names_the_id_or_an_alias_in_one_package(self) -> None:
         answers = {"evil==1.0": answer("evil", finding())}
         for exempt in (Exemption(ID, "evil", "why", TODAY), Exemption(ALIAS, "evil", "why", TODAY)):
             assert not list(audit.problems(answers, [exempt], TODAY))
         assert len(list(audit.problems(answers, [Exemption(ID, "other", "why", TODAY)], TODAY))) == 2
 
-    def test_one_without_a_finding_is_to_be_taken_away(self) -> None:
+    def test_exemption_without_a_finding_is_a_problem(self) -> None:
         [problem] = audit.problems({}, [Exemption(ID, "evil", "why", TODAY)], TODAY)
         assert "take the exemption away" in problem
 
-    def test_one_of_more_than_a_year_ago_is_to_be_judged_again(self) -> None:
+    def test_exemption_of_more_than_a_year_ago_is_a_problem(self) -> None:
         old = Exemption(ID, "evil", "why", TODAY - timedelta(days=366))
         [problem] = audit.problems({"evil==1.0": answer("evil", finding())}, [old], TODAY)
         assert "judge it again" in problem
@@ -111,7 +111,7 @@ class TestExemptions:
         with pytest.raises(TypeError, match=missing):
             audit.exemptions(requirements)
 
-    def test_the_committed_ones_can_be_read(self) -> None:
+    def test_committed_exemptions_are_readable(self) -> None:
         assert all(one.reason for one in audit.exemptions(audit.REQUIREMENTS))
 
 

@@ -129,7 +129,7 @@ PIECE = '{"]\\"[\\\\": "}", "": '
 
 @pytest.mark.parametrize("levels", [DEEPEST - 1, DEEPEST, DEEPEST + 1, DEEPEST + 2, 5000])
 @pytest.mark.parametrize(("opened", "inner", "closed"), [("[", "", "]"), ("[ ", "", " ]"), (PIECE, "1", "}")])
-def test_what_is_nested_too_deep_becomes_its_text(levels: int, opened: str, inner: str, closed: str) -> None:
+def test_too_deep_value_becomes_its_text(levels: int, opened: str, inner: str, closed: str) -> None:
     def nest(number: int, value: str) -> str:
         return opened * number + value + closed * number
 
@@ -149,7 +149,7 @@ BAD = ("[" * 9000, "]" * 9000, "[{" * 9000, '"[[' * 9000, '"' + '\\"' * 9000, "[
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_is_no_json_stays_none(bad: str) -> None:
+def test_text_that_is_no_json_is_refused(bad: str) -> None:
     for body in (bad, shallow(bad)):
         with pytest.raises(errors.Poison):
             decode(body)

@@ -1,4 +1,4 @@
-"""Who may make a sink store something: an event of a foreign source, or of the wrong sender, is refused."""
+"""A sink refuses an event of a foreign source or of the wrong sender."""
 
 import json
 from datetime import UTC, datetime
@@ -101,7 +101,7 @@ def test_an_invocation_by_the_refresh_may_carry_the_users_that_it_fetched() -> N
 
 @pytest.mark.parametrize("body", [FETCHED, synthetic.created(synthetic.SOURCE, NOW).body])
 @pytest.mark.parametrize("sender", [OPERATOR, None])
-def test_operators_may_send_what_is_the_projects_own(body: str, sender: str | None) -> None:
+def test_operators_may_send_the_projects_own_events(body: str, sender: str | None) -> None:
     assert len(collect(sent(sender, body), senders=SENDERS).newest) == 1
 
 

@@ -152,7 +152,7 @@ def test_special_counts_are_sent() -> None:
 
 
 UNUSED: Any = None
-"""Clients: what is counted needs none."""
+"""Clients, which the counts do not need."""
 REFRESH = Refresh(Config("", ()), UNUSED, UNUSED, UNUSED)
 
 
@@ -197,7 +197,7 @@ def test_a_pseudonym_is_the_same_in_a_deployment_and_another_in_others(monkeypat
     assert pseudonym("auth0|ada") == pseudonym("auth0|ada", "key")
 
 
-def test_who_reads_only_the_logs_cannot_try_the_ids_that_they_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_alone_do_not_confirm_a_guessed_id(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PSEUDONYM_KEY", "of the deployment")
     guess = "email|ada@acme.example"
     assert pseudonym(guess) not in {hashlib.sha256(guess.encode()).hexdigest()[:16], pseudonym(guess, "")}
