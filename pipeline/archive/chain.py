@@ -110,7 +110,7 @@ def read(objects: Objects, keyring: Keyring, first_day: date | None, now: dateti
         chain.last, before, expected = header, link, {header.next()}
     due = manifest.last_closed(now - OVERDUE)
     if expected:
-        _gap(chain, min(expected)[0], due)
+        _gap(chain, max(expected)[0], due)  # the day of a last manifest that is not signed has its own problem
     elif first_day:
         _gap(chain, first_day, due)
     return chain

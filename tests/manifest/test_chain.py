@@ -281,6 +281,8 @@ def test_a_manifest_of_another_key_is_not_signed(bucket: Bucket) -> None:
     bucket.erase(entries[0].key, entries[0].version)
     assert kinds(check(bucket)) == [("not signed", key)]
     assert check(bucket).unproven == 1
+    bucket.now += timedelta(hours=6)
+    assert kinds(check(bucket)) == [("not signed", key)]
 
 
 def test_the_function_continues_no_chain_that_it_did_not_sign(bucket: Bucket) -> None:
