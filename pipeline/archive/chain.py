@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -92,7 +92,7 @@ def read(objects: Objects, keyring: Keyring, first_day: date | None, now: dateti
         if position is None:
             chain.problems.append(Problem("added", None, key, "The function does not write objects of this name."))
             continue
-        opened = _open(objects, keyring, key, list(versions), chain)
+        opened = _open(objects, keyring, key, position[0], versions, chain)
         if expected and position not in expected:
             _gap(chain, min(expected)[0], position[0] - DAY if position[1] == 0 else position[0])
             before = None
@@ -131,23 +131,23 @@ def _read_erasures(objects: Objects, keyring: Keyring, chain: Chain) -> None:
 
 
 def _open(
-    objects: Objects, keyring: Keyring, key: str, versions: Sequence[Version], chain: Chain
+    objects: Objects, keyring: Keyring, key: str, day: date, versions: Iterable[Version], chain: Chain
 ) -> tuple[Manifest, list[Entry], Link] | None:
     """Return the version that the function signed, and report the others."""
-    opened, problems = None, []
-    day = (manifest.position(key) or (None,))[0]
+    opened = None
     for version in versions:
         if version.deleted:
-            problems.append(Problem("manifest changed", day, key, "It was deleted; an earlier version may be left."))
+            chain.problems.append(
+                Problem("manifest changed", day, key, "It was deleted; an earlier version may be left.")
+            )
             continue
         document = objects.read(version)
         try:
             header, entries = manifest.read(document, key, keyring.verify, keyring.arn)
         except NotSigned as error:
-            problems.append(Problem("not signed", day, key, f"Version {version.id}: {error}"))
+            chain.problems.append(Problem("not signed", day, key, f"Version {version.id}: {error}"))
             continue
         opened = header, entries, manifest.link(key, document)
-    chain.problems += problems
     return opened
 
 
