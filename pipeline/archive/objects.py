@@ -1,9 +1,11 @@
 """The archive's objects in S3, with all their versions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime
+from functools import wraps
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,11 +13,31 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 READS: Final = 3
+"""Times that an object is read, if the connection breaks."""
 CHUNK: Final = 1 << 20
 GONE: Final = ("NoSuchKey", "NoSuchVersion", "404")
 EXISTS: Final = ("PreconditionFailed", "ConditionalRequestConflict")
 """Errors of a conditional write: the object is there, or another one is being written."""
+
+
+def read_again(read: Callable[P, T]) -> Callable[P, T]:
+    """Make a function read an object again if the connection breaks.
+
+    botocore retries a request, but not the reading of its answer.
+    """
+
+    @wraps(read)
+    def read_until_whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(READS - 1):
+            with suppress(BotoCoreError):
+                return read(*args, **kwargs)
+        return read(*args, **kwargs)
+
+    return read_until_whole
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -34,7 +56,7 @@ class Objects(Protocol):
     """What a manifest and its verification read."""
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        """Return all versions by key; of a key, the newest first."""
+        """Return all versions and delete markers by key; of a key, a newer version before an older one."""
 
     def below(self, prefix: str) -> list[str]:
         """Return the prefixes and keys one level below."""
@@ -84,31 +106,33 @@ class Bucket:
 
     def digest(self, version: Version) -> str | None:
         """See `Objects`. Reads the object in chunks, whatever its size."""
-        for attempt in range(READS):
-            try:
-                return self._digest(version)
-            except ClientError as error:
-                if error.response["Error"]["Code"] in GONE:
-                    return None
-                raise
-            except BotoCoreError:  # botocore retries a request, but not the reading of its answer
-                if attempt == READS - 1:
-                    raise
-        raise AssertionError
+        try:
+            return self._digest(version)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                return None
+            raise
 
+    @read_again
     def _digest(self, version: Version) -> str:
         found = sha256()
-        for chunk in self._get(version).iter_chunks(CHUNK):
+        for chunk in self._get(version)["Body"].iter_chunks(CHUNK):
             found.update(chunk)
         return found.hexdigest()
 
     def read(self, version: Version) -> bytes:
         """See `Objects`."""
-        content: bytes = self._get(version).read()
+        content, _ = self.read_with_answer(version)
         return content
 
+    @read_again
+    def read_with_answer(self, version: Version) -> tuple[bytes, Any]:
+        """Return a version's bytes, and S3's answer, which has its headers."""
+        answer = self._get(version)
+        return answer["Body"].read(), answer
+
     def _get(self, version: Version) -> Any:
-        return self._s3.get_object(Bucket=self._name, Key=version.key, VersionId=version.id)["Body"]
+        return self._s3.get_object(Bucket=self._name, Key=version.key, VersionId=version.id)
 
     def create(self, key: str, content: bytes, lock_until: datetime | None) -> bool:
         """See `Store`."""

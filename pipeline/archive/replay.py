@@ -12,8 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError
-
+from pipeline.archive.objects import read_again
 from pipeline.changes import read
 from pipeline.delivery import Sent
 from pipeline.delivery.errors import QueueDown, cause
@@ -29,7 +28,6 @@ THREADS: Final = 16
 IN_FLIGHT: Final = 4 * THREADS
 BUFFER: Final = timedelta(minutes=15)
 """Firehose names an object by the hour of its first event, and buffers events for 15 minutes at most."""
-READS: Final = 3
 HOUR: Final = "%Y-%m-%dT%H"
 
 
@@ -98,15 +96,10 @@ def lines(content: bytes) -> Iterator[str]:
             yield text.decode(errors="replace")
 
 
+@read_again
 def read_object(s3: "S3Client", bucket: str, key: str) -> bytes:
     """Return the bytes of an object as they are stored."""
-    for attempt in range(READS):
-        try:
-            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except BotoCoreError:  # botocore retries a request, but not the reading of its answer
-            if attempt == READS - 1:
-                raise
-    raise AssertionError
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def replay(
