@@ -4,20 +4,28 @@ Only the manifest function signs and writes below manifests/, so the other progr
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from pipeline import invocation
-from pipeline.archive.records import Erased, Reason, Request
-
-__all__ = ["Erased", "record_erasure"]
+from pipeline.archive.records import Erased, Reason, Record, Request
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 OBJECTS: Final = 5_000
 """Objects of one record: Lambda takes a request of 6 MB."""
+
+
+def recorder(
+    client: "LambdaClient", function: str | None, *, reason: Reason = "erasure", reference: str = ""
+) -> Record:
+    """Return `record_erasure` for a manifest function; without one, a function that records nothing."""
+    if not function:
+        return lambda _: None
+    return partial(record_erasure, client, function, reason=reason, reference=reference)
 
 
 def record_erasure(
@@ -28,7 +36,7 @@ def record_erasure(
     Call it before the first change: a record without a change does no harm, a change without a record is a finding.
     `reference` names the request, without personal data. Raises CommandError.
     """
-    failed = "The erasure was not recorded, so nothing was erased."
+    failed = "The erasure was not recorded, so its objects were not changed."
     return [
         str(invocation.call(client, function, {"erasure": request}, failed=failed, logs="auth0-sync logs manifest"))
         for request in _requests(objects, reason, reference)

@@ -3,12 +3,12 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.archive.records import Erased
+from pipeline.archive.records import Erased, Record
 from pipeline.archive.replay import lines, read_object
 from pipeline.delivery import Delivery
 from pipeline.delivery.errors import cause
@@ -39,7 +39,7 @@ def rearchive(
     prefix: str,
     stream: Delivery,
     *,
-    record: Callable[[list[Erased]], object] = lambda _: None,
+    record: Record = lambda _: None,
     dry_run: bool = False,
 ) -> Report:
     """Send the events of the objects under a prefix, and delete each object whose events the stream took all.

@@ -1,5 +1,6 @@
 """What a record of an erasure says."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +18,10 @@ class Erased(msgspec.Struct, frozen=True):
     key: str
     before: Digest
     after: Digest | None
+
+
+Record = Callable[[Sequence[Erased]], object]
+"""Records that objects are about to change; raises an error if it cannot, and then nothing may change."""
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Erase a person from a deployment."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from pipeline import erasure, invocation, settings
+from pipeline.archive import erasures
 from pipeline.cli import aws
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
@@ -19,9 +20,8 @@ from pipeline.erasure import Place, stores
 from pipeline.erasure.archive import Archive
 from pipeline.erasure.erase import Deployment, look
 from pipeline.erasure.erase import erase as erase_person
-from pipeline.erasure.objects import Objects, Rewrite
+from pipeline.erasure.objects import Objects
 from pipeline.erasure.person import Person
-from pipeline.erasure.record import recorder
 from pipeline.errors import CommandError
 from pipeline.stores import postgres
 
@@ -100,7 +100,8 @@ def erase(
                 raise CommandError("Not confirmed, so nothing was changed.")
             yes = True
         if yes:
-            record = _recorder(s3.meta.region_name, reference)
+            lambda_ = invocation.client(s3.meta.region_name)
+            record = erasures.recorder(lambda_, os.environ.get("MANIFEST_FUNCTION"), reference=reference)
             with Steps(display) as steps:
                 places = erase_person(found, person, steps, record, tombstones=tombstones)
     if as_json:
@@ -141,12 +142,6 @@ def _queues(source_region: str | None) -> list[Any]:
     if source_region in (None, here.meta.region_name):
         return [here]
     return [here, aws.client("sqs", region_name=source_region)]
-
-
-def _recorder(region: str, reference: str) -> Callable[[Sequence[Rewrite]], object]:
-    """Return the recorder of a deployment with manifests, whose function signs; without them, nothing is recorded."""
-    function = os.environ.get("MANIFEST_FUNCTION")
-    return recorder(invocation.client(region), function, reference) if function else lambda _: None
 
 
 def _show(places: Sequence[Place], person: Person) -> None:

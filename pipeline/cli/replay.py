@@ -6,9 +6,9 @@ from typing import Annotated
 import boto3
 import typer
 
+from pipeline.archive import erasures
 from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
-from pipeline.archive.erasures import Erased, record_erasure
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
@@ -110,11 +110,7 @@ def rearchive(
     name = f"{deployment}-archive"
     stream = Stream(boto3.client("firehose"), name)
     s3, lambda_ = boto3.client("s3"), boto3.client("lambda", config=client_config())
-
-    def record(objects: list[Erased]) -> None:
-        if recorder:
-            record_erasure(lambda_, recorder, objects, reason="rearchived")
-
+    record = erasures.recorder(lambda_, recorder, reason="rearchived")
     report = error_objects.rearchive(s3, bucket, prefix, stream, record=record, dry_run=dry_run)
     if as_json:
         print_json(vars(report))

@@ -6,8 +6,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import athena
+from pipeline.archive.records import Record
 from pipeline.erasure import Place
-from pipeline.erasure.objects import Objects, Record, Report, Version
+from pipeline.erasure.objects import Objects, Report, Version
 from pipeline.erasure.person import Person
 
 if TYPE_CHECKING:

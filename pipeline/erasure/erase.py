@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.archive.records import Record
 from pipeline.erasure import Place, archive, queues, stores
 from pipeline.erasure.archive import Archive
-from pipeline.erasure.objects import Record
 from pipeline.erasure.person import Person
 from pipeline.erasure.stores import Items, Statements, StillThere
 from pipeline.progress import Progress

@@ -14,6 +14,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.archive.records import Erased, Record
 from pipeline.errors import Auth0SyncError
 
 if TYPE_CHECKING:
@@ -26,19 +27,6 @@ KEPT: Final = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentL
 """What an object keeps beside its content."""
 
 Matches = Callable[[bytes], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """An object before and after, by the SHA-256 of its bytes; ``after`` is None if it is deleted."""
-
-    key: str
-    before: str
-    after: str | None
-
-
-Record = Callable[[Sequence[Rewrite]], object]
-"""Records rewrites before they happen; raises an error if it cannot, and then nothing is changed."""
 
 
 class NotWritten(Auth0SyncError):
@@ -145,7 +133,7 @@ class Objects:
         """Write an object without some of its lines, and read it back. A deleted object is deleted again."""
         body = _packed(kept, content)
         after = sha256(body).hexdigest()
-        record([Rewrite(version.key, sha256(content).hexdigest(), after if kept else None)])
+        record([Erased(version.key, sha256(content).hexdigest(), after if kept else None)])
         if kept:
             same = {name: answer[name] for name in KEPT if answer.get(name)}
             unchanged = {"IfMatch": answer["ETag"]} if version.latest else {"IfNoneMatch": "*"}

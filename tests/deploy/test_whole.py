@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from devstack.emulator.patches.idle_functions import TAG
 from pipeline import packaging
-from pipeline.archive.erasures import Erased, record_erasure
+from pipeline.archive.erasures import record_erasure
+from pipeline.archive.records import Erased
 from pipeline.cli import app
 from pipeline.cli.app import EXIT_UNHEALTHY
 from pipeline.deploy import DeployError, deployment

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.archive.records import Erased
 from pipeline.cli import app
 from pipeline.delivery import dead_letters
 from pipeline.erasure.archive import Archive, erase_events, erase_failed_events, find
-from pipeline.erasure.objects import Objects, Rewrite, content_lines
+from pipeline.erasure.objects import Objects, content_lines
 from pipeline.erasure.person import Person
 from tests.archive import CATALOG
 from tests.cli.foreign_world import run as typed
@@ -183,7 +184,7 @@ def test_a_look_changes_nothing(world: World) -> None:
 
 def test_lines_about_the_person_are_gone_from_every_version_and_others_are_there(world: World) -> None:
     before = {prefix: others(world.current(prefix)) for prefix in ("logs/", "errors/")}
-    recorded: list[Rewrite] = []
+    recorded: list[Erased] = []
     for erase, number in ((erase_events, 9), (erase_failed_events, 2)):
         place = erase(world.archive(), PERSON, recorded.extend, lambda _: None)
         assert (place.found, place.erased) == (number, number)
@@ -284,7 +285,7 @@ def test_nothing_changes_that_cannot_be_recorded(world: World) -> None:
 
 
 def test_an_object_that_changes_meanwhile_is_not_overwritten(world: World) -> None:
-    def meanwhile(rewrites: Sequence[Rewrite]) -> None:
+    def meanwhile(rewrites: Sequence[Erased]) -> None:
         world.put(rewrites[0].key, [OTHERS[3]])
 
     with pytest.raises(world.s3.exceptions.ClientError, match="PreconditionFailed"):

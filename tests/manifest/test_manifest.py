@@ -200,7 +200,7 @@ def test_error_objects_that_are_archived_again_are_explained(deployed: Deployed)
     deployed.put(key, json.dumps(record).encode())
     deployed.run()
 
-    def ask(objects: list[Erased]) -> None:
+    def ask(objects: Sequence[Erased]) -> None:
         asked = {"reason": "rearchived", "reference": "", "objects": msgspec.to_builtins(objects)}
         assert key in deployed.aws.keys(deployed.bucket)
         deployed.run(erasure=asked)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.erasure.objects import Rewrite
-from pipeline.erasure.record import recorder
+from pipeline.archive.erasures import recorder
+from pipeline.archive.records import Erased
 from pipeline.errors import CommandError
 
-REWRITE = Rewrite("logs/dt=2026-01-15/hour=09/x.json.gz", "aa", None)
+ERASED = Erased("logs/dt=2026-01-15/hour=09/x.json.gz", "aa", None)
 
 
 class Lambda:
@@ -26,14 +26,21 @@ class Lambda:
 
 
 def test_the_function_gets_the_digests_and_no_personal_data() -> None:
-    client = Lambda(["manifests/erasures/1"])
-    assert recorder(client, "auth0-sync-prod-manifest", "DSR-17")([REWRITE]) == ["manifests/erasures/1"]
-    objects = [{"key": REWRITE.key, "before": "aa", "after": None}]
+    client: Any = Lambda("manifests/erasures/1")
+    record = recorder(client, "auth0-sync-prod-manifest", reference="DSR-17")
+    assert record([ERASED]) == ["manifests/erasures/1"]
+    objects = [{"key": ERASED.key, "before": "aa", "after": None}]
     request = {"reason": "erasure", "reference": "DSR-17", "objects": objects}
     assert client.asked == [("auth0-sync-prod-manifest", {"erasure": request})]
 
 
 def test_what_is_not_recorded_is_an_error() -> None:
-    client = Lambda({"errorType": "AccessDenied", "errorMessage": "no"}, FunctionError="Unhandled")
+    client: Any = Lambda({"errorType": "AccessDenied", "errorMessage": "no"}, FunctionError="Unhandled")
     with pytest.raises(CommandError, match="not recorded"):
-        recorder(client, "manifest", "")([REWRITE])
+        recorder(client, "manifest")([ERASED])
+
+
+def test_without_a_manifest_function_nothing_is_recorded() -> None:
+    client: Any = Lambda("manifests/erasures/1")
+    recorder(client, None)([ERASED])
+    assert client.asked == []
