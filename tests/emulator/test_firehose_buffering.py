@@ -1,7 +1,7 @@
 import gzip
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -89,6 +89,25 @@ def test_records_of_an_interval_become_one_compressed_object(aws: Aws) -> None:
     assert -1 < (arrival - before).total_seconds() < 0.9
     assert (match[1], match[2]) == (arrival.strftime("%Y-%m-%d"), arrival.strftime("%H"))
     assert gzip.decompress(body(aws, bucket, key)) == b'{"n":1}\n{"n":2}\n{"n":3}\n'
+
+
+def test_a_stream_counts_the_records_that_it_takes(aws: Aws) -> None:
+    stream = make_stream(aws, aws.bucket())
+    put(aws, stream, b"1", b"2")
+    put(aws, stream, b"3")
+    with pytest.raises(ClientError, match="ValidationException"):
+        put(aws, stream, b"x" * 1_024_001)
+    now = datetime.now(UTC)
+    answer = aws.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Firehose",
+        MetricName="IncomingRecords",
+        Dimensions=[{"Name": "DeliveryStreamName", "Value": stream}],
+        StartTime=now - timedelta(minutes=5),
+        EndTime=now + timedelta(minutes=5),
+        Period=3600,
+        Statistics=["Sum"],
+    )
+    assert sum(point["Sum"] for point in answer["Datapoints"]) == 3
 
 
 def test_full_buffer_is_written_at_once(aws: Aws) -> None:

@@ -11,6 +11,9 @@ DescribeDeliveryStream returns all that was set.
 MiniStack: one object per record, no delimiter, no compression, and a description without FileExtension,
 CustomTimeZone and the backup destination.
 
+AWS ("Monitor Amazon Data Firehose with CloudWatch metrics"): ``IncomingRecords`` of a DeliveryStreamName counts the
+records that the stream took. MiniStack: sends no metrics.
+
 Kept from MiniStack: transforming functions, metadata extraction, and record format conversion (which still writes one
 object per record). Compression other than GZIP is refused when the stream is made.
 """
@@ -29,7 +32,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ministack.core import responses
-from ministack.services import firehose, s3
+from ministack.services import cloudwatch, firehose, s3
 
 from devstack.emulator import patching
 from devstack.emulator.patches import resource_policies
@@ -76,6 +79,7 @@ def apply() -> None:
         "_DeliveryError", "_s3_bucket_from_arn", "_java_time", "_HANDLERS",
     )  # fmt: skip
     patching.require(s3, "_put_object")
+    patching.require(cloudwatch, "record_metric")
     patching.require(responses, "error_response_json", "new_uuid")
     for name, new in (
         ("_deliver_records_to_s3", deliver_records_to_s3),
@@ -89,7 +93,9 @@ def apply() -> None:
 
 
 def deliver_records_to_s3(stream: dict[str, Any], dest: dict[str, Any], records: list[Record]) -> None:
-    """Put new records into the buffer of their destination."""
+    """Put new records into the buffer of their destination, and count them."""
+    dimensions = {"DeliveryStreamName": stream["name"]}
+    cloudwatch.record_metric("AWS/Firehose", "IncomingRecords", len(records), "Count", dimensions)
     dest["records"].clear()  # MiniStack's own copy, which would only grow
     key = f"{stream['arn']}/{dest['id']}"
     with _changed:
