@@ -13,7 +13,7 @@ locals {
     lambda      = ["architecture", "runtime"]
     logs        = ["level", "retention_days"]
     sync        = ["batch_size", "batch_window_seconds", "clock_tolerance_seconds", "enabled", "history", "maximum_concurrency", "memory_mb", "reserved_concurrency", "timeout_seconds"]
-    queues      = ["max_message_bytes", "max_receive_count", "retention_seconds"]
+    queues      = ["max_message_bytes", "max_receive_count", "retention_seconds", "visibility_timeout_seconds"]
     refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds", "trusted_domains"]
     users_table = ["point_in_time_recovery"]
     archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "lock_days", "manifest", "prefix", "results_expire_after_days"]
@@ -207,7 +207,7 @@ variable "sync" {
 variable "queues" {
   description = "The queues, and their dead-letter queues."
   type        = any
-  default     = { max_receive_count = 20, retention_seconds = 1209600, max_message_bytes = 262144 }
+  default     = { max_receive_count = 20, visibility_timeout_seconds = null, retention_seconds = 1209600, max_message_bytes = 262144 }
   nullable    = false
 
   validation {

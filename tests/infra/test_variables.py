@@ -134,6 +134,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"sync": {"maximum_concurrency": 1}}, "sync.maximum_concurrency must be"),
     ({"sync": {"reserved_concurrency": 4}}, "sync.reserved_concurrency must not be below sync.maximum_concurrency"),
     ({"queues": {"max_receive_count": 0}}, "queues.max_receive_count must be"),
+    ({"queues": {"visibility_timeout_seconds": 59}}, "queues.visibility_timeout_seconds must be"),
+    (
+        {"queues": {"visibility_timeout_seconds": 60}, "sync": {"timeout_seconds": 61}},
+        "queues.visibility_timeout_seconds must be",
+    ),
     ({"queues": {"retention_seconds": 1}}, "queues.retention_seconds must be"),
     ({"queues": {"max_message_bytes": 1}}, "queues.max_message_bytes must be"),
     # Refresh

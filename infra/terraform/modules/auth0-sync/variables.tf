@@ -459,13 +459,15 @@ variable "queues" {
   description = <<-EOT
     The queues, and their dead-letter queues.
     max_receive_count: how often a message is tried, each time after the visibility timeout of about six minutes, before it goes to the dead-letter queue: 20 outlasts two hours in which a store is down. A message that can never be stored is counted (metric Poison) at the first try.
+    visibility_timeout_seconds: how long a message that failed waits for its next try. null: six times the function's timeout and the batch window, as AWS recommends.
     retention_seconds: how long they keep a message.
     max_message_bytes: largest event, in bytes, that each takes. 262144 (256 KiB) is the most that provider 5.100 allows; SQS itself takes 1048576, as much as EventBridge, and so does any provider from 6.8 on. A larger event is archived, but does not reach the stores, and is an alarm (oversized-events).
   EOT
   type = object({
-    max_receive_count = optional(number, 20)
-    retention_seconds = optional(number, 1209600)
-    max_message_bytes = optional(number, 262144)
+    max_receive_count          = optional(number, 20)
+    visibility_timeout_seconds = optional(number)
+    retention_seconds          = optional(number, 1209600)
+    max_message_bytes          = optional(number, 262144)
   })
   default  = {}
   nullable = false
@@ -473,6 +475,12 @@ variable "queues" {
   validation {
     condition     = var.queues.max_receive_count >= 1 && var.queues.max_receive_count <= 1000
     error_message = "queues.max_receive_count must be 1 to 1000."
+  }
+
+  # Lambda refuses an event source mapping to a queue whose messages return while the function may still work on them.
+  validation {
+    condition     = var.queues.visibility_timeout_seconds == null || try(var.queues.visibility_timeout_seconds >= max(var.sync.timeout_seconds, try(var.refresh.timeout_seconds, 0)) && var.queues.visibility_timeout_seconds <= 43200, false)
+    error_message = "queues.visibility_timeout_seconds must be at most 43200 (12 hours), and not below sync.timeout_seconds and refresh.timeout_seconds."
   }
 
   validation {

@@ -22,7 +22,7 @@ variables {
     logs   = { name = "changes-logs", event_bus_name = "logs-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/logs-bus/changes-logs" }
     events = { name = "changes-events", event_bus_name = "events-bus", arn = "arn:aws:events:eu-central-1:123456789012:rule/events-bus/changes-events" }
   }
-  queues               = { retention_seconds = 1209600, max_receive_count = 5, max_message_bytes = 200000 }
+  queues               = { retention_seconds = 1209600, max_receive_count = 5, visibility_timeout_seconds = null, max_message_bytes = 200000 }
   event_source_mapping = { enabled = true, timeout_seconds = 60, batch_size = 100, batch_window_seconds = 5, maximum_concurrency = 5 }
   function = {
     name                 = "users-sync"
@@ -127,5 +127,22 @@ run "key" {
       },
     ])
     error_message = "Whoever sends to the queue may encrypt for it."
+  }
+}
+
+run "own_visibility_timeout" {
+  command = plan
+
+  variables {
+    queues = { retention_seconds = 1209600, max_receive_count = 5, visibility_timeout_seconds = 90, max_message_bytes = 200000 }
+  }
+
+  module {
+    source = "./modules/consumer"
+  }
+
+  assert {
+    condition     = local.visibility_timeout == 90
+    error_message = "The visibility timeout must be the one that was set."
   }
 }

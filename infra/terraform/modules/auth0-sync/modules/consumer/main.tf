@@ -12,7 +12,8 @@ locals {
   queue_arn = "${local.sqs_arn}:${var.name}"
 
   # AWS recommends at least six times the function's timeout. A batch may also wait for its window before the function starts.
-  visibility_timeout = 6 * var.event_source_mapping.timeout_seconds + var.event_source_mapping.batch_window_seconds
+  recommended_visibility_timeout = 6 * var.event_source_mapping.timeout_seconds + var.event_source_mapping.batch_window_seconds
+  visibility_timeout             = coalesce(var.queues.visibility_timeout_seconds, local.recommended_visibility_timeout)
 
   rule_arns = [for key in sort(keys(var.rules)) : var.rules[key].arn]
 

@@ -13,11 +13,12 @@ variable "rules" {
 }
 
 variable "queues" {
-  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
+  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, the wait before each but the first (null: derived from the function's timeout), and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
   type = object({
-    retention_seconds = number
-    max_receive_count = number
-    max_message_bytes = number
+    retention_seconds          = number
+    max_receive_count          = number
+    visibility_timeout_seconds = number
+    max_message_bytes          = number
   })
 }
 
