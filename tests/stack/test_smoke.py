@@ -31,8 +31,9 @@ def deployed(running: Stack) -> Deployed:
 @pytest.fixture(scope="module", autouse=True)
 def healthy(running: Stack) -> Iterator[None]:
     """Begin without the failed messages of other tests, and leave these no user of the smoke test."""
-    for url in (running.outputs["dlq_urls"] | running.outputs["target_dlq_urls"]).values():
-        running.client("sqs").purge_queue(QueueUrl=url)
+    for output in ("dlq_urls", "target_dlq_urls"):
+        for url in running.outputs[output].values():
+            running.client("sqs").purge_queue(QueueUrl=url)
     yield
     with psycopg.connect(running.database_url) as connection:
         connection.execute("DELETE FROM auth0.users WHERE user_id = %s", [USER])

@@ -83,11 +83,8 @@ def waiting(running: Stack) -> int:
 def failed(running: Stack) -> dict[str, int]:
     sqs = running.client("sqs")
     name = "ApproximateNumberOfMessages"
-    urls = running.outputs["dlq_urls"] | running.outputs["target_dlq_urls"]
-    return {
-        url: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
-        for url in urls.values()
-    }
+    urls = [url for output in ("dlq_urls", "target_dlq_urls") for url in running.outputs[output].values()]
+    return {url: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]) for url in urls}
 
 
 @pytest.fixture(scope="module", autouse=True)
