@@ -53,10 +53,10 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Objects(Protocol):
-    """What a manifest and its verification read."""
+    """A bucket that manifests and their verification read."""
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        """Return all versions and delete markers by key; of a key, a newer version before an older one."""
+        """Return all versions and delete markers, ordered by key."""
 
     def below(self, prefix: str) -> list[str]:
         """Return the prefixes and keys one level below."""
@@ -69,13 +69,13 @@ class Objects(Protocol):
 
 
 class Store(Objects, Protocol):
-    """What the manifest function writes as well."""
+    """A bucket that the manifest function also writes."""
 
     def create(self, key: str, content: bytes, lock_until: datetime | None) -> bool:
         """Write an object, unless the key is taken; return whether it was written."""
 
     def lock(self, version: Version, until: datetime) -> None:
-        """Let nobody delete a version, except with the right to bypass governance mode."""
+        """Lock a version in governance mode: only the right to bypass it can delete the version."""
 
 
 class Bucket:
@@ -83,11 +83,11 @@ class Bucket:
 
     def __init__(self, s3: "S3Client", name: str) -> None:
         self._s3 = s3
-        self._name = name
+        self.name = name
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """See `Objects`."""
-        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix):
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
             found = [
                 Version(one["Key"], one["VersionId"], one.get("Size", 0), one["LastModified"], one["IsLatest"], deleted)
                 for deleted, kind in ((True, "DeleteMarkers"), (False, "Versions"))
@@ -98,7 +98,7 @@ class Bucket:
     def below(self, prefix: str) -> list[str]:
         """See `Objects`."""
         found: set[str] = set()
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=prefix, Delimiter="/")
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix, Delimiter="/")
         for page in pages:
             found |= {one["Prefix"] for one in page.get("CommonPrefixes", [])}
             found |= {one["Key"] for one in page.get("Versions", [])}
@@ -132,14 +132,14 @@ class Bucket:
         return answer["Body"].read(), answer
 
     def _get(self, version: Version) -> Any:
-        return self._s3.get_object(Bucket=self._name, Key=version.key, VersionId=version.id)
+        return self._s3.get_object(Bucket=self.name, Key=version.key, VersionId=version.id)
 
     def create(self, key: str, content: bytes, lock_until: datetime | None) -> bool:
         """See `Store`."""
         lock: Any = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": lock_until} if lock_until else {}
         try:
             self._s3.put_object(
-                Bucket=self._name, Key=key, Body=content, ContentType="application/jsonl", IfNoneMatch="*", **lock
+                Bucket=self.name, Key=key, Body=content, ContentType="application/jsonl", IfNoneMatch="*", **lock
             )
         except ClientError as error:
             if error.response["Error"]["Code"] in EXISTS:
@@ -150,7 +150,7 @@ class Bucket:
     def lock(self, version: Version, until: datetime) -> None:
         """See `Store`."""
         self._s3.put_object_retention(
-            Bucket=self._name,
+            Bucket=self.name,
             Key=version.key,
             VersionId=version.id,
             Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},

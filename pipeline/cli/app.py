@@ -97,6 +97,12 @@ Timeout = Annotated[
 DeploymentName = Annotated[
     str, typer.Option(envvar="DEPLOYMENT", help="Prefix of the deployment's names, such as auth0-sync-prod.")
 ]
+ArchiveBucket = Annotated[str, typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")]
+ArchivePrefix = Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")]
+ErrorPrefix = Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")]
+Recorder = Annotated[
+    str | None, typer.Option(envvar="MANIFEST_FUNCTION", help="Function that records the deletions for `verify`.")
+]
 
 
 def print_json(value: Any) -> None:

@@ -12,15 +12,24 @@ from rich.table import Table
 from pipeline import erasure, invocation, settings
 from pipeline.archive import erasures
 from pipeline.cli import aws
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
+from pipeline.cli.app import (
+    EXIT_UNHEALTHY,
+    ArchiveBucket,
+    ArchivePrefix,
+    AsJson,
+    DeploymentName,
+    ErrorPrefix,
+    Recorder,
+    app,
+    print_json,
+)
 from pipeline.cli.progress import Steps
-from pipeline.cli.replay import BUCKET
 from pipeline.cli.terminal import ask, can_ask, cell, console, errors, in_markup
 from pipeline.erasure import Place, stores
 from pipeline.erasure.archive import Archive
 from pipeline.erasure.erase import Deployment, look
 from pipeline.erasure.erase import erase as erase_person
-from pipeline.erasure.objects import Objects
+from pipeline.erasure.objects import RewritableBucket
 from pipeline.erasure.person import Person
 from pipeline.errors import CommandError
 from pipeline.stores import postgres
@@ -37,9 +46,9 @@ Names = Annotated[
 def erase(
     user: Annotated[str, typer.Argument(help="Auth0's id, such as 'auth0|63d1…', or an e-mail address.")],
     deployment: DeploymentName,
-    bucket: Annotated[str, BUCKET],
-    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")],
-    error_prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
+    bucket: ArchiveBucket,
+    prefix: ArchivePrefix,
+    error_prefix: ErrorPrefix,
     database: Annotated[str, typer.Option(envvar="ATHENA_DATABASE", help="The archive's database in Athena.")],
     workgroup: Annotated[str, typer.Option(envvar="ATHENA_WORKGROUP", help="The archive's workgroup in Athena.")],
     identifier: Names = None,
@@ -53,6 +62,7 @@ def erase(
     tombstones: Annotated[
         bool, typer.Option("--tombstones", help="Also the user's id in the stores, 14 days after the deletion.")
     ] = False,
+    recorder: Recorder = None,
     reference: Annotated[str, typer.Option(help="For the archive's record: your number of the request.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +92,7 @@ def erase(
             stores.Items(aws.client("dynamodb"), settings.users_table(), person.user_id),
             _queues(source_region),
             Archive(
-                Objects(s3, bucket, locked=bool(os.environ.get("ARCHIVE_LOCK_DAYS"))),
+                RewritableBucket(s3, bucket, locked=bool(os.environ.get("ARCHIVE_LOCK_DAYS"))),
                 prefix,
                 error_prefix,
                 aws.client("athena"),
@@ -100,8 +110,7 @@ def erase(
                 raise CommandError("Not confirmed, so nothing was changed.")
             yes = True
         if yes:
-            lambda_ = invocation.client(s3.meta.region_name)
-            record = erasures.recorder(lambda_, os.environ.get("MANIFEST_FUNCTION"), reference=reference)
+            record = erasures.recorder(invocation.client(s3.meta.region_name), recorder, reference=reference)
             with Steps(display) as steps:
                 places = erase_person(found, person, steps, record, tombstones=tombstones)
     if as_json:

@@ -6,24 +6,33 @@ from typing import Annotated
 import boto3
 import typer
 
+from pipeline import invocation
 from pipeline.archive import erasures
 from pipeline.archive import rearchive as error_objects
 from pipeline.archive import replay as archive
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
+from pipeline.cli.app import (
+    EXIT_UNHEALTHY,
+    ArchiveBucket,
+    ArchivePrefix,
+    AsJson,
+    DeploymentName,
+    ErrorPrefix,
+    Recorder,
+    app,
+    print_json,
+)
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.stream import Stream
 from pipeline.delivery.targets import Consumer, client_config, open_queue
-
-BUCKET = typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")
 
 
 @app.command()
 def replay(
     since: Annotated[str, typer.Option(help="First hour, by arrival, UTC: 2026-11-22, or 2026-11-22T08.")],
     deployment: DeploymentName,
-    bucket: Annotated[str, BUCKET],
-    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")],
+    bucket: ArchiveBucket,
+    prefix: ArchivePrefix,
     until: Annotated[str | None, typer.Option(help="Last hour; a date is the whole day. Default: now.")] = None,
     sink: Annotated[
         list[Consumer] | None, typer.Option(help="The sink; repeat for several. Default: postgres, dynamodb.")
@@ -95,11 +104,9 @@ def _print(report: archive.Report, *, dry_run: bool) -> None:
 @app.command()
 def rearchive(
     deployment: DeploymentName,
-    bucket: Annotated[str, BUCKET],
-    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
-    recorder: Annotated[
-        str | None, typer.Option(envvar="MANIFEST_FUNCTION", help="Function that records the deletions for `verify`.")
-    ] = None,
+    bucket: ArchiveBucket,
+    prefix: ErrorPrefix,
+    recorder: Recorder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send and delete nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -109,8 +116,8 @@ def rearchive(
     """
     name = f"{deployment}-archive"
     stream = Stream(boto3.client("firehose"), name)
-    s3, lambda_ = boto3.client("s3"), boto3.client("lambda", config=client_config())
-    record = erasures.recorder(lambda_, recorder, reason="rearchived")
+    s3 = boto3.client("s3")
+    record = erasures.recorder(invocation.client(s3.meta.region_name), recorder, reason="rearchived")
     report = error_objects.rearchive(s3, bucket, prefix, stream, record=record, dry_run=dry_run)
     if as_json:
         print_json(vars(report))

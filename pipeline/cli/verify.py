@@ -13,7 +13,7 @@ from pipeline.archive import verify as archive
 from pipeline.archive.chain import Keyring
 from pipeline.archive.objects import Bucket, Layout
 from pipeline.archive.verify import Report
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, ArchivePrefix, AsJson, ErrorPrefix, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.targets import client_config
@@ -27,9 +27,9 @@ SHOWN = 50
 
 @app.command()
 def verify(
-    bucket: Annotated[str, typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")],
-    prefix: Annotated[str, typer.Option(envvar="ARCHIVE_PREFIX", help="Prefix of the archive's objects.")],
-    error_prefix: Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="Prefix of the failed events.")],
+    bucket: ArchiveBucket,
+    prefix: ArchivePrefix,
+    error_prefix: ErrorPrefix,
     key: Annotated[str, typer.Option(envvar="MANIFEST_KEY_ARN", help="ARN of the KMS key that signs the manifests.")],
     public_key: Annotated[
         Path | None,

@@ -6,9 +6,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from pipeline.archive import athena
+from pipeline.archive.objects import Version
 from pipeline.archive.records import Record
 from pipeline.erasure import Place
-from pipeline.erasure.objects import Objects, Report, Version
+from pipeline.erasure.objects import LineEraser, Report, RewritableBucket, erase_whole
 from pipeline.erasure.person import Person
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Update = Callable[[str], None]
 class Archive:
     """The bucket, its prefixes, and Athena."""
 
-    objects: Objects
+    objects: RewritableBucket
     prefix: str
     error_prefix: str
     athena: "AthenaClient"
@@ -45,7 +46,7 @@ def find(archive: Archive, person: Person) -> set[str]:
         parameters=[person.pattern],
         timeout=archive.timeout,
     )
-    return {path.removeprefix(f"s3://{archive.objects.bucket}/") for path, _ in answer.rows}
+    return {path.removeprefix(f"s3://{archive.objects.name}/") for path, _ in answer.rows}
 
 
 def erase_events(archive: Archive, person: Person, record: Record | None, update: Update) -> Place:
@@ -54,47 +55,37 @@ def erase_events(archive: Archive, person: Person, record: Record | None, update
     Athena reads current versions only, so the old ones, of which there are few, are read here.
     """
     keys = find(archive, person)
-    report = Report()
 
     def wanted(versions: list[Version]) -> bool:
-        return versions[0].key in keys or any(not one.latest and not one.marker for one in versions)
+        return versions[0].key in keys or any(not one.latest and not one.deleted for one in versions)
 
-    chosen = filter(wanted, archive.objects.versions(archive.prefix))
-    _erase_lines(archive, chosen, person.concerns, person.may_concern, report, record, update)
-    return _place(f"archive, {archive.prefix}", report, act=record is not None)
+    eraser = LineEraser(archive.objects, person.concerns, person.may_concern, record)
+    return _erase_lines(eraser, archive.prefix, filter(wanted, archive.objects.by_key(archive.prefix)), update)
 
 
 def erase_failed_events(archive: Archive, person: Person, record: Record | None, update: Update) -> Place:
     """Erase the events about a person that Firehose could not write to the archive."""
-    report = Report()
-    every = archive.objects.versions(archive.error_prefix)
-    _erase_lines(archive, every, person.concerns_failed, person.may_concern_failed, report, record, update)
-    return _place(f"archive, {archive.error_prefix}", report, act=record is not None)
+    eraser = LineEraser(archive.objects, person.concerns_failed, person.may_concern_failed, record)
+    return _erase_lines(eraser, archive.error_prefix, archive.objects.by_key(archive.error_prefix), update)
 
 
 def erase_results(archive: Archive, person: Person, update: Update, *, act: bool) -> Place:
     """Delete results of queries and exports that may be about a person; they can be made again."""
     report = Report()
-    for number, versions in enumerate(chain(*map(archive.objects.versions, (RESULTS, EXPORTS))), start=1):
-        archive.objects.erase_whole(versions, person.may_concern, report, act=act)
+    for number, versions in enumerate(chain(*map(archive.objects.by_key, (RESULTS, EXPORTS))), start=1):
+        erase_whole(archive.objects, versions, person.may_concern, report, act=act)
         update(f"{number:,} results, {report.objects:,} with the person")
     place = _place(f"archive, {RESULTS} and {EXPORTS}", report, act=act)
     place.found, place.unit, place.erased = report.versions, "results", report.erased_versions
     return place
 
 
-def _erase_lines(
-    archive: Archive,
-    objects: Iterable[list[Version]],
-    concerns: Callable[[bytes], bool],
-    may_concern: Callable[[bytes], bool],
-    report: Report,
-    record: Record | None,
-    update: Update,
-) -> None:
+def _erase_lines(eraser: LineEraser, prefix: str, objects: Iterable[list[Version]], update: Update) -> Place:
+    report = eraser.report
     for number, versions in enumerate(objects, start=1):
-        archive.objects.erase_lines(versions, concerns, may_concern, report, record)
+        eraser.erase(versions)
         update(f"{number:,} objects read, {report.lines:,} lines about the person")
+    return _place(f"archive, {prefix}", report, act=eraser.record is not None)
 
 
 def _place(name: str, report: Report, *, act: bool) -> Place:

@@ -17,7 +17,7 @@ from pipeline.archive.records import Erased
 from pipeline.cli import app
 from pipeline.delivery import dead_letters
 from pipeline.erasure.archive import Archive, erase_events, erase_failed_events, find
-from pipeline.erasure.objects import Objects, content_lines
+from pipeline.erasure.objects import RewritableBucket, content_lines
 from pipeline.erasure.person import Person
 from tests.archive import CATALOG
 from tests.cli.foreign_world import run as typed
@@ -128,7 +128,7 @@ class World:
         return lines
 
     def archive(self, s3: Any = None) -> Archive:
-        objects = Objects(s3 or self.s3, self.bucket)
+        objects = RewritableBucket(s3 or self.s3, self.bucket)
         return Archive(objects, "logs/", "errors/", self.aws.client("athena"), self.database, self.workgroup)
 
     def lines(self) -> set[bytes]:
