@@ -16,7 +16,7 @@ output "bus_names" {
 }
 
 output "rule_names" {
-  description = "Names of the rules, by what they match and by stream."
+  description = "Names of the rules, by subject and stream."
   value       = module.auth0_sync.rule_names
 }
 
@@ -26,17 +26,17 @@ output "queue_urls" {
 }
 
 output "dlq_urls" {
-  description = "URLs of the dead-letter queues of what the sync could not store, by sink, and the refresh not fetch."
+  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh if it is on."
   value       = module.auth0_sync.dlq_urls
 }
 
 output "target_dlq_urls" {
-  description = "URLs of the dead-letter queues of what EventBridge could not deliver, by target."
+  description = "URLs of the dead-letter queues of the events that EventBridge could not deliver, by target."
   value       = module.auth0_sync.target_dlq_urls
 }
 
 output "relay_dlq_urls" {
-  description = "URLs of the dead-letter queues, in the source's region, of what could not be forwarded to the data's, by stream."
+  description = "URLs of the dead-letter queues, in the source's region, of the events that EventBridge could not forward to the data's, by stream."
   value       = module.auth0_sync.relay_dlq_urls
 }
 
@@ -86,7 +86,7 @@ output "archive_error_prefix" {
 }
 
 output "archive_lock_days" {
-  description = "Days for which Object Lock protects the archive's objects; null: for none."
+  description = "Days for which Object Lock protects the archive's objects; null if it locks none."
   value       = module.auth0_sync.archive_lock_days
 }
 
@@ -111,7 +111,7 @@ output "glue_tables" {
 }
 
 output "glue_views" {
-  description = "Names of the views of the archive, without duplicates: what people query."
+  description = "Names of the archive's views, without duplicates, for people to query."
   value       = module.auth0_sync.glue_views
 }
 
@@ -126,7 +126,7 @@ output "athena_workgroup" {
 }
 
 output "watch_topic_arn" {
-  description = "SNS topic of what the watched questions find; null without."
+  description = "SNS topic of the findings of the watched questions; null without."
   value       = module.auth0_sync.watch_topic_arn
 }
 
@@ -141,12 +141,12 @@ output "event_sources" {
 }
 
 output "database" {
-  description = "The Aurora cluster: where it answers, and what the RDS Data API needs; null with a server of your own."
+  description = "The Aurora cluster: host names, port, and the ARNs for the RDS Data API; null with a server of your own."
   value       = module.auth0_sync.database
 }
 
 output "query_secret_arn" {
-  description = "Secret of auth0_query, the login for the RDS Data API, which can only read; null with a server of your own."
+  description = "ARN of the secret of auth0_query, the read-only login for the RDS Data API; null with a server of your own."
   value       = module.auth0_sync.query_secret_arn
 }
 
@@ -176,7 +176,7 @@ output "kms_key_arn" {
 }
 
 output "alarm_names" {
-  description = "Names of the alarms, by what they tell of."
+  description = "Names of the alarms, by kind and resource."
   value       = module.auth0_sync.alarm_names
 }
 

@@ -33,13 +33,13 @@ variable "environment" {
 }
 
 variable "env" {
-  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard show. The commands set it (ENV=NAME); null: `environment`."
   type        = string
   default     = null
 }
 
 variable "protect_data" {
-  description = "Protect what cannot be had again: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
+  description = "Protect data that nothing can restore: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
   type        = bool
   default     = true
 }
@@ -133,7 +133,7 @@ variable "encryption" {
 }
 
 variable "access" {
-  description = "Who may do what beside the functions, as docs/security.md explains."
+  description = "Rights of people, and the boundary of every role; docs/security.md explains both."
   type        = any
   default     = { permissions_boundary_arn = null, operator_arns = [], archive_eraser_arns = [] }
   nullable    = false
@@ -169,7 +169,7 @@ variable "package_dir" {
 }
 
 variable "lambda" {
-  description = "What the packages were built for."
+  description = "Runtime and architecture that the packages were built for."
   type        = any
   default     = { runtime = "python3.13", architecture = "arm64" }
   nullable    = false
@@ -217,7 +217,7 @@ variable "queues" {
 }
 
 variable "refresh" {
-  description = "Fetch the users that events name without carrying them, by Auth0's Management API. null: they are only counted."
+  description = "Fetch the users that events name without carrying them, by Auth0's Management API. null: the sync only counts them."
   type        = any
   default     = null
 
@@ -252,7 +252,7 @@ variable "archive" {
 }
 
 variable "watch" {
-  description = "Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: nobody is told."
+  description = "Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: no questions."
   type        = any
   default     = null
 

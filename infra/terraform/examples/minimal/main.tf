@@ -28,6 +28,6 @@ module "auth0_sync" {
 }
 
 output "shell" {
-  description = "What programs and people need: names, ARNs and policies."
+  description = "Names, ARNs and policies for programs and people."
   value       = module.auth0_sync
 }

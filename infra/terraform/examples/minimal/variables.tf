@@ -4,7 +4,7 @@ variable "log_stream_source_name" {
 }
 
 variable "email" {
-  description = "Who gets the alarms, and must confirm."
+  description = "E-mail addresses that get the alarms; each must confirm."
   type        = string
 }
 

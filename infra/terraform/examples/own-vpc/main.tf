@@ -29,6 +29,6 @@ module "auth0_sync" {
 }
 
 output "database" {
-  description = "Where the database answers."
+  description = "Host name of the database."
   value       = module.auth0_sync.database
 }

@@ -100,7 +100,7 @@ locals {
     "rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement", "rds-data:RollbackTransaction",
   ]
 
-  # For people outside the VPC, who read as auth0_query.
+  # Reads of people outside the VPC, as auth0_query.
   query_statements = flatten([
     for database in local.aurora[*] : concat(
       [

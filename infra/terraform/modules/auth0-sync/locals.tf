@@ -9,7 +9,7 @@ locals {
     CLOCK_TOLERANCE              = tostring(var.sync.clock_tolerance_seconds)
   }
 
-  # null: AWS's own keys.
+  # null: keys of AWS.
   kms_key_arn = var.encryption.customer_managed ? coalesce(var.encryption.key_arn, one(module.key[*].arn)) : null
 }
 
@@ -71,7 +71,7 @@ locals {
   )
 }
 
-# Who may send to the queues, besides their rules.
+# Principals that may send to the queues, besides their rules.
 locals {
   # A session is known by its role, whose path its own ARN lacks. Names of roles are unique in an account.
   caller = data.aws_caller_identity.current.arn

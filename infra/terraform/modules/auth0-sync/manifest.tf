@@ -1,4 +1,4 @@
-# Manifests: what the archive has of each closed day, signed, so that `auth0-sync verify` finds every change.
+# Manifests: signed lists of the archive's objects, a list for each day, with which `auth0-sync verify` finds every change.
 
 locals {
   manifest_name     = "${local.prefix}-manifest"
@@ -10,7 +10,7 @@ module "manifest" {
   count  = var.archive.manifest ? 1 : 0
 
   name                     = local.manifest_name
-  description              = "Lists and signs what the archive has of each day."
+  description              = "Lists and signs the archive's objects of each day."
   package                  = "${var.package_dir}/manifest.zip"
   handler                  = "pipeline.functions.manifest.handler"
   runtime                  = var.lambda.runtime
@@ -31,9 +31,9 @@ module "manifest" {
     POWERTOOLS_SERVICE_NAME = "manifest"
   })
 
-  # A day needs one run; the others find what a run left over, and tell the alarm that the function lives.
+  # One run a day is enough: the others finish what it left, and send the metric that the alarm manifest-age needs.
   schedule = {
     expression  = "rate(1 hour)"
-    description = "When to look for days of the archive without a manifest."
+    description = "Runs the manifest function, which lists and signs closed days of the archive."
   }
 }

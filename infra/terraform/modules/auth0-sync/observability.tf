@@ -1,4 +1,4 @@
-# Alarms for everything that loses or delays data, and a dashboard that tells whether it flows.
+# Alarms for everything that loses or delays data, and a dashboard of the flow.
 
 locals {
   env = coalesce(var.env, var.environment)
@@ -60,8 +60,8 @@ module "observability" {
   kms_key_arn = local.kms_key_arn
 }
 
-# CloudWatch watches its own region only, so what forwards events is watched where it is. A topic of the data's region
-# cannot be used there: this one has the same addresses.
+# CloudWatch alarms see their own region only, so the alarms of the forwarding are in the source's region, with a topic of
+# their own that has the same addresses.
 module "source_observability" {
   source    = "./modules/observability"
   providers = { aws = aws.source }

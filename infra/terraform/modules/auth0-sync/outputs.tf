@@ -14,7 +14,7 @@ output "bus_names" {
 }
 
 output "rule_names" {
-  description = "Names of the rules, by what they match and by stream."
+  description = "Names of the rules, by subject and stream."
   value = merge(
     { for subject, rules in local.rules : subject => { for stream, rule in rules : stream => rule.name } },
     { archive = module.archive.rule_names },
@@ -27,12 +27,12 @@ output "queue_urls" {
 }
 
 output "dlq_urls" {
-  description = "URLs of the dead-letter queues of what the sync could not store, by sink, and the refresh not fetch."
+  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh if it is on."
   value       = { for name, outputs in local.consumers : name => outputs.failed_queue_url }
 }
 
 output "target_dlq_urls" {
-  description = "URLs of the dead-letter queues of what EventBridge could not deliver, by target."
+  description = "URLs of the dead-letter queues of the events that EventBridge could not deliver, by target."
   value = merge(
     { for name, outputs in local.consumers : name => outputs.undelivered_queue_url },
     { archive = module.archive.undelivered_queue_url },
@@ -40,7 +40,7 @@ output "target_dlq_urls" {
 }
 
 output "relay_dlq_urls" {
-  description = "URLs of the dead-letter queues, in the source's region, of what could not be forwarded to the data's, by stream."
+  description = "URLs of the dead-letter queues, in the source's region, of the events that EventBridge could not forward to the data's, by stream."
   value       = { for stream, relay in module.relay : stream => relay.undelivered_queue_url }
 }
 
@@ -102,7 +102,7 @@ output "archive_error_prefix" {
 }
 
 output "archive_lock_days" {
-  description = "Days for which Object Lock protects the archive's objects; null: for none."
+  description = "Days for which Object Lock protects the archive's objects; null if it locks none."
   value       = var.archive.lock_days
 }
 
@@ -127,7 +127,7 @@ output "glue_tables" {
 }
 
 output "glue_views" {
-  description = "Names of the views of the archive, without duplicates: what people query."
+  description = "Names of the archive's views, without duplicates, for people to query."
   value       = module.archive.view_names
 }
 
@@ -142,7 +142,7 @@ output "athena_workgroup" {
 }
 
 output "watch_topic_arn" {
-  description = "SNS topic of what the watched questions find; null without."
+  description = "SNS topic of the findings of the watched questions; null without."
   value       = one(module.watch[*].topic_arn)
 }
 
@@ -157,7 +157,7 @@ output "event_sources" {
 }
 
 output "database" {
-  description = "The Aurora cluster: where it answers, and what the RDS Data API needs; null with a server of your own."
+  description = "The Aurora cluster: host names, port, and the ARNs for the RDS Data API; null with a server of your own."
   value = local.aurora == null ? null : {
     cluster_arn        = local.aurora.cluster_arn
     cluster_identifier = local.aurora.cluster_identifier
@@ -182,7 +182,7 @@ output "database" {
 }
 
 output "query_secret_arn" {
-  description = "Secret of auth0_query, the login for the RDS Data API, which can only read; null with a server of your own."
+  description = "ARN of the secret of auth0_query, the read-only login for the RDS Data API; null with a server of your own."
   value       = local.aurora == null ? null : local.aurora.query_secret_arn
 }
 
@@ -212,7 +212,7 @@ output "kms_key_arn" {
 }
 
 output "alarm_names" {
-  description = "Names of the alarms, by what they tell of."
+  description = "Names of the alarms, by kind and resource."
   value       = merge(module.observability.alarm_names, flatten(module.source_observability[*].alarm_names)...)
 }
 

@@ -22,7 +22,7 @@ locals {
       module.dynamodb_sink.send_statements,
       module.postgres_sink.send_statements,
       module.refresh[0].send_statements,
-      # What is too large for a sink's queue goes straight to its function.
+      # Users too large for a sink's queue go straight to its function.
       [{ actions = ["lambda:InvokeFunction"], resources = local.refresh_alias_arns, conditions = null }],
       [{ actions = ["secretsmanager:GetSecretValue"], resources = [refresh.secret_arn], conditions = null }],
       [for key in refresh.kms_key_arn[*] : {

@@ -1,5 +1,5 @@
-# What the pipeline wants of each bus. Every rule is here whether it has a target or not: EventBridge counts what a rule
-# matches (CloudWatch, AWS/Events), so one without a target tells what the deployment does not handle.
+# The rules on each bus, those without a target too: EventBridge counts the matches of a rule (CloudWatch, AWS/Events), so
+# a rule without a target counts the events that the deployment does not handle.
 # Patterns live in files of their own, so that they can be tried with `aws events test-event-pattern` as they are. The
 # files take events of every Auth0 tenant; a rule takes those of its own stream's source alone.
 

@@ -22,13 +22,13 @@ variable "environment" {
 }
 
 variable "env" {
-  description = "Name of the environment's file without .tfvars, which alarms and dashboard tell. The commands give it (ENV=NAME); null: `environment`."
+  description = "Name of the environment's file without .tfvars, which alarms and dashboard show. The commands set it (ENV=NAME); null: `environment`."
   type        = string
   default     = null
 }
 
 variable "protect_data" {
-  description = "Protect what cannot be had again: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
+  description = "Protect data that nothing can restore: the users table and the Aurora cluster refuse to be deleted, Aurora leaves a final snapshot, and the archive's bucket is only deleted empty. false, for deployments that come and go, deletes all data on destroy and warns on every plan."
   type        = bool
   default     = true
 }
@@ -245,10 +245,10 @@ variable "encryption" {
 
 variable "access" {
   description = <<-EOT
-    Who may do what beside the functions, as docs/security.md explains.
-    permissions_boundary_arn: IAM policy that bounds every role of the deployment, such as the one in infra/terraform/policies/boundary.json. null: the roles have their own policies alone.
-    operator_arns: IAM roles and users that may send to the queues: who deploys, tries the deployment out, or sends events again. `*` is allowed, as in arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operator_*. The principal that deployed first is always one.
-    archive_eraser_arns: IAM roles and users that may delete from the archive. If there are any, nobody else changes how the bucket keeps its objects, but for operators and the principal that deployed first.
+    Rights of people, and the boundary of every role; docs/security.md explains both.
+    permissions_boundary_arn: IAM policy that bounds every role of the deployment, such as the one in infra/terraform/policies/boundary.json. null: only their own policies limit the roles.
+    operator_arns: IAM roles and users that may send to the queues: those that deploy, try the deployment out, or send events again. They may contain `*`, as in arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operator_*. The principal that deployed first is always one.
+    archive_eraser_arns: IAM roles and users that may delete from the archive. If there are any, only they, the operators and the principal that deployed first can change how the bucket keeps its objects.
   EOT
   type = object({
     permissions_boundary_arn = optional(string)
@@ -281,9 +281,9 @@ variable "alarms" {
     CloudWatch alarms for everything that loses or delays data; docs/runbook.md has a paragraph for each.
     enabled: create the alarms.
     topic_arn, emails: an SNS topic of yours; null creates one, with the addresses in `emails` (each must confirm).
-    silence_hours: no event from Auth0 for so long is an alarm; null: never.
+    silence_hours: alarm after so many hours without an event from Auth0; null: never.
     lag_seconds, queue_age_seconds, archive_age_seconds: how far behind is too far.
-    runbook_url: where those who get the alarms find the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; better is the page's address in a repository or wiki of yours.
+    runbook_url: address of the runbook: alarms link to RUNBOOK_URL#KIND. The default is its place in a clone; give the page's address in a repository or wiki of yours.
   EOT
   type = object({
     enabled             = optional(bool, true)
@@ -339,7 +339,7 @@ variable "package_dir" {
 
 variable "lambda" {
   description = <<-EOT
-    What the packages were built for.
+    Runtime and architecture that the packages were built for.
     runtime: Lambda's runtime.
     architecture: of the processor, arm64 or x86_64.
   EOT
@@ -392,7 +392,7 @@ variable "sync" {
     How the functions write users to the stores.
     enabled: let the functions read their queues. false pauses the sync; events wait in the queues.
     history: keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change.
-    clock_tolerance_seconds: how far ahead a change may be dated. One further ahead is ordered by the time of its event, so that it does not outrank all that follow.
+    clock_tolerance_seconds: how far in the future updated_at may be. The sync orders a change further ahead by the time of its event, so that it does not outrank all that follow.
     batch_size: most messages that one invocation gets.
     batch_window_seconds: how long a batch may wait to fill.
     timeout_seconds: longest run of one batch. A message is tried again after six times this and the batch window.
@@ -498,14 +498,14 @@ variable "queues" {
 
 variable "refresh" {
   description = <<-EOT
-    Fetch the users that events name without carrying them, by Auth0's Management API. null: they are only counted.
+    Fetch the users that events name without carrying them, by Auth0's Management API. null: the sync only counts them.
     auth0_domain: the tenant's own domain (acme.eu.auth0.com), not a custom one. It must be of the tenant in the names of the event sources: another tenant would not know the users, and the refresh would report them as deleted.
-    trusted_domains: domains besides those of public Auth0 to which the secret may be sent, and which are of the sources' tenant: those of a private cloud.
+    trusted_domains: domains of the sources' tenant outside public Auth0, such as those of a private cloud. The function may send the secret to them.
     secret_arn: an AWS Secrets Manager secret, {"client_id": "…", "client_secret": "…"}, of an Auth0 application that may read:users. Only the function reads it; it is not in Terraform's state.
     kms_key_arn: the secret's key, if it is one of your own.
     rate: requests per second of one execution of the function. Up to two run at a time, so Auth0 sees up to twice this; keep that below your plan's limit, which other applications share (free: 2 per second).
     on_login: also after each login, for last_login and what Actions set: one request per login.
-    max_age_seconds: how long to go on trying while Auth0 is down or its limit is reached.
+    max_age_seconds: how long the function retries while Auth0 is down or limits the rate.
     batch_size, batch_window_seconds, timeout_seconds, memory_mb: as in `sync`.
   EOT
   type = object({
@@ -592,7 +592,7 @@ variable "users_table" {
 variable "archive" {
   description = <<-EOT
     Every event in S3, for Athena.
-    prefix, error_prefix: of the archive's objects in the bucket, and of what could not be delivered to the archive as it should.
+    prefix, error_prefix: of the archive's objects in the bucket, and of the events that Firehose could not write to the archive.
     buffering_size_mb, buffering_seconds: size in MiB, before compression, and age at which the buffer is written as an object. Longer means fewer, larger objects: cheaper queries, objects that Glacier takes, later data.
     glacier_ir_after_days: days after which objects of 128 KB and more move to Glacier Instant Retrieval; null leaves all in Standard. Smaller ones stay: see buffering_seconds.
     expire_after_days: days after which objects are deleted; null keeps them.
@@ -678,10 +678,10 @@ variable "archive" {
 
 variable "watch" {
   description = <<-EOT
-    Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: nobody is told.
+    Ask the archive questions on a schedule, and send what they find to a topic, each finding once; docs/logs.md has the questions. null: no questions.
     questions: parameters by name of the question, such as { mfa_weakened = {}, accounts_under_attack = { minimum = 20 } }.
     schedule: rate(…) or cron(…) of EventBridge. Each run costs what its questions read.
-    window_days: how many days of arrival each question looks at, today included; what could not be asked for longer is not told.
+    window_days: days of arrival that each question reads, today included. If the function fails for longer, it misses the findings of that time.
     topic_arn, topic_kms_key_arn, emails: an SNS topic of yours, with the key of your own that encrypts it, if any; null creates one, with the addresses in `emails` (each must confirm). Messages hold personal data.
   EOT
   type = object({

@@ -1,4 +1,4 @@
-# Watch: questions of the archive on a schedule, whose new findings go to a topic. Off until there are questions.
+# Watch: asks the archive questions on a schedule, and sends new findings to a topic. Off without questions.
 
 module "watch" {
   source = "./modules/watch"

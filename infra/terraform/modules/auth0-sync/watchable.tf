@@ -1,9 +1,9 @@
-# What the validations of variables.tf need. The commands evaluate both files alone, which takes no provider.
+# Values for the validations of variables.tf. The commands evaluate these two files alone, without a provider.
 
 locals {
-  # `make generate` writes the file: what Terraform needs to know of the Python side, so that the module reads no other.
+  # `make generate` writes this file from the Python code, so that the module reads nothing outside its directory.
   generated = jsondecode(file("${path.module}/generated.json"))
 
-  # The questions that can be watched, by name: the parameters that they take, true where one has to be given.
+  # The questions that can be watched, by name: their parameters, true if required.
   watchable = local.generated.watchable
 }

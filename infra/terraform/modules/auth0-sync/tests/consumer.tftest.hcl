@@ -1,4 +1,4 @@
-# A consumer loses nothing on its way: retries, dead-letter queues, time-outs that fit, and a door only for its rules.
+# A consumer loses no event: retries, dead-letter queues, matching timeouts, and rights to send for its rules only.
 
 mock_provider "aws" {
   source = "./tests/mocks"

@@ -1,4 +1,4 @@
-# What must hold of every deployment. Nothing is created: the provider is a mock, so `apply` only fills in ids and ARNs.
+# Assertions about every deployment. Nothing is created: the provider is a mock, so `apply` only fills in ids and ARNs.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,5 +1,5 @@
-# A function may do what it is told to, through the service that it is told, its log does not stay for ever, and only its
-# schedule, if any, may start it.
+# A function has only the given rights, through the given services; its log expires; and only its schedule, if any, may
+# invoke it.
 
 mock_provider "aws" {
   source = "./tests/mocks"

@@ -1,4 +1,4 @@
-# Manifests: on unless switched off, a function, and a key that signs for it.
+# Manifests: on by default, with a function, and a key that only the function signs with.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,5 +1,4 @@
-# Whatever loses or delays data rings: alarms that fire for it, and not for nothing, and a topic that they alone can
-# publish to. tests/infra/test_alarms.py holds the same runs together with docs/runbook.md and the functions' metrics.
+# Alarms fire if data is lost or late, and not otherwise; only they can publish to their topic. tests/infra/test_alarms.py holds the same runs together with docs/runbook.md and the functions' metrics.
 
 mock_provider "aws" {
   source = "./tests/mocks"

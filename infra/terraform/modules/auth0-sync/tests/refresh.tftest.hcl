@@ -1,4 +1,4 @@
-# The refresh: off until it is asked for, and then allowed to read one secret and to send to three queues.
+# The refresh: off by default; if on, it may read one secret and send to three queues.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,4 +1,4 @@
-# The users table: what is deleted by mistake can be had again, and who writes may do nothing else.
+# The users table: backups restore what somebody deletes by mistake, and a writer has no other right.
 
 mock_provider "aws" {
   source = "./tests/mocks"

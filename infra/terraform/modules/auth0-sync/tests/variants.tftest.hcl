@@ -1,4 +1,4 @@
-# The kinds of deployment that environments/ has examples of, each as a whole: what must be there, and what must not.
+# The kinds of deployment in environments/, each as a whole: the resources that it must have, and those that it must not.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,4 +1,4 @@
-# The watch: off until there are questions, and then a function, and a topic of its own.
+# The watch: off without questions; with them, a function and a topic.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

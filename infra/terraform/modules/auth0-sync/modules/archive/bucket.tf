@@ -1,9 +1,9 @@
 # The bucket: private, versioned, encrypted, reached by TLS only.
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:Who reads the archive is CloudTrail's to tell (data events of S3): it covers every bucket of the account, and a log bucket here would need the same protection again
-  #checkov:skip=CKV_AWS_144:A copy in another region is the owner's choice, and moves personal data there; versioning keeps what is deleted or overwritten by mistake
-  #checkov:skip=CKV2_AWS_62:Nothing waits for new objects; alarms watch Firehose's deliveries
+  #checkov:skip=CKV_AWS_18:CloudTrail's data events of S3 log who reads the archive, as of every bucket of the account; a log bucket would need the same protection as the archive
+  #checkov:skip=CKV_AWS_144:A copy in another region moves personal data there, so it is the owner's choice; versioning keeps objects that somebody deletes or overwrites by mistake
+  #checkov:skip=CKV2_AWS_62:The deployment has no consumer of new objects; alarms watch Firehose's deliveries
   bucket        = var.bucket_name
   force_destroy = var.force_destroy
 }
@@ -50,8 +50,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 locals {
   kept = [for prefix in [var.prefix, var.error_prefix] : "${aws_s3_bucket.this.arn}/${prefix}*"]
 
-  # What arrived stays as it arrived, whatever a principal's own policies allow. A bucket's policy does not bind the lifecycle
-  # (S3 User Guide, "Expiring objects"), and not the account's root user, who can always replace it.
+  # Nobody changes an archived object, whatever a principal's own policies allow. A bucket's policy binds neither the
+  # lifecycle (S3 User Guide, "Expiring objects") nor the account's root user, who can always replace it.
   keep_statements = [
     for statement in [
       {
@@ -66,7 +66,7 @@ locals {
         Resource = ["${aws_s3_bucket.this.arn}/${var.prefix}*"]
         but      = var.eraser_arns
       },
-      # Whoever sends again what Firehose could not write deletes it here.
+      # Operators delete the errors that they have sent again.
       {
         Sid      = "OnlyErasersAndOperatorsDeleteErrors"
         Action   = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
@@ -93,7 +93,7 @@ locals {
         Condition = { ArnNotLike = { "aws:PrincipalArn" = statement.but } }
       } : element => value if element != "Condition" || length(statement.but) > 0
     }
-    # Without erasers nobody but the owner would change the bucket, so this waits until they are named.
+    # Without erasers only operators could change the bucket, so this statement needs at least one eraser.
     if statement.Sid != "OnlyTheseChangeTheBucket" || length(var.eraser_arns) > 0
   ]
 }
@@ -172,13 +172,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days = var.results_expire_days
     }
 
-    # An expired object becomes an old version first.
+    # Expiration turns an object into an old version first.
     noncurrent_version_expiration {
       noncurrent_days = 1
     }
   }
 
-  # What Firehose could not write holds whole events, too.
+  # Events that Firehose could not write are whole events, too.
   dynamic "rule" {
     for_each = var.glacier_ir_after_days == null && var.expire_after_days == null ? {} : { archive = var.prefix, errors = var.error_prefix }
 

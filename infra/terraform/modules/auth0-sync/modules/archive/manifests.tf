@@ -1,4 +1,4 @@
-# What makes the archive evidence: a key that signs the manifests of each day, rules for where they are, and Object Lock.
+# Evidence: a key that signs the manifests of each day, rules for their prefix, and Object Lock.
 
 locals {
   manifest_prefix = "manifests/"
@@ -47,7 +47,7 @@ locals {
   )
 }
 
-# It signs for one role only, whatever IAM policies and grants say. AWS does not renew asymmetric keys.
+# Only one role may sign, whatever IAM policies and grants allow. AWS does not renew asymmetric keys.
 resource "aws_kms_key" "manifests" {
   count = var.manifest_role_arn == null ? 0 : 1
 

@@ -14,7 +14,7 @@ output "rule_names" {
 }
 
 output "undelivered_queue_url" {
-  description = "URL of the dead-letter queue of what EventBridge could not hand to the delivery stream."
+  description = "URL of the dead-letter queue of the events that EventBridge could not send to the delivery stream."
   value       = module.undelivered.url
 }
 
@@ -34,7 +34,7 @@ output "table_names" {
 }
 
 output "view_names" {
-  description = "Names of the views: what people query."
+  description = "Names of the views, for people to query."
   value       = sort([for view in aws_glue_catalog_table.view : view.name])
 }
 
@@ -44,22 +44,22 @@ output "workgroup_name" {
 }
 
 output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue of what EventBridge could not hand to the delivery stream."
+  description = "Name of the dead-letter queue of the events that EventBridge could not send to the delivery stream."
   value       = module.undelivered.name
 }
 
 output "analyst_policy" {
-  description = "IAM policy (JSON) for people who ask questions: the workgroup, the catalog, the archive's objects and results."
+  description = "IAM policy (JSON) for people who ask questions: rights on the workgroup, the catalog, the archive's objects and results."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.analyst_statements })
 }
 
 output "manifest_key_arn" {
-  description = "ARN of the key that signs the manifests; null without any."
+  description = "ARN of the key that signs the manifests; null without manifests."
   value       = one(aws_kms_key.manifests[*].arn)
 }
 
 output "manifest_statements" {
-  description = "What the manifest function needs to be allowed, as the function module takes it."
+  description = "Rights that the manifest function needs, as statements of the function module."
   value       = local.manifest_function_statements
 
   # It locks objects once Object Lock is on.
@@ -71,7 +71,7 @@ output "manifest_statements" {
 }
 
 output "ask_statements" {
-  description = "What a function needs to be allowed to ask questions, as the function module takes it."
+  description = "Rights that a function needs to ask questions, as statements of the function module."
   value       = local.ask_statements
 
   # The first query writes results.

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the delivery stream, and prefix of what belongs to it."
+  description = "Name of the delivery stream, and prefix of the names around it."
   type        = string
 }
 
@@ -9,7 +9,7 @@ variable "bucket_name" {
 }
 
 variable "force_destroy" {
-  description = "Let destroy delete the bucket with everything in it, and the workgroup with its history."
+  description = "Let destroy delete the bucket with its objects, and the workgroup with its history."
   type        = bool
 }
 
@@ -19,12 +19,12 @@ variable "bus_names" {
 }
 
 variable "event_sources" {
-  description = "Source of the events on each bus, by stream; those of another source are not archived."
+  description = "Event source of each bus, by stream. The archive takes events of no other source."
   type        = map(string)
 }
 
 variable "event_pattern" {
-  description = "EventBridge pattern (JSON) of the events to archive, of any source."
+  description = "EventBridge pattern (JSON) of the events to archive, without their source."
   type        = string
 }
 
@@ -42,7 +42,7 @@ variable "prefix" {
 }
 
 variable "error_prefix" {
-  description = "Prefix of what could not be delivered as it should; ends in a slash."
+  description = "Prefix of the events that Firehose could not write to the archive; ends in a slash."
   type        = string
 }
 
@@ -117,7 +117,7 @@ variable "bytes_scanned_cutoff" {
 }
 
 variable "manifest_role_arn" {
-  description = "Role of the manifest function, which alone signs and writes manifests; null: there is none."
+  description = "ARN of the manifest function's role, which alone may sign and write manifests; null: there is none."
   type        = string
 }
 
@@ -139,11 +139,11 @@ variable "permissions_boundary_arn" {
 }
 
 variable "operator_arns" {
-  description = "IAM roles and users that may send to the dead-letter queue, and take from the bucket what they send again."
+  description = "IAM roles and users that may send to the dead-letter queue, and delete from the bucket the errors that they have sent again."
   type        = list(string)
 }
 
 variable "eraser_arns" {
-  description = "IAM roles and users that may delete and rewrite what is archived. With any, only they and the operators change the bucket's own settings."
+  description = "IAM roles and users that may delete and overwrite archived objects. If there are any, only they and the operators can change the bucket's settings."
   type        = list(string)
 }

@@ -4,12 +4,12 @@ output "queue_url" {
 }
 
 output "queue_arn" {
-  description = "ARN of the queue, known before the queue is there."
+  description = "ARN of the queue, known before the queue exists."
   value       = local.queue_arn
 }
 
 output "send_statements" {
-  description = "What a function needs to be allowed to send to the queue, as the function module takes it; known before the queue is there."
+  description = "Rights that a function needs to send to the queue, as statements of the function module; known before the queue exists."
   value = concat(
     [{ actions = ["sqs:SendMessage"], resources = [local.queue_arn], conditions = null }],
     [for key in var.kms_key_arn[*] : { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [key], conditions = local.through_the_queue }],
@@ -17,12 +17,12 @@ output "send_statements" {
 }
 
 output "failed_queue_url" {
-  description = "URL of the dead-letter queue of what the function could not do."
+  description = "URL of the dead-letter queue of the messages that the function gave up."
   value       = module.queue.failed_url
 }
 
 output "undelivered_queue_url" {
-  description = "URL of the dead-letter queue of what EventBridge could not put into the queue."
+  description = "URL of the dead-letter queue of the events that EventBridge could not deliver to the queue."
   value       = module.undelivered.url
 }
 
@@ -57,11 +57,11 @@ output "queue_name" {
 }
 
 output "failed_queue_name" {
-  description = "Name of the dead-letter queue of what the function could not do."
+  description = "Name of the dead-letter queue of the messages that the function gave up."
   value       = module.queue.failed_name
 }
 
 output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue of what EventBridge could not put into the queue."
+  description = "Name of the dead-letter queue of the events that EventBridge could not deliver to the queue."
   value       = module.undelivered.name
 }

@@ -13,7 +13,7 @@ variable "rules" {
 }
 
 variable "queues" {
-  description = "Retention of the queue and its dead-letter queues, receives before a message is given up, the wait before each but the first (null: derived from the function's timeout), and the largest message, in bytes, of all three: what a queue takes, its dead-letter queue must take too."
+  description = "Retention of the queue and its dead-letter queues, receives before a message moves to a dead-letter queue, the wait before each but the first (null: six times the function's timeout and the batch window), and the largest message, in bytes, of all three: a dead-letter queue must take every message of its queue."
   type = object({
     retention_seconds          = number
     max_receive_count          = number
@@ -23,7 +23,7 @@ variable "queues" {
 }
 
 variable "event_source_mapping" {
-  description = "How the function reads the queue; timeout_seconds is the longest run of one batch. Apart from `function`, so that the queue need not wait for what the function needs, such as a database: it is there to hold events meanwhile."
+  description = "How the function reads the queue; timeout_seconds is the longest run of one batch. Apart from `function`, so that the queue exists, and holds events, before the function's dependencies do, such as a database."
   type = object({
     enabled              = bool
     timeout_seconds      = number
@@ -34,7 +34,7 @@ variable "event_source_mapping" {
 }
 
 variable "function" {
-  description = "The function that reads the queue; see the function module. `statements` is what it may do besides reading the queue."
+  description = "The function that reads the queue; see the function module. `statements` are its rights besides reading the queue."
   type = object({
     name                 = string
     description          = string

@@ -40,8 +40,8 @@ data "aws_rds_engine_version" "default" {
 }
 
 resource "aws_rds_cluster" "this" {
-  #checkov:skip=CKV2_AWS_27:Statements that change the schema are logged; the check also wants slow ones, which hold users' data
-  #checkov:skip=CKV2_AWS_8:Continuous backups of the cluster itself, to any second of backup_retention_days; a plan of AWS Backup is the account's own business
+  #checkov:skip=CKV2_AWS_27:The cluster logs statements that change the schema. The check also asks for a log of slow statements, but they contain users' data
+  #checkov:skip=CKV2_AWS_8:The cluster has continuous backups, to any second of backup_retention_days; a plan of AWS Backup is the account's choice
   cluster_identifier = var.name
   engine             = "aurora-postgresql"
   engine_mode        = "provisioned" # RDS' name for Serverless v2
@@ -132,8 +132,8 @@ resource "aws_rds_cluster_parameter_group" "this" {
     value = "ddl"
   }
 
-  # The others keep users out of the log. Errors quote values, and statements have them: so neither errors of statements
-  # are logged, which "log" ranks below itself, nor slow statements (log_min_duration_statement is off by default).
+  # The others keep users' data out of the log: errors of statements quote values, and "log" leaves errors out; slow
+  # statements contain values, and log_min_duration_statement is off by default.
   parameter {
     name  = "log_min_messages"
     value = "log"
@@ -159,9 +159,10 @@ resource "aws_rds_cluster_parameter_group" "this" {
   }
 }
 
-# The sign-in of auth0_query, who reads through the Data API. The roles function writes it, so that no state has it.
+# The password of auth0_query, which reads through the Data API. The roles function writes it, so that Terraform's state
+# does not hold it.
 resource "aws_secretsmanager_secret" "query" {
-  #checkov:skip=CKV2_AWS_57:The roles function renews the password whenever it runs, together with the database's
+  #checkov:skip=CKV2_AWS_57:The roles function changes the password, in the database and in this secret, at each run
   name                    = "${var.name}-query"
   description             = "Password of auth0_query in the Aurora cluster ${var.name}; the function ${var.name}-roles renews it."
   kms_key_id              = var.kms_key_arn

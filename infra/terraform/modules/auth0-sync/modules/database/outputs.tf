@@ -49,12 +49,12 @@ output "master_secret_arn" {
 }
 
 output "query_secret_arn" {
-  description = "ARN of the secret of auth0_query, who reads through the Data API."
+  description = "ARN of the secret of auth0_query, the read-only login for the Data API."
   value       = aws_secretsmanager_secret.query.arn
 }
 
 output "function_security_group_id" {
-  description = "Security group for what uses the database: it reaches the database, and nothing else."
+  description = "Security group of the database's clients: it reaches the database, and nothing else."
   value       = aws_security_group.functions.id
 }
 
@@ -64,6 +64,6 @@ output "database_security_group_id" {
 }
 
 output "log_group_names" {
-  description = "Names of the cluster's log groups, by what they hold."
+  description = "Names of the cluster's log groups, by RDS's name of the log, such as postgresql."
   value       = { for kind, group in aws_cloudwatch_log_group.this : kind => group.name }
 }

@@ -10,7 +10,7 @@ resource "aws_security_group" "database" {
 }
 
 resource "aws_security_group" "functions" {
-  #checkov:skip=CKV2_AWS_5:It is for the functions, which are made outside this module
+  #checkov:skip=CKV2_AWS_5:Another module creates the functions that use it
   name        = "${var.name}-database-clients"
   description = "What uses the Aurora cluster ${var.name}, and nothing else."
   vpc_id      = var.vpc_id

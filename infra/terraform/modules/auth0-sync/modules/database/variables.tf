@@ -14,7 +14,7 @@ variable "subnet_ids" {
 }
 
 variable "aurora" {
-  description = "Versions, sizes and backups; the variable `aurora` of the deployment says what each is."
+  description = "Versions, sizes and backups, as the deployment's variable `aurora` describes them."
   type = object({
     engine_version           = string
     database_name            = string

@@ -107,8 +107,8 @@ resource "aws_iam_role_policy" "this" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_50:Lags, counts and errors are metrics and logs already; X-Ray's library adds a quarter of a second to each cold start, and from the VPC no request reaches it
-  #checkov:skip=CKV_AWS_116:What a function cannot do stays in the queue that it reads, and then in that queue's dead-letter queue; the others are invoked by whoever deploys, who gets the error, or by a schedule, which comes again
-  #checkov:skip=CKV_AWS_272:The package is built from pinned, hashed requirements, its hash is in the plan, and only whoever deploys may change it; a signing profile is your organisation's to choose
+  #checkov:skip=CKV_AWS_116:A message that a function cannot handle stays in its queue, and moves to that queue's dead-letter queue; the other functions run in a deployment, which reports the error, or on a schedule, which repeats them
+  #checkov:skip=CKV_AWS_272:The package is built from pinned, hashed requirements, its hash is in the plan, and only the principal that deploys may change it; a signing profile is your organisation's choice
   function_name    = var.name
   description      = var.description
   role             = aws_iam_role.this.arn

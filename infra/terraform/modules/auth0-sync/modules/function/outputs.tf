@@ -9,10 +9,10 @@ output "arn" {
 }
 
 output "role_id" {
-  description = "Unique id of the role, AROA…: what SQS calls the sender of the function's messages, with the session's name."
+  description = "Unique id of the role (AROA…). SQS reports it, with the session's name, as the sender of the function's messages."
   value       = aws_iam_role.this.unique_id
 
-  # Who expects its messages starts after it may send them.
+  # A function that accepts its messages is created after the right to send them.
   depends_on = [aws_iam_role_policy.this]
 }
 

@@ -24,7 +24,7 @@ variable "runtime" {
 }
 
 variable "architecture" {
-  description = "arm64 or x86_64: what the package was built for."
+  description = "arm64 or x86_64: the architecture that the package was built for."
   type        = string
 }
 
@@ -39,7 +39,7 @@ variable "timeout_seconds" {
 }
 
 variable "reserved_concurrency" {
-  description = "Concurrent runs reserved for, and allowed to, this function; null shares the account's."
+  description = "Reserved concurrency of the function, which is also its limit; null shares the account's."
   type        = number
   default     = null
 }
@@ -51,7 +51,7 @@ variable "environment" {
 }
 
 variable "statements" {
-  description = "What the function may do besides writing its log. `conditions`: values by key, by operator, as in IAM."
+  description = "Rights of the function besides writing its log. `conditions`: values by key, by operator, as in IAM."
   type = list(object({
     actions    = list(string)
     resources  = list(string)

@@ -20,8 +20,8 @@ resource "aws_kms_key" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      # IAM decides for the principals of this account: the roles of the functions, of Firehose and of EventBridge say
-      # themselves what they may do, and through which service. DynamoDB, RDS, Firehose's buffers and Lambda work by grants
+      # IAM decides for the principals of this account: the policies of the functions', Firehose's and EventBridge's roles
+      # name their rights, and the service that each right is for. DynamoDB, RDS, Firehose's buffers and Lambda work by grants
       # that they make in the name of whoever deploys; S3, Secrets Manager, and Firehose for a record that comes, in the name
       # of whoever reads or writes. So none of them is named here.
       {

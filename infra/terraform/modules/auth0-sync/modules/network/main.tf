@@ -2,7 +2,7 @@
 # needs one: IAM tokens are signed by the function itself, and Lambda brings its events and takes its logs.
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:The first three are used, and AWS names a new zone after those that are there
+  #checkov:skip=CKV_AWS_394:The module uses the first three zones, and AWS names a new zone after the existing ones
   state = "available"
 
   # A zone of us-east-1 that lacks many services, Lambda among them. Names of zones differ from

@@ -377,7 +377,7 @@ locals {
       })
     },
     {
-      # Also tells of objects under the error prefix. S3's own count of these would be a paid metric of its own.
+      # It fires for objects under the error prefix, too: S3's own count of them would be a paid metric.
       for archive in var.archive[*] : "archive-errors" => {
         kind       = "archive-errors"
         meaning    = "Firehose has logged errors: some events may be under the archive's error prefix instead of in the archive."

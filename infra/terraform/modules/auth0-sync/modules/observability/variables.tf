@@ -4,19 +4,19 @@ variable "name" {
 }
 
 variable "env" {
-  description = "Name by which the commands know the deployment (ENV=…), for alarms and dashboard to say."
+  description = "Name by which the commands know the deployment (ENV=…), for the texts of alarms and dashboard."
   type        = string
 }
 
 variable "runbook_url" {
-  description = "Where the runbook is; what alarms tell of it is this, #, and the alarm's kind."
+  description = "Address of the runbook. Each alarm links to this address, #, and its kind."
   type        = string
 }
 
 variable "consumers" {
   description = <<-EOT
-    What reads a queue, by sink, and `refresh` if it is on. Names, not ARNs or URLs.
-    failed_queue: dead-letter queue of what the function could not do.
+    Names of each consumer's queues, function and log group, by sink, and `refresh` if it is on.
+    failed_queue: dead-letter queue of the messages that the function gave up.
     service: its POWERTOOLS_SERVICE_NAME, a dimension of its metrics.
   EOT
   type = map(object({
@@ -31,7 +31,7 @@ variable "consumers" {
 }
 
 variable "undelivered_queues" {
-  description = "Names of the dead-letter queues of what EventBridge could not deliver, by target."
+  description = "Names of the dead-letter queues of the events that EventBridge could not deliver, by target."
   type        = map(string)
   default     = {}
 }
@@ -40,8 +40,8 @@ variable "rules" {
   description = <<-EOT
     EventBridge rules, by subject and stream, such as user-changes-log-stream.
     has_target: false for a rule that only counts.
-    matches_all: it matches every event of its bus, so that its count is how much Auth0 sends.
-    silence_hours: alarm if it matches nothing for so long (1 to 24); null: never.
+    matches_all: it matches every event of its bus, so that it counts the events that Auth0 sends.
+    silence_hours: alarm after so many hours (1 to 24) without a match; null: never.
   EOT
   type = map(object({
     name           = string
@@ -95,7 +95,7 @@ variable "users_table" {
 }
 
 variable "aurora" {
-  description = "The Aurora Serverless v2 cluster and its limits in ACUs; null: the database is not ours to watch."
+  description = "The Aurora Serverless v2 cluster and its limits in ACUs; null: the deployment has no cluster."
   type = object({
     cluster_identifier = string
     min_capacity       = number

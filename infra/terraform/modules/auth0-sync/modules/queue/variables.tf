@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "sqs_arn" {
-  description = "What the ARN of every queue in the account and region begins with, arn:aws:sqs:REGION:ACCOUNT: policies name a queue before it exists."
+  description = "Beginning of every queue's ARN, arn:aws:sqs:REGION:ACCOUNT, from which policies name a queue before it exists."
   type        = string
 }
 
@@ -25,7 +25,7 @@ variable "sender_arns" {
 }
 
 variable "queues" {
-  description = "Retention in seconds and largest message in bytes: what a queue takes, its dead-letter queue must take too."
+  description = "Retention in seconds and largest message in bytes, also of the dead-letter queue, which must take every message of the queue."
   type = object({
     retention_seconds = number
     max_message_bytes = number
@@ -33,13 +33,13 @@ variable "queues" {
 }
 
 variable "visibility_timeout_seconds" {
-  description = "How long a message that was received is hidden from other receivers; null: SQS's default."
+  description = "Visibility timeout in seconds; null: SQS's default."
   type        = number
   default     = null
 }
 
 variable "max_receive_count" {
-  description = "How often a message is received before it moves to the dead-letter queue; null: there is no dead-letter queue."
+  description = "Receives before a message moves to the dead-letter queue; null: there is no dead-letter queue."
   type        = number
   default     = null
 }

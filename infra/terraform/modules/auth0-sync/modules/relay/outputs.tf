@@ -4,12 +4,12 @@ output "bus_name" {
 }
 
 output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue, in the source's region, of what could not be forwarded."
+  description = "Name of the dead-letter queue, in the source's region, of the events that EventBridge could not forward."
   value       = module.undelivered.name
 }
 
 output "undelivered_queue_url" {
-  description = "URL of the dead-letter queue, in the source's region, of what could not be forwarded."
+  description = "URL of the dead-letter queue, in the source's region, of the events that EventBridge could not forward."
   value       = module.undelivered.url
 }
 

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the bus in the data's region, and of what forwards to it."
+  description = "Name of the bus in the data's region, and of the rule and role that forward to it."
   type        = string
 }
 
@@ -23,6 +23,6 @@ variable "permissions_boundary_arn" {
 }
 
 variable "operator_arns" {
-  description = "IAM roles and users that may send to its dead-letter queue."
+  description = "IAM roles and users that may send to the dead-letter queue."
   type        = list(string)
 }

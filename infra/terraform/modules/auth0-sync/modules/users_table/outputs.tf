@@ -26,7 +26,7 @@ output "reader_policy" {
 }
 
 output "write_statements" {
-  description = "What a function needs to be allowed to put users into the table, as the function module takes it."
+  description = "Rights that a function needs to write users to the table, as statements of the function module."
   value = concat(
     [{ actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null }],
     # DynamoDB decrypts the table's own key in the writer's name; it encrypts by a grant of its own.

@@ -52,9 +52,9 @@ locals {
   )
 }
 
-# Digests of what has been told, each until it cannot turn up again.
+# Digests of the findings that were sent, each until it has left the window.
 resource "aws_dynamodb_table" "told" {
-  #checkov:skip=CKV_AWS_28:It only remembers what has been told; without it, what the window holds is told once more
+  #checkov:skip=CKV_AWS_28:It only remembers which findings were sent; without it, the watch sends those of the window once more
   name         = var.name
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "finding"
@@ -81,7 +81,7 @@ resource "aws_sns_topic" "this" {
   name              = var.name
   kms_master_key_id = var.kms_key_arn
 
-  # IAM lets the function publish; nobody else is named here.
+  # The function publishes by its own IAM policy; the topic's policy names no other principal.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -107,7 +107,7 @@ module "function" {
   source = "../function"
 
   name                     = var.name
-  description              = "Asks the archive questions, and tells what it finds."
+  description              = "Asks the archive questions, and sends the findings to a topic."
   package                  = var.function.package
   handler                  = "pipeline.functions.watch.handler"
   runtime                  = var.function.runtime
@@ -127,6 +127,6 @@ module "function" {
   })
   schedule = {
     expression  = var.schedule
-    description = "When to ask the archive the watched questions."
+    description = "Runs the watch, which asks the archive the watched questions."
   }
 }

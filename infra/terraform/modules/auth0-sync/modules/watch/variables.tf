@@ -14,7 +14,7 @@ variable "schedule" {
 }
 
 variable "window_days" {
-  description = "Days of the archive that each question looks at, today included."
+  description = "Days of the archive that each question reads, today included."
   type        = number
 }
 
@@ -28,7 +28,7 @@ variable "topic" {
 }
 
 variable "ask_statements" {
-  description = "What a function needs to be allowed to ask the archive, as the function module takes it."
+  description = "Rights that a function needs to ask the archive questions, as statements of the function module."
   type = list(object({
     actions    = list(string)
     resources  = list(string)

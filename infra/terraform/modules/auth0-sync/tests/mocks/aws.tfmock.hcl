@@ -1,4 +1,4 @@
-# What a mocked AWS answers: one account and region, and identifiers of the forms that the provider checks.
+# Answers of a mocked AWS: one account and region, and identifiers of the forms that the provider checks.
 
 mock_data "aws_availability_zones" {
   defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
