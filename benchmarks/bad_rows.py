@@ -1,4 +1,4 @@
-"""What rows that Postgres refuses cost the handler: batches of 1,000 with none, one and 1% of them."""
+"""Measure the cost of rows that Postgres refuses, with the handler: batches of 1,000 with none, one and 1% of them."""
 
 import os
 from functools import partial
@@ -18,7 +18,7 @@ _NUMBER = '"logins_count":1e200000'
 
 
 def run(url: str, rounds: int) -> dict[str, Any]:
-    """Events per second by the number of refused rows in a batch, and the time of each beside a clean batch."""
+    """Return the events per second by refused rows in a batch, and the time of each beside a clean batch."""
     os.environ |= {"SINK": "postgres", "DATABASE_URL": url, "EVENT_SOURCES": DEFAULT_SOURCE}
     migrate(Database(url=url))
     sync.sync.cache_clear()  # of another database
@@ -34,7 +34,7 @@ def run(url: str, rounds: int) -> dict[str, Any]:
 
 
 def _spoilt(users: Users, bad: int) -> tuple[list[dict[str, Any]], int]:
-    """A batch with ``bad`` refused rows, as far apart as they can be: the worst case for a bisection; and ``bad``."""
+    """Return a batch with ``bad`` refused rows far apart, the worst case for a bisection, and ``bad``."""
     records = users.batch(SIZE)
     for number in range(bad):
         record = records[number * SIZE // bad]

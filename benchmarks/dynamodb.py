@@ -39,7 +39,7 @@ _ENVIRONMENT = {
 
 
 def run(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    """Events per second by batch size, and the handler's ratio to the loop, which has its items ready."""
+    """Return the events per second by batch size, and the handler's ratio to the loop, which has its items ready."""
     with tempfile.TemporaryDirectory(prefix="auth0-sync-bench-") as directory:
         emulator = process.start(Path(directory))
         before = dict(os.environ)

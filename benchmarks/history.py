@@ -1,4 +1,4 @@
-"""What HISTORY=on costs the handler, and each change in the table."""
+"""Measure the cost of HISTORY=on: time of the handler, and bytes per change in the table."""
 
 import os
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.sinks import postgres
 
 
 def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    """Events per second with history off and on, by batch size; bytes of table and index per recorded change."""
+    """Return the events per second with history off and on, by batch size; and the bytes per recorded change."""
     os.environ |= {"SINK": "postgres", "DATABASE_URL": url, "EVENT_SOURCES": DEFAULT_SOURCE}
     database = Database(url=url)
     migrate(database)

@@ -1,4 +1,4 @@
-"""Import time of each function and of the command in a fresh interpreter, beside what it cannot do without."""
+"""Import time of each function and of the command in a fresh interpreter, beside the time of its required packages."""
 
 import statistics
 import subprocess

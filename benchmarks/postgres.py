@@ -50,7 +50,7 @@ def _rows(records: Records) -> list[dict[str, Any]]:
     """The same changes as rows of Python values."""
     rows = []
     for change in collect(records).changes:
-        user = msgspec.json.decode(change.profile)  # type: ignore[union-attr]
+        user = msgspec.json.decode(change.profile)  # type: ignore[union-attr]  # all are snapshots
         row = {name: user.get(name) for name in _TYPED}
         row |= {"user_metadata": user.get("user_metadata", {}), "app_metadata": user.get("app_metadata", {})}
         row |= {"profile": user, "connection": user["identities"][0]["connection"]}

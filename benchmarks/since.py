@@ -1,4 +1,4 @@
-"""What the index for "what has changed since" costs each write, and gains such a query."""
+"""Measure the index for queries of recent changes: its cost for each write, and its gain for such a query."""
 
 import statistics
 import time
@@ -24,7 +24,7 @@ _INDEXES = {
 
 
 def run(url: str, rounds: int) -> dict[str, Any]:
-    """The upsert statement into twin tables, in batches of 1,000 and 100; then the query for the last 100 changes."""
+    """Time the upsert into twin tables, in batches of 1,000 and 100; then the query for the last 100 changes."""
     database = Database(url=url)
     migrate(database)
     with postgres.connect(database, options="-c timezone=UTC") as connection:

@@ -1,4 +1,4 @@
-"""Taking turns, so that a busy moment of the machine slows every contestant alike."""
+"""Time contestants in turns, so that a busy moment of the machine slows all of them."""
 
 import gc
 import statistics
@@ -11,7 +11,7 @@ Contestant = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 def seconds(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, float]:
-    """Median seconds of each contestant over ``rounds``, after one round that is not counted."""
+    """Return the median seconds of each contestant over ``rounds``, after one round that is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, (prepare, run) in contestants.items():

@@ -84,7 +84,7 @@ class Stack:
             read_timeout=MIGRATION_SECONDS,
             max_pool_connections=32,
         )
-        return session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
+        return session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]  # the stubs have an overload per service
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def _end(directory: Path, command: str) -> NoReturn:
     """Print the running parts, and end the program without waiting for its threads."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # people press it twice
     end_leftovers(directory / "terraform")
-    print("\n".join(["\nInterrupted.", *_what_runs(directory), f"Go on: {command}"]), file=sys.stderr)  # noqa: T201
+    print("\n".join(["\nInterrupted.", *_what_runs(directory), f"Go on: {command}"]), file=sys.stderr)  # noqa: T201 - last words
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)

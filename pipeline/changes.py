@@ -73,7 +73,7 @@ class Snapshot(Struct, frozen=True, gc=False):
 class Partial(Snapshot, frozen=True, gc=False):
     """A user as far as it is known: keys absent from ``profile`` are unknown or were empty; see ``Carried``."""
 
-    carried: Carried  # type: ignore[misc]
+    carried: Carried  # type: ignore[misc]  # required here, with a default in Snapshot
 
 
 class Tombstone(Struct, frozen=True, gc=False):

@@ -38,20 +38,20 @@ class Archive:
         self._views: set[str] = set()
 
     def rows(self, sql: str) -> list[Row]:
-        """The rows that Athena's SQL gives."""
+        """Return the rows that Athena's SQL gives."""
         self._make_views(sql)
         answer = self._database.execute(translate(sql))
         names = [column[0] for column in answer.description or []]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def ask(self, name: str, **parameters: Parameter) -> list[Row]:
-        """The rows that a question gives, about all of 2026 unless `since` and `until` say otherwise."""
+        """Return the rows that a question gives, about all of 2026 unless `since` and `until` say otherwise."""
         question = questions.load(name)
         given: dict[str, Parameter] = {"since": "2026-01-01", **parameters}
         return self.rows(bind(question.sql, question.values(given)))
 
     def describe(self, relation: str) -> dict[str, str]:
-        """The DuckDB types of a table's or view's columns, by name."""
+        """Return the DuckDB types of a table's or view's columns, by name."""
         self._make_views(relation)
         return {row[0]: row[1] for row in self._database.execute(f"DESCRIBE {relation}").fetchall()}
 

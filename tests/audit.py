@@ -110,7 +110,7 @@ def main(program: str, directory: Path = REQUIREMENTS, first_seconds: float = FI
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

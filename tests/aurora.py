@@ -1,4 +1,4 @@
-"""What RDS makes of a Postgres server, as far as roles can tell, and the Data API in front of it.
+"""A Postgres server with the roles that RDS makes, and the Data API in front of it.
 
 The master user of RDS is no superuser: it may create roles, owns the database, and is in `rds_superuser`, by which it
 may grant `rds_iam`. Who is in `rds_iam` signs in by token. The test's server asks nobody for a password, so that the
@@ -39,7 +39,7 @@ ENVIRONMENT = {
     "QUERY_SECRET_ARN": QUERY_SECRET_ARN,
     "PGDATABASE": DATABASE,
 }
-"""Of the function, and of who uses the command; with the Data API's address in AWS_ENDPOINT_URL."""
+"""Environment of the function and of the command's user; with the Data API's address in AWS_ENDPOINT_URL."""
 
 _SET_UP = (
     "CREATE ROLE rds_superuser",
@@ -57,12 +57,12 @@ class Cluster(NamedTuple):
     url: str
 
     def url_of(self, user: str) -> str:
-        """The database as a user signs in to it."""
+        """Return the URL with which a user signs in to the database."""
         parts = urlsplit(self.url)
         return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
 
     def connect(self, user: str = MASTER) -> psycopg.Connection:
-        """A session in autocommit."""
+        """Return a session in autocommit."""
         return psycopg.connect(self.url_of(user), autocommit=True)
 
     def run(self, *statements: str, user: str = MASTER) -> list[Any]:
@@ -75,7 +75,7 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def cluster(server: str) -> Iterator[Cluster]:
-    """A fresh cluster on the server of a superuser's URL; roles are the server's, so there is one at a time."""
+    """Yield a fresh cluster on the server of a superuser's URL; roles are the server's, so there is one at a time."""
     _clean(server)
     name = f"aurora_{uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -187,7 +187,7 @@ class DataApi:
         return {"transactionId": transaction}
 
     def _query_user(self) -> str:
-        """The user of the query secret, whose password is the server's if the secret has one."""
+        """Return the user of the query secret, whose password is the server's if the secret has one."""
         if QUERY_SECRET_ARN in self.secrets:
             sign_in = json.loads(self.secrets[QUERY_SECRET_ARN])
             with psycopg.connect(self.cluster.url) as superuser:
@@ -232,7 +232,7 @@ class DataApi:
 
 @contextmanager
 def data_api(cluster: Cluster) -> Iterator[DataApi]:
-    """The Data API in front of a cluster."""
+    """Yield the Data API in front of a cluster."""
     api = DataApi(cluster)
     try:
         yield api

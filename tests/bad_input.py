@@ -1,4 +1,4 @@
-"""Messages that must not take others down, and what is to become of each: a reason to fail, or what is stored."""
+"""Messages that must not take others down, each with its outcome: a reason to fail, or the stored user."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ SECRETS = (
     "grace@",
     "203.0.113",
 )
-"""Parts of what the messages below say about people; nothing of it may ever be logged."""
+"""Personal data in the messages below; no log may hold any of it."""
 
 
 def bad(updated_at: Any = "2023-07-11T16:30:53.231Z", **fields: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def bad(updated_at: Any = "2023-07-11T16:30:53.231Z", **fields: Any) -> dict[str
 
 
 def with_raw(raw: str) -> str:
-    """An update whose ``user_metadata`` has ``raw`` as the text of a value."""
+    """Return an update whose ``user_metadata`` has ``raw`` as the text of a value."""
     return text(updated(bad(user_metadata={"plan": "s3cret-metadata", "x": "@@"}))).replace('"@@"', raw)
 
 
@@ -77,7 +77,7 @@ POISON: dict[str, tuple[str, str]] = {
     "deep from the start": ("[" * DEEP + "]" * DEEP, "UnknownShape"),
     "linked to no list": (text(call("post", "/api/v2/users/bad-user/identities", ABSENT)), "UnknownShape"),
 }
-"""What it is: the message and the reason for which it fails, whatever the store."""
+"""By name: the message, and the reason for which it fails in every store."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ KEPT = DEEPEST - 7
 
 
 def nested(levels: int, inner: Any) -> Any:
-    """Lists in each other."""
+    """Return lists in lists, to this depth."""
     for _ in range(levels):
         inner = [inner]
     return inner
@@ -112,7 +112,7 @@ GOOD_ENOUGH: dict[str, Stored] = {
     "surrogate pair": Stored(with_raw('"\\ud83d\\ude00"'), {"plan": "s3cret-metadata", "x": "😀"}),
     "U+0000 in a key": Stored(with_raw('{"\\u0000":1}'), {"plan": "s3cret-metadata", "x": {"\ufffd": 1}}),
 }
-"""What every store holds in the same way."""
+"""Messages that every store holds in the same way."""
 
 TOO_DEEP = Stored(
     with_raw("[" * DEEP + "]" * DEEP),
@@ -125,5 +125,5 @@ NEIGHBOURS = (created(user("auth0|first")), updated(user("auth0|last")))
 
 
 def leaked(output: str) -> list[str]:
-    """What of the people in the messages has come into the logs."""
+    """Return the parts of people's data that are in the logs."""
     return [secret for secret in SECRETS if secret in output]

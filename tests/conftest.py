@@ -58,7 +58,7 @@ settings.register_profile("quick", settings.get_profile("unhurried"), max_exampl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unhurried"))
 
 
-class Groups(LoadScopeScheduling):  # type: ignore[misc]
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Give each group to one worker, in the order of collection; pytest 9.2 loses the marks of `--dist loadgroup`."""
 
     def _split_scope(self, nodeid: str) -> str:

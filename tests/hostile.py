@@ -1,6 +1,6 @@
 """Users made of the worst JSON there is, kept as the values that they are written from.
 
-What a store must hold of them comes from those values, never from reading the text that was sent.
+The expected content of a store comes from those values, never from reading the JSON text.
 """
 
 import json
@@ -35,7 +35,7 @@ class Pairs:
 
 
 def rendered(value: Any, ascii_only: bool = True) -> str:
-    """The JSON text of a value."""
+    """Return the JSON text of a value."""
     match value:
         case Literal():
             return value.text
@@ -49,7 +49,7 @@ def rendered(value: Any, ascii_only: bool = True) -> str:
 
 
 def plain(value: Any) -> Any:
-    """What the JSON text says once it is stored: the last of equal keys, U+FFFD for what no store can hold."""
+    """Return the stored value of a JSON text: the last of equal keys, U+FFFD for characters that no store holds."""
     match value:
         case Literal():
             return Decimal(value.text)
@@ -70,7 +70,7 @@ def _character(pair: re.Match[str]) -> str:
 
 
 def read(body: str) -> Any:
-    """JSON with its numbers as they are."""
+    """Return JSON with its numbers as they are."""
     return json.loads(body, parse_float=Decimal, parse_int=Decimal)
 
 
@@ -133,7 +133,7 @@ _OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in (0, 330, -570, 8
 
 @st.composite
 def times(draw: st.DrawFn) -> tuple[str, datetime]:
-    """A moment in one of the ways to write it in ISO 8601, and the moment."""
+    """Return a moment in one of the ways to write it in ISO 8601, and the moment."""
     moment = draw(instants)
     digits = draw(st.integers(0, 9))
     kept = moment.microsecond // 10 ** (6 - digits) * 10 ** (6 - digits) if digits < 6 else moment.microsecond
@@ -188,7 +188,7 @@ class User:
 
 @st.composite
 def users(draw: st.DrawFn) -> User:
-    """Any whole user whose id and time can be read."""
+    """Return any whole user whose id and time can be read."""
     user_id = draw(user_ids)
     (changed, updated_at), (login, last_login) = draw(times()), draw(times())
     fields: dict[str, Any] = {name: draw(values) for name in draw(st.sets(st.sampled_from(OTHER)))}
@@ -213,7 +213,7 @@ CARRIERS: dict[str, Callable[[Json], Json]] = {
 
 
 def message(user: User, carrier: str, ascii_only: bool) -> str:
-    """The event that carries the user."""
+    """Return the event that carries the user."""
     event = CARRIERS[carrier]({"user_id": "@@"})
     return text(event).replace('{"user_id":"@@"}', rendered(user.body, ascii_only))
 

@@ -51,7 +51,7 @@ class Function:
 
 @contextmanager
 def sync_with(sink: Sink, **parts: Any) -> Iterator[Function]:
-    """The function with a sink of the test's own; ``parts``: see ``Sync``."""
+    """Yield the function with a sink of the test's own; ``parts``: see ``Sync``."""
     with _logged() as output:
         yield Function(sync.Sync(sink, "dynamodb", **parts), output)
 
@@ -70,7 +70,7 @@ def _logged() -> Iterator[io.StringIO]:
 
 @contextmanager
 def sync_function(monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[Function]:
-    """A fresh execution environment with the variables ``env``."""
+    """Yield a fresh execution environment with the variables ``env``."""
     for name in ("DATABASE_URL", "PGHOST", "USERS_TABLE", "SINK", "REFRESH_ROLE_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"EVENT_SOURCES": SOURCES} | env).items():

@@ -11,7 +11,7 @@ _ids = count(1)
 
 
 def log(kind: str, date: str, **data: Any) -> Json:
-    """The EventBridge event of a log; `date` is the time of the day 2026-01-15, or a whole timestamp."""
+    """Return the EventBridge event of a log; `date` is the time of the day 2026-01-15, or a whole timestamp."""
     number = next(_ids)
     moment = date if "T" in date else f"2026-01-15T{date}Z"
     log_id = f"9002026{number:048d}"
@@ -20,7 +20,7 @@ def log(kind: str, date: str, **data: Any) -> Json:
 
 
 def call(method: str, path: str, body: Any = None, *, at: str = "09:00:00", answer: Any = None, **data: Any) -> Json:
-    """A call of the Management API by the administrator Erin; `answer` is the body of the response."""
+    """Return a call of the Management API by the administrator Erin; `answer` is the body of the response."""
     user = {"user_id": "auth0|erin", "name": "Erin", "email": "Erin@acme.example"}
     request = {
         "method": method,

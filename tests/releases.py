@@ -21,7 +21,7 @@ class Release:
 
     @property
     def head(self) -> str:
-        """Revision of the product's newest migration."""
+        """Return the revision of the product's newest migration."""
         return Migrations(self.directory).product[-1].revision
 
     def product(self, name: str, up: str = "pass", down: str = "pass") -> str:

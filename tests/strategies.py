@@ -35,7 +35,7 @@ against_a_server = settings(
 
 
 def user(user_id: str = "auth0|ada", updated_at: Any = UPDATED_AT, **fields: Any) -> Json:
-    """A user as Auth0 answers with it."""
+    """Return a user as Auth0 answers with it."""
     provider, _, identity = user_id.partition("|")
     return {
         "created_at": "2023-07-01T08:00:00.000Z",
@@ -52,14 +52,14 @@ def user(user_id: str = "auth0|ada", updated_at: Any = UPDATED_AT, **fields: Any
 
 
 def log(kind: str = "sapi", *, log_id: str = LOG_ID, date: Any = DATE, **data: Any) -> Json:
-    """The EventBridge event of a tenant log of any type."""
+    """Return the EventBridge event of a tenant log of any type."""
     fields = {"date": date, "type": kind, "description": "", "log_id": log_id} | data
     detail = {"log_id": log_id, "data": {key: value for key, value in fields.items() if value is not ABSENT}}
     return eventbridge(detail, event_id=EVENT_ID, time=TIME)
 
 
 def call(method: str, path: str, answer: Any = ABSENT, *, status: Any = 200, request: Any = None, **data: Any) -> Json:
-    """The log of a call of the Management API by an administrator, whose id and name are in it too."""
+    """Return the log of a call of the Management API by an administrator, whose id and name are in it too."""
     response = {"statusCode": status} | ({} if answer is ABSENT else {"body": answer})
     admin = {"user_id": "google-oauth2|the-actor", "name": "Grace Hopper", "email": "grace@acme.example"}
     details = {
@@ -86,44 +86,44 @@ def deleted(user_id: str, **data: Any) -> Json:
 
 
 def streamed(kind: str, item: Any = ABSENT, *, event_id: str = "evt_1", time: Any = DATE, **detail: Any) -> Json:
-    """The EventBridge event of an Event Stream."""
+    """Return the EventBridge event of an Event Stream."""
     data = {} if item is ABSENT else {"object": item}
     cloud_event = {"id": event_id, "type": kind, "time": time, "data": data} | detail
     return eventbridge(cloud_event, event_id=EVENT_ID, time=TIME, source=EVENTS_SOURCE, detail_type=kind)
 
 
 def text(event: Any) -> str:
-    """An event as the message that carries it."""
+    """Return an event as the message that carries it."""
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def records(*bodies: str | Json) -> list[Json]:
-    """What Lambda is invoked with; the messages are called m0, m1, …"""
+    """Return the event of an invocation by SQS; the ids of its messages are m0, m1, …"""
     bodies = tuple(body if isinstance(body, str) else text(body) for body in bodies)
     return [sqs_record(body, f"m{number}") for number, body in enumerate(bodies)]
 
 
 def changes(*events: str | Json) -> list[Change]:
-    """What a sink has to apply after ``events``."""
+    """Return the changes that a sink has to apply after ``events``."""
     return collect(records(*events)).changes
 
 
 def change(event: str | Json) -> Change:
-    """The change that is all that an event means."""
+    """Return the change that is all that an event means."""
     [found] = read(event if isinstance(event, str) else text(event))
     assert isinstance(found, Snapshot | Tombstone)
     return found
 
 
 def snapshot(event: str | Json) -> Snapshot:
-    """The whole user that is all that an event means."""
+    """Return the whole user that is all that an event means."""
     found = change(event)
     assert isinstance(found, Snapshot)
     return found
 
 
 def tombstone(event: str | Json) -> Tombstone:
-    """The end of a user that is all that an event means."""
+    """Return the tombstone that is all that an event means."""
     found = change(event)
     assert isinstance(found, Tombstone)
     return found
@@ -160,7 +160,7 @@ any_number = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=
 def documents(
     texts: st.SearchStrategy[str] = nasty_text, numbers: st.SearchStrategy[Any] = any_number
 ) -> st.SearchStrategy[Any]:
-    """Any JSON value."""
+    """Return any JSON value."""
     leaves = st.one_of(st.none(), st.booleans(), numbers, texts)
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
@@ -207,7 +207,7 @@ class Log:
 
     @property
     def order(self) -> tuple[int, bool, int, bytes]:
-        """The documented order: the change's time, deletions last, the log's time, and a digest of its id."""
+        """Return the documented order: the change's time, deletions last, the log's time, and a digest of its id."""
         written = self.at if self.gone else self.at + self.late
         return self.at, self.gone, written, blake2b(self.log_id.encode(), digest_size=8).digest()
 
@@ -220,7 +220,7 @@ _metadata = st.none() | st.dictionaries(
 
 @st.composite
 def histories(draw: st.DrawFn, users: Sequence[str] = USERS, max_size: int = 12) -> list[Log]:
-    """Logs of few users and few moments, so that most of them compete."""
+    """Return logs of few users and few moments, so that most of them compete."""
     number = draw(st.integers(1, max_size))
     return [
         Log(
@@ -238,7 +238,7 @@ def histories(draw: st.DrawFn, users: Sequence[str] = USERS, max_size: int = 12)
 
 @st.composite
 def deliveries(draw: st.DrawFn, logs: Sequence[Log]) -> list[list[Log]]:
-    """The logs at least once each, in any order, cut into batches anywhere."""
+    """Return the logs at least once each, in any order, cut into batches anywhere."""
     again = draw(st.lists(st.sampled_from(list(logs)), max_size=4))
     order = draw(st.permutations([*logs, *again]))
     cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=4)) | {0, len(order)})
@@ -252,7 +252,7 @@ def delivered(draw: st.DrawFn) -> tuple[list[Log], list[list[Log]]]:
 
 
 def newest(logs: Iterable[Log]) -> dict[str, Log]:
-    """What every store must hold after all of ``logs``: the model, which uses no code of the pipeline."""
+    """Return the state of every store after all of ``logs``, by a model that uses no code of the pipeline."""
     found: dict[str, Log] = {}
     for entry in logs:
         if entry.user_id not in found or found[entry.user_id].order < entry.order:

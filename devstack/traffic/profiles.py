@@ -53,7 +53,7 @@ _CONNECTIONS = ((60, DATABASE), (17, GOOGLE), (12, SAML), (6, EMAIL), (5, SMS))
 _NAMES = (
     ("Jane", "Doe"), ("Ada", "Lovelace"), ("Miguel", "Hernández"), ("Zoë", "O'Connor"), ("Łukasz", "Żółtowski"),
     ("Søren", "Kjærgård"), ("Björn", "Þórsson"), ("Nguyễn", "Văn An"), ("Олена", "Шевченко"), ("محمد", "الأحمد"),
-    ("小龍", "李"), ("はなこ", "山田"), ("Chloé 🌸", "Lefèvre"), ("Ayşe", "Yılmaz"), ("José María", "de la Peña"),  # noqa: RUF001
+    ("小龍", "李"), ("はなこ", "山田"), ("Chloé 🌸", "Lefèvre"), ("Ayşe", "Yılmaz"), ("José María", "de la Peña"),  # noqa: RUF001 - names in other scripts are the point
     ("Grace", "Hopper"), ("Tim", "Berners-Lee"), ("Priya", "Ramakrishnan"), ("Kwame", "Nkrumah"), ("Eva", "Müller"),
 )  # fmt: skip
 _HANDLES = (

@@ -53,7 +53,7 @@ class Keyring:
 
 @dataclass
 class Chain:
-    """What the signed manifests and records say."""
+    """The content of the signed manifests and records."""
 
     entries: dict[date, dict[str, list[Entry]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     """Entries by the day and the key of the object."""

@@ -1,4 +1,4 @@
-"""Manifests: what the archive has of each closed day, signed, each with the digest of the one before.
+"""Manifests: signed lists of the archive's objects of each closed day, each with the digest of the one before.
 
 As CloudTrail's digest files ("CloudTrail digest file structure"), but with the signature in the file, so that a copy of
 the file can be checked alone.
@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, tag_field="kind", tag="manifest", kw
     day: date
     part: int
     complete: bool
-    """Whether the next manifest is about the next day; otherwise it is the next part of this one."""
+    """True if the next manifest is about the next day; else it is the next part of this one."""
     listed_at: datetime
     previous: Link | None
     expire_after_days: int | None

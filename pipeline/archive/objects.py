@@ -49,7 +49,7 @@ class Version(msgspec.Struct, frozen=True):
     modified: datetime
     latest: bool
     deleted: bool = False
-    """Whether it is a delete marker."""
+    """True for a delete marker."""
 
 
 class Objects(Protocol):
@@ -91,7 +91,7 @@ class Bucket:
             found = [
                 Version(one["Key"], one["VersionId"], one.get("Size", 0), one["LastModified"], one["IsLatest"], deleted)
                 for deleted, kind in ((True, "DeleteMarkers"), (False, "Versions"))
-                for one in page.get(kind, [])  # type: ignore[attr-defined]
+                for one in page.get(kind, [])  # type: ignore[attr-defined]  # two types, by the literal key
             ]
             yield from sorted(found, key=lambda version: version.key)
 

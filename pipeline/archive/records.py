@@ -1,4 +1,4 @@
-"""What a record of an erasure says."""
+"""The content of a record of an erasure."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
@@ -21,11 +21,11 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 Record = Callable[[Sequence[Erased]], object]
-"""Records that objects are about to change; raises an error if it cannot, and then nothing may change."""
+"""Records that objects are about to change. If it raises an error, they must not change."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What to record, as the manifest function takes it."""
+    """The manifest function's request for a record."""
 
     reason: Reason
     reference: Annotated[str, msgspec.Meta(max_length=200)]

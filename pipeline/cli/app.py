@@ -65,7 +65,7 @@ def _visible() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "format_message"):
-            error.message = plain(error.message, keep="\n")  # type: ignore[attr-defined]
+            error.message = plain(error.message, keep="\n")  # type: ignore[attr-defined]  # Click's errors, of which Typer has a copy
         raise
 
 

@@ -14,7 +14,7 @@ def client(service: str, **options: Any) -> Any:
 
     if boto3.DEFAULT_SESSION is None:
         wait_as_people_do()
-    return boto3.client(service, **options)  # type: ignore[call-overload]
+    return boto3.client(service, **options)  # type: ignore[call-overload]  # the stubs have an overload per service
 
 
 def prepare() -> None:

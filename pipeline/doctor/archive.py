@@ -71,7 +71,7 @@ def logs(deployed: Deployed) -> list[Finding]:
     title = "Archived logs"
     found = _ask(
         deployed,
-        "SELECT line, json_extract(line, '$.detail') AS parsed FROM lines "  # noqa: S608
+        "SELECT line, json_extract(line, '$.detail') AS parsed FROM lines "  # noqa: S608 - our own names
         f"WHERE {_days(deployed.clock.now().date())} LIMIT 1",
     ).dicts()
     if not found:

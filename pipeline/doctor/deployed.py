@@ -55,7 +55,7 @@ class Deployed:
 
         @cache
         def new_client(service: str, region: str) -> Any:
-            return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+            return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]  # the stubs have an overload per service
 
         return cls(env, outputs, new_client, seconds)
 

@@ -1,6 +1,6 @@
 """Erase a person from every place of a deployment that holds data about them.
 
-Each place has a file. All of them look first and change only if told, and a second run finishes what a first one began.
+Each place has a file. All of them look first, and erase only on request; a second run finishes an interrupted one.
 """
 
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Place:
-    """A place that may hold data about the person, and what was done there."""
+    """A place that may hold data about the person, and the result of the erasure there."""
 
     name: str
     found: int = 0
@@ -16,9 +16,9 @@ class Place:
     unit: str = ""
     erased: int = 0
     kept: str = ""
-    """Why something about the person is still there, and until when; empty if nothing is."""
+    """The remaining data about the person, the reason, and its end; empty if nothing remains."""
     problems: list[str] = field(default_factory=list)
-    """What a person must look at: it was not erased."""
+    """Data that was not erased, and that a person must look at."""
 
 
 REMAINS = (

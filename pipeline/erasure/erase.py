@@ -1,4 +1,4 @@
-"""Look for a person in every place of a deployment, and erase what is there."""
+"""Look for a person in every place of a deployment, and erase the data."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

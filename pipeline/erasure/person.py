@@ -11,7 +11,7 @@ from urllib.parse import unquote
 SHORTEST: Final = 5
 """Characters of an identifier: a shorter one occurs in the data of others."""
 _BY_ITSELF: Final = re.compile(r"(?=.*\d)[\w.-]{12,}|[^@\s]+@[^@\s]+")
-"""What identifies a person without the provider in front: not a word such as administrator."""
+"""An id that identifies a person without the provider before it, unlike a word such as administrator."""
 _NESTED: Final = 5
 """Times that text is decoded: JSON in a string, a percent-encoded path in a URL."""
 

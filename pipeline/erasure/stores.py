@@ -1,4 +1,4 @@
-"""Erase a person from Postgres and DynamoDB: history, what they did to others, and the tombstones.
+"""Erase a person from Postgres and DynamoDB: history, their name in others' history, and the tombstones.
 
 A user who is in Auth0 is not erased: the next event would bring them back.
 """
@@ -46,7 +46,7 @@ _TOMBSTONE: Final = """
 
 
 class StillThere(CommandError):
-    """The user is in Auth0, by a store."""
+    """The user still exists in Auth0, according to a store."""
 
 
 class Statements(Protocol):

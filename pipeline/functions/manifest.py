@@ -1,6 +1,6 @@
-"""The manifest function: list and sign what the archive has of each closed day, every hour what is missing.
+"""The manifest function: every hour, list and sign the archive's objects of closed days without a manifest.
 
-A run that ends early leaves a part of a day, which the next run continues. Others ask it for records of erasures.
+A run that ends early leaves a part of a day, which the next run continues. Commands ask it for records of erasures.
 """
 
 import os

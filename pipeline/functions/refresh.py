@@ -61,7 +61,7 @@ Answer = dict[str, list[dict[str, str]]]
 class Refresh:
     """Fetch the users that the signals of one queue name, and send them to the queues of the sinks.
 
-    It lives as long as the execution environment: it keeps the token, the connections, the rate, and what it has asked.
+    It lives as long as the execution environment: it keeps token, connections, rate, and times of its requests.
     """
 
     def __init__(

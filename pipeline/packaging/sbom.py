@@ -27,7 +27,7 @@ _CLASSIFIER = "License :: OSI Approved :: "
 def write(package: Path, wheels: Mapping[str, str]) -> Path:
     """Write `NAME.cdx.json` beside the package and return its path. `wheels` has each one's SHA-256 by name."""
     bom = Bom()
-    # Both are optional in CycloneDX; the library fills them with a random number and the time.
+    # Both are optional in CycloneDX, unlike in the library's types, which fills them with a random number and the time.
     bom.serial_number = None  # type: ignore[assignment]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     ours = Component(

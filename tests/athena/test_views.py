@@ -51,7 +51,7 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module", autouse=True)
 def events(traffic: Traffic) -> list[Event]:
-    """All events. Every test needs them: the expected is complete once they are made."""
+    """Return all events. Every test needs them: the expected state is complete once they are made."""
     return list(traffic)
 
 

@@ -94,7 +94,7 @@ class Asked:
 
 def test_flood_of_sign_ups_does_not_delay_others() -> None:
     asked, unused = Asked(), None
-    tenant: Any = lambda: asked  # noqa: E731
+    tenant: Any = lambda: asked  # noqa: E731 - typed as Any
     queues: Any = Sqs()
     functions: Any = unused
     config = Refresh(REFRESH, (POSTGRES, DYNAMODB), 1)

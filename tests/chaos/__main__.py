@@ -107,7 +107,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Scenario:
     name: str
     number: int
     holds: str
-    """What must hold, in addition to what the stores must hold after every scenario."""
+    """The result that must hold, besides the comparison after every scenario."""
     play: Callable[[World], Load]
 
 
@@ -62,7 +62,7 @@ def steady(world: World, events: list[Event], load: Load) -> None:
 
 @scenario(20_625)
 def burst(world: World, events: list[Event], load: Load) -> None:
-    """What the stack cannot store at once waits in the queues."""
+    """A burst waits in the queues until the stack can store it."""
     load.put(events, threads=4)
 
 

@@ -36,14 +36,14 @@ FUNCTION_SECONDS = 20
 VISIBILITY_SECONDS = 22
 """Not below the functions' time, as on AWS."""
 RECEIVES = 1000
-"""Tries of a message, the most that SQS allows: on a busy machine a batch may need many, and none may fall by that."""
+"""Tries of a message, the most that SQS allows: on a busy machine a batch may need many, without a failure."""
 SHOWN = 5
 """Differences of a kind to name."""
 
 
 @dataclass
 class Result:
-    """What a scenario did, and everything that was wrong after it."""
+    """The figures of a scenario, and the differences after it."""
 
     name: str
     events: int = 0
@@ -59,7 +59,7 @@ class Result:
 
 
 Stored = dict[str, Json]
-"""What a store holds, by user id."""
+"""The content of a store, by user id."""
 
 
 class World:
@@ -71,7 +71,7 @@ class World:
         self.outputs = stack.outputs
         self._dynamodb, self._table = stack.client("dynamodb"), stack.outputs["users_table"]
         self.wrong: list[str] = []
-        """What a scenario itself found wrong."""
+        """Problems that a scenario itself found."""
         self._objects: dict[str, list[Json]] = {}
 
     def size(self, events: int) -> int:

@@ -14,7 +14,7 @@ ENVIRONMENT = {
     "ATHENA_DATABASE": "d",
     "ATHENA_WORKGROUP": "w",
 }
-"""Of who uses the command; with the server's address in AWS_ENDPOINT_URL."""
+"""Environment of the command's user; with the server's address in AWS_ENDPOINT_URL."""
 
 
 class Athena:

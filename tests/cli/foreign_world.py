@@ -221,7 +221,7 @@ class ForeignAws:
         }
 
     def _event(self) -> str:
-        """An event about a user of this name, as SQS and S3 have it: without lone surrogates."""
+        """Return an event about a user of this name, as SQS and S3 have it: without lone surrogates."""
         return event_text(updated(user("auth0|1", name=self._well_formed)))
 
     @property
@@ -281,7 +281,7 @@ class ForeignAws:
         return {"Body": self._body(gzip.compress("\n".join(lines).encode(errors="replace"), compresslevel=1))}
 
     def _manifest(self) -> bytes:
-        """A manifest, signed by the deployment, that lists an object with other bytes and one that is gone."""
+        """Return a manifest, signed by the deployment, that lists an object with other bytes and one that is gone."""
         header = Manifest(
             deployment=self._well_formed, bucket="b", day=DAY, part=0, complete=True, listed_at=MIDNIGHT,
             previous=None, expire_after_days=None, objects=2,
@@ -383,5 +383,5 @@ class ForeignTerraform:
 
 
 def _json(value: Any) -> str:
-    """JSON as a program in Go writes it: no string of Go's has a lone surrogate."""
+    """Return JSON as a program in Go writes it: no string of Go's has a lone surrogate."""
     return json.dumps(json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace")))

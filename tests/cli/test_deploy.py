@@ -1,4 +1,4 @@
-"""The commands of a deployment, with a Terraform that only says what it would do. The emulator has the whole."""
+"""The commands of a deployment, with a Terraform that only prints; tests/deploy/test_whole.py has a real one."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ GOOD = [Finding("Rules", "ok"), Finding("Archived logs", "unknown", "no data yet
 
 
 class Account:
-    """A Terraform with a state and a plan of the test's own, and what was asked of everything around it."""
+    """A Terraform with a state and a plan of the test's own, and the calls to the modules around it."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = tiny(tmp_path)
@@ -35,7 +35,7 @@ class Account:
         self.warning = ""
         self.terraform = FakeTerraform(tmp_path / "bin", monkeypatch)
         self.set()
-        find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
+        find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]  # a class method has one
         here = classmethod(lambda cls, name, **options: find(cls, name, self.root, **options))
         monkeypatch.setattr(deployment.Deployment, "find", here)
         settings = {"package_dir": "/packages", "region": None, "lambda_architecture": "arm64"}
@@ -68,7 +68,7 @@ class Account:
         )
 
     def answers(self, answer: str) -> None:
-        """There is a terminal, and somebody at it who gives this answer."""
+        """Make a terminal whose user gives this answer."""
 
         def prompt(question: str, **_: Any) -> str:
             self.questions.append(question)

@@ -1,4 +1,4 @@
-"""What the docs tell people to type exists, and what exists is in the docs."""
+"""The commands and names in the docs exist, and the docs have all of them."""
 
 import json
 import re
@@ -28,7 +28,7 @@ AUTH0 = {
     "auth0 logs streams create eventbridge": {"--aws-id", "--aws-region", "--filters", "--name", "--pii-config"},
     "auth0 event-streams create": {"--configuration", "--name", "--subscriptions", "--type"},
 }
-"""What Auth0's command line takes, by its release 1.33.0 of August 2026: in the repository auth0/auth0-cli, the files
+"""Options of Auth0's command line, from its release 1.33.0 of August 2026: in the repository auth0/auth0-cli, the files
 docs/auth0_logs_streams_create_eventbridge.md and docs/auth0_event-streams_create.md."""
 
 CUSTOM = {
@@ -74,7 +74,7 @@ SET_BY_ENV = ("DEPLOYMENT", "ARCHIVE_BUCKET", "ARCHIVE_PREFIX", "ARCHIVE_ERROR_P
 
 
 def options_of_aws(service: str, operation: str) -> set[str]:
-    """The options of a command of the AWS CLI, which come from the same service models as boto3's."""
+    """Return the options of a command of the AWS CLI, which come from the same service models as boto3's."""
     if custom := CUSTOM.get(f"{service} {operation}"):
         return custom
     model = boto3.session.Session()._session.get_service_model(service)
@@ -139,7 +139,7 @@ def test_the_stream_of_events_has_what_auth0_asks_for() -> None:
 
 
 def test_regions_without_a_certificate_are_named() -> None:
-    """Those that boto3 knows of, and the bundle does not."""
+    """The regions that boto3 knows, and the bundle does not."""
     bundle = (ROOT / "pipeline/sinks/rds-ca-bundle.pem").read_text()
     without = {
         region for region in boto3.session.Session().get_available_regions("rds") if f"RDS {region} " not in bundle

@@ -24,7 +24,7 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials, no region, no files of the AWS CLI, no instance to ask."""
+    """Remove credentials, region, the files of the AWS CLI, and the instance's metadata."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "DATABASE_URL", "PGHOST", "CLUSTER_ARN", "DEPLOYMENT"):

@@ -178,7 +178,7 @@ def test_the_answer_to_a_question(asked: Any) -> None:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Returns the output on a wide terminal."""
+    """Return the output on a wide terminal."""
     out = Console(file=io.StringIO(), width=400, emoji=False)
     monkeypatch.setattr(users_commands, "console", out)
     return lambda: written(out)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
     ("given", "expected"), [((), "terraform"), (("TERRAFORM=tofu",), "tofu"), (("TERRAFORM=/opt/tofu",), "/opt/tofu")]
 )
 def test_the_program_in_place_of_terraform(tmp_path: Path, given: tuple[str, ...], expected: str) -> None:
-    """As an argument of make, and from its environment."""
+    """make takes it as an argument, and from its environment."""
     for file in ("requirements/dev.txt", "pyproject.toml", ".venv/.ready", ".venv/bin/auth0-sync"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text('#!/bin/sh\necho "$TERRAFORM: $@"\n')

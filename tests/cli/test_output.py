@@ -214,7 +214,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ForeignAws]
 @pytest.fixture
 def terraform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ForeignTerraform:
     root = tiny(tmp_path)
-    find = Deployment.find.__func__  # type: ignore[attr-defined]
+    find = Deployment.find.__func__  # type: ignore[attr-defined]  # a class method has one
     monkeypatch.setattr(Deployment, "find", classmethod(lambda cls, name, **options: find(cls, name, root, **options)))
     return ForeignTerraform(root, monkeypatch)
 

@@ -27,14 +27,14 @@ CHANGES = {
 
 
 def row(change: Snapshot | Tombstone) -> tuple[Any, ...]:
-    """What Postgres has of a change."""
+    """Return the row of a change in Postgres."""
     profile = bytes(change.profile).decode() if isinstance(change, Snapshot) else "{}"
     deleted = isinstance(change, Tombstone)
     return change.user_id, change.version, change.source, change.event_id, deleted, profile
 
 
 def ask(query: str) -> Result:
-    """A table that gives three rows at once, at most."""
+    """Return a table that gives three rows at once, at most."""
     after = bytes.fromhex(query.partition("decode('")[2].partition("'")[0]).decode()
     size = int(query.rpartition(" ")[2])
     rows = [row(change) for name, change in sorted(CHANGES.items()) if name > after][:size]

@@ -29,7 +29,7 @@ WAYS = ["server", "data_api"]
 
 @pytest.fixture
 def cluster(postgres_server: str) -> Iterator[Any]:
-    """With roles, schema and one user."""
+    """Yield a cluster with roles, schema and one user."""
     with aurora.cluster(postgres_server) as found:
         with psycopg.connect(found.url_of(aurora.MASTER)) as master:
             for statement in roles.statements():
@@ -220,7 +220,7 @@ BREAK_OUT = [
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize("statement", BREAK_OUT)
 def test_no_statement_leaves_its_read_only_transaction(way: Any, cluster: Any, statement: Any) -> None:
-    """Also none that the command itself would not send."""
+    """The test includes statements that the command itself would not send."""
     with pytest.raises(data_api.Refused):
         ask(statement)
     unchanged = "SELECT to_regclass('auth0.mine'), (SELECT count(*) FROM pg_largeobject_metadata)"
@@ -230,11 +230,14 @@ def test_no_statement_leaves_its_read_only_transaction(way: Any, cluster: Any, s
 
 @pytest.mark.parametrize("statement", BREAK_OUT)
 def test_nor_does_one_through_a_pooler(cluster: Any, monkeypatch: pytest.MonkeyPatch, statement: Any) -> None:
-    """Which drops what a session begins with, and prepares nothing."""
+    """The pooler drops the settings of a new session, and prepares no statement."""
     monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
     monkeypatch.setattr(postgres, "is_pooled", lambda _: True)
     connect = psycopg.connect
-    dropped = lambda conninfo, **rest: connect(conninfo, **rest, options="")  # noqa: E731
+
+    def dropped(conninfo: str, **rest: Any) -> Any:
+        return connect(conninfo, **rest, options="")
+
     monkeypatch.setattr(postgres, "psycopg", SimpleNamespace(**vars(psycopg) | {"connect": dropped}))
     with pytest.raises(data_api.Refused):
         ask(statement)
@@ -302,7 +305,7 @@ def test_nor_by_the_other_ways_into_the_database(cluster: Any, who: Any, stateme
 
 
 def test_the_data_api_reads_as_readers_do(api: Any) -> None:
-    """By a login of their own: the master user's secret would allow everything."""
+    """It signs in as auth0_query: the master user's secret would allow everything."""
     assert json.loads(run("--json", "SELECT current_user AS who, session_user AS by")) == [
         {"who": roles.READERS, "by": roles.QUERY}
     ]

@@ -33,7 +33,7 @@ class Deployment:
         return url
 
     def give_up(self, url: str, *bodies: str) -> None:
-        """What EventBridge does with events that it cannot deliver."""
+        """Move events to the dead-letter queue, as EventBridge does if it cannot deliver them."""
         attributes = {
             "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
             "RULE_ARN": {"DataType": "String", "StringValue": "arn:aws:events:us-east-1:1:rule/aws.partner/x/changes"},
@@ -55,7 +55,7 @@ class Deployment:
         return self.failed(*arguments, "--put-back", code=code)
 
     def queues(self, target: str) -> tuple[str, str]:
-        """A target's queue, and the dead-letter queue of EventBridge, beside the function's."""
+        """Return a target's queue, and the dead-letter queue of EventBridge, beside the function's."""
         self.queue(f"{target}-failed")
         return self.queue(target), self.queue(f"{target}-undelivered")
 

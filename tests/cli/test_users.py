@@ -31,7 +31,7 @@ PEOPLE = [
 def sinks(
     postgres_server: str, aws: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Any]:
-    """The sinks of the two stores that the environment names; Postgres is read in one way and in the other."""
+    """Yield the sinks of the two stores that the environment names; for Postgres, once per way to read it."""
     dynamodb = aws.client("dynamodb")
     table = users_table(dynamodb)
     with aurora.cluster(postgres_server) as cluster:

@@ -129,7 +129,7 @@ LARGE = ["é" * LIMIT, "x" * (LIMIT + 1)]
 
 
 def with_function(sqs: Any, functions: Functions, **limit: int) -> Queue:
-    return Queue(sqs, URL, Function("sync", lambda seconds: functions, seconds=20), sleep=lambda _: None, **limit)  # type: ignore[arg-type, return-value]
+    return Queue(sqs, URL, Function("sync", lambda seconds: functions, seconds=20), sleep=lambda _: None, **limit)  # type: ignore[arg-type, return-value]  # stand-ins
 
 
 def test_body_over_the_queues_limit_is_not_sent_to_it() -> None:

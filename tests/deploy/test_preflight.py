@@ -200,7 +200,7 @@ class TestSources:
         source = "aws.partner/auth0.com/acme/auth0.logs"
 
         class Events:
-            def list_event_sources(self, NextToken: str = "", **_: Any) -> Any:  # noqa: N803
+            def list_event_sources(self, NextToken: str = "", **_: Any) -> Any:  # noqa: N803 - boto3's name
                 if not NextToken:
                     return {"EventSources": [{"Name": "other", "State": "ACTIVE"}], "NextToken": "2"}
                 return {"EventSources": [{"Name": source, "State": "PENDING"}]}

@@ -207,7 +207,7 @@ def environment(patches: pytest.MonkeyPatch, emulator: process.Emulator, root: P
     for variable in ("AWS_PROFILE", "DATABASE_URL", "PGHOST"):
         patches.delenv(variable, raising=False)
     patches.setattr(boto3, "DEFAULT_SESSION", None)
-    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
+    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]  # a class method has one
     here = classmethod(lambda cls, wanted, **options: find(cls, wanted, root, **options))
     patches.setattr(deployment.Deployment, "find", here)
 

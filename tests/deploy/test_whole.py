@@ -69,7 +69,7 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]
+    find = deployment.Deployment.find.__func__  # type: ignore[attr-defined]  # a class method has one
     here = classmethod(lambda cls, wanted, **options: find(cls, wanted, tmp_path, **options))
     monkeypatch.setattr(deployment.Deployment, "find", here)
     return tmp_path

@@ -27,7 +27,7 @@ def extension(packages: dict[str, Path]) -> bytes:
 
 @pytest.fixture
 def faults(tmp_path: Path) -> Callable[..., list[str]]:
-    """What is wrong with one file, in a package of nothing else."""
+    """Return the faults of a package that has only this file."""
 
     def of(name: str, content: bytes, architecture: packaging.Architecture = "arm64") -> list[str]:
         path = tmp_path / name

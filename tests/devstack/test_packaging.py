@@ -283,7 +283,7 @@ def test_digest_covers_all_packages(packages: dict[str, Path], tmp_path: Path) -
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes a project of files and says which of them are packaged for a handler in `pipeline.run`."""
+    """Return a function that makes a project, and returns its packaged files for a handler in `pipeline.run`."""
     monkeypatch.setattr(sources, "ROOT", tmp_path)
 
     def packaged(content: dict[str, str], **spec: tuple[str, ...]) -> list[str]:
@@ -380,7 +380,7 @@ class TestCache:
 
     @pytest.fixture
     def build(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-        """Builds a package whose only dependency is a module of one line."""
+        """Return a function that builds a package whose only dependency is a module of one line."""
 
         def install(_function: str, _requirements: Path, tree: Path, _target: Target) -> dict[str, str]:
             tree.mkdir()

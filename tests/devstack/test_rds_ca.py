@@ -30,7 +30,7 @@ def bundle() -> list[x509.Certificate]:
 
 @pytest.fixture(scope="module")
 def make() -> Make:
-    """Makes a certificate."""
+    """Make a certificate."""
     ours, others = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
 
     def certificate(

@@ -1,4 +1,4 @@
-"""What the stack remembers, and how it tells its own processes from others. The real one is tested end to end."""
+"""The saved state of the stack, and the identification of its own processes. tests/stack tests the real one."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What surrounds Terraform: its provider, its environment, its messages. A real apply is tested end to end."""
+"""Terraform's provider, environment and messages. tests/stack tests a real apply."""
 
 import json
 import os

@@ -158,7 +158,7 @@ def test_setting_up_may_be_interrupted_or_lose_a_part_at_any_time(directory: Pat
 
     process = set_up(directory)
     wait_for(lambda: applying(directory), 180)
-    time.sleep(2)
+    time.sleep(2)  # until the command watches the emulator
     os.kill(stack.parts(directory)["AWS emulator"], signal.SIGKILL)
     said = said_by(process, 1)
     assert "The stack's AWS emulator" in said

@@ -59,7 +59,7 @@ class TestInvoking:
 
     def probe(self, function: Function, *, tail: bool = True) -> Invoking:
         class Lambda:
-            def invoke(self, FunctionName: str, Payload: str, LogType: str) -> dict[str, Any]:  # noqa: N803
+            def invoke(self, FunctionName: str, Payload: str, LogType: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
                 assert (FunctionName, LogType) == ("sync", "Tail")
                 before = len(function.output)
                 function.invoke(json.loads(Payload)["Records"])

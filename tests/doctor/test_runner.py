@@ -70,7 +70,7 @@ def test_findings_come_in_the_order_of_the_checks() -> None:
 )
 def test_an_error_is_a_finding_and_the_next_check_runs(error: Exception, verdict: str) -> None:
     failed, good = run([Check("a", "A", raises(error)), Check("b", "B", finds(ok("1")))], DEPLOYED, Seen())
-    assert failed == Finding("A", verdict, str(error))  # type: ignore[arg-type]
+    assert failed == Finding("A", verdict, str(error))  # type: ignore[arg-type]  # mypy does not know the literals
     assert good == ok("1")
 
 

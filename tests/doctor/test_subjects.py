@@ -70,7 +70,7 @@ def test_functions_that_cannot_run_are_found() -> None:
         "f-updated": {"State": "Active", "LastUpdateStatus": "Failed", "LastUpdateStatusReason": "No subnet"},
     }
 
-    def get_function_configuration(FunctionName: str) -> dict[str, str]:  # noqa: N803
+    def get_function_configuration(FunctionName: str) -> dict[str, str]:  # noqa: N803 - boto3's name
         if FunctionName not in answers:
             raise aws_error("ResourceNotFoundException")
         return answers[FunctionName]

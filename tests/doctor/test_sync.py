@@ -30,10 +30,10 @@ class Account:
         self.sent: list[str] = []
         self.refusal = ""
 
-    def get_event_source_mapping(self, UUID: str) -> dict[str, str]:  # noqa: N803
+    def get_event_source_mapping(self, UUID: str) -> dict[str, str]:  # noqa: N803 - boto3's names
         return {"State": self.states.get(UUID, "Enabled")}
 
-    def send_message_batch(self, QueueUrl: str, Entries: Any) -> dict[str, Any]:  # noqa: N803
+    def send_message_batch(self, QueueUrl: str, Entries: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
         if self.refusal:
             raise ClientError({"Error": {"Code": self.refusal}}, "SendMessageBatch")
         [entry] = Entries

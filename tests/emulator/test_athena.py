@@ -92,7 +92,7 @@ class Archive:
             ]
             return execution if execution["Status"]["State"] in ("SUCCEEDED", "FAILED") else None
 
-        return wait_for(finished)  # type: ignore[no-any-return]
+        return wait_for(finished)  # type: ignore[no-any-return]  # boto3's answer
 
     def query(self, sql: str, **settings: Any) -> Answer:
         execution = self.execute(sql, **settings)

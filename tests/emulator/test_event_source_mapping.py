@@ -89,7 +89,7 @@ def test_window_collects_messages(aws: Aws) -> None:
     make_mapping(aws, function, arn, BatchSize=100, MaximumBatchingWindowInSeconds=2)
     started = time.time()
     send(aws, url, "first")
-    time.sleep(0.8)
+    time.sleep(0.8)  # within the window
     send(aws, url, "second")
     ((invoked, bodies),) = batches(aws, out, 1)
     assert bodies == ["first", "second"]

@@ -59,7 +59,7 @@ def test_a_stream_writes_only_what_the_bucket_lets_its_role_write(aws: Aws) -> N
         aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
         put(aws, make_stream(aws, bucket, Prefix="logs/"), b"1")
     wait_for(lambda: aws.keys(buckets["firehose"]))
-    time.sleep(0.5)
+    time.sleep(0.5)  # for a wrong delivery to come
     assert aws.keys(buckets["another"]) == []
 
 
@@ -140,7 +140,7 @@ def test_refused_write_is_tried_again(aws: Aws) -> None:
     bucket = name("bucket")
     stream = make_stream(aws, bucket, interval=0)
     put(aws, stream, b"a")
-    time.sleep(0.3)
+    time.sleep(0.3)  # for the first write to be refused
     put(aws, stream, b"b")
     aws.s3.create_bucket(Bucket=bucket)
     (key,) = wait_for(lambda: aws.keys(bucket))
@@ -159,7 +159,7 @@ def test_dynamic_partitions_are_separate_objects(aws: Aws) -> None:
         DynamicPartitioningConfiguration={"Enabled": True},
         ProcessingConfiguration={
             "Enabled": True,
-            "Processors": [{"Type": "MetadataExtraction", "Parameters": [query, engine]}, *NEWLINE["Processors"]],  # type: ignore[misc]
+            "Processors": [{"Type": "MetadataExtraction", "Parameters": [query, engine]}, *NEWLINE["Processors"]],  # type: ignore[misc]  # a list of two forms
         },
     )
     put(aws, stream, b'{"kind":"a","n":1}', b'{"kind":"b"}', b'{"kind":"a","n":2}', b"not json")

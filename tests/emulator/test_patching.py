@@ -9,7 +9,7 @@ from devstack.emulator import patches, patching
 
 def module() -> ModuleType:
     made = ModuleType("ministack.services.example")
-    made.run = lambda stream, record: "old"  # type: ignore[attr-defined]
+    made.run = lambda stream, record: "old"  # type: ignore[attr-defined]  # a made module
     return made
 
 
@@ -36,7 +36,7 @@ def test_missing_name_names_the_patch_that_needs_it() -> None:
 
 def test_operation_is_replaced_in_the_table_of_actions() -> None:
     example = module()
-    example._ACTION_MAP = {"Run": lambda parameters: "old"}  # type: ignore[attr-defined]
+    example._ACTION_MAP = {"Run": lambda parameters: "old"}  # type: ignore[attr-defined]  # a made module
     old = patching.replace_action(example, "Run", lambda parameters: "new")
     assert (old({}), example._ACTION_MAP["Run"]({})) == ("old", "new")
     with pytest.raises(patching.PatchError, match=r"_ACTION_MAP\['Walk'\] is gone"):

@@ -72,7 +72,7 @@ def test_eventbridge_sends_to_a_queue_that_denies_all_others(aws: Aws) -> None:
 def test_plain_addresses_count_as_tls(aws: Aws) -> None:
     url, queue = aws.queue()
     plain = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue}
-    plain["Condition"] = {"Bool": {"aws:SecureTransport": "false"}}  # type: ignore[assignment]
+    plain["Condition"] = {"Bool": {"aws:SecureTransport": "false"}}  # type: ignore[assignment]  # a dict beside text
     aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(plain)})
     aws.sqs.send_message(QueueUrl=url, MessageBody="kept")
 

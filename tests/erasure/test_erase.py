@@ -1,4 +1,4 @@
-"""A person is in every place of a deployment, and afterwards in none; others' data is as it was, byte for byte."""
+"""erase removes a person from every place of a deployment, and leaves others' data unchanged, byte for byte."""
 
 import base64
 import gzip
@@ -108,7 +108,7 @@ class World:
         self.put("athena-results/2.csv", [b'"user_id"', b'"auth0|bob"'], compress=False)
 
     def contents(self) -> dict[tuple[str, str], bytes]:
-        """Every version of every object, uncompressed, by key and version."""
+        """Return every version of every object, uncompressed, by key and version."""
         found = {}
         for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket):
             for one in page.get("Versions", []):
@@ -118,7 +118,7 @@ class World:
         return found
 
     def current(self, prefix: str) -> Counter[bytes]:
-        """The lines of the current objects below a prefix, without results of Athena."""
+        """Return the lines of the current objects below a prefix, without results of Athena."""
         lines: Counter[bytes] = Counter()
         for one in self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", []):
             if one["Key"].startswith("athena-results/"):
@@ -132,7 +132,7 @@ class World:
         return Archive(objects, "logs/", "errors/", self.aws.client("athena"), self.database, self.workgroup)
 
     def lines(self) -> set[bytes]:
-        """The different lines of others in every version of every object, deleted ones included."""
+        """Return the different lines of others in every version of every object, deleted ones included."""
         found = {
             line for (key, _), content in self.contents().items() if "athena" not in key for line in io.BytesIO(content)
         }
@@ -147,13 +147,13 @@ def world(aws: Aws) -> World:
 
 
 def others(lines: Counter[bytes]) -> Counter[bytes]:
-    """The lines that are not about the person, as this file made them."""
+    """Return the lines that are not about the person, as this file made them."""
     about = {one + b"\n" for event in ABOUT for one in (event, failed(event))}
     return Counter({one: number for one, number in lines.items() if one not in about})
 
 
 def mentions(content: bytes) -> bool:
-    """Whether a byte of the person is there, also in base64."""
+    """Return True if a byte of the person is there, also in base64."""
     plain = [content]
     for one in io.BytesIO(content):
         try:
@@ -208,7 +208,7 @@ class Killed(BaseException):
 
 
 def killed_after(aws: Aws, requests: int) -> Any:
-    """A client whose process dies before a request."""
+    """Return a client whose process dies before a request."""
     s3, left = aws.client("s3"), iter(range(requests))
 
     def die(**_: Any) -> None:
@@ -322,7 +322,7 @@ def deployment(world: World, postgres_url: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def rows(url: str, *, live: bool = False) -> None:
-    """The person and Bob in Postgres: rows, history about them, and history by them."""
+    """Write the person and Bob to Postgres: rows, history about them, and history by them."""
     with psycopg.connect(url) as connection:
         for user_id, deleted in ((USER, None if live else "2026-01-15"), ("auth0|bob", None)):
             connection.execute(

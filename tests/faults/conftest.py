@@ -22,7 +22,7 @@ def _breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakableSe
 
 @pytest.fixture
 def server(_breakable: BreakableServer) -> Iterator[BreakableServer]:
-    """A running server to break; it is whole and empty again for the next test."""
+    """Yield a running server to break; it is whole and empty again for the next test."""
     _breakable.start()
     _breakable.execute("TRUNCATE auth0.users, auth0.user_history")
     yield _breakable
@@ -63,7 +63,7 @@ class Items:
         return {item["user_id"]["S"]: item["profile"]["M"]["name"]["S"] for item in items}
 
     def put_newer(self, events: list[Json]) -> None:
-        """What another environment of the function writes meanwhile."""
+        """Write a newer change, as another environment of the function does meanwhile."""
         assert DynamoDBSink(self.client, self.table, threads=2).apply(changes(*events)) == Outcome()
 
 

@@ -26,12 +26,12 @@ OLD, NEW = "2026-01-15T09:00:00.000Z", "2026-01-15T09:00:05.000Z"
 
 
 def updates(moment: str, count: int = 20) -> list[Json]:
-    """An update as of ``moment`` of each of ``count`` users."""
+    """Return an update as of ``moment`` of each of ``count`` users."""
     return [updated(user(f"a|{n:04}", moment, name=moment), log_id=f"{moment}-{n}", date=moment) for n in range(count)]
 
 
 def names(moment: str, count: int = 20) -> dict[str, str]:
-    """User ids and names as stored after ``updates``."""
+    """Return user ids and names as stored after ``updates``."""
     return {f"a|{number:04}": moment for number in range(count)}
 
 
@@ -69,7 +69,7 @@ class BreakableServer:
         return dict(self.execute("SELECT user_id, name FROM auth0.users"))
 
     def kill(self) -> None:
-        """As when the machine dies: no goodbye to anybody, and the server's processes are all gone."""
+        """Kill all processes of the server at once, as when the machine dies."""
         os.kill(self._server.pid, signal.SIGKILL)
 
     def stop(self) -> None:
@@ -88,7 +88,7 @@ class BreakableServer:
 
     @contextmanager
     def locked(self, user_id: str) -> Iterator[psycopg.Connection]:
-        """A transaction that holds the row of a user, as an administrator's might."""
+        """Yield a transaction that holds the row of a user, as an administrator's might."""
         connection = self.connect()
         try:
             connection.execute("BEGIN")
@@ -118,7 +118,7 @@ class Put(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What the proxy does to a put; the default is nothing."""
+    """A fault that the proxy makes of a put; by default none."""
 
     status: int = 0
     """Answer with an error in place of passing the put on."""

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def process(program: str, events: list[Json], **env: str) -> subprocess.Popen[str]:
-    """The function in a process of its own, with a batch to work on."""
+    """Return the function in a process of its own, with a batch to work on."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     started = subprocess.Popen(
         [sys.executable, "-c", program],

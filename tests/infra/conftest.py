@@ -17,13 +17,13 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
 
 @pytest.fixture(scope="session")
 def states(terraform: Terraform) -> dict[tuple[str, str], deployed.Json]:
-    """By file and run, the root modules of the states that tests here read."""
+    """Return, by file and run, the root modules of the states that tests here read."""
     return deployed.states(terraform, *deployed.FILES)
 
 
 @pytest.fixture(scope="session")
 def state(states: dict[tuple[str, str], deployed.Json]) -> deployed.Json:
-    """The root module with everything switched on."""
+    """Return the root module with everything switched on."""
     return states["permissions", "everything"]
 
 

@@ -34,7 +34,7 @@ class Resource(NamedTuple):
 
     @property
     def block(self) -> str:
-        """The address without keys of instances, as in Terraform's graph."""
+        """Return the address without keys of instances, as in Terraform's graph."""
         return re.sub(r"\[[^]]*\]", "", self.address).lstrip(".")
 
 

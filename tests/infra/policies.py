@@ -202,7 +202,7 @@ def main(python: str) -> int:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Exemption(NamedTuple):
 
 
 def exemptions(infra: Path = INFRA) -> Iterator[Exemption]:
-    """Every exemption in the configuration, in the order of its files, which are named from ``infra``."""
+    """Yield every exemption in the configuration, in the order of its files, which are named from ``infra``."""
     for file in sorted(infra.rglob("*.tf")):
         resource = ""
         for number, line in enumerate(file.read_text().splitlines(), start=1):
@@ -55,7 +55,7 @@ def exemptions(infra: Path = INFRA) -> Iterator[Exemption]:
 
 
 def unexplained(found: Iterable[Exemption]) -> list[str]:
-    """What is wrong with exemptions as they are written."""
+    """Return the problems of exemptions: an unknown check, a reason that is missing or short."""
     problems = []
     for exemption in found:
         if not _CHECK.fullmatch(exemption.check):
@@ -66,7 +66,7 @@ def unexplained(found: Iterable[Exemption]) -> list[str]:
 
 
 def table(found: Iterable[Exemption]) -> list[str]:
-    """The exemptions as rows of Markdown; the same one in several places is one row."""
+    """Return the exemptions as rows of Markdown; the same one in several places is one row."""
     places: dict[tuple[str, str], list[str]] = {}
     for exemption in found:
         folder = exemption.file.parent.name
@@ -77,7 +77,7 @@ def table(found: Iterable[Exemption]) -> list[str]:
 
 
 def disagreements(report: Mapping[str, Any], found: Iterable[Exemption]) -> list[str]:
-    """Where the report on the copy without exemptions and the exemptions differ."""
+    """Return the differences between the exemptions and the failures in the copy without them."""
     results = report["results"]
     lines = [f"{file}: Checkov cannot read it." for file in results.get("parsing_errors", [])]
     if not report["summary"]["passed"]:
@@ -132,7 +132,7 @@ def main(checkov: str) -> int:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

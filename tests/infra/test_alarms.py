@@ -58,7 +58,7 @@ AWS = {(space, name): set(names.split()) for space, names, metrics in SENT_BY_AW
 
 @dataclass(frozen=True)
 class Made:
-    """What one run made."""
+    """The resources that one run made."""
 
     alarms: list[Json]
     widgets: list[Json]
@@ -72,7 +72,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(states: dict[tuple[str, str], Json]) -> dict[str, Made]:
-    """By run."""
+    """Return the resources, by run."""
     return {run: _made(states["observability", run]["resources"]) for run in RUNS}
 
 
@@ -93,7 +93,7 @@ def _made(resources: list[Json]) -> Made:
 
 
 def sections(title: str, level: str = "###") -> dict[str, str]:
-    """The sections of a chapter of the runbook, by heading."""
+    """Return the sections of a chapter of the runbook, by heading."""
     chapter = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", RUNBOOK, flags=re.M | re.S)
     assert chapter is not None
     parts = re.split(rf"^{level} (.*)$", chapter[1], flags=re.M)[1:]
@@ -101,7 +101,7 @@ def sections(title: str, level: str = "###") -> dict[str, str]:
 
 
 def blocks() -> Iterator[str]:
-    """What the docs give to type into a shell."""
+    """Return the blocks of shell commands in the docs."""
     for text in (RUNBOOK, METRICS):
         yield from re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S)
 
@@ -148,7 +148,7 @@ GLOBAL = {"query", "output", "region"}
 
 
 def commands() -> set[str]:
-    """Every call of the AWS CLI in the runbook, with its options."""
+    """Return every call of the AWS CLI in the runbook, with its options."""
     whole = RUNBOOK.replace("\\\n", " ")
     calls = re.findall(r"\baws ([a-z0-9-]+ [a-z0-9-]+)((?: [^\n|`;]*)?)", whole)
     return {f"{call} {options.strip()}" for call, options in calls if not call.startswith("cli")}
@@ -180,7 +180,7 @@ def test_the_query_of_one_user_says_how_to_find_the_pseudonym(made: dict[str, Ma
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], str]:
-    """Unit of every metric that the functions of the deployment send, by name and dimensions."""
+    """Return the unit of every metric that the functions of the deployment send, by name and dimensions."""
     monkeypatch.setenv("DEPLOYMENT", DEPLOYMENT)
     for service in ("sync-postgres", "sync-dynamodb"):
         monkeypatch.setattr(telemetry.metrics.provider, "service", service)
@@ -215,13 +215,13 @@ def referred(made: Made) -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 def metrics(alarm: Json) -> list[Json]:
-    """The metrics of an alarm, of its expression if it has one, with their period."""
+    """Return the metrics of an alarm, of its expression if it has one, with their period."""
     queries = [metric for query in alarm["metric_query"] for metric in query["metric"]]
     return queries or [alarm]
 
 
 def references(widget: Json) -> Iterator[list[str]]:
-    """The metrics of a widget without their options; expressions apart."""
+    """Yield the metrics of a widget without their options; expressions apart."""
     for metric in widget["properties"].get("metrics", []):
         strings = [part for part in metric if isinstance(part, str)]
         assert len(metric) - len(strings) <= 1

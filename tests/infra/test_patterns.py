@@ -20,7 +20,7 @@ pytestmark = pytest.mark.emulator
 
 @cache
 def answers() -> list[dict[str, Any]]:
-    """What AWS's own engine, github.com/aws/event-ruler at 337e8d9, answers: ``pattern``, ``event``, ``matches``.
+    """Return ``pattern``, ``event``, ``matches``, by AWS's own engine, github.com/aws/event-ruler at 337e8d9.
 
     For a changed pattern, ask it again: ``Machine.addRule`` takes the pattern, ``rulesForJSONEvent`` the event.
     """

@@ -60,7 +60,7 @@ NETWORK_INTERFACES = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 }
-"""What cannot be narrowed to one resource: the interfaces do not exist yet."""
+"""Actions that no policy can narrow to one resource: the interfaces do not exist yet."""
 
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs/security.md"
@@ -85,7 +85,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def rights(policy: str) -> set[Right]:
-    """A policy, taken apart."""
+    """Return a policy, taken apart."""
     found = set()
     for statement in json.loads(policy)["Statement"]:
         condition = {
@@ -118,7 +118,7 @@ class Function(NamedTuple):
 
 
 class Deployment(State):
-    """What is deployed, as its roles and functions are."""
+    """The roles and functions of a deployment."""
 
     @property
     def key(self) -> str:
@@ -138,7 +138,7 @@ class Deployment(State):
         )
 
     def functions(self) -> dict[str, Function]:
-        """By name, without the deployment's prefix."""
+        """Return the functions by name, without the deployment's prefix."""
         found = [self.function(resource) for resource in self.all("aws_lambda_function")]
         return {function.name.removeprefix(f"{PREFIX}-"): function for function in found}
 
@@ -170,7 +170,7 @@ class Aws:
         return answer(parameters) if answer else {}
 
     def connect(self, conninfo: str, **options: Any) -> Any:
-        """What psycopg is asked for. The token names the user that IAM is asked about, not the connection's."""
+        """Record the connection that psycopg is asked for. IAM checks the user in the token, not the connection's."""
         token = str(conninfo_to_dict(conninfo)["password"])
         query = parse_qs(urlsplit(f"https://{token}").query)
         service = query["X-Amz-Credential"][0].split("/")[3]
@@ -180,7 +180,7 @@ class Aws:
 
 
 def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
-    """The actions, and their resources, that IAM is asked about for a request."""
+    """Yield the actions, and their resources, that IAM is asked about for a request."""
     match service:
         case "dynamodb":
             [table] = parameters.get("RequestItems") or [parameters["TableName"]]
@@ -222,7 +222,7 @@ def done_to_s3(operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
 
 
 def done_by_athena() -> Iterator[tuple[str, str]]:
-    """User Guide, "Control access to Amazon S3 from Athena" and "Configure access to databases and tables in Glue"."""
+    """Yield the rights for a query: "Control access to Amazon S3 from Athena", "Configure access to databases"."""
     glue, database = f"arn:aws:glue:{REGION}:{ACCOUNT}", PREFIX.replace("-", "_")
     for action in ("GetDatabase", "GetPartition", "GetPartitions", "GetTable", "GetTables"):
         for resource in ("catalog", f"database/{database}", f"table/{database}/*"):
@@ -235,7 +235,7 @@ def done_by_athena() -> Iterator[tuple[str, str]]:
 
 
 def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
-    """What AWS's services ask of KMS, in the caller's name, to carry out an action on a resource."""
+    """Return the requests to KMS that AWS's services make in the caller's name for an action on a resource."""
     service, name = resource.split(":")[2], resource.rpartition("/")[2]
     match action:
         case "s3:GetObject" | "s3:GetObjectVersion" | "s3:PutObject":  # with a bucket's key, S3 names the bucket only
@@ -263,7 +263,7 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
 
 
 def given_anyway(function: Function, key: str) -> set[Right]:
-    """What Lambda needs of a function's role before the function's code has asked for anything."""
+    """Return the rights of a function's role for its log, its settings, its network and its queue."""
     own = {"kms:EncryptionContext:aws:lambda:FunctionArn": function.arn}
     found = {allow(f"logs:{action}", f"{function.log}:*") for action in ("CreateLogStream", "PutLogEvents")}
     found.add(allow("kms:Decrypt", key, StringEquals=own))
@@ -314,7 +314,7 @@ def sync_to_postgres(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPat
 
 
 def sync_to_dynamodb(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole user, and a part of one, which is merged with what is there."""
+    """Store a whole user, and a part of one, which the sink merges with the item."""
     events = created(user("auth0|ada")), streamed("user.updated", user("auth0|eve"))
     assert invoke(function, {"Records": records(*events)}) == {"batchItemFailures": []}
 
@@ -325,7 +325,7 @@ def migrate(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One user is found and too large for the sinks' queues, for another Auth0 is down and the signal goes back."""
+    """Fetch a user too large for the sinks' queues, and one for whom Auth0 is down, so that the signal goes back."""
 
     def fetch(api: ManagementApi, user_id: str, deadline: float) -> Fetched:
         if user_id == "auth0|eve":
@@ -349,7 +349,7 @@ def refresh(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def roles(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once with success, once with a statement that is refused."""
+    """Run once with success, once with a statement that Postgres refuses."""
     answer = {"columnMetadata": [{"name": "line", "typeName": "text"}], "records": [[{"stringValue": "nobody"}]]}
 
     def refuse(parameters: Json) -> Json:
@@ -364,7 +364,7 @@ def roles(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def watch(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once with something found, once with a question that takes too long."""
+    """Run once with a finding, once with a question that takes too long."""
     row = {"log_id": "1"}
     columns = [{"Name": name, "Type": "varchar"} for name in row]
     rows = [{"Data": [{"VarCharValue": value} for value in values]} for values in (list(row), list(row.values()))]
@@ -382,7 +382,7 @@ def watch(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def manifests(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object of the archive and one of errors, after a manifest that is there, and a record of an erasure."""
+    """List an object of the archive and one of errors after an existing manifest, and record an erasure."""
     bucket = Bucket()
     fill(bucket, 1, settings=replace(SETTINGS, key_arn=function.environment["MANIFEST_KEY_ARN"]))
     errors = f"errors/processing-failed/dt={bucket.now.date()}/1"
@@ -423,7 +423,7 @@ RUNS = {
     "roles": roles,
     "watch": watch,
 }
-"""How to make each function do all that it can."""
+"""A run of each function in which it does all that it can."""
 
 
 def run(name: str, aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +467,7 @@ def service_roles(deployment: Deployment) -> Iterator[Role]:
 
 
 def done_by_eventbridge(role: Role, deployment: Deployment) -> set[Right]:
-    """User Guide, "Using identity-based policies in Amazon EventBridge": the rights of a target's role, by target."""
+    """Return a target's role's rights: User Guide, "Using identity-based policies in Amazon EventBridge"."""
     done = set()
     for target in deployment.all("aws_cloudwatch_event_target"):
         arn = target.values["arn"]
@@ -527,14 +527,14 @@ DONE_BY = {
     "firehose.amazonaws.com": done_by_firehose,
     "vpc-flow-logs.amazonaws.com": done_by_flow_logs,
 }
-"""What each service does as a role that it is given."""
+"""The actions of each service under a role of its own."""
 
 
 # What the code holds
 
 
 def reachable(handlers: set[str]) -> dict[str, ast.Module]:
-    """The modules of ours that a handler's module imports, wherever in it, and they in turn."""
+    """Return the modules of ours that a handler's module imports, wherever in it, and they in turn."""
     found: dict[str, ast.Module] = {}
     waiting = {handler.rpartition(".")[0] for handler in handlers}
     while waiting:
@@ -553,7 +553,7 @@ def reachable(handlers: set[str]) -> dict[str, ast.Module]:
 
 
 def operations_in(modules: dict[str, ast.Module]) -> set[str]:
-    """Every operation of AWS that the modules name, of any of the services that they make clients of."""
+    """Return every operation of AWS that the modules name, of any of the services that they make clients of."""
     nodes = [node for module in modules.values() for node in ast.walk(module)]
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     # A session is botocore's, too, and not an operation of Athena alone.
@@ -708,7 +708,7 @@ def test_roles_are_for_aws_services_and_have_no_policies_of_others(deployment: D
 
 
 def statements(policy: str) -> tuple[list[Json], list[Json]]:
-    """Those that deny, and those that allow."""
+    """Return the statements that deny, and those that allow."""
     found = json.loads(policy)["Statement"]
     return [s for s in found if s["Effect"] == "Deny"], [s for s in found if s["Effect"] == "Allow"]
 
@@ -827,7 +827,7 @@ def nested(*path: str | int) -> Callable[[Json], Any]:
 
 
 def in_the_data_region(found: list[Resource]) -> list[Resource]:
-    """Without what is in the source's region, where the deployment's key is not."""
+    """Return the resources outside the source's region, where the deployment's key is not."""
     return [one for one in found if not one.module.startswith(("module.relay[", "module.source_observability["))]
 
 
@@ -847,7 +847,7 @@ KEYS: dict[str, list[Callable[[Json], Any]]] = {
     "aws_sns_topic": [nested("kms_master_key_id")],
     "aws_sqs_queue": [nested("kms_master_key_id")],
 }
-"""Where each kind of resource that stores something names its key."""
+"""The attributes that name the key, for each kind of resource that stores data."""
 
 
 @pytest.mark.parametrize("kind", KEYS)

@@ -1,4 +1,4 @@
-"""How findings of Parliament and exemptions are compared. Parliament itself is run by `make check`."""
+"""The comparison of Parliament's findings with the exemptions. `make check` runs Parliament itself."""
 
 from tests.infra import policies
 from tests.infra.deployed import State

@@ -1,4 +1,4 @@
-"""Which rules each kind of event meets, by the emulator's matcher, and that they agree with what the functions read."""
+"""The rules that match each kind of event, by the emulator's matcher, agree with the functions' reading of it."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ WITHOUT_TIME = {"user_id": "auth0|ada", "email": "ada@acme.example"}
 
 
 def rules(event: Json) -> set[str]:
-    """What matches on the event's bus."""
+    """Return the rules that match on the event's bus."""
     stream = STREAMS[event["source"].rpartition("/")[2]]
     files = {path.stem.removeprefix(f"{stream}_"): path for path in PATTERNS.glob(f"{stream}_*.json")}
     files["archive"] = PATTERNS / "everything.json"
@@ -49,7 +49,7 @@ def scim(method: str, path: str) -> Json:
 
 
 def without_absent(event: Json) -> Json:
-    """The event without what is ``ABSENT`` in its user."""
+    """Return the event without the keys that are ``ABSENT`` in its user."""
     data = event["detail"]["data"]
     if isinstance(data.get("object"), dict):
         data["object"] = {key: value for key, value in data["object"].items() if value is not ABSENT}

@@ -31,7 +31,7 @@ STRANGERS = [
 
 @pytest.fixture(scope="module")
 def rules(state: Json) -> dict[str, Json]:
-    """The pattern of each rule of the deployment, by the rule's name; relays have rules of their own."""
+    """Return the pattern of each rule of the deployment, by the rule's name; relays have rules of their own."""
     found = State(state).all("aws_cloudwatch_event_rule")
     return {
         rule.values["name"]: json.loads(rule.values["event_pattern"])
@@ -61,7 +61,7 @@ def of(source: str, event: Json) -> Json:
 
 
 def cases(rules: dict[str, Json]) -> list[tuple[Json, Json, bool]]:
-    """Each deployed pattern with an event and the answer of AWS's engine for the pattern's file."""
+    """Return each deployed pattern with an event and the answer of AWS's engine for the pattern's file."""
     files = {path.stem: json.loads(path.read_text()) for path in PATTERNS.glob("*.json")}
 
     def file(name: str) -> Json | None:

@@ -219,9 +219,9 @@ def test_a_secret_has_no_validation() -> None:
 
 def test_the_functions_and_terraform_take_the_same_urls() -> None:
     text = (MODULE / "database.tf").read_text("utf-8")
-    encoded, host = (re.search(rf'{name} += "(.*)"\n', text)[1] for name in ("percent_encoded", "postgres_host"))  # type: ignore[index]
-    lines = re.search(r'postgres_url = join\("", \[\n(.*?)\n  \]', text, re.DOTALL)[1].splitlines()  # type: ignore[index]
-    url = "".join(line.strip().removesuffix(",").strip('"') for line in lines)
+    encoded, host = (re.findall(rf'{name} += "(.*)"\n', text)[0] for name in ("percent_encoded", "postgres_host"))
+    [lines] = re.findall(r'postgres_url = join\("", \[\n(.*?)\n  \]', text, re.DOTALL)
+    url = "".join(line.strip().removesuffix(",").strip('"') for line in lines.splitlines())
     for name, value in (("postgres_host", host), ("percent_encoded", encoded)):
         url = url.replace(f"${{local.{name}}}", value)
     assert url.replace("\\\\", "\\") == URL

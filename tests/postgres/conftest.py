@@ -10,14 +10,14 @@ from pipeline.sinks.postgres import PostgresSink, connect
 
 @pytest.fixture
 def database(postgres_url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the test's own, to look at the database and to get in the sink's way."""
+    """Yield a connection of the test's own, to look at the database and to get in the sink's way."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def make_sink(postgres_url: str) -> Iterator[Callable[..., PostgresSink]]:
-    """Makes sinks on the test's database; arguments are libpq parameters."""
+    """Return a function that makes sinks on the test's database; arguments are libpq parameters."""
     made: list[PostgresSink] = []
 
     def make(**session: Any) -> PostgresSink:

@@ -111,7 +111,7 @@ class Front:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """Port of a server that asks nobody for a password, and the directory of its front's certificates."""
+    """Yield the port of a server that asks nobody for a password, and the directory of its front's certificates."""
     directory, home = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("server")
     certificate(directory / "server", "localhost", certificate(directory / "authority", "an authority"))
     certificate(directory / "other", "another authority")
@@ -123,7 +123,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
 
 @pytest.fixture
 def front(server: tuple[int, Path]) -> Iterator[Callable[..., Front]]:
-    """Makes fronts of the server."""
+    """Return a function that makes fronts of the server."""
     made: list[Front] = []
 
     def make(*arguments: Any, **options: Any) -> Front:

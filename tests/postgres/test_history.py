@@ -51,7 +51,7 @@ def rows(
 
 
 def plans(database: psycopg.Connection) -> list[tuple[str, Any, bool]]:
-    """What history has: (user id, plan, whether deleted) in the order of the changes."""
+    """Return the rows of history: (user id, plan, True if deleted), in the order of the changes."""
     found = rows(database)
     return [(row["user_id"], row["user_metadata"].get("plan"), row["deleted_at"] is not None) for row in found]
 
@@ -61,7 +61,7 @@ def plan(name: str, at: int, whose: str = "auth0|ada", **data: Any) -> Json:
 
 
 def unstorable(at: int, whose: str = "auth0|ada") -> str:
-    """A change that Python reads and Postgres refuses."""
+    """Return a change that Python reads and Postgres refuses."""
     return text(plan("@@", at, whose)).replace('{"plan":"@@"}', '{"plan":1e200000}')
 
 
@@ -304,7 +304,7 @@ def test_a_thousand_with_one_bad_row_take_few_statements(postgres_url: str, data
         statements.append(statement)
         return run(statement, parameters)
 
-    sink._run = noted  # type: ignore[method-assign]
+    sink._run = noted  # type: ignore[method-assign]  # to count the statements
     try:
         outcome = sink.apply(batch.changes, batch.history)
     finally:

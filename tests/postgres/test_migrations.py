@@ -41,7 +41,7 @@ def relations(url: Any) -> Any:
 
 @pytest.fixture
 def handled(monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str) -> Any:
-    """The handler as Lambda runs it, on an empty database; its answer about the product."""
+    """Return the handler as Lambda runs it, on an empty database; its answer about the product."""
     monkeypatch.setenv("DATABASE_URL", empty_postgres_url)
     monkeypatch.setenv("PROTECT_DATA", "off")
 

@@ -54,7 +54,7 @@ class Target:
 
     @property
     def columns(self) -> Any:
-        """Those that are not of today's product, in the order in which they were added."""
+        """Return the columns that are not of today's product, in the order in which they were added."""
         found = self.run(
             "SELECT attname FROM pg_attribute WHERE attrelid = 'auth0.users'::regclass AND attnum > 0"
             " AND NOT attisdropped ORDER BY attnum"

@@ -80,7 +80,7 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture(params=["transaction", "session", "statement"])
 def pooled(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[str]:
-    """The test's database as it is reached through the pooler."""
+    """Yield the test's database as it is reached through the pooler."""
     with pooler(postgres_url, request.param) as through:
         yield through(postgres_url)
 

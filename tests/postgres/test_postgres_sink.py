@@ -45,7 +45,7 @@ def one(database: psycopg.Connection) -> Json:
 
 
 def raw(placeholder: str, **fields: Any) -> str:
-    """An update in which the text ``"@@"`` is replaced."""
+    """Return an update in which the text ``"@@"`` is replaced."""
     return text(updated(user(**fields))).replace('"@@"', placeholder)
 
 
@@ -250,7 +250,7 @@ REFUSED = {
     "beyond numeric": raw("1e200000", user_metadata={"x": "@@"}),
     "U+0000 in the log's id": text(updated(user(), log_id="log\0")),
 }
-"""What reaches the server and fails there."""
+"""Values that reach the server and fail there."""
 
 
 class Counting:

@@ -1,4 +1,4 @@
-"""What the queries of programs cost: the plans of joins by ``user_id``, and of what has changed since."""
+"""The cost of programs' queries: the plans of joins by ``user_id``, and of queries of recent changes."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ CREATE INDEX bytewise_orders_by_user ON bytewise_orders (user_id);
 
 @pytest.fixture
 def filled(database: psycopg.Connection) -> psycopg.Connection:
-    """Users, and orders of theirs in tables of a reader's own."""
+    """Return a database with users, and with orders of theirs in tables of a reader's own."""
     database.execute(FILL)
     database.execute("VACUUM ANALYZE auth0.users")
     database.execute("ANALYZE")
@@ -36,7 +36,7 @@ def filled(database: psycopg.Connection) -> psycopg.Connection:
 
 
 def names(cursor: psycopg.Cursor) -> list[str]:
-    """The columns of a result."""
+    """Return the columns of a result."""
     return [column.name for column in cursor.description or []]
 
 
@@ -99,7 +99,7 @@ def test_an_update_stays_in_its_page(filled: psycopg.Connection, sink: PostgresS
 
 @pytest.fixture
 def before(empty_postgres_url: str) -> Iterator[tuple[psycopg.Connection, str]]:
-    """A database with the view as it was, a column more that its owner has promoted, and a reader."""
+    """Yield a database with the view as it was, a column that its owner has promoted, and a reader."""
     migrate(Database(url=empty_postgres_url), "0004")
     with psycopg.connect(empty_postgres_url, autocommit=True) as database:
         [(definition,)] = database.execute("SELECT pg_get_viewdef('auth0.live_users'::regclass)")

@@ -112,7 +112,7 @@ def drifting(server: str, *, by_superuser: bool) -> Iterator[Drifting]:
 
 @pytest.fixture(scope="module")
 def made(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[Drifting]:
-    """One at a time, because roles are the server's."""
+    """Yield one cluster at a time, because roles are the server's."""
     with drifting(postgres_server, by_superuser=request.param == "superuser") as found:
         yield found
 

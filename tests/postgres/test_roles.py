@@ -38,7 +38,7 @@ STATE = """
     ) AS acls
     ORDER BY 1, 2, 3, 4
 """
-"""What roles there are and what they may do."""
+"""The roles and their rights."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def migrate_as(cluster: Any, user: Any = MIGRATOR) -> Any:
 
 
 def write(cluster: Any, *ids: Any) -> None:
-    """By the sync itself; the names of the users then."""
+    """Write users, new and again, by the sync itself."""
     sink = PostgresSink(lambda: connect(Database(url=cluster.url_of(WRITER))))
     try:
         outcome = sink.apply(changes(*(updated(user(user_id)) for user_id in ids)))

@@ -13,6 +13,7 @@ from devstack import postgres
 from pipeline import roles
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
+from tests.emulator.support import wait_for
 from tests.infra.deployed import MODULE
 from tests.infra.generate import blocks
 from tests.strategies import changes, updated, user
@@ -23,7 +24,7 @@ READERS = ("auth0_reader", "auth0_query")
 
 
 def parameters() -> dict[str, str]:
-    """The parameters of the cluster's group that are Postgres' own."""
+    """Return the parameters of the cluster's group that are Postgres' own."""
     group = blocks(MAIN, "resource")["aws_rds_cluster_parameter_group"]["this"]
     return {each["name"]: each["value"] for each in group["parameter"]}
 
@@ -51,15 +52,14 @@ def url_of(server: postgres.Server, role: str) -> str:
 
 
 def logged(server: postgres.Server) -> str:
-    """The log, once it has a line that is written now."""
+    """Return the log, once it has a line that is written now."""
     mark = f"mark_{time.monotonic_ns()}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {mark}")  # DDL is logged
         connection.execute(f"DROP ROLE {mark}")
     log = Path(server.data_dir) / "server.log"
-    while f"CREATE ROLE {mark}" not in (text := log.read_text()):
-        time.sleep(0.05)
-    return text
+    wait_for(lambda: f"CREATE ROLE {mark}" in log.read_text())
+    return log.read_text()
 
 
 FAILING = [

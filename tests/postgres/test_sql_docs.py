@@ -53,12 +53,12 @@ def block(tag: str) -> str:
 
 
 def names(cursor: psycopg.Cursor) -> list[str]:
-    """The columns of a result."""
+    """Return the columns of a result."""
     return [column.name for column in cursor.description or []]
 
 
 def printed(cursor: psycopg.Cursor) -> str:
-    """A result as psql shows it, but for the padding at the right."""
+    """Return a result as psql shows it, but for the padding at the right."""
     result = cursor.pgresult
     assert result
     rows = [names(cursor)]
@@ -88,7 +88,7 @@ def deploy(cluster: aurora.Cluster) -> aurora.Cluster:
 
 @pytest.fixture(scope="module")
 def tenant(cluster: aurora.Cluster) -> tuple[aurora.Cluster, ExpectedState]:
-    """A database as traffic leaves it, with history on, and what the traffic says must be in it."""
+    """Return a database as traffic leaves it, with history on, and the state that it must have."""
     deploy(cluster)
     traffic = Traffic(events=2000, users=150, seed=11)
     records = [sqs_record(envelope(event), f"m{number}") for number, event in enumerate(traffic)]
@@ -103,7 +103,7 @@ def tenant(cluster: aurora.Cluster) -> tuple[aurora.Cluster, ExpectedState]:
 
 @pytest.fixture
 def empty(postgres_server: str, cluster: aurora.Cluster) -> Iterator[aurora.Cluster]:
-    """Another database of the cluster, deployed and without users."""
+    """Yield another database of the cluster, deployed and without users."""
     name = f"aurora_{uuid4().hex[:12]}"
     cluster.run(f"CREATE DATABASE {name}")
     yield deploy(aurora.Cluster(postgres.database_url(postgres_server, name)))
@@ -127,7 +127,7 @@ def answer(mirror: psycopg.Connection, number: int) -> list[tuple[Any, ...]]:
 
 
 def metadata(live: dict[str, Json], key: str) -> Json:
-    """The values of a key among those who have it, by user id."""
+    """Return the values of a key among those who have it, by user id."""
     found = {user_id: profile.get("user_metadata", {}) for user_id, profile in live.items()}
     return {user_id: values[key] for user_id, values in found.items() if key in values}
 
@@ -266,7 +266,7 @@ def test_the_migration_passes_the_checks(command: list[str]) -> None:
 
 
 def promoted(tmp_path: Path) -> Path:
-    """The product's migrations, and that of the page in the file that `make own-migration` makes."""
+    """Return the product's migrations, and that of the page in the file that `make own-migration` makes."""
     release = Release(tmp_path)
     made = create("promote_plan", directory=release.directory, now=datetime(2026, 11, 26, 9, 30, tzinfo=UTC))
     variables = re.compile(r"^(?:revision|down_revision|branch_labels) = .*$", re.MULTILINE)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from devstack.traffic import eventbridge
+from pipeline.changes import read
 
 Json = dict[str, Any]
 REFRESH, POSTGRES, DYNAMODB = "https://sqs/refresh", "https://sqs/postgres", "https://sqs/dynamodb"
@@ -20,8 +21,13 @@ def login(user_id: str = "auth0|ada") -> str:
     return log({"type": "s", "date": "2023-07-11T16:30:53.250Z", "user_id": user_id, "user_name": "ada@acme.example"})
 
 
+def user_ids(bodies: Iterable[str]) -> list[str]:
+    """Return the user of each change and signal in messages."""
+    return [meaning.user_id for body in bodies for meaning in read(body)]  # type: ignore[union-attr]  # none is ignored
+
+
 def unlink(primary: str, provider: str, identity: str) -> str:
-    """One message that names two users."""
+    """Return one message that names two users."""
     request = {
         "method": "delete",
         "path": f"/api/v2/users/{primary.replace('|', '%7C')}/identities/{provider}/{identity}",

@@ -42,7 +42,7 @@ class Aws:
         return self._clients[service]
 
     def role(self) -> str:
-        """The ARN of a new role for functions, with all rights."""
+        """Return the ARN of a new role for functions, with all rights."""
         iam, name = self.client("iam"), f"refresh-{uuid.uuid4().hex[:8]}"
         trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
@@ -55,7 +55,7 @@ class Aws:
         return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
     def messages(self, url: str) -> int:
-        """How many messages a queue holds, in whatever state."""
+        """Return the number of messages in a queue, in all states."""
         names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
         held = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         assert set(held) == set(names)

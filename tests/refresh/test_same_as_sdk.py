@@ -1,4 +1,4 @@
-"""What is sent to Auth0 is what its own SDK sends."""
+"""The function sends the same requests to Auth0 as Auth0's own SDK."""
 
 import time
 from typing import Any

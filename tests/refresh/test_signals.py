@@ -16,7 +16,7 @@ from pipeline.changes import Signal, Snapshot, Tombstone, read
 from pipeline.functions import refresh
 
 from .management_api import user
-from .support import DYNAMODB, POSTGRES, REFRESH, Sqs, log, login, records, unlink
+from .support import DYNAMODB, POSTGRES, REFRESH, Sqs, log, login, records, unlink, user_ids
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -110,7 +110,7 @@ def test_every_user_is_fetched_once_and_every_message_has_one_outcome(
     queue.fails = lambda url, entry: ("InternalError", True) if queue_fails.get(url) else None
     config = Refresh(REFRESH, (POSTGRES, DYNAMODB), rate=2, max_age=max_age)
     users = Fetcher(api, 2, lambda: api.now, api.sleep)
-    function = refresh.Refresh(config, lambda: users, queue, UNUSED, monotonic=lambda: api.now)  # type: ignore[arg-type]
+    function = refresh.Refresh(config, lambda: users, queue, UNUSED, monotonic=lambda: api.now)  # type: ignore[arg-type]  # stand-ins
     run = refresh.Run(signals, function)
     run.fetch_all(users, seconds)
     run.defer()
@@ -136,7 +136,7 @@ def test_every_user_is_fetched_once_and_every_message_has_one_outcome(
     assert sorted(given_back) == sorted(record["messageId"] for record in event if fails(record["body"]))
 
     # What was acknowledged is either in both sink queues or back in the refresh queue.
-    back = {meaning.user_id for body in queue.bodies(REFRESH) for meaning in read(body)}  # type: ignore[union-attr]
+    back = set(user_ids(queue.bodies(REFRESH)))
     assert back == set(run.later)
     for url in (POSTGRES, DYNAMODB):
         sent = [meaning for body in queue.bodies(url) for meaning in read(body)]

@@ -38,7 +38,7 @@ def rows(postgres_url: str) -> Iterator[Rows]:
 
 @pytest.fixture(params=["postgres", "dynamodb"])
 def store(request: pytest.FixtureRequest) -> Store:
-    """Each store in turn."""
+    """Return each store in turn, one per test run."""
     if request.param == "postgres":
         rows: Rows = request.getfixturevalue("rows")
         return rows

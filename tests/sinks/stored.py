@@ -35,12 +35,12 @@ class Store(Protocol):
 
     @property
     def sink(self) -> Sink:
-        """Writes into the store."""
+        """Return the sink that writes to the store."""
         ...
 
     @property
     def stored(self) -> dict[str, Stored]:
-        """By user id, tombstones included."""
+        """Return the users by id, tombstones included."""
         ...
 
     def empty(self) -> None:
@@ -49,7 +49,7 @@ class Store(Protocol):
 
 
 def users(store: Store) -> dict[str, Json]:
-    """The profiles of the users who are not deleted, by user id."""
+    """Return the profiles of the users who are not deleted, by user id."""
     return {user_id: row.profile for user_id, row in store.stored.items() if row.profile is not None}
 
 
@@ -87,7 +87,7 @@ class Table:
 
     @property
     def items(self) -> dict[str, Json]:
-        """The items by user id."""
+        """Return the items by user id."""
         read = TypeDeserializer().deserialize
         pages = self.client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True)
         found = [{key: read(value) for key, value in item.items()} for page in pages for item in page["Items"]]
@@ -124,7 +124,7 @@ class Items:
 
 
 def _profile(item: Json) -> Json:
-    """The profile, which is its JSON text where it has an empty key."""
+    """Return the profile, which is its JSON text where it has an empty key."""
     found: Json = json.loads(item["profile"]) if isinstance(item["profile"], str) else item["profile"]
     return found
 

@@ -24,7 +24,7 @@ KEYS = ("username", "blocked", "user_metadata", "app_metadata")
 
 
 def part(at: int, **fields: Any) -> Json:
-    """An event of an Event Stream with what Auth0 promises, and ``fields``."""
+    """Return an event of an Event Stream with what Auth0 promises, and ``fields``."""
     profile = {key: value for key, value in user("a|1", MOMENTS[at]).items() if key not in ("email", "name")}
     return streamed("user.updated", profile | fields, event_id=f"evt_{at}", time=MOMENTS[at])
 
@@ -38,7 +38,7 @@ def gone(at: int) -> Json:
 
 
 def stored(store: Store, *events: Json) -> Json | None:
-    """The user after each of ``events`` in a batch of its own."""
+    """Return the user after each of ``events`` in a batch of its own."""
     for event in events:
         assert store.sink.apply(changes(event)).failed == {}
     return users(store).get("a|1")
@@ -98,7 +98,7 @@ def test_whole_user_replaces_the_same_partial_change(store: Store) -> None:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, Json]]:
-    """Events about one user, each of another moment."""
+    """Return events about one user, each of another moment."""
     kinds = draw(st.lists(st.sampled_from(("whole", "partial", "partial", "gone")), min_size=1, max_size=5))
     events = []
     for at, kind in enumerate(kinds):

@@ -89,7 +89,7 @@ def with_value(profile: Json, field: str) -> Json:
 
 
 def cases() -> Iterator[tuple[str, str]]:
-    """A user id and the body of the event after which the user must be blocked."""
+    """Yield a user id and the body of the event after which the user must be blocked."""
     blocked: Json = {"blocked": True, "app_metadata": {"roles": []}}
     for way, event in WAYS.items():
         for fields, values in ((FIELDS, VALUES), (LARGE_FIELDS, LARGE_VALUES)):

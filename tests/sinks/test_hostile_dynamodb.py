@@ -19,13 +19,13 @@ DEPTH = 32
 
 
 def fits(number: Decimal) -> bool:
-    """Whether DynamoDB takes a number (38 digits, 1E-130 to 9.99E+125), and boto3 can read its answer."""
+    """Return whether DynamoDB takes a number (38 digits, 1E-130 to 9.99E+125), and boto3 can read its answer."""
     significant = len("".join(map(str, number.as_tuple().digits)).strip("0"))
     return not number or (significant <= 38 and -128 <= number.adjusted() < 38)
 
 
 def allowed(attribute: dict[str, Any], depth: int = 1) -> bool:
-    """Whether DynamoDB takes a value at this depth; the emulator does not ask everything."""
+    """Return whether DynamoDB takes a value at this depth; the emulator does not check everything."""
     [(kind, content)] = attribute.items()
     match kind:
         case "N":
@@ -39,7 +39,7 @@ def allowed(attribute: dict[str, Any], depth: int = 1) -> bool:
 
 
 def same(stored: Any, sent: Any, depth: int = 1) -> bool:
-    """Whether ``stored`` is what was sent, or the text of what cannot be stored, and only of that."""
+    """Return whether ``stored`` equals the sent value, but for the text of values that DynamoDB cannot store."""
     match sent:
         case dict() | list() if depth >= DEPTH or (isinstance(sent, dict) and "" in sent):
             return isinstance(stored, str) and read(stored) == sent
@@ -57,7 +57,7 @@ def same(stored: Any, sent: Any, depth: int = 1) -> bool:
 
 
 def holds(found: dict[str, Any], user: hostile.User) -> bool:
-    """Whether the item ``found`` holds ``user``."""
+    """Return whether the item ``found`` holds ``user``."""
     sent = plain(user.body)
     metadata = {name: sent.pop(name, None) for name in ("user_metadata", "app_metadata")}
     return same(found["profile"], sent) and all(

@@ -65,7 +65,7 @@ def _run(running: Soak, seed: int, histories: int) -> int:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ class FakeDynamoDB:
         self,
         *,
         TableName: str,  # noqa: N803 - AWS's names
-        Item: Json,  # noqa: N803
-        ConditionExpression: str = "",  # noqa: N803
-        ExpressionAttributeValues: Json | None = None,  # noqa: N803
-        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
+        Item: Json,  # noqa: N803 - AWS's names
+        ConditionExpression: str = "",  # noqa: N803 - AWS's names
+        ExpressionAttributeValues: Json | None = None,  # noqa: N803 - AWS's names
+        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803 - AWS's names
     ) -> Json:
         key = Item["user_id"]["S"]
         with self._lock:
@@ -44,7 +44,7 @@ class FakeDynamoDB:
             table[key] = Item
         return {}
 
-    def get_item(self, *, TableName: str, Key: Json, ConsistentRead: bool = False) -> Json:  # noqa: N803
+    def get_item(self, *, TableName: str, Key: Json, ConsistentRead: bool = False) -> Json:  # noqa: N803 - AWS's names
         with self._lock:
             stored = self.items.get(TableName, {}).get(Key["user_id"]["S"])
         return {} if stored is None else {"Item": stored}

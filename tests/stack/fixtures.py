@@ -35,7 +35,7 @@ def options(running: stack.Stack) -> dict[str, str]:
 
 
 def processes(directory: Path) -> list[str]:
-    """What runs out of ``directory``."""
+    """Return the processes that run out of ``directory``."""
     lines = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])

@@ -58,7 +58,7 @@ def item(running: Stack, user_id: str) -> Json | None:
 
 
 def stored(running: Stack, user_id: str) -> list[Json] | None:
-    """A user as each store has it: the profile with its metadata, and when it was deleted; None until both know it."""
+    """Return a user as each store has it: profile, metadata and deletion; None until both have it."""
     in_postgres, in_dynamodb = row(running, user_id), item(running, user_id)
     if in_postgres is None or in_dynamodb is None:
         return None
@@ -72,7 +72,7 @@ def stored(running: Stack, user_id: str) -> list[Json] | None:
 
 
 def waiting(running: Stack) -> int:
-    """Messages in the three queues, in whatever state."""
+    """Return the number of messages in the three queues, in all states."""
     sqs = running.client("sqs")
     names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
     urls = running.outputs["queue_urls"].values()
@@ -111,7 +111,7 @@ def nothing_is_lost(running: Stack) -> Iterator[None]:
 
 
 def history(user_id: str, ends: bool) -> tuple[list[Json], list[Json]]:
-    """What happened to one user, as logs and as events of the Event Stream."""
+    """Return the changes of one user, as logs and as events of the Event Stream."""
     first = user(user_id, CREATED, user_metadata={"plan": "free", "old": 1})
     second = user(user_id, UPDATED, user_metadata={"plan": "pro"}, app_metadata={"roles": ["a"]})
     logs = [
@@ -192,7 +192,7 @@ def test_events_too_large_for_the_queues_are_counted_and_archived(running: Stack
 
 
 def not_even_dead(running: Stack) -> float:
-    """Events of the Event Stream that EventBridge could put neither into a queue nor into its dead-letter queue."""
+    """Return the number of events that EventBridge could put neither into a queue nor into its dead-letter queue."""
     names = {
         "EventBusName": running.outputs["bus_names"]["event-stream"],
         "RuleName": running.outputs["rule_names"]["user-changes"]["event-stream"],
@@ -211,7 +211,7 @@ def not_even_dead(running: Stack) -> float:
 
 
 def archived(running: Stack) -> dict[str, str | None]:
-    """The Event Stream's events in the archive: id and purpose, by Athena."""
+    """Return the Event Stream's events in the archive: id and purpose, by Athena."""
     answer = athena.query(
         running.client("athena"),
         "SELECT stream_event_id AS id, purpose FROM stream_events",
@@ -226,7 +226,7 @@ def archived(running: Stack) -> dict[str, str | None]:
 
 @pytest.fixture(scope="module")
 def auth0(running: Stack) -> Iterator[ManagementApi]:
-    """A stand-in for Auth0, which the deployed function is told to ask for as long as the tests of this module run."""
+    """Yield a stand-in for Auth0, which the deployed function asks while the tests of this module run."""
     functions, name = running.client("lambda"), running.outputs["function_names"]["refresh"]
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     with pytest.MonkeyPatch.context() as patch:

@@ -32,7 +32,7 @@ KINDS = (
 
 @dataclass
 class Stored:
-    """A store, and what fills it."""
+    """A store, and the sink that fills it."""
 
     store: Store
     sink: Sink
@@ -45,7 +45,7 @@ class Stored:
 
 @pytest.fixture
 def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
-    """A cluster with roles and schema."""
+    """Yield a cluster with roles and schema."""
     with aurora.cluster(postgres_server) as cluster:
         with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
             for statement in roles.statements():
@@ -56,7 +56,7 @@ def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
 
 @pytest.fixture
 def api(cluster: aurora.Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[aurora.DataApi]:
-    """The Data API of the cluster, and the environment that leads to it."""
+    """Yield the Data API of the cluster, and the environment that leads to it."""
     with aurora.data_api(cluster) as api:
         for variable, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL_RDS_DATA": api.endpoint}).items():
             monkeypatch.setenv(variable, value)
@@ -87,6 +87,6 @@ def in_dynamodb(aws: Aws) -> Iterator[Stored]:
 
 @pytest.fixture(params=KINDS)
 def stored(request: pytest.FixtureRequest) -> Stored:
-    """Each kind of store in turn."""
+    """Return each kind of store in turn."""
     found: Stored = request.getfixturevalue(request.param)
     return found

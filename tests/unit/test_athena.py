@@ -33,7 +33,7 @@ class TestLiterals:
             "TIMESTAMP '2026-01-15 09:00:00.500'",
         ]  # fmt: skip
 
-    @pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), "a\0b", datetime(2026, 1, 1)])  # noqa: DTZ001
+    @pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), "a\0b", datetime(2026, 1, 1)])  # noqa: DTZ001 - a time without zone is the point
     def test_values_without_a_literal(self, value: Any) -> None:
         with pytest.raises(ValueError, match=r"no literal|zero character|zone"):
             literal(value)

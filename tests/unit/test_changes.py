@@ -51,7 +51,7 @@ def as_auth0_writes(at: datetime) -> str:
 
 
 def meaning(event: Json) -> Any:
-    """The one thing that an event means."""
+    """Return the one thing that an event means."""
     [found] = read(text(event))
     return found
 
@@ -353,7 +353,7 @@ FEEDS = ("auth0.logs", "auth0.events", "auth0-sync/refresh")
 
 
 def said(feed: str, profile: Json) -> tuple[Snapshot, Json, list[str]]:
-    """What an event says of a user, and whether something was masked."""
+    """Return the change that an event carries, its known keys, and the signals beside it."""
     event = updated(profile) if feed == "auth0.logs" else streamed("user.updated", profile)
     if feed == "auth0-sync/refresh":
         event |= {"source": feed}

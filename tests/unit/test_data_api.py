@@ -1,4 +1,4 @@
-"""What the Data API answers, in terms of Python, and its errors, in terms of what to do."""
+"""The Data API's answers as Python values, and its errors with a remedy."""
 
 import time
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def stub(client: Any) -> Iterator[Stubber]:
 
 
 def answer_of(client: Any, stub: Stubber, **columns: Any) -> Any:
-    """The row that a record becomes, of columns as ``name=(type, field)``."""
+    """Return the row that a record becomes, of columns as ``name=(type, field)``."""
     stub.add_response(
         "execute_statement",
         {
@@ -80,7 +80,7 @@ def answer_of(client: Any, stub: Stubber, **columns: Any) -> Any:
         ("numeric", {"stringValue": "12345678901234567890.10"}, Decimal("12345678901234567890.10")),
         ("date", {"stringValue": "2026-01-15"}, date(2026, 1, 15)),
         ("date", {"stringValue": "infinity"}, "infinity"),
-        ("timestamp", {"stringValue": "2026-01-15 09:00:00.5"}, datetime(2026, 1, 15, 9, 0, 0, 500000)),  # noqa: DTZ001
+        ("timestamp", {"stringValue": "2026-01-15 09:00:00.5"}, datetime(2026, 1, 15, 9, 0, 0, 500000)),  # noqa: DTZ001 - the type has no zone
         ("timestamptz", {"stringValue": "2026-01-15 09:00:00"}, datetime(2026, 1, 15, 9, tzinfo=UTC)),
         ("timestamptz", {"stringValue": "2026-01-15 10:00:00+01"}, datetime(2026, 1, 15, 9, tzinfo=UTC)),
         ("timestamptz", {"stringValue": "infinity"}, "infinity"),

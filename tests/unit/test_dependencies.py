@@ -11,7 +11,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def named(file: Path) -> set[str]:
-    """What a file of requirements names, with the files that it includes."""
+    """Return the packages that a file of requirements names, with those of the files that it includes."""
     found: set[str] = set()
     for line in file.read_text().splitlines():
         if line.startswith("-r "):

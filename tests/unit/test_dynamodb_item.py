@@ -41,7 +41,7 @@ def tagged(value: Any) -> Any:
 
 
 def held(number: Decimal) -> bool:
-    """Whether DynamoDB holds a number as it is (38 digits, 1E-130 to 9.99E+125), and boto3 can read its answer."""
+    """Return whether DynamoDB holds a number exactly (38 digits, 1E-130 to 9.99E+125), and boto3 can read it."""
     if not number:
         return True
     significant = "".join(map(str, number.as_tuple().digits)).strip("0")
@@ -214,7 +214,7 @@ def test_an_item_over_the_limit_is_stored_without_its_largest_parts(
 
 
 def counted(stored: dict[str, Any]) -> int:
-    """The item's bytes by the Developer Guide's rules, counted apart from the code under test."""
+    """Return the item's bytes by the Developer Guide's rules, counted apart from the code under test."""
 
     def value(found: dict[str, Any]) -> int:
         [(kind, content)] = found.items()

@@ -63,7 +63,7 @@ def test_storable_examples(given: bytes, kept: bytes) -> None:
 
 
 def body_of(envelope: Envelope) -> Raw:
-    """The body of the answer in a log of a call."""
+    """Return the body of the answer in a log of a call."""
     details = envelope.detail.data.details
     assert isinstance(details, Details)
     assert isinstance(details.response, Response)

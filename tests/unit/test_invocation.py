@@ -26,14 +26,14 @@ class Lambda:
         self.problems, self.states = list(problems), list(states)
         self.done: list[str] = []
 
-    def invoke(self, FunctionName: str, Payload: str, LogType: str = "") -> dict[str, Any]:  # noqa: N803
+    def invoke(self, FunctionName: str, Payload: str, LogType: str = "") -> dict[str, Any]:  # noqa: N803 - boto3's names
         self.done.append(f"invoke {FunctionName} {Payload}")
         if self.problems:
             code, message = self.problems.pop(0)
             raise ClientError({"Error": {"Code": code, "Message": message}}, "Invoke")
         return {"Payload": io.BytesIO(b"1"), "LogType": LogType}
 
-    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803
+    def get_function_configuration(self, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         if FunctionName == "gone":
             raise self.exceptions.ResourceNotFoundException({"Error": {"Code": "x"}}, "GetFunctionConfiguration")
         return {"State": self.states[0] if len(self.states) == 1 else self.states.pop(0)}
@@ -42,7 +42,7 @@ class Lambda:
         lambda_ = self
 
         class Waiter:
-            def wait(self, FunctionName: str, WaiterConfig: dict[str, int]) -> None:  # noqa: N803
+            def wait(self, FunctionName: str, WaiterConfig: dict[str, int]) -> None:  # noqa: N803 - boto3's names
                 assert WaiterConfig["Delay"] * WaiterConfig["MaxAttempts"] == invocation.WAKE_SECONDS
                 lambda_.done.append(f"{name} {FunctionName}")
 

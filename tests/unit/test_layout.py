@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def modules(room: Any) -> Any:
 
 
 def imported(path: Any) -> Iterator[Any]:
-    """Every module that a file names in an import, wherever in the file."""
+    """Yield every module that a file names in an import, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -67,8 +68,27 @@ def test_pure_modules_do_no_io(room: Any) -> None:
     assert {name for name in others if not any(f"{name}.".startswith(f"{pure}.") for pure in WITHOUT_IO)} == set()
 
 
+def test_the_architecture_names_every_room_with_its_imports() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `pipeline/")]
+    documented = {
+        room: set(re.findall(r"`(\w+)`", row[2]))
+        for row in rows
+        for room in re.findall(r"`pipeline/(\w+)(?:\.py|/)`", row[0])
+    }
+    rooms = {path.stem for path in (ROOT / "pipeline").iterdir() if not path.name.startswith("__")}
+    anybody = {"errors", "settings"}
+    actual = {
+        room: {name.split(".")[1] for path in modules(room) for name in imported(path) if name.startswith("pipeline.")}
+        for room in rooms
+    }
+    assert set(documented) == rooms
+    for room in rooms - {"cli"}:
+        assert documented[room] == actual[room] - anybody - {room}, room
+
+
 def loaded(code: str, *names: str, **env: str) -> set[str]:
-    """Which of ``names`` a fresh interpreter has loaded after ``code``."""
+    """Return those of ``names`` that a fresh interpreter has loaded after ``code``."""
     code = f"import sys\n{code}\nprint(*({names!r} & sys.modules.keys()))".replace(f"{names!r}", repr(set(names)))
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PG", "SINK"))}
     done = subprocess.run([sys.executable, "-c", code], env=clean | env, cwd=ROOT, capture_output=True, check=True)

@@ -44,7 +44,7 @@ ENROLLMENTS = ("details.enrollment.user_id",)  # also on Guardian's logs that ch
 
 
 def placed(kind: str, place: str, user_id: str = "auth0|1") -> Json:
-    """A log that names its user in one place only."""
+    """Return a log that names its user in one place only."""
     if place == "user_id":
         return log(kind, user_id=user_id)
     if place == "description":

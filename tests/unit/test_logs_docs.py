@@ -38,7 +38,7 @@ TABLES = {"questions": _questions(), "views": _columns("views"), "tables": _colu
 
 
 def with_tables(page: str) -> str:
-    """The page with the tables of the code behind its markers, up to the next heading of the second level."""
+    """Return the page with the tables of the code behind its markers, up to the next heading of the second level."""
     for marker, table in TABLES.items():
         before, mark, rest = page.partition(f"<!-- {marker} -->\n")
         _, heading, after = rest.partition("\n## ")

@@ -22,7 +22,7 @@ FETCHED = envelope.updated(b'{"user_id":"a|1","updated_at":"2026-11-22T07:00:00.
 
 
 def sent(sender: str | None, *events: str | Json) -> list[Json]:
-    """SQS records of one sender; without a sender, as an invocation has them."""
+    """Return SQS records of one sender; without a sender, as an invocation has them."""
     found = records(*events)
     for record in found:
         record["attributes"].pop("SenderId", None)

@@ -1,4 +1,4 @@
-"""Metrics and logs: what is sent is what docs/metrics.md says, and an old event does not make the sync look late."""
+"""Metrics and logs: the functions send the metrics in docs/metrics.md, and an old event does not raise the lag."""
 
 import hashlib
 import json
@@ -204,7 +204,7 @@ def test_logs_alone_do_not_confirm_a_guessed_id(monkeypatch: pytest.MonkeyPatch)
 
 
 def every_error() -> list[type[errors.Auth0SyncError]]:
-    """Those of ``pipeline.errors`` but for ``CommandError``, whose message is for a person and written where it is."""
+    """Return the errors of ``pipeline.errors`` without ``CommandError``, which has its message from its caller."""
     found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     return [kind for kind in found if issubclass(kind, errors.Auth0SyncError) and kind is not errors.CommandError]
 

@@ -58,13 +58,13 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module", autouse=True)
 def events(traffic: Traffic) -> list[Event]:
-    """All events. Every test needs them: the expected is complete once they are made."""
+    """Return all events. Every test needs them: the expected state is complete once they are made."""
     return list(traffic)
 
 
 @pytest.fixture(scope="module")
 def changes(events: list[Event]) -> dict[str, list[Change]]:
-    """The distinct changes of each user, in the order of their arrival."""
+    """Return the distinct changes of each user, in the order of their arrival."""
     found: dict[str, list[Change]] = defaultdict(list)
     for event in events:
         if event.change and event.kind != "duplicate":

@@ -1,4 +1,4 @@
-"""Findings: what makes a row one, and what a message may hold."""
+"""Findings: the identity of a row, and the size of a message."""
 
 import unicodedata
 from dataclasses import replace

@@ -77,7 +77,7 @@ class _Athena(Trino):
     """Trino's dialect, without translation of the functions in ``MACROS``."""
 
     class Parser(Trino.Parser):  # type: ignore[misc, valid-type]  # set by the metaclass of dialects
-        FUNCTIONS = {name: build for name, build in Trino.Parser.FUNCTIONS.items() if name.lower() not in MACROS}  # noqa: RUF012
+        FUNCTIONS = {name: build for name, build in Trino.Parser.FUNCTIONS.items() if name.lower() not in MACROS}  # noqa: RUF012 - sqlglot's own form
 
 
 def parse_query(sql: str) -> exp.Query:

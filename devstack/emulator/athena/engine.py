@@ -260,7 +260,7 @@ def _load(connection: duckdb.DuckDBPyConnection, scan: _Scan, catalog: Catalog, 
         if path.stat().st_size:
             types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': '{kind.duckdb}'" for name, kind in columns)
             connection.execute(
-                f"INSERT INTO {scan.relation} SELECT * FROM read_json(?, format = 'newline_delimited', "  # noqa: S608
+                f"INSERT INTO {scan.relation} SELECT * FROM read_json(?, format = 'newline_delimited', "  # noqa: S608 - an emulator of a query service
                 f"columns = {{{types}}}, maximum_object_size = {MAX_LINE_BYTES})",
                 [str(path)],
             )
