@@ -10,7 +10,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from devstack.stack import ACCOUNT, Stack
+from devstack.stack import Stack
+from tests.emulator.support import ANYTHING, ROOT, make_user, policy, trust
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 FORGED = "auth0|forged"
@@ -101,12 +102,12 @@ ATTEMPTS: dict[str, Callable[[Target], Call]] = {
     "make a role": lambda at: (
         "iam",
         "create_role",
-        {"RoleName": f"{at.output('deployment')}-more", "AssumeRolePolicyDocument": _TRUST},
+        {"RoleName": f"{at.output('deployment')}-more", "AssumeRolePolicyDocument": trust({"AWS": ROOT})},
     ),
     "give a role more rights": lambda at: (
         "iam",
         "put_role_policy",
-        {"RoleName": _role(at, "refresh"), "PolicyName": "more", "PolicyDocument": _ALL},
+        {"RoleName": _role(at, "refresh"), "PolicyName": "more", "PolicyDocument": policy(ANYTHING)},
     ),
     "change a function's code": lambda at: (
         "lambda",
@@ -144,20 +145,11 @@ ATTEMPTS: dict[str, Callable[[Target], Call]] = {
         {"Bucket": at.output("archive_bucket"), "Key": at.log_object()},
     ),
 }
+"""Calls, by what an actor attempts with them.
 
-_TRUST: str = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
-_ALL: str = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+Those that some actor may make (each ``MAY``) harm no later test. Others, such as "delete the table", do if a refusal
+fails: the first test that fails counts then.
+"""
 
 
 def _message(url: str) -> dict[str, Any]:
@@ -207,12 +199,7 @@ class Actor:
 
 def person(target: Target, name: str, *policies: str) -> Actor:
     """Return an IAM user of the account with ``policies`` (JSON) and no other right."""
-    iam = target.stack.client("iam")
-    iam.create_user(UserName=name)
-    for number, policy in enumerate(policies):
-        iam.put_user_policy(UserName=name, PolicyName=f"policy-{number}", PolicyDocument=policy)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return Actor(target, key["AccessKeyId"], key["SecretAccessKey"])
+    return Actor(target, *make_user(target.stack.client("iam"), name, *policies))
 
 
 def function(target: Target, name: str) -> Actor:
@@ -223,9 +210,3 @@ def function(target: Target, name: str) -> Actor:
     found = target.stack.client("lambda").get_function_configuration(FunctionName=target.output("function_names")[name])
     digest = hashlib.sha256(f"{found['FunctionArn']} {found['Role']}".encode()).hexdigest()
     return Actor(target, f"ASIA{digest[:16].upper()}", digest[16:56], digest)
-
-
-def policy(*statements: dict[str, Any]) -> str:
-    """Return a policy of statements that allow."""
-    allowed = [{"Effect": "Allow", "Resource": "*"} | statement for statement in statements]
-    return json.dumps({"Version": "2012-10-17", "Statement": allowed})

@@ -4,11 +4,11 @@ tests/infra/test_deployer.py has the counterpart, that the job of a deployment m
 emulator does not evaluate ``iam:PermissionsBoundary``.
 """
 
-import json
 from typing import Any
 
 import pytest
 
+from tests.emulator.support import ACCOUNT, ANYTHING, ROOT, policy, trust
 from tests.infra.deployer import APPLY, PLAN, Place
 
 from .actors import ATTEMPTS, Actor, Target, person
@@ -85,17 +85,15 @@ def parameters(place: Place, given: Any) -> Any:
         return {name: parameters(place, value) for name, value in given.items()}
     if not isinstance(given, str):
         return given
-    principal = {"AWS": f"arn:aws:iam::{place.account}:root"}
-    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
-    documents = {"TRUST": trust, "ALL": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    documents = {"TRUST": trust({"AWS": ROOT}), "ALL": policy(ANYTHING)}
     if given in documents:
-        return json.dumps({"Version": "2012-10-17", "Statement": [documents[given]]})
+        return documents[given]
     return given.replace("BOUNDARY", place.boundary).replace("ACCOUNT", place.account).replace("NAME", place.name)
 
 
 @pytest.fixture(scope="module")
 def place(target: Target) -> Place:
-    return Place("000000000000", target.output("deployment"))
+    return Place(ACCOUNT, target.output("deployment"))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from pipeline.cli import app
 from pipeline.deploy import deployment, teardown
 from tests.deploy import docs
 from tests.deploy.support import real
-from tests.emulator.support import ACCOUNT, REGION, allow, policy, refusals, wait_for
+from tests.emulator.support import ACCOUNT, REGION, ROOT, Aws, allow, refusals, wait_for
 from tests.infra import deployer
 from tests.strategies import deleted, streamed, text, updated, user
 
@@ -38,7 +38,6 @@ TENANT = "aws.partner/auth0.com/acme-8b47abb4"
 STREAMS = {"log-stream": f"{TENANT}/auth0.logs", "event-stream": f"{TENANT}/auth0.events"}
 DOMAIN = "acme.auth0.invalid"
 """No name server knows it, so that nothing is asked of Auth0 itself."""
-ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PLACE = deployer.Place(ACCOUNT, PREFIX)
 EXAMPLE = packaging.ROOT / "infra/terraform/environments/production.tfvars"
 
@@ -311,28 +310,13 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
 
 def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
     """A developer of the account may do everything with SQS and S3, by his own policies."""
-    iam = deployed.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(RoleName="developer", AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
-    iam.put_role_policy(RoleName="developer", PolicyName="all", PolicyDocument=policy(allow(["s3:*", "sqs:*"], "*")))
-    keys = deployed.client("sts").assume_role(RoleArn=role, RoleSessionName="eve")["Credentials"]
-    make: Any = boto3.client  # its types have names of services only
-
-    def client(service: str, region: str = DATA_REGION) -> Any:
-        return make(
-            service,
-            endpoint_url=deployed.emulator.endpoint,
-            region_name=region,
-            aws_access_key_id=keys["AccessKeyId"],
-            aws_secret_access_key=keys["SecretAccessKey"],
-            aws_session_token=keys["SessionToken"],
-        )
+    developer = Aws(deployed.emulator, DATA_REGION).session(allow(["s3:*", "sqs:*"], "*"))
 
     def has_rights() -> bool:
         """Return whether IAM knows the role's policy yet; without it, the refusals below would prove nothing."""
         try:
-            client("sqs").list_queues()
-            client("s3").list_objects_v2(Bucket=outputs["archive_bucket"])
+            developer.client("sqs").list_queues()
+            developer.client("s3").list_objects_v2(Bucket=outputs["archive_bucket"])
         except ClientError:
             return False
         return True
@@ -342,10 +326,10 @@ def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
     for kind in ("queue_urls", "dlq_urls", "target_dlq_urls", "relay_dlq_urls"):
         for url in outputs[kind].values():
             with pytest.raises(ClientError, match="AccessDenied"):
-                client("sqs", REGION if kind.startswith("relay") else DATA_REGION).send_message(
+                developer.client("sqs", REGION if kind.startswith("relay") else DATA_REGION).send_message(
                     QueueUrl=url, MessageBody=forged
                 )
-    s3, bucket = client("s3"), outputs["archive_bucket"]
+    s3, bucket = developer.client("s3"), outputs["archive_bucket"]
     for prefix in (outputs["archive_prefix"], outputs["archive_error_prefix"]):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket=bucket, Key=f"{prefix}forged", Body=forged.encode())
@@ -356,8 +340,9 @@ def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
         s3.delete_object(Bucket=bucket, Key=key)
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-    iam.delete_role_policy(RoleName="developer", PolicyName="all")
-    iam.delete_role(RoleName="developer")
+    iam = deployed.client("iam")
+    iam.delete_role_policy(RoleName=developer.name, PolicyName="rights")
+    iam.delete_role(RoleName=developer.name)
 
 
 def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

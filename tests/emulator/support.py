@@ -15,6 +15,7 @@ from botocore.config import Config
 from devstack.emulator import log_file, process
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 """A statement that allows everything."""
 
@@ -29,6 +30,30 @@ def users_table(dynamodb: Any) -> str:
         KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
     )
     return table
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An IAM user or a session of a role, with its credentials; ``name`` and ``arn`` are those of the user or role."""
+
+    name: str
+    arn: str
+    endpoint: str
+    region: str
+    key: str
+    secret: str
+    token: str | None = None
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        make: Any = boto3.client  # its types have names of services only
+        return make(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=region or self.region,
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            aws_session_token=self.token,
+        )
 
 
 @dataclass
@@ -126,12 +151,28 @@ class Aws:
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """The ARN of a new role that ``service`` may take, with these statements."""
+        return self._role({"Service": service}, statements)
+
+    def session(self, *statements: dict[str, Any], path: str = "/") -> Caller:
+        """A session of a new role with these statements, which the root user may take."""
+        arn = self._role({"AWS": ROOT}, statements, path)
+        keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+        role, secret, token = arn.rpartition("/")[2], keys["SecretAccessKey"], keys["SessionToken"]
+        return Caller(role, arn, self.emulator.endpoint, self.region, keys["AccessKeyId"], secret, token)
+
+    def user(self, *statements: dict[str, Any]) -> Caller:
+        """A new IAM user with these statements."""
+        user = name("user")
+        key, secret = make_user(self.client("iam"), user, *([policy(*statements)] if statements else []))
+        arn = f"arn:aws:iam::{ACCOUNT}:user/{user}"
+        return Caller(user, arn, self.emulator.endpoint, self.region, key, secret)
+
+    def _role(self, principal: dict[str, str], statements: tuple[dict[str, Any], ...], path: str = "/") -> str:
         iam, role = self.client("iam"), name("role")
-        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-        arn: str = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+        made = iam.create_role(RoleName=role, Path=path, AssumeRolePolicyDocument=trust(principal))
         if statements:
             iam.put_role_policy(RoleName=role, PolicyName="rights", PolicyDocument=policy(*statements))
-        return arn
+        return str(made["Role"]["Arn"])
 
     def bucket(self) -> str:
         bucket = name("bucket")
@@ -150,6 +191,20 @@ def policy(*statements: dict[str, Any]) -> str:
 def allow(action: str | list[str], resource: str, **elements: Any) -> dict[str, Any]:
     """A statement that allows."""
     return {"Effect": "Allow", "Action": action, "Resource": resource, **elements}
+
+
+def trust(principal: dict[str, str]) -> str:
+    """The policy of a role that a principal may take."""
+    return policy({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
+
+
+def make_user(iam: Any, user: str, *documents: str) -> tuple[str, str]:
+    """The access key and secret of a new IAM user with these policies."""
+    iam.create_user(UserName=user)
+    for number, document in enumerate(documents):
+        iam.put_user_policy(UserName=user, PolicyName=f"policy-{number}", PolicyDocument=document)
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    return made["AccessKeyId"], made["SecretAccessKey"]
 
 
 def name(kind: str) -> str:

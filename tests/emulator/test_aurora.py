@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from devstack.emulator import process
 
-from .support import ACCOUNT, REGION, Aws, name, wait_for
+from .support import ACCOUNT, REGION, Aws, allow, name, policy, wait_for
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
 
@@ -240,8 +240,7 @@ def handler(event, context):
         archive.writestr("function.py", code)
     aws, iam = cluster.aws, cluster.aws.client("iam")
     role = name("role")
-    trust = {"Version": "2012-10-17", "Statement": []}
-    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy())["Role"]["Arn"]
     aws.lambda_.create_function(
         FunctionName=role, Runtime="python3.13", Role=arn, Handler="function.handler",
         Code={"ZipFile": package.getvalue()}, Timeout=30,
@@ -250,16 +249,15 @@ def handler(event, context):
     answer = json.loads(aws.lambda_.invoke(FunctionName=role, Payload=payload)["Payload"].read())
     assert answer["ca"] == str(aws.emulator.ca)
 
-    def allow(resource: str) -> None:
-        statement = {"Effect": "Allow", "Action": "rds-db:connect", "Resource": resource}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_role_policy(RoleName=role, PolicyName="database", PolicyDocument=policy)
+    def grant(resource: str) -> None:
+        document = policy(allow("rds-db:connect", resource))
+        iam.put_role_policy(RoleName=role, PolicyName="database", PolicyDocument=document)
 
     users = f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:{cluster.resource_id}"
-    allow(f"{users}/reader")
+    grant(f"{users}/reader")
     with pytest.raises(psycopg.OperationalError, match="PAM authentication failed"):
         cluster.connect("writer", answer["token"])
-    allow(f"{users}/writer")
+    grant(f"{users}/writer")
     cluster.connect("writer", answer["token"]).close()
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import ACCOUNT, REGION, Aws, name
+from .support import ACCOUNT, REGION, ROOT, Aws, name, policy
 
 pytestmark = pytest.mark.emulator
 
@@ -15,12 +15,12 @@ def test_policy_of_a_bus_is_set_as_a_whole(aws: Aws) -> None:
     statement = {
         "Sid": "relay",
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Principal": {"AWS": ROOT},
         "Action": "events:PutEvents",
         "Resource": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}",
     }
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    aws.events.put_permission(EventBusName=bus, Policy=json.dumps(policy))
-    assert json.loads(aws.events.describe_event_bus(Name=bus)["Policy"]) == policy
+    document = policy(statement)
+    aws.events.put_permission(EventBusName=bus, Policy=document)
+    assert json.loads(aws.events.describe_event_bus(Name=bus)["Policy"]) == json.loads(document)
     with pytest.raises(ClientError, match="ValidationException"):
         aws.events.put_permission(EventBusName=bus, Policy="{")

@@ -3,11 +3,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import ACCOUNT, REGION, Aws, name
+from .support import Aws, allow, name, policy
 from .test_aurora import Cluster, create, delete
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
@@ -175,19 +174,8 @@ def test_secret_must_hold_the_password(database: Database, aws: Aws) -> None:
 
 
 def test_callers_policies_must_allow_the_call_and_the_secret(database: Database, aws: Aws) -> None:
-    iam, role = aws.client("iam"), name("role")
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    session = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    client = boto3.client(
-        "rds-data",
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-    )
+    iam, session = aws.client("iam"), aws.session()
+    client = session.client("rds-data")
     call, statements = {**database.target, "sql": "SELECT 1", "database": "app"}, []
     for action, resource, refused in (
         ("rds-data:ExecuteStatement", database.cluster.arn, client.exceptions.AccessDeniedException),
@@ -195,9 +183,8 @@ def test_callers_policies_must_allow_the_call_and_the_secret(database: Database,
     ):
         with pytest.raises(refused, match=f"not authorized to perform: {action} on resource: {resource}"):
             client.execute_statement(**call)
-        statements.append({"Effect": "Allow", "Action": action, "Resource": resource})
-        policy = {"Version": "2012-10-17", "Statement": statements}
-        iam.put_role_policy(RoleName=role, PolicyName="data", PolicyDocument=json.dumps(policy))
+        statements.append(allow(action, resource))
+        iam.put_role_policy(RoleName=session.name, PolicyName="data", PolicyDocument=policy(*statements))
     assert client.execute_statement(**call)["records"] == [[{"longValue": 1}]]
 
 

@@ -1,12 +1,10 @@
 import gzip
-import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import REGION, Aws, allow, name, wait_for
+from .support import Aws, allow, name, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -44,23 +42,6 @@ def stream(aws: Aws, bucket: str, key: str) -> str:
     return make_stream(aws, bucket, {"KeyType": "CUSTOMER_MANAGED_CMK", "KeyARN": key})
 
 
-def caller(aws: Aws, *statements: dict[str, Any]) -> Any:
-    """Firehose, with the keys of a user who has these statements."""
-    iam, user = aws.client("iam"), name("user")
-    iam.create_user(UserName=user)
-    for number, statement in enumerate(statements):
-        document = json.dumps({"Version": "2012-10-17", "Statement": statement})
-        iam.put_user_policy(UserName=user, PolicyName=str(number), PolicyDocument=document)
-    keys = iam.create_access_key(UserName=user)["AccessKey"]
-    return boto3.client(
-        "firehose",
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-    )
-
-
 def put_both_ways(firehose: Any, stream: str) -> list[str]:
     """What PutRecord and PutRecordBatch refuse with; nothing for each that succeeds."""
     refusals, called = [], stream.rpartition("/")[2]
@@ -79,14 +60,15 @@ def put_both_ways(firehose: Any, stream: str) -> list[str]:
 def test_a_caller_needs_both_rights_to_the_key(aws: Aws, stream: str, key: str, missing: str) -> None:
     put = allow("firehose:*", stream)
     others = [right for right in RIGHTS if right != missing]
-    assert put_both_ways(caller(aws, put, allow(RIGHTS, key)), stream) == []
-    assert put_both_ways(caller(aws, put, allow(others, key)), stream) == ["InvalidKMSResourceException"] * 2
-    assert put_both_ways(caller(aws, put, allow(RIGHTS, f"{key}-2")), stream) == ["InvalidKMSResourceException"] * 2
+    assert put_both_ways(aws.user(put, allow(RIGHTS, key)).client("firehose"), stream) == []
+    for lacking in (allow(others, key), allow(RIGHTS, f"{key}-2")):
+        refused = put_both_ways(aws.user(put, lacking).client("firehose"), stream)
+        assert refused == ["InvalidKMSResourceException"] * 2
 
 
 def test_a_stream_that_awss_own_key_encrypts_needs_none(aws: Aws, bucket: str) -> None:
     stream = make_stream(aws, bucket, {"KeyType": "AWS_OWNED_CMK"})
-    assert put_both_ways(caller(aws, allow("firehose:*", stream)), stream) == []
+    assert put_both_ways(aws.user(allow("firehose:*", stream)).client("firehose"), stream) == []
 
 
 def test_the_accounts_own_keys_may(aws: Aws, stream: str) -> None:

@@ -1,12 +1,11 @@
 import io
-import json
 import zipfile
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import Aws, name, wait_for
+from .support import Aws, allow, name, policy, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -21,9 +20,8 @@ class Network:
         self.group = self.ec2.create_security_group(VpcId=vpc, GroupName="g", Description="g")["GroupId"]
         self.role = name("role")
         self.arn = self.iam.create_role(RoleName=self.role, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        statement = {"Effect": "Allow", "Action": "ec2:DeleteNetworkInterface", "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self.iam.put_role_policy(RoleName=self.role, PolicyName="p", PolicyDocument=policy)
+        document = policy(allow("ec2:DeleteNetworkInterface", "*"))
+        self.iam.put_role_policy(RoleName=self.role, PolicyName="p", PolicyDocument=document)
 
     def function(self) -> str:
         package, function = io.BytesIO(), name("function")

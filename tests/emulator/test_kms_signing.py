@@ -1,40 +1,24 @@
 import hashlib
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from .support import ACCOUNT, REGION, Aws, allow, name, policy
+from .support import ROOT, Aws, allow, policy
 
 pytestmark = pytest.mark.emulator
 
 DIGEST = hashlib.sha256(b"a manifest").digest()
 SIGN: dict[str, Any] = {"Message": DIGEST, "MessageType": "DIGEST", "SigningAlgorithm": "ECDSA_SHA_256"}
-IAM = allow("kms:*", "*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+IAM = allow("kms:*", "*", Principal={"AWS": ROOT})
 
 
 def make_key(aws: Aws, *statements: dict[str, Any], **settings: str) -> str:
     kind = {"KeyUsage": "SIGN_VERIFY", "KeySpec": "ECC_NIST_P256"} | settings
     arn: str = aws.client("kms").create_key(Policy=policy(IAM, *statements), **kind)["KeyMetadata"]["Arn"]
     return arn
-
-
-def user(aws: Aws, *statements: dict[str, Any]) -> tuple[str, Any]:
-    """The ARN of a user with these statements, and KMS with the user's keys."""
-    iam, called = aws.client("iam"), name("user")
-    arn = iam.create_user(UserName=called)["User"]["Arn"]
-    iam.put_user_policy(UserName=called, PolicyName="rights", PolicyDocument=policy(*statements))
-    keys = iam.create_access_key(UserName=called)["AccessKey"]
-    return arn, boto3.client(
-        "kms",
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-    )
 
 
 def test_the_public_key_verifies_what_the_key_signed(aws: Aws) -> None:
@@ -64,25 +48,24 @@ def test_requests_that_kms_refuses(aws: Aws, settings: Any, request_: Any, code:
 
 def test_a_caller_needs_the_right_to_sign(aws: Aws) -> None:
     key = make_key(aws)
-    _, signer = user(aws, allow("kms:Sign", key))
-    signer.sign(KeyId=key, **SIGN)
-    _, other = user(aws, allow("kms:Verify", key))
+    signer = aws.user(allow("kms:Sign", key))
+    signer.client("kms").sign(KeyId=key, **SIGN)
+    other = aws.user(allow("kms:Verify", key))
     with pytest.raises(ClientError, match="AccessDenied"):
-        other.sign(KeyId=key, **SIGN)
+        other.client("kms").sign(KeyId=key, **SIGN)
 
 
 def test_a_key_that_denies_signs_for_nobody_else_not_even_the_account(aws: Aws) -> None:
-    arn, signer = user(aws, allow("kms:*", "*"))
+    signer, administrator = aws.user(allow("kms:*", "*")), aws.user(allow("kms:*", "*"))
     deny = {
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
         "Action": "kms:Sign",
         "Resource": "*",
-        "Condition": {"StringNotEquals": {"aws:PrincipalArn": arn}},
+        "Condition": {"StringNotEquals": {"aws:PrincipalArn": signer.arn}},
     }
     key = make_key(aws, deny)
-    signer.sign(KeyId=key, **SIGN)
-    _, administrator = user(aws, allow("kms:*", "*"))
-    for client in (administrator, aws.client("kms")):
+    signer.client("kms").sign(KeyId=key, **SIGN)
+    for client in (administrator.client("kms"), aws.client("kms")):
         with pytest.raises(ClientError, match="AccessDenied"):
             client.sign(KeyId=key, **SIGN)

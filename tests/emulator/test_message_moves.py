@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import REGION, Aws, allow, name, policy, wait_for
+from .support import Aws, allow, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -141,20 +140,9 @@ def test_requests_that_aws_refuses(pair: Pair) -> None:
 @pytest.mark.parametrize("lacking", ["", "sqs:StartMessageMoveTask", "sqs:DeleteMessage", "sqs:SendMessage"])
 def test_the_caller_may_read_the_one_queue_and_send_to_the_other(pair: Pair, lacking: str) -> None:
     pair.fall("one")
-    iam, user = pair.aws.client("iam"), name("user")
-    iam.create_user(UserName=user)
     reading = [action for action in ("sqs:StartMessageMoveTask", *READING) if action != lacking]
     sending = [action for action in ("sqs:SendMessage",) if action != lacking] or ["sqs:GetQueueUrl"]
-    document = policy(allow(reading, pair.dead_arn), allow(sending, pair.arn))
-    iam.put_user_policy(UserName=user, PolicyName="rights", PolicyDocument=document)
-    keys = iam.create_access_key(UserName=user)["AccessKey"]
-    operator: Any = boto3.client(
-        "sqs",
-        endpoint_url=pair.aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-    )
+    operator = pair.aws.user(allow(reading, pair.dead_arn), allow(sending, pair.arn)).client("sqs")
     if not lacking:
         operator.start_message_move_task(SourceArn=pair.dead_arn)
         assert pair.ended()["Status"] == "COMPLETED"

@@ -1,13 +1,11 @@
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from .support import REGION, Aws, allow, name
+from .support import Aws, allow
 
 pytestmark = pytest.mark.emulator
 
@@ -29,28 +27,13 @@ def locked(aws: Aws, bucket: str) -> str:
     return version
 
 
-def caller(aws: Aws, *statements: dict[str, Any]) -> Any:
-    """S3, with the keys of a user who has these statements."""
-    iam, user = aws.client("iam"), name("user")
-    iam.create_user(UserName=user)
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    iam.put_user_policy(UserName=user, PolicyName="rights", PolicyDocument=document)
-    keys = iam.create_access_key(UserName=user)["AccessKey"]
-    return boto3.client(
-        "s3",
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-    )
-
-
 def test_a_locked_version_is_deleted_only_by_a_caller_who_may_bypass_the_lock(aws: Aws) -> None:
     bucket = locked_bucket(aws)
     version = locked(aws, bucket)
     objects = f"arn:aws:s3:::{bucket}/*"
-    intruder = caller(aws, allow(["s3:DeleteObjectVersion", "s3:PutObjectRetention"], objects))
-    eraser = caller(aws, allow(["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], objects))
+    intruder = aws.user(allow(["s3:DeleteObjectVersion", "s3:PutObjectRetention"], objects)).client("s3")
+    rights = allow(["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], objects)
+    eraser = aws.user(rights).client("s3")
     for client, bypass in ((intruder, False), (intruder, True), (eraser, False)):
         with pytest.raises(ClientError, match=r"object lock|BypassGovernanceRetention"):
             client.delete_object(Bucket=bucket, Key="logs/1", VersionId=version, BypassGovernanceRetention=bypass)

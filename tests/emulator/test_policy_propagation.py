@@ -1,4 +1,3 @@
-import json
 import uuid
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from ministack.services import iam
 from devstack.emulator import patching, permissions
 from devstack.emulator.patches import policy_propagation
 
-from .support import ACCOUNT, REGION
+from .support import ACCOUNT, REGION, allow, policy
 
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
 
@@ -25,9 +24,7 @@ class Role:
         iam._IAM_HANDLERS["CreateRole"]({"RoleName": self.name, "AssumeRolePolicyDocument": "{}"})
 
     def allow(self, action: str) -> None:
-        statement = {"Effect": "Allow", "Action": action, "Resource": QUEUE}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        request = {"RoleName": self.name, "PolicyName": "one", "PolicyDocument": document}
+        request = {"RoleName": self.name, "PolicyName": "one", "PolicyDocument": policy(allow(action, QUEUE))}
         assert iam._IAM_HANDLERS["PutRolePolicy"](request)[0] == 200
 
     def may(self, action: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import psycopg
 import pytest
 
@@ -16,7 +15,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.stores.aurora import DataApi
 from pipeline.stores.postgres import PostgresStore
 
-from .support import ACCOUNT, REGION, Aws, name
+from .support import Aws, allow, name
 from .test_aurora import Cluster, create, delete
 
 pytestmark = [pytest.mark.emulator, pytest.mark.postgres]
@@ -107,29 +106,12 @@ def test_query_login_cannot_sign_in_by_token(login: Login) -> None:
 
 def test_the_documented_policy_of_people_does_not_reach_the_masters_secret(login: Login) -> None:
     """As Terraform's output database_query_policy has it."""
-    iam, role = login.aws.client("iam"), name("person")
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
-    trusted = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trusted)["Role"]["Arn"]
     actions = [
         f"rds-data:{each}"
         for each in ("BeginTransaction", "CommitTransaction", "ExecuteStatement", "RollbackTransaction")
     ]
-    policy = [
-        {"Effect": "Allow", "Action": actions, "Resource": [login.cluster.arn]},
-        {"Effect": "Allow", "Action": ["secretsmanager:GetSecretValue"], "Resource": [login.secret]},
-    ]
-    document = json.dumps({"Version": "2012-10-17", "Statement": policy})
-    iam.put_role_policy(RoleName=role, PolicyName="query", PolicyDocument=document)
-    session = login.aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    client: Any = boto3.client(
-        "rds-data",
-        endpoint_url=login.aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-    )
+    rights = allow(actions, login.cluster.arn), allow("secretsmanager:GetSecretValue", login.secret)
+    client = login.aws.session(*rights).client("rds-data")
     assert login.run("SELECT 1", client=client) == [(1,)]
     with pytest.raises(data_api.NotAllowed, match="secretsmanager:GetSecretValue"):
         data_api.Transaction(client, settings.Cluster(login.cluster.arn, login.cluster.secret_arn, "app"))

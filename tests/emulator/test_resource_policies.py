@@ -3,37 +3,12 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import ACCOUNT, REGION, Aws, allow, name, policy
+from .support import Aws, allow, policy
 
 pytestmark = pytest.mark.emulator
-
-ROOT = f"arn:aws:iam::{ACCOUNT}:root"
-
-
-def assumed(aws: Aws, *statements: dict[str, Any], path: str = "/") -> tuple[str, Any]:
-    """Return the ARN of a role that may do all this, and a maker of its clients."""
-    iam, role = aws.client("iam"), name("role")
-    trust = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
-    arn = iam.create_role(RoleName=role, Path=path, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
-    iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=policy(*statements))
-    keys = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
-    make: Any = boto3.client  # its types have names of services only
-
-    def client(service: str) -> Any:
-        return make(
-            service,
-            endpoint_url=aws.emulator.endpoint,
-            region_name=REGION,
-            aws_access_key_id=keys["AccessKeyId"],
-            aws_secret_access_key=keys["SecretAccessKey"],
-            aws_session_token=keys["SessionToken"],
-        )
-
-    return arn, client
 
 
 def senders(queue: str, *arns: str) -> str:
@@ -43,15 +18,15 @@ def senders(queue: str, *arns: str) -> str:
 
 
 def test_a_queue_refuses_senders_that_its_policy_denies(aws: Aws) -> None:
-    arn, client = assumed(aws, allow("sqs:*", "*"), path="/people/")
-    _, foreign = assumed(aws, allow("sqs:*", "*"))
+    sender = aws.session(allow("sqs:*", "*"), path="/people/")
+    foreign = aws.session(allow("sqs:*", "*"))
     url, queue = aws.queue()
-    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": senders(queue, arn)})
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": senders(queue, sender.arn)})
 
-    client("sqs").send_message(QueueUrl=url, MessageBody="mine")
+    sender.client("sqs").send_message(QueueUrl=url, MessageBody="mine")
     batch = [{"Id": "1", "MessageBody": "also mine"}]
-    client("sqs").send_message_batch(QueueUrl=url, Entries=batch)
-    for sqs in (foreign("sqs"), aws.sqs):  # root, too
+    sender.client("sqs").send_message_batch(QueueUrl=url, Entries=batch)
+    for sqs in (foreign.client("sqs"), aws.sqs):  # root, too
         with pytest.raises(ClientError, match=r"AccessDenied.*explicit deny in a resource-based policy"):
             sqs.send_message(QueueUrl=url, MessageBody="forged")
         with pytest.raises(ClientError, match="AccessDenied"):
@@ -78,8 +53,7 @@ def test_plain_addresses_count_as_tls(aws: Aws) -> None:
 
 
 def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
-    arn, writer = assumed(aws, allow("s3:*", "*"))
-    _, foreign = assumed(aws, allow("s3:*", "*"))
+    writer, foreign = aws.session(allow("s3:*", "*")), aws.session(allow("s3:*", "*"))
     bucket = aws.bucket()
     one = f"arn:aws:s3:::{bucket}"
     deny = {
@@ -87,10 +61,10 @@ def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
         "Principal": "*",
         "Action": ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration"],
         "Resource": [one, f"{one}/logs/*"],
-        "Condition": {"ArnNotLike": {"aws:PrincipalArn": [arn]}},
+        "Condition": {"ArnNotLike": {"aws:PrincipalArn": [writer.arn]}},
     }
     aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
-    writer("s3").put_object(Bucket=bucket, Key="logs/1", Body=b"true")
+    writer.client("s3").put_object(Bucket=bucket, Key="logs/1", Body=b"true")
     objects = {"Objects": [{"Key": "other"}, {"Key": "logs/1"}]}
     rule = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
     lifecycle = {"Rules": [rule]}
@@ -103,7 +77,7 @@ def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
         ("delete_objects", {"Delete": objects}),
         ("put_bucket_lifecycle_configuration", {"LifecycleConfiguration": lifecycle}),
     ]
-    for s3 in (foreign("s3"), aws.s3):
+    for s3 in (foreign.client("s3"), aws.s3):
         for operation, parameters in refused:
             with pytest.raises(ClientError, match="AccessDenied"):
                 getattr(s3, operation)(Bucket=bucket, **parameters)
@@ -112,11 +86,11 @@ def test_a_bucket_refuses_what_its_policy_denies(aws: Aws) -> None:
 
 
 def test_root_may_always_replace_a_buckets_policy(aws: Aws) -> None:
-    _, foreign = assumed(aws, allow("s3:*", "*"))
+    foreign = aws.session(allow("s3:*", "*"))
     bucket = aws.bucket()
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}"}
     aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
     with pytest.raises(ClientError, match="AccessDenied"):
-        foreign("s3").delete_bucket_policy(Bucket=bucket)
+        foreign.client("s3").delete_bucket_policy(Bucket=bucket)
     assert json.loads(aws.s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"] == [deny]
     aws.s3.delete_bucket_policy(Bucket=bucket)

@@ -4,9 +4,7 @@ import io
 import json
 import zipfile
 
-import boto3
-
-from .support import ACCOUNT, REGION, Aws, allow, name, policy
+from .support import ACCOUNT, Aws, allow, name
 from .test_event_source_mapping import make_mapping
 
 FUNCTION = """
@@ -23,21 +21,11 @@ def handler(event, context):
 def test_a_message_names_the_principal_that_signed_the_request(aws: Aws) -> None:
     url, _ = aws.queue()
     aws.sqs.send_message(QueueUrl=url, MessageBody="of the account", MessageSystemAttributes={})
-    iam, user = aws.client("iam"), name("user")
-    user_id = iam.create_user(UserName=user)["User"]["UserId"]
-    iam.put_user_policy(UserName=user, PolicyName="send", PolicyDocument=policy(allow("sqs:SendMessage", "*")))
-    key = iam.create_access_key(UserName=user)["AccessKey"]
-    client = boto3.client(
-        "sqs",
-        endpoint_url=aws.emulator.endpoint,
-        region_name=REGION,
-        aws_access_key_id=key["AccessKeyId"],
-        aws_secret_access_key=key["SecretAccessKey"],
-    )
-    client.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "of the user"}])
+    user = aws.user(allow("sqs:SendMessage", "*"))
+    user_id = aws.client("iam").get_user(UserName=user.name)["User"]["UserId"]
+    user.client("sqs").send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "of the user"}])
     senders = {message["Body"]: message["Attributes"]["SenderId"] for message in aws.messages(url, 2)}
     assert senders == {"of the account": ACCOUNT, "of the user": user_id}
-    client.close()
 
 
 def test_a_function_is_named_by_its_role_and_hears_who_sent_and_which_alias_was_invoked(aws: Aws) -> None:
