@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from .support import ROOT, Aws, allow, policy
+from .support import ACCOUNT, REGION, ROOT, Aws, allow, name, policy
 
 pytestmark = pytest.mark.emulator
 
@@ -53,6 +53,14 @@ def test_a_caller_needs_the_right_to_sign(aws: Aws) -> None:
     other = aws.user(allow("kms:Verify", key))
     with pytest.raises(ClientError, match="AccessDenied"):
         other.client("kms").sign(KeyId=key, **SIGN)
+
+
+def test_the_right_to_an_alias_is_none_to_its_key(aws: Aws) -> None:
+    key, alias = make_key(aws), f"alias/{name('key')}"
+    aws.client("kms").create_alias(AliasName=alias, TargetKeyId=key)
+    aws.user(allow("kms:Sign", key)).client("kms").sign(KeyId=alias, **SIGN)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        aws.user(allow("kms:Sign", f"arn:aws:kms:{REGION}:{ACCOUNT}:{alias}")).client("kms").sign(KeyId=alias, **SIGN)
 
 
 def test_a_key_that_denies_signs_for_nobody_else_not_even_the_account(aws: Aws) -> None:

@@ -1,13 +1,18 @@
-"""What IAM is asked about batches and move tasks of SQS, and about changes of event source mappings.
+"""The action and the resource that IAM is asked about a request.
 
 AWS (SQS Developer Guide, "Amazon SQS API permissions: Actions and resource reference"): a batch needs the right to the
 action of one message, such as ``sqs:SendMessage``. The resource of ``StartMessageMoveTask`` and
-``ListMessageMoveTasks`` is the source queue. (Service Authorization Reference, "Actions, resources, and condition keys
-for AWS Lambda"): a change of a mapping needs ``lambda:UpdateEventSourceMapping``.
+``ListMessageMoveTasks`` is the source queue. (Service Authorization Reference, "Actions, resources, and condition keys"
+for Lambda and Athena): a change of an event source mapping needs ``lambda:UpdateEventSourceMapping``. The resource of
+``GetQueryExecution``, ``GetQueryResults`` and ``StopQueryExecution`` is the workgroup of the query that they name. (KMS
+Developer Guide, "Specifying KMS keys in IAM policy statements"): the resource of a key's use is the key, also by alias.
 
-MiniStack: asks for actions that do not exist, such as ``sqs:SendMessageBatch``, knows no resource of a move task, and
-lets everybody change a mapping.
+MiniStack: asks for actions that do not exist, such as ``sqs:SendMessageBatch``, and lets everybody change a mapping. It
+knows no resource of a move task and of a query, so that a policy for one queue or workgroup refuses its owner. It takes
+an alias for the resource.
 """
+
+# ruff: noqa: SLF001 - MiniStack's names are private; patching.require checks them
 
 import base64
 import binascii
@@ -15,6 +20,7 @@ import json
 from typing import Any
 
 from ministack.core import iam_actions
+from ministack.services import athena, kms
 
 from devstack.emulator import patching
 
@@ -23,6 +29,8 @@ _original: dict[str, Any] = {}
 
 def apply() -> None:
     """Replace the functions that derive a request's action and resource."""
+    patching.require(athena, "_executions")
+    patching.require(kms, "_resolve_key")
     for name, new in (("extract_iam_action", extract_iam_action), ("extract_resource_arn", extract_resource_arn)):
         _original[name] = patching.replace(iam_actions, name, new)
 
@@ -51,10 +59,27 @@ def extract_resource_arn(
     found: str = _original["extract_resource_arn"](
         service, method, path, headers, body, query_params, region, account_id
     )
-    if service != "sqs" or found != "*":
+    if service == "kms" and ":alias/" in found:
+        return str((kms._resolve_key(found) or {"Arn": found})["Arn"])
+    if found != "*":
         return found
     try:
-        data = json.loads(body)
-        return str(data.get("SourceArn") or json.loads(base64.b64decode(data["TaskHandle"]))["sourceArn"])
+        match service:
+            case "sqs":
+                return _source_queue(json.loads(body))
+            case "athena":
+                return _workgroup(json.loads(body)["QueryExecutionId"], region, account_id)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
-        return found
+        pass  # a request without a resource, or none that the service can read
+    return found
+
+
+def _source_queue(move: dict[str, Any]) -> str:
+    """Return the ARN of the queue whose messages a request moves."""
+    return str(move.get("SourceArn") or json.loads(base64.b64decode(move["TaskHandle"]))["sourceArn"])
+
+
+def _workgroup(query: str, region: str, account_id: str) -> str:
+    """Return the ARN of the workgroup of a query."""
+    known = athena._executions.get_scoped(account_id, region, query)
+    return f"arn:aws:athena:{region}:{account_id}:workgroup/{known['WorkGroup']}"
