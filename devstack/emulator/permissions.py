@@ -1,7 +1,8 @@
-"""Evaluate IAM policies for the patches: the emulator itself allows every request."""
+"""Evaluate IAM policies where MiniStack does not: what a service asks beside the request's own action."""
 
 # ruff: noqa: SLF001 - the policies of a role are private to the evaluator
 
+from collections.abc import Mapping
 from typing import Any
 
 from ministack.core import iam_evaluator
@@ -20,15 +21,7 @@ def allowed(access_key: str, account: str, region: str, action: str, resource: s
 
 def role_allowed(role_arn: str, region: str, action: str, resource: str) -> bool:
     """Return whether a service with the role may do ``action`` to the ARN ``resource``."""
-    if role_arn.count(":") < 5:
-        return False
-    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
-    policies = iam_evaluator._gather_role_policies(name, account)
-    limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
-    principal = iam_evaluator.PrincipalInfo(
-        arn=role_arn, type="AssumedRole", account=account, policies=policies, limits=limits
-    )
-    return _allows(principal, region, action, resource)
+    return role_arn.count(":") >= 5 and _allows(role(role_arn), region, action, resource)
 
 
 def policy_allows(policy: Any, account: str, region: str, action: str, resource: str) -> bool:
@@ -38,15 +31,24 @@ def policy_allows(policy: Any, account: str, region: str, action: str, resource:
     return bool(iam_evaluator.evaluate_resource_policy(policy, asked).decision == "Allow")
 
 
-def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
-    asked = context(principal, region, action, resource)
-    return bool(iam_evaluator.evaluate(asked, principal.policies, *principal.limits).decision == "Allow")
+def role(role_arn: str) -> Any:
+    """Return the principal as which a service with the role calls."""
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    policies = iam_evaluator._gather_role_policies(name, account)
+    limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
+    return iam_evaluator.PrincipalInfo(
+        arn=role_arn, type="AssumedRole", account=account, policies=policies, limits=limits
+    )
 
 
-def context(principal: Any, region: str, action: str, resource: str) -> Any:
-    """Return the question for the evaluator: may the principal do ``action`` to the ARN ``resource``?"""
+def context(principal: Any, region: str, action: str, resource: str, keys: Mapping[str, Any] | None = None) -> Any:
+    """Return the question for the evaluator: may the principal do ``action`` to the ARN ``resource``?
+
+    ``keys`` are condition keys of the request. It counts as sent over TLS, as requests to the emulator do.
+    """
     with request_scope(principal.account, region):
         tags = tagging.resource_tags(resource) or {}
+    service_context = {f"aws:resourcetag/{name}": value for name, value in tags.items()} | dict(keys or {})
     return iam_evaluator.EvalContext(
         principal_arn=principal.arn,
         principal_type=principal.type,
@@ -54,6 +56,12 @@ def context(principal: Any, region: str, action: str, resource: str) -> Any:
         action=action,
         resource_arn=resource,
         region=region,
-        service_context={f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()},
+        secure_transport=True,
+        service_context={name.lower(): value for name, value in service_context.items()},
         principal_keys=principal.keys,
     )
+
+
+def _allows(principal: Any, region: str, action: str, resource: str) -> bool:
+    asked = context(principal, region, action, resource)
+    return bool(iam_evaluator.evaluate(asked, principal.policies, *principal.limits).decision == "Allow")

@@ -205,8 +205,12 @@ def person(target: Target, name: str, *policies: str) -> Actor:
 def function(target: Target, name: str) -> Actor:
     """Return whoever has taken over a function: it has the credentials of the function's role.
 
-    The function must have run: the emulator makes its credentials then, by the rule of its ``function_credentials``.
+    The function must have run: MiniStack makes its credentials then, by the rule of its ``execution_credentials``.
     """
     found = target.stack.client("lambda").get_function_configuration(FunctionName=target.output("function_names")[name])
-    digest = hashlib.sha256(f"{found['FunctionArn']} {found['Role']}".encode()).hexdigest()
-    return Actor(target, f"ASIA{digest[:16].upper()}", digest[16:56], digest)
+    digest = _sha256(f"{found['FunctionArn']}:{found['Role']}")
+    return Actor(target, f"ASIA{digest[:16].upper()}", _sha256(f"secret:{digest}"), _sha256(f"token:{digest}"))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

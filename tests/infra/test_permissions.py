@@ -755,8 +755,7 @@ def sends(queue: Resource, principal: str) -> bool:
     if queue.module.startswith("module.relay["):
         arn = arn.replace(REGION, SOURCE_REGION)
     caller = iam_evaluator.PrincipalInfo(arn=principal, type="AssumedRole", account=ACCOUNT, policies=None)
-    asked = permissions.context(caller, REGION, "sqs:SendMessage", arn)
-    asked.secure_transport, asked.service_context = True, {"aws:principalisawsservice": "false"}
+    asked = permissions.context(caller, REGION, "sqs:SendMessage", arn, {"aws:PrincipalIsAWSService": "false"})
     return bool(iam_evaluator.evaluate_resource_policy(queue.values["policy"], asked).decision != "Deny")
 
 

@@ -23,7 +23,6 @@ from devstack.emulator.patches import (
     function_interfaces,
     idle_functions,
     invoke_config,
-    kms_signing,
     message_moves,
     object_lock,
     partner_events,
@@ -47,6 +46,7 @@ PATCHES = (
     principal_keys,
     request_actions,
     resource_tags,
+    resource_policies,
     partner_events,
     rule_tags,
     bus_policies,
@@ -72,14 +72,12 @@ PATCHES = (
     aurora_versions,  # refuses before a setting is kept
     data_api,
     recovery_period,
-    kms_signing,
     object_lock,
     flow_logs,
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,
     filter_patterns,
-    resource_policies,
     service_models,  # refuses before a policy is asked
     request_log,  # also of what the one before refuses
 )

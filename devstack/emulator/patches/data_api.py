@@ -7,7 +7,8 @@ What Postgres refuses is a DatabaseErrorException with its message and SQLSTATE.
 operation on the cluster and secretsmanager:GetSecretValue on the secret. A cluster without instances has no database
 to run it, and one without HTTP endpoint refuses.
 
-MiniStack: pretends to run some statements, where no container is behind a cluster.
+MiniStack: pretends to run some statements, where no container is behind a cluster. It checks the right to the
+operation, and not that to the secret.
 """
 
 # ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
@@ -61,13 +62,12 @@ async def handle_request(method: str, path: str, headers: Any, body: Any, query_
     operation = _OPERATIONS.get(path)
     if cluster is None or operation is None:
         return await _original["handle_request"](method, path, headers, body, query_params)
-    name, run = operation
     key = router.extract_access_key_id(headers, query_params)
 
     def answer() -> Any:
         try:
-            _check(cluster, key, name, request)
-            return responses.json_response(run(cluster, request))
+            _check(cluster, key, request)
+            return responses.json_response(operation(cluster, request))
         except RefusedError as problem:
             return rds_data._error(problem.code, str(problem), _STATUS.get(problem.code, 400))
         except psycopg.Error as error:
@@ -76,18 +76,15 @@ async def handle_request(method: str, path: str, headers: Any, body: Any, query_
     return await concurrency.run_reentrant(answer)  # on a thread: a statement may wait for a function's lock
 
 
-_STATUS = {"AccessDeniedException": 403, "TransactionNotFoundException": 404, "DatabaseUnavailableException": 504}
+_STATUS = {"TransactionNotFoundException": 404, "DatabaseUnavailableException": 504}
 
 
-def _check(cluster: Cluster, key: str, operation: str, request: Data) -> None:
+def _check(cluster: Cluster, key: str, request: Data) -> None:
     arn = cluster.record["DBClusterArn"]
-    for action, resource in (
-        (f"rds-data:{operation}", arn),
-        ("secretsmanager:GetSecretValue", request.get("secretArn", "")),
-    ):
-        if not permissions.allowed(key, cluster.account, cluster.region, action, resource):
-            message = f"User is not authorized to perform: {action} on resource: {resource}"
-            raise RefusedError("AccessDeniedException" if resource == arn else "ForbiddenException", message)
+    action, secret = "secretsmanager:GetSecretValue", request.get("secretArn", "")
+    if not permissions.allowed(key, cluster.account, cluster.region, action, secret):
+        message = f"User is not authorized to perform: {action} on resource: {secret}"
+        raise RefusedError("ForbiddenException", message)
     if not cluster.record["HttpEndpointEnabled"]:
         message = f"HttpEndpoint is not enabled for resource {arn}"
         raise RefusedError("HttpEndpointNotEnabledException", message)
@@ -192,9 +189,9 @@ def _database_error(error: psycopg.Error) -> Any:
 
 
 _OPERATIONS = {
-    "/Execute": ("ExecuteStatement", _execute),
-    "/BatchExecute": ("BatchExecuteStatement", _batch_execute),
-    "/BeginTransaction": ("BeginTransaction", _begin),
-    "/CommitTransaction": ("CommitTransaction", _commit),
-    "/RollbackTransaction": ("RollbackTransaction", _rollback),
+    "/Execute": _execute,
+    "/BatchExecute": _batch_execute,
+    "/BeginTransaction": _begin,
+    "/CommitTransaction": _commit,
+    "/RollbackTransaction": _rollback,
 }

@@ -1,13 +1,14 @@
-"""The credentials of a function: those of its role.
+"""The session of a function: its id, and its end.
 
-AWS (Lambda Developer Guide, "Defining Lambda function permissions with an execution role"; "Defined runtime environment
-variables"): Lambda assumes the function's role and hands the temporary credentials to the function, token included.
+AWS (Lambda Developer Guide, "Defining Lambda function permissions with an execution role"; IAM User Guide, "AWS global
+condition context keys", aws:userid): Lambda assumes the function's role, in a session of the function's name, for some
+hours. The session's id is the role's id and that name, ``AROA…:function``.
 
-MiniStack: gives every function the account's own keys, which may do everything. With those, tests would miss a role
-without a right that a patch checks, such as ``rds-db:connect``.
+MiniStack: has the role's name in the place of its id, and no end, without which it takes no IAM token for a database.
 """
 
-import hashlib
+# ruff: noqa: SLF001 - the roles and the sessions are private; patching.require checks the names
+
 import time
 from typing import Any
 
@@ -25,29 +26,18 @@ _original: dict[str, Any] = {}
 def apply() -> None:
     """Replace the credentials in the workers' environment."""
     patching.require(iam, "_roles")
-    patching.require(sts, "register_session")
+    patching.require(sts, "_sessions")
     name = "execution_credentials"
     _original[name] = patching.replace(lambda_runtime, name, execution_credentials)
     patching.replace(lambda_svc, name, execution_credentials)
 
 
 def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-    """Return credentials of the function's role, or of the account if the role does not exist."""
-    role_arn = config.get("Role", "")
-    account, role = role_arn.split(":")[4] if role_arn.count(":") >= 5 else "", role_arn.rpartition("/")[2]
-    known = iam._roles.get_scoped(account, None, role)  # noqa: SLF001 - private; patching.require watches over it
-    if known is None:
-        found: dict[str, str] = _original["execution_credentials"](config)
-        return found
-    digest = hashlib.sha256(f"{config['FunctionArn']} {role_arn}".encode()).hexdigest()
-    key, secret, token = f"ASIA{digest[:16].upper()}", digest[16:56], digest
-    function = config["FunctionName"][:64]
-    session = {
-        "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{function}",
-        "UserId": f"{known['RoleId']}:{function}",
-        "SecretAccessKey": secret,
-        "SessionToken": token,
-        "Expiration": time.time() + LIFETIME,
-    }
-    sts.register_session(key, session)
-    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
+    """Return credentials of the function's role, in a session that has the role's id and an end."""
+    found: dict[str, str] = _original["execution_credentials"](config)
+    session = sts._sessions[found["AWS_ACCESS_KEY_ID"]]
+    session["Expiration"] = time.time() + LIFETIME
+    account, (_, role, name) = session["Arn"].split(":")[4], session["Arn"].split("/")
+    if known := iam._roles.get_scoped(account, None, role):
+        session["UserId"] = f"{known['RoleId']}:{name}"
+    return found

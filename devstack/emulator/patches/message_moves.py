@@ -5,10 +5,10 @@ how to configure a dead-letter queue redrive in Amazon SQS", "Amazon SQS API per
 reference"): a task moves the messages of a queue that is the dead-letter queue of another SQS queue, to their
 original queues or to one destination. A queue has one task at a time, of 1 to 500 messages a second if it is limited.
 Messages get a new id, time and count of receives. A list has up to 10 tasks, the newest first, and the handle of a
-running one only. A cancelled task leaves what it has moved. The caller needs rights to receive and delete the messages
-and to send them. The texts of the errors are those that AWS answered when LocalStack recorded its tests.
+running one only. A cancelled task leaves what it has moved. The caller needs the rights to receive and delete the
+messages and to send them, too. The texts of the errors are those that AWS answered when LocalStack recorded its tests.
 
-MiniStack: does not have them.
+MiniStack: does not have the operations. It checks the right to the operation itself, by ``request_actions``.
 """
 
 # ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them
@@ -87,7 +87,7 @@ async def handle_request(method: str, path: str, headers: Any, body: bytes, quer
 def start(data: Data, require: Any) -> Data:
     """StartMessageMoveTask; the messages move while the server answers other requests."""
     source, destination, rate = data["SourceArn"], data.get("DestinationArn"), data.get("MaxNumberOfMessagesPerSecond")
-    require(source, "sqs:StartMessageMoveTask", *READING)
+    require(source, *READING)
     queue = _queue(source, "SourceArn")
     if rate is not None and not 1 <= rate <= MOST_PER_SECOND:
         raise _invalid(f"Value for parameter MaxNumberOfMessagesPerSecond must be between 1 and {MOST_PER_SECOND}.")
@@ -113,7 +113,7 @@ def start(data: Data, require: Any) -> Data:
 
 def list_tasks(data: Data, require: Any) -> Data:
     """ListMessageMoveTasks."""
-    require(data["SourceArn"], "sqs:ListMessageMoveTasks", *READING)
+    require(data["SourceArn"], *READING)
     _queue(data["SourceArn"], "SourceArn")
     most = data.get("MaxResults") or 1
     if not 1 <= most <= MOST_LISTED:
@@ -128,7 +128,7 @@ def cancel(data: Data, require: Any) -> Data:
         task_id, source = handle["taskId"], handle["sourceArn"]
     except (ValueError, TypeError, KeyError):
         raise _invalid("Value for parameter TaskHandle is invalid.") from None
-    require(source, "sqs:CancelMessageMoveTask", *READING)
+    require(source, *READING)
     _queue(source, "SourceArn")
     found = [task for task in _tasks.get(source, []) if task.id == task_id and task.status == "RUNNING"]
     if not found:

@@ -3,7 +3,8 @@
 AWS (IAM User Guide, "How permissions and policies provide access management"; CloudTrail User Guide, "CloudTrail
 record contents"): each request is an action on a resource, and CloudTrail records who made it, with its parameters.
 
-MiniStack: derives the action and the resource, but only to enforce policies, and records neither.
+MiniStack: derives the action and the resource, but only to enforce policies, and records neither: its CloudTrail has
+the operation of each request, without the resource.
 
 Here AUTH0_SYNC_EMULATOR_REQUESTS names a file that gets one JSON line for each signed request, secrets included: it
 is for tests. Nothing is recorded without the variable.
@@ -53,7 +54,7 @@ def described(request: requests.Request) -> dict[str, Any]:
     routing = app._routing_params(request.method, request.path, headers, request.body, query)
     service = router.detect_service(request.method, request.path, headers, routing)
     region, account = router.extract_region(headers, query), responses.get_account_id()
-    found = (service, request.method, request.path, headers, request.body)
+    asked = (service, request.method, request.path, headers, request.body, routing)
     try:
         operation, parameters = requests.read(request)
     except requests.Unreadable:
@@ -64,8 +65,8 @@ def described(request: requests.Request) -> dict[str, Any]:
         "key": router.extract_access_key_id(headers, query),
         "agent": headers.get("user-agent", ""),
         "operation": name,
-        "action": iam_actions.extract_iam_action(*found, query),
-        "resource": iam_actions.extract_resource_arn(*found, routing, region, account),
+        "action": iam_actions.extract_iam_action(*asked),
+        "resource": iam_actions.extract_resource_arn(*asked, region, account),
         "region": region,
         "parameters": parameters,
     }

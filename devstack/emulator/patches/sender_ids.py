@@ -7,40 +7,31 @@ it: it is the principal that signed the request. Lambda hands it to the function
 MiniStack: the account's id in every message, which no principal has.
 """
 
-import contextvars
 from typing import Any
 
-from ministack.core import iam_evaluator, responses, router
+from ministack.core import iam_evaluator, responses
 from ministack.services import lambda_svc, sqs
 
 from devstack.emulator import patching
 
-_access_key: contextvars.ContextVar[str] = contextvars.ContextVar("auth0_sync_access_key", default="")
 _original: dict[str, Any] = {}
 
 
 def apply() -> None:
     """Replace the making of a message's attributes, and those of the records for functions."""
-    patching.require(iam_evaluator, "resolve_caller_identity")
-    patching.require(router, "extract_access_key_id")
+    patching.require(iam_evaluator, "resolve_caller_identity", "_verified_key")
     for module, name, new in (
-        (iam_evaluator, "pin_request_caller", pin_request_caller),
         (sqs, "_build_send_sys_attrs", build_send_sys_attrs),
         (lambda_svc, "_run_sqs_batch", run_sqs_batch),
     ):
         _original[name] = patching.replace(module, name, new)
 
 
-def pin_request_caller(headers: dict[str, Any], query_params: dict[str, Any] | None = None) -> None:
-    """Remember the caller of a request."""
-    _access_key.set(router.extract_access_key_id(headers, query_params or {}) or "")
-    _original["pin_request_caller"](headers, query_params)
-
-
 def build_send_sys_attrs(now: float, sys_attrs_input: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes of a message, with its sender."""
     attributes: dict[str, Any] = _original["_build_send_sys_attrs"](now, sys_attrs_input)
-    caller = iam_evaluator.resolve_caller_identity(_access_key.get())
+    key = iam_evaluator._verified_key.get()  # noqa: SLF001 - empty for the account's own keys
+    caller = iam_evaluator.resolve_caller_identity(key)
     return attributes | {"SenderId": caller["userId"] if caller else responses.get_account_id()}
 
 
