@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from statistics import quantiles
 from typing import Any, Final
 from urllib.parse import quote
 
 import psycopg
 
-from devstack import StackError
+from devstack import StackError, bus
 from devstack.logs import log_events
 from devstack.stack import Stack
-from devstack.traffic import Event, ExpectedState, Traffic
+from devstack.traffic import Event, ExpectedState, Traffic, differences
 from pipeline.archive import questions
 from pipeline.batch import Counts
 from pipeline.query import Result
@@ -32,8 +31,6 @@ Json = dict[str, Any]
 
 SINKS: Final = ("postgres", "dynamodb")
 FIRST_SEED: Final = 7
-ENTRIES: Final = 20
-"""Entries of one PutPartnerEvents call; the service takes no more."""
 
 METADATA_SQL: Final = """\
 SELECT user_metadata->>'plan' AS plan, count(*) AS users, max(updated_at) AS last_change
@@ -111,9 +108,8 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
     sqs = stack.client("sqs")
     bad_before = {name: _waiting(sqs, url) for name, url in _dead_letter_queues(stack).items()}
     client = stack.client("events")
-    stream = iter(traffic)
     run = Run(stack, seed, malformed, traffic.expected, now - timedelta(seconds=1), versions_before, bad_before)
-    while batch := list(islice(stream, ENTRIES)):
+    for batch in bus.batches(traffic):
         _put_batch(client, run, batch)
         update(f"{len(run.details)} of {events}")
     run.expected = traffic.expected  # each iteration makes a new one, which is complete only now
@@ -121,21 +117,9 @@ def put(stack: Stack, events: int, users: int, malformed: int, seed: int | None,
 
 
 def _put_batch(client: Any, run: Run, batch: list[Event]) -> None:
-    entries = [
-        {
-            "Time": event.time,
-            "Source": run.stack.log_stream_source,
-            "DetailType": event.detail_type,
-            "Detail": json.dumps(event.detail, ensure_ascii=False),
-        }
-        for event in batch
-    ]
     now = datetime.now(UTC)
-    answer = client.put_partner_events(Entries=entries)
-    if answer["FailedEntryCount"]:
-        raise StackError(f"The bus refused {answer['FailedEntryCount']} of {len(entries)} events: {answer['Entries']}")
-    for event, entry in zip(batch, answer["Entries"], strict=True):
-        run.details[entry["EventId"]] = event.detail
+    for event_id, event in bus.put(client, run.stack.log_stream_source, batch).items():
+        run.details[event_id] = event.detail
         run.put_at.setdefault(event.log_id, now)
         if event.change is not None:
             run.changes[event.change.user_id] += 1
@@ -212,8 +196,10 @@ def report(run: Run) -> Report:
         item=items.get(shown, {}),
         answer=answer,
         differences=[
-            *_compare_rows(run.expected, rows),
-            *_compare_items(run.expected, items),
+            *_strangers("Postgres", run.expected, rows),
+            *differences.of_postgres(run.expected, rows),
+            *_strangers("DynamoDB", run.expected, items),
+            *differences.of_dynamodb(run.expected, items),
             *_compare_archive(run, archived),
             *compare_answer(run, shown, answer),
         ],
@@ -252,44 +238,6 @@ def _archived(run: Run) -> list[Json]:
 
 
 # --- compared with the truth --------------------------------------------------------------------------------------
-
-
-def _compare_rows(expected: ExpectedState, rows: dict[str, Json]) -> Iterator[str]:
-    yield from _strangers("Postgres", expected, rows)
-    for user_id, user in expected.live.items():
-        row = rows.get(user_id)
-        if row is None or row["deleted_at"] is not None:
-            yield f"Postgres: {user_id} is {'missing' if row is None else 'deleted'}, but lives"
-        elif row["profile"] != user:
-            yield f"Postgres: the profile of {user_id} is not its last one"
-        elif any(row[name] != user.get(name, {}) for name in ("user_metadata", "app_metadata")):
-            yield f"Postgres: the metadata of {user_id} is not its last one"
-        elif row["email"] != user.get("email") or row["updated_at"] != datetime.fromisoformat(user["updated_at"]):
-            yield f"Postgres: the columns of {user_id} do not match its profile"
-    for user_id, moment in expected.deleted.items():
-        row = rows.get(user_id)
-        if row is None or row["deleted_at"] != moment:
-            yield f"Postgres: {user_id} was deleted at {moment}, but there is no such tombstone"
-        elif row["profile"] or row["user_metadata"] or row["app_metadata"] or row["email"]:
-            yield f"Postgres: {user_id} was deleted, but its profile is still there"
-
-
-def _compare_items(expected: ExpectedState, items: dict[str, Json]) -> Iterator[str]:
-    yield from _strangers("DynamoDB", expected, items)
-    for user_id, user in expected.live.items():
-        item = items.get(user_id)
-        if item is None or "deleted_at" in item:
-            yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
-            continue
-        metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item[name]}
-        if item["profile"] | metadata != json.loads(json.dumps(user)):
-            yield f"DynamoDB: the item of {user_id} is not its last profile"
-    for user_id, moment in expected.deleted.items():
-        item = items.get(user_id)
-        if item is None or datetime.fromisoformat(item.get("deleted_at", "0001-01-01")) != moment:
-            yield f"DynamoDB: {user_id} was deleted at {moment}, but there is no such tombstone"
-        elif item.keys() & {"profile", "user_metadata", "app_metadata"}:
-            yield f"DynamoDB: {user_id} was deleted, but its profile is still there"
 
 
 def _strangers(store: str, expected: ExpectedState, stored: dict[str, Json]) -> Iterator[str]:

@@ -5,7 +5,6 @@ This module reads the stores itself and shares no code with the product, so that
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,7 @@ import psycopg
 from boto3.dynamodb.types import TypeDeserializer
 from psycopg.rows import dict_row
 
-from devstack.traffic import ExpectedState
+from devstack.traffic import ExpectedState, differences
 
 Json = dict[str, Any]
 
@@ -53,41 +52,13 @@ def _number(value: Any) -> Any:
 def postgres(expected: ExpectedState, rows: Mapping[str, Json], before: Mapping[str, Json]) -> Iterator[str]:
     """Yield each difference of Postgres, which had the rows ``before`` when the scenario began."""
     yield from _others("Postgres", expected, rows, before)
-    for user_id, user in expected.live.items():
-        row = rows.get(user_id)
-        if row is None or row["deleted_at"] is not None:
-            yield f"Postgres: {user_id} is {'missing' if row is None else 'deleted'}, but lives"
-        elif row["profile"] != user:
-            yield f"Postgres: the profile of {user_id} is not its last one"
-        elif any(row[name] != user.get(name, {}) for name in ("user_metadata", "app_metadata")):
-            yield f"Postgres: the metadata of {user_id} is not its last one"
-        elif row["email"] != user.get("email") or row["updated_at"] != datetime.fromisoformat(user["updated_at"]):
-            yield f"Postgres: the columns of {user_id} do not match its profile"
-    for user_id, moment in expected.deleted.items():
-        row = rows.get(user_id)
-        if row is None or row["deleted_at"] != moment:
-            yield f"Postgres: {user_id} was deleted at {moment}, but there is no such tombstone"
-        elif row["profile"] or row["user_metadata"] or row["app_metadata"] or row["email"]:
-            yield f"Postgres: {user_id} was deleted, but its profile is still there"
+    yield from differences.of_postgres(expected, rows)
 
 
 def dynamodb(expected: ExpectedState, items: Mapping[str, Json], before: Mapping[str, Json]) -> Iterator[str]:
     """Yield each difference of DynamoDB, which had the items ``before`` when the scenario began."""
     yield from _others("DynamoDB", expected, items, before)
-    for user_id, user in expected.live.items():
-        item = items.get(user_id)
-        if item is None or "deleted_at" in item:
-            yield f"DynamoDB: {user_id} is {'missing' if item is None else 'deleted'}, but lives"
-            continue
-        metadata = {name: item[name] for name in ("user_metadata", "app_metadata") if name in user or item.get(name)}
-        if item["profile"] | metadata != user:
-            yield f"DynamoDB: the item of {user_id} is not its last profile"
-    for user_id, moment in expected.deleted.items():
-        item = items.get(user_id)
-        if item is None or "deleted_at" not in item or datetime.fromisoformat(item["deleted_at"]) != moment:
-            yield f"DynamoDB: {user_id} was deleted at {moment}, but there is no such tombstone"
-        elif item.keys() & {"profile", "user_metadata", "app_metadata"}:
-            yield f"DynamoDB: {user_id} was deleted, but its profile is still there"
+    yield from differences.of_dynamodb(expected, items)
 
 
 def versions(rows: Mapping[str, Json], items: Mapping[str, Json], users: Iterable[str]) -> Iterator[str]:

@@ -1,20 +1,16 @@
 """The events of one scenario: put on the bus as Auth0 does, at a rate or as fast as the bus takes them."""
 
-import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
-from devstack import StackError
+from devstack import bus
 from devstack.stack import Stack
 from devstack.traffic import DEFAULT_START, Event, ExpectedState, generate
-
-ENTRIES = 20
-"""Entries of one PutPartnerEvents call; the service takes no more."""
 
 Json = dict[str, Any]
 
@@ -38,42 +34,25 @@ class Load:
         client = self.stack.client("events")
         if threads > 1:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda batch: self._put_batch(client, batch), _batches(events)))
+                list(pool.map(lambda batch: self._put_batch(client, batch), bus.batches(events)))
             return
         started, count = time.monotonic(), 0
-        for batch in _batches(events):
+        for batch in bus.batches(events):
             self._put_batch(client, batch)
             count += len(batch)
             if rate:
                 time.sleep(max(0.0, started + count / rate - time.monotonic()))
 
     def _put_batch(self, client: Any, batch: Sequence[Event]) -> None:
-        entries = [
-            {
-                "Time": event.time,
-                "Source": self.stack.log_stream_source,
-                "DetailType": event.detail_type,
-                "Detail": json.dumps(event.detail, ensure_ascii=False),
-            }
-            for event in batch
-        ]
         now = datetime.now(UTC)
-        answer = client.put_partner_events(Entries=entries)
-        if answer["FailedEntryCount"]:
-            raise StackError(f"The bus refused {answer['FailedEntryCount']} of {len(entries)} events.")
+        put = bus.put(client, self.stack.log_stream_source, batch)
         with self._lock:
-            for event, entry in zip(batch, answer["Entries"], strict=True):
-                self.details[entry["EventId"]] = event.detail
+            for event_id, event in put.items():
+                self.details[event_id] = event.detail
                 self.put_at.setdefault(event.log_id, now)
                 self.expected.observe(event)
                 if event.kind == "malformed":
                     self.unreadable.add(event.log_id)
-
-
-def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
-    rest = iter(events)
-    while batch := list(islice(rest, ENTRIES)):
-        yield batch
 
 
 def traffic(events: int, seed: int, day: int, *, malformed: int = 0) -> list[Event]:

@@ -47,7 +47,7 @@ def items(expected: ExpectedState) -> Stored:
     metadata = ("user_metadata", "app_metadata")
     live = {
         user_id: {"profile": {name: value for name, value in user.items() if name not in metadata}, "version": "1"}
-        | {name: user[name] for name in metadata if name in user}
+        | {name: user.get(name, {}) for name in metadata}
         for user_id, user in expected.live.items()
     }
     deleted = {key: {"deleted_at": at.isoformat(), "version": "1"} for key, at in expected.deleted.items()}
