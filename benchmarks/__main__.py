@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, dynamodb, gin, growth, history, imports, since, worst
+from benchmarks import bad_rows, dynamodb, growth, history, imports, layouts, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "gin", "since", "imports", "dynamodb", "bad_rows", "worst", "growth")
+ALL = ("sync", "history", "layouts", "imports", "dynamodb", "bad_rows", "worst", "growth")
 
 
 def main() -> None:
@@ -27,7 +27,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
     parser.add_argument("--only", choices=ALL, action="append")
-    parser.add_argument("--full", action="store_true", help="growth: 10 million rows too (33 GB, 7 minutes)")
+    parser.add_argument(
+        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth and layouts, at most"
+    )
+    parser.add_argument("--limit", type=float, default=60, help="seconds of changes in growth, and in layouts")
+    parser.add_argument("--layout", choices=layouts.LAYOUTS, action="append", help="layouts to compare; all by default")
     arguments = parser.parse_args()
     wanted = arguments.only or ALL
     logging.disable(logging.CRITICAL)
@@ -47,13 +51,12 @@ def main() -> None:
                 url = postgres.database_url(server.url, "history")
                 figures["history"] = history.run(url, (10, 100, 1000), arguments.rounds)
                 _print_history(figures["history"], screen)
-            if "gin" in wanted:
-                postgres.create_database(server.url, "gin")
-                figures["gin"] = gin.run(postgres.database_url(server.url, "gin"), arguments.rounds)
-                _print(f"GIN index on user_metadata: {figures['gin']}", screen)
-            if "since" in wanted:
-                figures["since"] = since.run(postgres.create_database(server.url, "since"), arguments.rounds)
-                _print(f"index for what has changed since: {figures['since']}", screen)
+            if "layouts" in wanted:
+                url = postgres.create_database(server.url, "layouts")
+                names = arguments.layout or tuple(layouts.LAYOUTS)
+                figures["layouts"] = layouts.run(url, arguments.rounds, arguments.rows, arguments.limit, names)
+                _print_tables(figures["layouts"], screen)
+                postgres.drop_database(server.url, "layouts")
             _run_without_server(wanted, arguments.rounds, figures, screen)
             if "dynamodb" in wanted:
                 figures["dynamodb"] = dynamodb.run((10, 100, 1000), max(3, arguments.rounds // 3))
@@ -64,10 +67,8 @@ def main() -> None:
                 _print(f"refused rows: {figures['bad_rows']}", screen)
             if "growth" in wanted:
                 url = postgres.create_database(server.url, "growth")
-                sizes = growth.FULL if arguments.full else growth.SIZES
-                figures["growth"] = growth.run(url, arguments.rounds, sizes)
-                for rows, result in figures["growth"].items():
-                    _print(f"{int(rows):>12,} rows in the table: {result}", screen)
+                figures["growth"] = growth.run(url, arguments.rounds, arguments.rows, arguments.limit)
+                _print_tables(figures["growth"], screen)
         finally:
             postgres.stop(Path(directory) / "postgres", delete=True)
     OUTPUT.parent.mkdir(exist_ok=True)
@@ -89,6 +90,11 @@ def _run_without_server(wanted: Sequence[str], rounds: int, figures: dict[str, A
 
 def _print(text: str, screen: Any) -> None:
     print(text, file=screen, flush=True)
+
+
+def _print_tables(figures: dict[str, Any], screen: Any) -> None:
+    for name, found in figures.items():
+        _print(f"{name:>16}: {', '.join(f'{key} {value}' for key, value in found.items() if key != 'parts')}", screen)
 
 
 def _print_sync(figures: dict[str, Any], screen: Any) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from benchmarks.records import Records, Users
+from benchmarks.tables import payload
 from benchmarks.timing import seconds
 from devstack.traffic import DEFAULT_SOURCE
 from pipeline.batch import collect
@@ -57,12 +58,6 @@ def _rows(records: Records) -> list[dict[str, Any]]:
         row |= {name: getattr(change, name) for name in ("user_id", "version", "source", "event_id", "updated_at")}
         rows.append(row)
     return rows
-
-
-def payload(records: Records) -> Jsonb:
-    """The statement's parameter, encoded beforehand."""
-    encoded = msgspec.json.encode(collect(records).changes)
-    return Jsonb(None, dumps=lambda _: encoded)
 
 
 def _jsonb(row: dict[str, Any]) -> dict[str, Any]:
