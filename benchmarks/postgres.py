@@ -17,7 +17,7 @@ from devstack.traffic import DEFAULT_SOURCE
 from pipeline.batch import collect
 from pipeline.functions import sync
 from pipeline.functions.migrate import engine, migrate
-from pipeline.schema import users as users_table
+from pipeline.schema import exact_columns, user_rows
 from pipeline.settings import Database
 from pipeline.sinks import postgres
 
@@ -41,7 +41,7 @@ _COLUMNS = ["user_id", *_TYPED, "connection", "updated_at", "user_metadata", "ap
 _COLUMNS += ["version", "source", "event_id"]
 _SET = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
 _ONE_ROW = (
-    f"INSERT INTO auth0.users AS stored ({', '.join(_COLUMNS)}) "
+    f"INSERT INTO auth0.user_rows AS stored ({', '.join(_COLUMNS)}) "
     f"VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)}) "
     f"ON CONFLICT (user_id) DO UPDATE SET {_SET}, synced_at = now() WHERE stored.version < excluded.version"
 )
@@ -54,7 +54,8 @@ def _rows(records: Records) -> list[dict[str, Any]]:
         user = msgspec.json.decode(change.profile)  # type: ignore[union-attr]  # all are snapshots
         row = {name: user.get(name) for name in _TYPED}
         row |= {"user_metadata": user.get("user_metadata", {}), "app_metadata": user.get("app_metadata", {})}
-        row |= {"profile": user, "connection": user["identities"][0]["connection"]}
+        kept = {name: value for name, value in user.items() if name not in exact_columns or value in (None, {})}
+        row |= {"profile": kept, "connection": user["identities"][0]["connection"]}
         row |= {name: getattr(change, name) for name in ("user_id", "version", "source", "event_id", "updated_at")}
         rows.append(row)
     return rows
@@ -70,7 +71,7 @@ def run(url: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     database = Database(url=url)
     migrate(database)
     connection = postgres.connect(database)
-    connection.execute("TRUNCATE auth0.users")
+    connection.execute("TRUNCATE auth0.user_rows")
     users = Users(20_000)
     for records in users.everyone():
         sync.handler({"Records": records}, None)
@@ -100,9 +101,9 @@ def _contest(users: Users, connection: psycopg.Connection, bind: Engine, size: i
                 connection.execute(_ONE_ROW, _jsonb(row))
 
     def sqlalchemy(records: Records) -> None:
-        upsert = insert(users_table)
+        upsert = insert(user_rows)
         changes = {name: upsert.excluded[name] for name in _COLUMNS[1:]}
-        newer = users_table.c.version < upsert.excluded.version
+        newer = user_rows.c.version < upsert.excluded.version
         with bind.begin() as session:
             session.execute(
                 upsert.on_conflict_do_update(index_elements=["user_id"], set_=changes, where=newer), _rows(records)

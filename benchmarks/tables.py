@@ -15,7 +15,7 @@ from benchmarks.records import COPIED, TEMPLATES, Records, Users
 from pipeline.batch import collect
 from pipeline.sinks import postgres
 
-USERS = "auth0.users"
+USERS = "auth0.user_rows"
 SIZE = 1000
 FEW = 100
 _EXPLAINED = 5

@@ -14,12 +14,13 @@ A safe migration suits the version of the functions before it, and holds no lock
 - Add a constraint NOT VALID; validate it in a migration of its own.
 - Backfill rows outside of migrations: the function has 15 minutes, and a long transaction stops vacuum.
 % if own:
-- Put new tables and views into a schema of their own. To the product's tables and views only add.
+- Put new tables and views into a schema of their own. To the product's tables and views only add, to views by
+  pipeline/migration/views.py.
 - auth0_readers may read new tables, and auth0_writer may do nothing with them. In schema auth0 other rights of these
   two, and of PUBLIC, do not last; in other schemas they do.
 - The product may make the view live_users anew: it stops, changing nothing, if other views select from it.
 % else:
-- Users have columns, indexes and grants of their own. Make a view anew as 0005 does, so that it keeps them.
+- Users have columns, indexes and grants of their own. Change a view by pipeline/migration/views.py, which keeps them.
 - Never change a migration that is released.
 % endif
 - Migrations wait 5 s for a table's lock, then give up, changing nothing. Run them again at a quieter time.

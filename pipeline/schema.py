@@ -1,7 +1,8 @@
 """The tables in Postgres: the one definition for Alembic, the tests and the command.
 
-``users`` has one row per user ever seen, tombstones included, so that a late update cannot bring a deleted user
-back. People query the view ``live_users``. ``user_history`` has a row per change while ``HISTORY`` is on; people query
+``user_rows`` has one row per user ever seen, tombstones included, so that a late update cannot bring a deleted user
+back. It stores each value once; the view ``users`` shows it with the whole profile. People query the view
+``live_users``. ``user_history`` has a row per change while ``HISTORY`` is on; people query
 the view ``metadata_history``. docs/sql.md shows how.
 """
 
@@ -30,8 +31,8 @@ _timestamptz = DateTime(timezone=True)
 _bytewise = Text(collation="C")  # compares as Python and DynamoDB do, and is the fastest to index
 _empty_object = text("'{}'::jsonb")
 
-users = Table(
-    "users",
+user_rows = Table(
+    "user_rows",
     metadata,
     Column("user_id", _bytewise, primary_key=True, comment="Auth0's id: provider|id"),
     Column("email", Text),
@@ -53,32 +54,38 @@ users = Table(
     Column("deleted_at", _timestamptz, comment="set on tombstones, whose profile and metadata are cleared"),
     Column("user_metadata", JSONB, nullable=False, server_default=_empty_object),
     Column("app_metadata", JSONB, nullable=False, server_default=_empty_object),
-    Column("profile", JSONB, nullable=False, server_default=_empty_object, comment="the whole user as Auth0 sent it"),
+    Column(
+        "profile",
+        JSONB,
+        nullable=False,
+        server_default=_empty_object,
+        comment="what Auth0 sent and no other column holds as it was; the view users has the whole",
+    ),
     Column("version", _bytewise, nullable=False, comment="place of the last change in the total order"),
     Column("source", Text, nullable=False, comment="feed of the last change, such as auth0.logs"),
     Column("event_id", Text, nullable=False, comment="id of the event of the last change: log_id, or evt_…"),
     Column("synced_at", _timestamptz, nullable=False, server_default=func.now(), comment="when the row was written"),
     Column("carried", JSONB, comment="versions of what is older than the last change; NULL where that was whole"),
-    comment="Every user ever seen, tombstones included; query live_users",
-    # Keep a user of a few kilobytes in its row: compressing it costs more than the rest of the write. Keep half of each
-    # page free for the next versions of its rows, which then need no new index entries and no new pages.
-    postgresql_with={"toast_tuple_target": 8160, "fillfactor": 50},
+    comment="Every user ever seen, tombstones included, each value once; query live_users or users",
+    # Keep a user of a few kilobytes in its row: compressing it costs more than the rest of the write. Keep a part of
+    # each page free for the next versions of its rows, which then need no new index entries and no new pages.
+    postgresql_with={"toast_tuple_target": 8160, "fillfactor": 80},
 )
 
-Index("ix_users_email", func.lower(users.c.email))
+Index("ix_user_rows_email", func.lower(user_rows.c.email))
 Index(
-    "ix_users_user_metadata",
-    users.c.user_metadata,
+    "ix_user_rows_user_metadata",
+    user_rows.c.user_metadata,
     postgresql_using="gin",
     postgresql_ops={"user_metadata": "jsonb_path_ops"},  # supports @> only, at half the size and cost
 )
 # Joins of the view live_users compare in the database's collation, as the columns of readers do.
-Index("ix_users_user_id", users.c.user_id, postgresql_ops={"user_id": 'COLLATE "default"'})
+Index("ix_user_rows_user_id", user_rows.c.user_id, postgresql_ops={"user_id": 'COLLATE "default"'})
 # With BRIN an update stays in its page. A range has few pages, as its rows change at any time.
 Index(
-    "ix_users_synced_at_updated_at",
-    users.c.synced_at,
-    users.c.updated_at,
+    "ix_user_rows_synced_at_updated_at",
+    user_rows.c.synced_at,
+    user_rows.c.updated_at,
     postgresql_using="brin",
     postgresql_with={"pages_per_range": 8, "autosummarize": "on"},
 )
@@ -105,11 +112,50 @@ user_history = Table(
 # A few pages for millions of rows, which is enough to find rows that are too old.
 Index("ix_user_history_recorded_at", user_history.c.recorded_at, postgresql_using="brin")
 
-live_columns = [column.name for column in users.c if column.name not in ("deleted_at", "carried")]
+exact_columns = (
+    "email",
+    "email_verified",
+    "username",
+    "phone_number",
+    "name",
+    "nickname",
+    "given_name",
+    "family_name",
+    "picture",
+    "blocked",
+    "last_ip",
+    "user_metadata",
+    "app_metadata",
+)
+"""Columns of which ``upsert.sql`` keeps a value out of the stored profile if they hold it exactly."""
 
-_shown = ['user_id COLLATE "default" AS user_id', *live_columns[1:]]
+_METADATA = ("user_metadata", "app_metadata")
 
-LIVE_USERS = f"SELECT {', '.join(_shown)} FROM {SCHEMA}.users WHERE deleted_at IS NULL"  # noqa: S608 - constants
+_pairs = ", ".join(f"'{key}', {key}" for key in exact_columns if key not in _METADATA)
+
+# Empty metadata leave it to the profile whether Auth0 sent none, null or an empty object.
+_PROFILE = "\n    || ".join(
+    (
+        f"jsonb_strip_nulls(jsonb_build_object({_pairs}))",
+        *(f"CASE {key} WHEN '{{}}' THEN '{{}}' ELSE jsonb_build_object('{key}', {key}) END" for key in _METADATA),
+        "profile AS profile",
+    )
+)
+"""The whole user as Auth0 sent it: the values of ``exact_columns``, and the stored profile."""
+
+all_columns = [column.name for column in user_rows.c]
+live_columns = [name for name in all_columns if name not in ("deleted_at", "carried")]
+
+
+def _select(columns: list[str], **shown: str) -> str:
+    shown |= {"profile": _PROFILE}
+    return f"SELECT {', '.join(shown.get(name, name) for name in columns)}\nFROM {SCHEMA}.user_rows"
+
+
+USERS = _select(all_columns)
+"""Definition of the view ``users``: every user ever seen, tombstones included."""
+
+LIVE_USERS = f"""{_select(live_columns, user_id='user_id COLLATE "default" AS user_id')} WHERE deleted_at IS NULL"""
 """Definition of the view ``live_users``: the users that exist in Auth0 now.
 
 ``user_id`` has the database's collation, so that a join can use the index of the reader's own column.
@@ -123,7 +169,7 @@ SELECT
     jsonb_object_agg(type, users) AS types
 FROM (
     SELECT entry.path, jsonb_typeof(entry.value) AS type, count(*) AS users
-    FROM {SCHEMA}.users
+    FROM {SCHEMA}.user_rows
     CROSS JOIN LATERAL jsonb_each(
         CASE WHEN jsonb_typeof(user_metadata) = 'object' THEN user_metadata END
     ) AS top

@@ -40,7 +40,7 @@ _ACTED: Final = """
     ) SELECT count(*) AS rows FROM changed
 """
 _TOMBSTONE: Final = """
-    WITH gone AS (DELETE FROM auth0.users WHERE user_id = %s AND deleted_at IS NOT NULL RETURNING 1)
+    WITH gone AS (DELETE FROM auth0.user_rows WHERE user_id = %s AND deleted_at IS NOT NULL RETURNING 1)
     SELECT count(*) AS rows FROM gone
 """
 

@@ -59,7 +59,14 @@ FUNCTIONS: Final = {
     "migrate": Function(
         handler="pipeline.functions.migrate",
         requirements="migrate.txt",
-        files=(*POSTGRES, "pipeline/roles/*.sql", "migrations/env.py", "migrations/*/*.py"),
+        # The module of views is for migrations of the user's own.
+        files=(
+            *POSTGRES,
+            "pipeline/roles/*.sql",
+            "pipeline/migration/views.py",
+            "migrations/env.py",
+            "migrations/*/*.py",
+        ),
         budget=Budget(zipped=10.0, unzipped=36.0),
     ),
     "roles": Function(

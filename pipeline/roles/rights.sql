@@ -50,12 +50,15 @@ BEGIN
                 VALUES
                     ('SCHEMA', NULL, 'USAGE', 'auth0_writer, auth0_readers'),
                     ('TABLE', NULL, 'SELECT', 'auth0_readers'),
-                    ('TABLE', 'auth0.users', 'SELECT, INSERT, UPDATE', 'auth0_writer'),
+                    ('TABLE', 'auth0.user_rows', 'SELECT, INSERT, UPDATE', 'auth0_writer'),
+                    ('TABLE', 'auth0.users', 'SELECT', 'auth0_writer'),
                     ('TABLE', 'auth0.user_history', 'SELECT, INSERT', 'auth0_writer'),
                     ('ROUTINE', NULL, 'EXECUTE', 'auth0_writer, auth0_readers'),
                     ('TYPE', NULL, 'USAGE', 'PUBLIC')
             ) AS matrix (kind, name, rights, grantees)
             WHERE matrix.kind = object.kind AND coalesce(matrix.name, object.name) = object.name
+                -- Its profiles are not whole: readers read the views.
+                AND NOT (object.name = 'auth0.user_rows' AND matrix.name IS NULL)
         LOOP
             EXECUTE format('GRANT %s ON %s %s TO %s', entitled.rights, object.kind, object.name, entitled.grantees);
         END LOOP;

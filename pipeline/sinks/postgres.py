@@ -43,7 +43,7 @@ UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text
 RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
 # One statement and one round trip, so that a change is never in only one of the two tables.
 RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
-_VERSIONS: LiteralString = "SELECT user_id, version, carried::text FROM auth0.users WHERE user_id = ANY(%s)"
+_VERSIONS: LiteralString = "SELECT user_id, version, carried::text FROM auth0.user_rows WHERE user_id = ANY(%s)"
 
 # Write a merged change only if the row is still the one that it was merged with.
 _SEEN: LiteralString = """seen AS MATERIALIZED (

@@ -4,8 +4,9 @@
 --
 -- The user's JSON is Auth0's, so nothing in it may fail the row unless Postgres cannot store it at all: a value that
 -- does not fit its typed column is NULL there (in a text column, it is its JSON text) and stays as it is in `profile`.
+-- A value that its column holds exactly is stored there alone; the view `users` puts the profile together again.
 -- A tombstone has no profile, which clears every column but the order's.
-INSERT INTO auth0.users AS stored (
+INSERT INTO auth0.user_rows AS stored (
     user_id, email, email_verified, username, phone_number, name, nickname, given_name, family_name, picture,
     connection, blocked, last_ip, last_login, logins_count, created_at, updated_at, deleted_at,
     user_metadata, app_metadata, profile, version, source, event_id, carried
@@ -13,7 +14,7 @@ INSERT INTO auth0.users AS stored (
 SELECT
     change.user_id,
     -- Longer is no address, and would not fit the index.
-    CASE WHEN length(usr.email) <= 320 THEN usr.email END,
+    CASE WHEN length(usr.email #>> '{}') <= 320 THEN usr.email #>> '{}' END,
     -- Auth0 answers with text for users of some SAML connections and of Sign in with Apple, and its SDKs take that for any
     -- boolean (auth0/auth0.net #986 and #1015, auth0/auth0-flutter #309).
     CASE jsonb_typeof(usr.email_verified)
@@ -21,19 +22,19 @@ SELECT
         WHEN 'string' THEN
             CASE lower(usr.email_verified #>> '{}') WHEN 'true' THEN true WHEN 'false' THEN false END
         END,
-    usr.username,
-    usr.phone_number,
-    usr.name,
-    usr.nickname,
-    usr.given_name,
-    usr.family_name,
-    usr.picture,
+    usr.username #>> '{}',
+    usr.phone_number #>> '{}',
+    usr.name #>> '{}',
+    usr.nickname #>> '{}',
+    usr.given_name #>> '{}',
+    usr.family_name #>> '{}',
+    usr.picture #>> '{}',
     usr.identities #>> '{0,connection}',
     CASE jsonb_typeof(usr.blocked)
         WHEN 'boolean' THEN usr.blocked::boolean
         WHEN 'string' THEN CASE lower(usr.blocked #>> '{}') WHEN 'true' THEN true WHEN 'false' THEN false END
         END,
-    usr.last_ip,
+    usr.last_ip #>> '{}',
     -- A digit first, because 'now' is valid too.
     CASE WHEN usr.last_login >= '0' AND usr.last_login < ':' AND pg_input_is_valid(usr.last_login, 'timestamptz')
         THEN usr.last_login::timestamptz END,
@@ -50,7 +51,25 @@ SELECT
     change.deleted_at,
     coalesce(usr.user_metadata, '{}'),
     coalesce(usr.app_metadata, '{}'),
-    coalesce(change.profile, '{}'),
+    coalesce(
+        change.profile - ARRAY[
+            CASE WHEN jsonb_typeof(usr.email) = 'string' AND length(usr.email #>> '{}') <= 320 THEN 'email' END,
+            CASE WHEN jsonb_typeof(usr.email_verified) = 'boolean' THEN 'email_verified' END,
+            CASE WHEN jsonb_typeof(usr.username) = 'string' THEN 'username' END,
+            CASE WHEN jsonb_typeof(usr.phone_number) = 'string' THEN 'phone_number' END,
+            CASE WHEN jsonb_typeof(usr.name) = 'string' THEN 'name' END,
+            CASE WHEN jsonb_typeof(usr.nickname) = 'string' THEN 'nickname' END,
+            CASE WHEN jsonb_typeof(usr.given_name) = 'string' THEN 'given_name' END,
+            CASE WHEN jsonb_typeof(usr.family_name) = 'string' THEN 'family_name' END,
+            CASE WHEN jsonb_typeof(usr.picture) = 'string' THEN 'picture' END,
+            CASE WHEN jsonb_typeof(usr.blocked) = 'boolean' THEN 'blocked' END,
+            CASE WHEN jsonb_typeof(usr.last_ip) = 'string' THEN 'last_ip' END,
+            -- The column of empty metadata does not tell whether there were any.
+            CASE WHEN usr.user_metadata <> '{}' THEN 'user_metadata' END,
+            CASE WHEN usr.app_metadata <> '{}' THEN 'app_metadata' END
+        ],
+        '{}'
+    ),
     change.version,
     change.source,
     change.event_id,
@@ -60,8 +79,8 @@ FROM jsonb_to_recordset(%s::jsonb) AS change (
     updated_at timestamptz, deleted_at timestamptz, profile jsonb, carried jsonb
 )
 CROSS JOIN LATERAL jsonb_to_record(coalesce(change.profile, '{}')) AS usr (
-    email text, email_verified jsonb, username text, phone_number text, name text, nickname text,
-    given_name text, family_name text, picture text, identities jsonb, blocked jsonb, last_ip text,
+    email jsonb, email_verified jsonb, username jsonb, phone_number jsonb, name jsonb, nickname jsonb,
+    given_name jsonb, family_name jsonb, picture jsonb, identities jsonb, blocked jsonb, last_ip jsonb,
     last_login text, logins_count jsonb, created_at text, user_metadata jsonb, app_metadata jsonb
 )
 ON CONFLICT (user_id) DO UPDATE SET

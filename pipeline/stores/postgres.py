@@ -26,7 +26,7 @@ class Reader(Protocol):
 
 
 class PostgresStore:
-    """Table `auth0.users`, whose column `user_id` has the collation "C"."""
+    """View `auth0.users`, whose column `user_id` has the collation "C"."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

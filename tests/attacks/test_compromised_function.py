@@ -18,16 +18,18 @@ FORBIDDEN_SQL = (
     "UPDATE auth0.user_history SET actor = 'nobody'",
     "DELETE FROM auth0.user_history",
     "DELETE FROM auth0.users",
-    "TRUNCATE auth0.users",
+    "UPDATE auth0.live_users SET name = 'x'",
+    "DELETE FROM auth0.user_rows",
+    "TRUNCATE auth0.user_rows",
     "UPDATE auth0.alembic_version SET version_num = 'base'",
     "DELETE FROM auth0.alembic_version",
-    "ALTER TABLE auth0.users DISABLE TRIGGER ALL",
-    "DROP TABLE auth0.users",
+    "ALTER TABLE auth0.user_rows DISABLE TRIGGER ALL",
+    "DROP TABLE auth0.user_rows",
     "CREATE TABLE auth0.mine ()",
     "CREATE TEMPORARY TABLE mine ()",
     "SET ROLE auth0_migrator",
     "CREATE ROLE mine",
-    "COPY auth0.users TO PROGRAM 'cat'",
+    "COPY auth0.user_rows TO PROGRAM 'cat'",
 )
 
 

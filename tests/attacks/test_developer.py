@@ -8,12 +8,16 @@ from .actors import ATTEMPTS, Actor, Target, person
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
 FORBIDDEN_SQL = (
-    "UPDATE auth0.users SET profile = '{}'",
-    "DELETE FROM auth0.users",
-    "TRUNCATE auth0.users",
+    "UPDATE auth0.users SET name = 'x'",
+    "DELETE FROM auth0.live_users",
+    "LOCK TABLE auth0.users IN ACCESS EXCLUSIVE MODE",
+    "SELECT * FROM auth0.user_rows",
+    "UPDATE auth0.user_rows SET profile = '{}'",
+    "DELETE FROM auth0.user_rows",
+    "TRUNCATE auth0.user_rows",
     "INSERT INTO auth0.user_history SELECT * FROM auth0.user_history",
     "UPDATE auth0.alembic_version SET version_num = 'base'",
-    "LOCK TABLE auth0.users IN ACCESS EXCLUSIVE MODE",
+    "LOCK TABLE auth0.user_rows IN ACCESS EXCLUSIVE MODE",
     "DROP SCHEMA auth0 CASCADE",
     "CREATE TABLE auth0.mine ()",
     "CREATE TABLE public.mine ()",
@@ -24,7 +28,7 @@ FORBIDDEN_SQL = (
     "GRANT auth0_writer TO auth0_reader",
     "ALTER ROLE auth0_reader CREATEROLE",
     "SELECT pg_read_file('/etc/passwd')",
-    "COPY auth0.users TO PROGRAM 'cat'",
+    "COPY auth0.user_rows TO PROGRAM 'cat'",
 )
 
 

@@ -28,7 +28,7 @@ HOSTILE = {
     "bidirectional controls": "\u202egnp.exe\u2066",
     "a formula": '=HYPERLINK("http://attacker.example")',
     "markup": "[bold red]x[/] <script>alert(1)</script>",
-    "SQL": "'; DROP TABLE auth0.users; --",
+    "SQL": "'; DROP TABLE auth0.user_rows; --",
     "line breaks": "x\r\nSQL: granted\u2028",
 }
 DEEP: Json = {"metadata": "x"}

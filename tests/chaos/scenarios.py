@@ -97,7 +97,7 @@ def disk_full(world: World, events: list[Event], load: Load) -> None:
         "$$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$"
     )
     trigger = (
-        "CREATE TRIGGER chaos_disk_full BEFORE INSERT OR UPDATE ON auth0.users "
+        "CREATE TRIGGER chaos_disk_full BEFORE INSERT OR UPDATE ON auth0.user_rows "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.chaos_disk_full()"
     )
 
@@ -117,7 +117,7 @@ def rights_revoked(world: World, events: list[Event], load: Load) -> None:
     """The rights that the sync lost come back with the SQL of the roles, and the changes with them."""
 
     def fault() -> None:
-        world.execute("REVOKE INSERT, UPDATE ON auth0.users FROM auth0_writer")
+        world.execute("REVOKE INSERT, UPDATE ON auth0.user_rows FROM auth0_writer")
         time.sleep(8)
         stack.make_roles(world.stack)
 
@@ -198,7 +198,7 @@ def edited_by_hand(world: World, events: list[Event], load: Load) -> None:
     load.put(first, rate=500)
     world.settle(load)
     saved, backup = sorted(load.expected.live), world.raw_items()
-    world.execute("CREATE TABLE public.chaos_backup AS SELECT * FROM auth0.users")
+    world.execute("CREATE TABLE public.chaos_backup AS TABLE auth0.user_rows")
     load.put(second, rate=500)
     world.settle(load)
 
@@ -232,7 +232,7 @@ def poison(world: World, events: list[Event], load: Load) -> None:
 def dead_letters(world: World, events: list[Event], load: Load) -> None:
     """Good messages that a long outage drove into the dead-letter queue come back by one command, also in two runs."""
     world.set_receives(2, visibility=3, sinks=["postgres"])
-    world.execute("REVOKE INSERT, UPDATE ON auth0.users FROM auth0_writer")
+    world.execute("REVOKE INSERT, UPDATE ON auth0.user_rows FROM auth0_writer")
     dead = world.outputs["dlq_urls"]["postgres"]
     try:
         load.put(events, rate=500)

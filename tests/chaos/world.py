@@ -172,24 +172,24 @@ class World:
 
     def delete_user(self, user_id: str) -> None:
         """Delete a user's row and item."""
-        self.execute("DELETE FROM auth0.users WHERE user_id = %s", user_id)
+        self.execute("DELETE FROM auth0.user_rows WHERE user_id = %s", user_id)
         self._dynamodb.delete_item(TableName=self._table, Key={"user_id": {"S": user_id}})
 
     def restore_user(self, user_id: str, backup: str, item: Json) -> None:
         """Put back an earlier row, from a copy of the table, and an earlier item."""
         named = (
             "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns WHERE "
-            "table_schema = 'auth0' AND table_name = 'users' AND is_generated = 'NEVER'"
+            "table_schema = 'auth0' AND table_name = 'user_rows' AND is_generated = 'NEVER'"
         )
         [(columns,)] = self.execute(named)
-        self.execute("DELETE FROM auth0.users WHERE user_id = %s", user_id)
-        insert = f"INSERT INTO auth0.users ({columns}) SELECT {columns} FROM {backup} WHERE user_id = %s"
+        self.execute("DELETE FROM auth0.user_rows WHERE user_id = %s", user_id)
+        insert = f"INSERT INTO auth0.user_rows ({columns}) SELECT {columns} FROM {backup} WHERE user_id = %s"
         self.execute(insert, user_id)
         self._dynamodb.put_item(TableName=self._table, Item=item)
 
     def edit_user(self, user_id: str, key: str) -> None:
         """Add a key to a user's profile, and leave the version as it is."""
-        edit = "UPDATE auth0.users SET profile = profile || jsonb_build_object(%s::text, true) WHERE user_id = %s"
+        edit = "UPDATE auth0.user_rows SET profile = profile || jsonb_build_object(%s::text, true) WHERE user_id = %s"
         self.execute(edit, key, user_id)
         self._dynamodb.update_item(
             TableName=self._table,

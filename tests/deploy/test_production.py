@@ -431,7 +431,7 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert alarms["silence-log-stream"] == "OK"
 
     # A reader reads.
-    refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.users"])
+    refused = CliRunner().invoke(app, ["sql", "DELETE FROM auth0.user_rows"])
     assert refused.exit_code != 0
 
     # Somebody takes from a role what it signs in by, and ends its sessions; the command repairs that.

@@ -48,7 +48,7 @@ def cluster(aws: Aws) -> Iterator[Cluster]:
         migrate(Database(**where, user="auth0_migrator", ca_file=str(aws.emulator.ca)))
     with cluster.connect("auth0_writer", cluster.token("auth0_writer")) as connection:
         connection.execute(
-            "INSERT INTO auth0.users (user_id, user_metadata, updated_at, version, source, event_id) "
+            "INSERT INTO auth0.user_rows (user_id, user_metadata, updated_at, version, source, event_id) "
             """VALUES ('auth0|ada', '{"plan": "pro"}', now(), '1', 's', 'e')"""
         )
     yield cluster
@@ -77,7 +77,7 @@ def test_a_program_reads_postgres(cluster: Cluster, settings: pytest.MonkeyPatch
         assert code["plan_of"](connection, "auth0|bob") is None
         assert connection.execute("SELECT user_id FROM live_users").fetchall() == [("auth0|ada",)]  # without the schema
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            connection.execute("DELETE FROM auth0.users")
+            connection.execute("DELETE FROM auth0.user_rows")
     engine = create_engine("postgresql+psycopg://", creator=code["connect"])
     with engine.connect() as session:
         assert session.scalar(text("SELECT current_user")) == "auth0_reader"

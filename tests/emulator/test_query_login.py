@@ -70,7 +70,7 @@ def test_query_login_reads_as_the_commands_do(login: Login) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id) VALUES ('a|1', now(), '1', 'x', 'y')",
+        "INSERT INTO auth0.user_rows (user_id, updated_at, version, source, event_id) VALUES ('a', now(), '', '', '')",
         "UPDATE auth0.user_history SET actor = 'alice'",
         "SET ROLE auth0_writer",
         "SET ROLE auth0_migrator",

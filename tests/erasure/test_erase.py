@@ -326,8 +326,8 @@ def rows(url: str, *, live: bool = False) -> None:
     with psycopg.connect(url) as connection:
         for user_id, deleted in ((USER, None if live else "2026-01-15"), ("auth0|bob", None)):
             connection.execute(
-                "INSERT INTO auth0.users (user_id, version, source, event_id, updated_at, deleted_at, profile, email) "
-                "VALUES (%s, 'v', 'auth0.logs', 'e', '2026-01-15', %s, '{}', %s)",
+                "INSERT INTO auth0.user_rows (user_id, version, source, event_id, updated_at, deleted_at, email) "
+                "VALUES (%s, 'v', 'auth0.logs', 'e', '2026-01-15', %s, %s)",
                 [user_id, deleted, EMAIL if live and user_id == USER else None],
             )
         for version, user_id, actor in (("1", USER, "auth0|bob"), ("2", "auth0|bob", USER), ("3", "auth0|bob", None)):
@@ -382,7 +382,7 @@ def test_the_person_is_everywhere_and_afterwards_nowhere(deployment: World, post
     assert {one["where"] for one in erased["remains"]} >= {"Aurora", "DynamoDB", "Athena"}
 
     with psycopg.connect(postgres_url) as connection:
-        for table in ("users", "user_history"):
+        for table in ("user_rows", "user_history"):
             text = str(connection.execute(f"SELECT * FROM auth0.{table}").fetchall())
             assert not any(needle in text for needle in NEEDLES)
         history = connection.execute("SELECT actor, ip FROM auth0.user_history ORDER BY actor").fetchall()

@@ -24,7 +24,7 @@ BORROWED = "SELECT pg_has_role('master_user', 'auth0_migrator', 'SET')"
 def rows(cluster: aurora.Cluster) -> Iterator[psycopg.Connection]:
     with psycopg.connect(cluster.url_of("auth0_migrator"), autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO auth0.users (user_id, version, source, event_id, updated_at, deleted_at, profile) "
+            "INSERT INTO auth0.user_rows (user_id, version, source, event_id, updated_at, deleted_at, profile) "
             "VALUES (%s, 'v', 'auth0.logs', 'e', '2026-01-15', '2026-01-15', '{}')",
             [USER],
         )

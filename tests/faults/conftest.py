@@ -24,7 +24,7 @@ def _breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakableSe
 def server(_breakable: BreakableServer) -> Iterator[BreakableServer]:
     """Yield a running server to break; it is whole and empty again for the next test."""
     _breakable.start()
-    _breakable.execute("TRUNCATE auth0.users, auth0.user_history")
+    _breakable.execute("TRUNCATE auth0.user_rows, auth0.user_history")
     yield _breakable
     _breakable.start()
     changed = _breakable.execute(

@@ -174,7 +174,7 @@ def test_a_transaction_that_cannot_be_serialized(
     assert function(*updates(OLD)) == []
     with server.locked("a|0003") as other, running(lambda: function(*updates(NEW))) as first:
         server.wait_for_blocked()
-        other.execute("UPDATE auth0.users SET picture = 'x' WHERE user_id = 'a|0003'")
+        other.execute("UPDATE auth0.user_rows SET picture = 'x' WHERE user_id = 'a|0003'")
         other.execute("COMMIT")
         with pytest.raises(StoreBusy, match="40001"):
             first.result(10)

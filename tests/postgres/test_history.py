@@ -145,7 +145,7 @@ def test_whatever_the_order_history_is_the_same(postgres_url: str, database: psy
     @given(delivered())
     def check(logs_and_deliveries: tuple[list[Log], list[list[Log]]]) -> None:
         logs, deliveries = logs_and_deliveries
-        database.execute("TRUNCATE auth0.users, auth0.user_history")
+        database.execute("TRUNCATE auth0.user_rows, auth0.user_history")
         for delivery in deliveries:
             batch = collect(records(*(entry.body for entry in delivery)), history=True)
             outcome = sink.apply(batch.changes, batch.history)
@@ -318,7 +318,7 @@ def test_a_thousand_with_one_bad_row_take_few_statements(postgres_url: str, data
 
 def test_change_that_users_refuses_is_not_in_history(function: Function, database: psycopg.Connection) -> None:
     """The mirror refuses what history would take; nothing of the change is kept."""
-    database.execute("ALTER TABLE auth0.users ADD CHECK (email <> 'refuse@acme.example')")
+    database.execute("ALTER TABLE auth0.user_rows ADD CHECK (email <> 'refuse@acme.example')")
     refused = updated(user("auth0|no", MOMENTS[1], email="refuse@acme.example"))
     assert function(plan("a", 1), refused) == ["m1"]
     assert plans(database) == [("auth0|ada", "a", False)]
@@ -334,7 +334,7 @@ def test_a_redelivery_changes_nothing(function: Function, database: psycopg.Conn
 
 def test_unusual_messages_are_stored_in_history(function: Function, database: psycopg.Connection) -> None:
     for name, expected in GOOD_ENOUGH.items():
-        database.execute("TRUNCATE auth0.users, auth0.user_history")
+        database.execute("TRUNCATE auth0.user_rows, auth0.user_history")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
         mirror = rows(database, "SELECT user_id, user_metadata, app_metadata FROM auth0.users ORDER BY 1")
         kept = rows(database, "SELECT user_id, user_metadata, app_metadata FROM auth0.user_history ORDER BY 1")

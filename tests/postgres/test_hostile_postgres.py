@@ -22,7 +22,7 @@ def test_any_user_is_stored_unchanged(
     sink: PostgresSink, database: psycopg.Connection, case: tuple[hostile.User, str, bool]
 ) -> None:
     given_user, carrier, ascii_only = case
-    database.execute("TRUNCATE auth0.users")
+    database.execute("TRUNCATE auth0.user_rows")
     assert sink.apply(changes(hostile.message(given_user, carrier, ascii_only))) == Outcome()
     [row] = database.execute(f"SELECT {_COLUMNS} FROM auth0.users").fetchall()
     expected = plain(given_user.body)
@@ -40,7 +40,7 @@ def test_any_id_can_be_deleted(
     sink: PostgresSink, database: psycopg.Connection, user_id: str, time: tuple[str, datetime]
 ) -> None:
     written, moment = time
-    database.execute("TRUNCATE auth0.users")
+    database.execute("TRUNCATE auth0.user_rows")
     for event in (deleted(user_id, date=written), streamed("user.deleted", {"user_id": user_id}, time=written)):
         assert sink.apply(changes(event)).failed == {}
         found = database.execute("SELECT user_id, deleted_at FROM auth0.users").fetchall()

@@ -141,7 +141,7 @@ def test_a_cast_of_nothing(database: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("name", CASTS)
 def test_casts_can_be_indexed(database: psycopg.Connection, name: str) -> None:
-    database.execute(f"CREATE INDEX ON auth0.users (auth0.{name}(user_metadata -> 'x'))")
+    database.execute(f"CREATE INDEX ON auth0.user_rows (auth0.{name}(user_metadata -> 'x'))")
 
 
 def test_no_value_makes_a_cast_or_the_view_fail(sink: PostgresSink, database: psycopg.Connection) -> None:
@@ -150,7 +150,7 @@ def test_no_value_makes_a_cast_or_the_view_fail(sink: PostgresSink, database: ps
     @against_a_server
     @given(documents())
     def check(value: Any) -> None:
-        database.execute("TRUNCATE auth0.users")
+        database.execute("TRUNCATE auth0.user_rows")
         batch = collect(records(updated(user(user_metadata={"x": value}))))
         refused = len(sink.apply(batch.changes).failed) + len(batch.unread)
         found = database.execute(f"SELECT {calls} FROM auth0.users, LATERAL (SELECT user_metadata -> 'x') AS v (value)")

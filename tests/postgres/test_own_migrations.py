@@ -18,12 +18,12 @@ from pipeline.settings import Database
 from tests.releases import Release
 
 PLAN = (
-    'op.execute("ALTER TABLE auth0.users ADD plan text")',
-    'op.execute("ALTER TABLE auth0.users DROP plan")',
+    'op.execute("ALTER TABLE auth0.user_rows ADD plan text")',
+    'op.execute("ALTER TABLE auth0.user_rows DROP plan")',
 )
 REGION = (
-    'op.execute("ALTER TABLE auth0.users ADD region text")',
-    'op.execute("ALTER TABLE auth0.users DROP region")',
+    'op.execute("ALTER TABLE auth0.user_rows ADD region text")',
+    'op.execute("ALTER TABLE auth0.user_rows DROP region")',
 )
 
 
@@ -56,7 +56,7 @@ class Target:
     def columns(self) -> Any:
         """Return the columns that are not of today's product, in the order in which they were added."""
         found = self.run(
-            "SELECT attname FROM pg_attribute WHERE attrelid = 'auth0.users'::regclass AND attnum > 0"
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'auth0.user_rows'::regclass AND attnum > 0"
             " AND NOT attisdropped ORDER BY attnum"
         )
         names = [name for (name,) in found]
@@ -68,13 +68,13 @@ def test_a_release_comes_to_a_database_with_a_migration_of_the_users_own(databas
     own = release.own("plan", *PLAN)
     assert database.migrate(release) == {"from": None, "to": today, "own": {"from": None, "to": own}}
     assert database.rows == [today, own]
-    row = "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id, plan)"
+    row = "INSERT INTO auth0.user_rows (user_id, updated_at, version, source, event_id, plan)"
     database.run(f"{row} VALUES ('a', now(), '', '', '', 'pro') RETURNING 1")
 
     new = release.product("region", *REGION)
     assert database.migrate(release) == {"from": today, "to": new, "own": {"from": own, "to": own}}
     assert database.columns == ["plan", "region"]
-    assert database.run("SELECT plan FROM auth0.users") == [("pro",)]
+    assert database.run("SELECT plan FROM auth0.user_rows") == [("pro",)]
     assert database.migrate(release)["from"] == new
 
 
@@ -89,8 +89,8 @@ def test_a_migration_of_the_users_own_comes_to_a_database_with_the_release(datab
 def test_a_new_database_gets_both_in_the_order_in_which_an_old_one_got_them(database: Any, release: Any) -> None:
     release.own("plan", *PLAN)
     release.product("region", *REGION)
-    release.own("tier", 'op.execute("ALTER TABLE auth0.users ADD tier text")')
-    release.product("shop", 'op.execute("ALTER TABLE auth0.users ADD shop text")')
+    release.own("tier", 'op.execute("ALTER TABLE auth0.user_rows ADD tier text")')
+    release.product("shop", 'op.execute("ALTER TABLE auth0.user_rows ADD shop text")')
     database.migrate(release)
     assert database.columns == ["plan", "region", "tier", "shop"]
     assert database.rows == [release.head, *sorted(path.name[:13] for path in release.directory.glob("own/u*.py"))[-1:]]
@@ -98,7 +98,9 @@ def test_a_new_database_gets_both_in_the_order_in_which_an_old_one_got_them(data
 
 def test_the_users_own_wait_for_what_they_depend_on(database: Any, release: Any) -> None:
     today, new = release.head, release.product("region", *REGION)
-    own = release.own("copy", 'op.execute("ALTER TABLE auth0.users ADD copy text GENERATED ALWAYS AS (region) STORED")')
+    own = release.own(
+        "copy", 'op.execute("ALTER TABLE auth0.user_rows ADD copy text GENERATED ALWAYS AS (region) STORED")'
+    )
     database.migrate(release, today)
     assert database.rows == [today]
     assert database.migrate(release, own) == {"from": today, "to": new, "own": {"from": None, "to": own}}
@@ -249,10 +251,10 @@ def test_dependency_on_a_future_version_is_refused(database: Any, release: Any, 
     earlier = release.without(new, to=tmp_path / "earlier")
     with pytest.raises(BadMigrations, match=f"{own} depends on {new}, which neither the database nor this package has"):
         database.migrate(earlier)
-    assert database.run("SELECT to_regclass('auth0.users')") == [(None,)]
+    assert database.run("SELECT to_regclass('auth0.user_rows')") == [(None,)]
 
 
-@pytest.mark.parametrize("rows", [["abc"], ["0004", "0005"], ["u202611260930", "u202611260931"]])
+@pytest.mark.parametrize("rows", [["abc"], ["0001", "0002"], ["u202611260930", "u202611260931"]])
 def test_a_version_table_that_was_changed_by_hand_is_refused(database: Any, release: Any, rows: Any) -> None:
     database.migrate(release)
     with psycopg.connect(database.url) as connection:

@@ -1,3 +1,4 @@
+import json
 import math
 import random
 import threading
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from psycopg.rows import dict_row
 
-from pipeline import errors
+from pipeline import errors, schema
 from pipeline.batch import Batch, collect
 from pipeline.changes import Outcome
 from pipeline.settings import Database
@@ -244,6 +245,53 @@ def test_the_jsons_numbers_keep_their_digits(sink: PostgresSink, database: psyco
     assert row == {"a": "1" + "0" * 400, "b": "0.10", "c": "123456789012345678901234567890.5"}
 
 
+# Each value is stored once
+
+ODD_VALUES = (
+    "null",
+    '"ä@b.example"',
+    '""',
+    "1.0",
+    "1e2",
+    "true",
+    '"true"',
+    "{}",
+    '{"a":null,"b":1.50}',
+    "[]",
+    '[{"a":null}]',
+)
+
+
+@pytest.mark.parametrize("column", schema.exact_columns)
+def test_the_views_show_the_profile_as_it_was_sent(
+    sink: PostgresSink, database: psycopg.Connection, column: str
+) -> None:
+    """Absent, null, empty and of another type stay apart, and numbers keep their digits."""
+    # Of addresses, a text without an @ is one that Auth0 has hashed.
+    values = [value for value in ODD_VALUES if (column, value) != ("email", '"true"')]
+    users = [user(f"a|{number:02}", **{column: "@@"}) for number in range(len(values))]
+    sent = {profile["user_id"]: (value, profile) for value, profile in zip(values, users, strict=True)}
+    assert sink.apply(changes(*(raw(value, **profile) for value, profile in sent.values()))).failed == {}
+    absent = user("a|none")
+    absent.pop(column, None)
+    assert sink.apply(changes(updated(absent))).failed == {}
+    for view in ("users", "live_users"):
+        found = dict(database.execute(f"SELECT user_id, profile::text FROM auth0.{view}").fetchall())
+        bodies = {user_id: json.dumps(profile).replace('"@@"', value) for user_id, (value, profile) in sent.items()}
+        for user_id, body in (bodies | {"a|none": json.dumps(absent)}).items():
+            assert (found[user_id],) == database.execute("SELECT %s::jsonb::text", [body]).fetchone()
+
+
+def test_each_value_is_stored_once(sink: PostgresSink, database: psycopg.Connection) -> None:
+    """The rest has no column that holds it exactly: times and numbers have more than one spelling."""
+    given = {"user_metadata": {"a": 1}, "app_metadata": {"b": 2}, "email_verified": True, "blocked": False}
+    texts = {column: f"{column}@acme.example" for column in schema.exact_columns if column not in given}
+    assert sink.apply(changes(updated(user(**texts, **given, last_login="2026-01-15T09:00:00Z")))).failed == {}
+    [row] = rows(database, "SELECT profile FROM auth0.user_rows")
+    assert row["profile"].keys() == {"created_at", "updated_at", "last_login", "identities", "user_id"}
+    assert one(database)["profile"].keys() == row["profile"].keys() | set(schema.exact_columns)
+
+
 # Rows that Postgres refuses
 
 REFUSED = {
@@ -316,7 +364,7 @@ def test_a_flood_of_refused_rows_costs_three_statements_and_none_at_the_next_del
 
 
 def test_rows_that_a_constraint_refuses_are_found_by_bisection(postgres_url: str, database: psycopg.Connection) -> None:
-    database.execute("ALTER TABLE auth0.users ADD CONSTRAINT refuse CHECK (email <> 'refuse@acme.example')")
+    database.execute("ALTER TABLE auth0.user_rows ADD CONSTRAINT refuse CHECK (email <> 'refuse@acme.example')")
     try:
         events = [updated(user(f"a|{number:03}")) for number in range(1000)]
         events[617] = updated(user("a|617", email="refuse@acme.example"))
@@ -327,7 +375,7 @@ def test_rows_that_a_constraint_refuses_are_found_by_bisection(postgres_url: str
         assert list(outcome.failed) == ["a|617"]
         assert connection.statements <= 2 * math.ceil(math.log2(1000)) + 2
     finally:
-        database.execute("ALTER TABLE auth0.users DROP CONSTRAINT refuse")
+        database.execute("ALTER TABLE auth0.user_rows DROP CONSTRAINT refuse")
     # What was changed in the database counts within half an hour, without a restart.
     assert list(sink.apply(changes(events[617])).failed) == ["a|617"]
     now[0] += REFUSED_SECONDS
@@ -372,7 +420,7 @@ def test_any_delivery_ends_in_the_same_table(
     sink: PostgresSink, database: psycopg.Connection, case: tuple[list[Log], list[list[Log]]]
 ) -> None:
     logs, batches = case
-    database.execute("TRUNCATE auth0.users")
+    database.execute("TRUNCATE auth0.user_rows")
     for batch in batches:
         outcome = sink.apply(changes(*(entry.body for entry in batch)))
         assert outcome.failed == {}
@@ -447,7 +495,7 @@ def test_an_ended_session_is_replaced(sink: PostgresSink, database: psycopg.Conn
 def test_locked_table_is_a_retry(make_sink: Callable[..., PostgresSink], database: psycopg.Connection) -> None:
     sink = make_sink(options="-c lock_timeout=100ms")
     with database.transaction():
-        database.execute("LOCK TABLE auth0.users")
+        database.execute("LOCK TABLE auth0.user_rows")
         with pytest.raises(errors.StoreBusy, match="55P03"):
             sink.apply(changes(updated(user())))
     assert sink.apply(changes(updated(user()))).failed == {}
@@ -456,7 +504,7 @@ def test_locked_table_is_a_retry(make_sink: Callable[..., PostgresSink], databas
 def test_statement_timeout_is_a_retry(make_sink: Callable[..., PostgresSink], database: psycopg.Connection) -> None:
     sink = make_sink(options="-c statement_timeout=100ms")
     with database.transaction():
-        database.execute("LOCK TABLE auth0.users")
+        database.execute("LOCK TABLE auth0.user_rows")
         with pytest.raises(errors.StoreBusy, match="57014"):
             sink.apply(changes(updated(user())))
     assert sink.apply(changes(updated(user()))).failed == {}

@@ -24,8 +24,8 @@ OURS = (*roles.NAMES, roles.READERS)
 STRANGER = "auth0_test_stranger"
 DOCS = Path(__file__).parents[2] / "docs/database.md"
 
-TABLES = ("users", "user_history", "alembic_version")
-VIEWS = ("live_users", "metadata_keys", "metadata_history")
+TABLES = ("user_rows", "user_history", "alembic_version")
+VIEWS = ("users", "live_users", "metadata_keys", "metadata_history")
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 STATE = """
@@ -133,9 +133,9 @@ def rows_of_the_page() -> dict[str, tuple[str, str]]:
 @rds
 def test_the_documented_matrix_is_that_of_the_database(made: Drifting) -> None:
     rows = rows_of_the_page()
-    others = rows.pop("`alembic_version`, the views, tables of your own")
+    others = rows.pop("`alembic_version`, the other views, tables of your own")
     assert rows.pop("functions") == ("`EXECUTE`", "`EXECUTE`")
-    assert set(rows) == {"`users`", "`user_history`"}
+    assert set(rows) == {"`user_rows`", "`users`", "`user_history`"}
     for relation in (*TABLES, *VIEWS):
         row = rows.get(f"`{relation}`", others)
         for role, cell in (
@@ -166,7 +166,7 @@ def test_the_documented_matrix_is_that_of_the_database(made: Drifting) -> None:
         "SELECT * FROM auth0.alembic_version",
         "UPDATE auth0.alembic_version SET version_num = '0001'",
         "INSERT INTO auth0.alembic_version VALUES ('9999')",
-        "DELETE FROM auth0.users",
+        "DELETE FROM auth0.user_rows",
         "ALTER TABLE auth0.user_history DISABLE TRIGGER ALL",
         "CREATE RULE hide AS ON INSERT TO auth0.user_history DO INSTEAD NOTHING",
     ],
@@ -248,7 +248,7 @@ RIGHTS_DRIFT = (
         to=st.sampled_from((*OURS, "PUBLIC")),
     ),
     by_migrator("ALTER DEFAULT PRIVILEGES REVOKE ALL ON {kind} FROM {to}", kind=KINDS, to=grantees),
-    drawn("SET ROLE auth0_writer; GRANT SELECT ON auth0.users TO {to}", to=grantees),
+    drawn("SET ROLE auth0_writer; GRANT SELECT ON auth0.user_rows TO {to}", to=grantees),
 )
 MASTERS_DRIFT = (
     drawn(

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
 from tests import aurora
 from tests.emulator.support import wait_for
+from tests.releases import Release
 from tests.strategies import changes, log, records, updated, user
 
 MIGRATOR, WRITER, READER, QUERY = roles.NAMES
@@ -83,17 +85,21 @@ def test_roles_first_then_migrations(cluster: Any) -> None:
     assert read(cluster) == ["a|1", "a|2"]
 
 
-def test_objects_of_a_later_migration_have_their_rights_at_once(cluster: Any) -> None:
+def test_objects_of_a_later_migration_have_their_rights_at_once(cluster: Any, tmp_path: Path) -> None:
     make_roles(cluster)
-    migrate(Database(url=cluster.url_of(MIGRATOR)), "0001")
-    row = (
-        "INSERT INTO auth0.users (user_id, updated_at, version, source, event_id) VALUES ('a|1', now(), '1', 'x', 'y')"
-    )
-    cluster.run(row, user=WRITER)
     migrate_as(cluster)
+    write(cluster, "a|1")
+    release = Release(tmp_path)
+    release.product(
+        "history_anew",
+        """op.execute("CREATE TABLE auth0.later (id int)")
+    op.execute("DROP TABLE auth0.user_history CASCADE")
+    op.execute("CREATE TABLE auth0.user_history (user_id text)")""",
+    )
+    migrate(Database(url=cluster.url_of(MIGRATOR)), directory=release.directory)
     write(cluster, "a|2")
-    cluster.run("SELECT * FROM auth0.user_history", user=WRITER)
-    for table in ("user_history", "metadata_history", "metadata_keys"):
+    cluster.run("INSERT INTO auth0.user_history VALUES ('a|1')", user=WRITER)
+    for table in ("user_history", "later", "users"):
         cluster.run(f"SELECT * FROM {table}", user=READER)
 
 
@@ -134,7 +140,7 @@ def test_a_second_run_changes_nothing(cluster: Any) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        f"REVOKE INSERT, UPDATE ON auth0.users FROM {WRITER}",
+        f"REVOKE INSERT, UPDATE ON auth0.user_rows FROM {WRITER}",
         f"REVOKE USAGE ON SCHEMA auth0 FROM {WRITER}",
         f"REVOKE SELECT ON ALL TABLES IN SCHEMA auth0 FROM {roles.READERS}",
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE ALL ON TABLES FROM {roles.READERS}",
@@ -221,11 +227,11 @@ def test_the_master_user_may_read_as_readers_do(cluster: Any) -> None:
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
-        (WRITER, "DELETE FROM auth0.users"),
-        (WRITER, "TRUNCATE auth0.users"),
-        (WRITER, "DROP TABLE auth0.users"),
-        (WRITER, "ALTER TABLE auth0.users ADD COLUMN x text"),
-        (WRITER, "CREATE INDEX ON auth0.users (name)"),
+        (WRITER, "DELETE FROM auth0.user_rows"),
+        (WRITER, "TRUNCATE auth0.user_rows"),
+        (WRITER, "DROP TABLE auth0.user_rows"),
+        (WRITER, "ALTER TABLE auth0.user_rows ADD COLUMN x text"),
+        (WRITER, "CREATE INDEX ON auth0.user_rows (name)"),
         (WRITER, "CREATE TABLE auth0.x ()"),
         (WRITER, "CREATE TABLE public.x ()"),
         (WRITER, "CREATE TEMPORARY TABLE x ()"),

@@ -201,7 +201,11 @@ def test_what_changed(mirror: psycopg.Connection, tenant: tuple[aurora.Cluster, 
 
 def test_the_index_is_used_through_the_view(mirror: psycopg.Connection) -> None:
     mirror.execute("SET enable_seqscan = off")
-    for number, index in ((2, "ix_users_email"), (4, "ix_users_user_metadata"), (5, "ix_users_user_metadata")):
+    for number, index in (
+        (2, "ix_user_rows_email"),
+        (4, "ix_user_rows_user_metadata"),
+        (5, "ix_user_rows_user_metadata"),
+    ):
         plan = "\n".join(line for (line,) in mirror.execute(f"EXPLAIN {QUESTIONS[number - 1][1]}"))
         assert index in plan, number
 
@@ -290,7 +294,7 @@ def test_a_key_becomes_a_column(monkeypatch: pytest.MonkeyPatch, empty: Cluster,
     assert rows == expected | {"auth0|none": None}
     assert empty.run("SELECT count(*) FROM auth0.live_users") == [(len(expected) + 1,)]  # what was granted stays
     plan = empty.run("SET enable_seqscan = off", "EXPLAIN SELECT * FROM live_users WHERE plan = 'pro'", user=READER)
-    assert "ix_users_plan" in str(plan)
+    assert "ix_user_rows_plan" in str(plan)
     migrate(database, "own@base", allow_data_loss=True, directory=directory)
     with empty.connect(READER) as reader:
         columns = names(reader.execute("SELECT * FROM auth0.live_users LIMIT 0"))
@@ -309,7 +313,7 @@ def test_a_key_gets_an_index_without_a_column(monkeypatch: pytest.MonkeyPatch, e
     assert [row[0] for row in rows] == [5, None, -1, None, None, None, None, None, None, None, 2**63 - 1]
     query = "SELECT * FROM reports.loyalty WHERE points > 4 ORDER BY points"
     plan = empty.run("SET enable_seqscan = off", f"EXPLAIN {query}", user=READER)
-    assert "ix_users_loyalty_points" in str(plan)
+    assert "ix_user_rows_loyalty_points" in str(plan)
 
 
 def rewrite() -> None:

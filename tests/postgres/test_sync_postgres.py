@@ -26,7 +26,7 @@ def stored(database: psycopg.Connection) -> Json:
 
 def test_invalid_messages_fail_alone_with_their_reason(function: Function, database: psycopg.Connection) -> None:
     for name, (body, reason) in POISON.items():
-        database.execute("TRUNCATE auth0.users")
+        database.execute("TRUNCATE auth0.user_rows")
         before = len(function.output)
         assert function(NEIGHBOURS[0], body, NEIGHBOURS[1]) == ["m1"], name
         assert stored(database).keys() == {"auth0|first", "auth0|last"}, name
@@ -37,7 +37,7 @@ def test_invalid_messages_fail_alone_with_their_reason(function: Function, datab
 
 def test_unusual_messages_are_stored(function: Function, database: psycopg.Connection) -> None:
     for name, expected in (GOOD_ENOUGH | {"too deep": TOO_DEEP}).items():
-        database.execute("TRUNCATE auth0.users")
+        database.execute("TRUNCATE auth0.user_rows")
         assert function(NEIGHBOURS[0], expected.body, NEIGHBOURS[1]) == [], name
         assert stored(database) == {"auth0|first": {}, "auth0|last": {}, expected.user_id: expected.metadata}, name
     assert leaked(function.output) == []

@@ -76,7 +76,7 @@ class Rows:
 
     def empty(self) -> None:
         """See ``Store``."""
-        self.connection.execute("TRUNCATE auth0.users")
+        self.connection.execute("TRUNCATE auth0.user_rows")
 
 
 class Table:

@@ -19,7 +19,7 @@ def leaves_no_user(running: stack.Stack) -> Iterator[None]:
     with psycopg.connect(running.database_url, autocommit=True) as connection:
         before = [user_id for (user_id,) in connection.execute("SELECT user_id FROM auth0.users").fetchall()]
         yield
-        connection.execute("DELETE FROM auth0.users WHERE user_id <> ALL (%s)", [before])
+        connection.execute("DELETE FROM auth0.user_rows WHERE user_id <> ALL (%s)", [before])
 
 
 def test_functions_killed_under_load_lose_and_double_nothing(running: stack.Stack, directory: Path) -> None:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
 def test_the_demo_names_the_queue_and_the_command_puts_them_back(running: stack.Stack) -> None:
     with psycopg.connect(running.database_url, autocommit=True) as connection:
-        connection.execute("REVOKE INSERT, UPDATE ON auth0.users FROM auth0_writer")
+        connection.execute("REVOKE INSERT, UPDATE ON auth0.user_rows FROM auth0_writer")
     run = demo.put(running, 60, 6, 0, 4711, print)
     with pytest.raises(StackError, match="have fallen into the dead-letter queue postgres-failed") as error:
         demo.settle(run, print)

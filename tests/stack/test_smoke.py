@@ -36,7 +36,7 @@ def healthy(running: Stack) -> Iterator[None]:
             running.client("sqs").purge_queue(QueueUrl=url)
     yield
     with psycopg.connect(running.database_url) as connection:
-        connection.execute("DELETE FROM auth0.users WHERE user_id = %s", [USER])
+        connection.execute("DELETE FROM auth0.user_rows WHERE user_id = %s", [USER])
     key = {"user_id": {"S": USER}}
     running.client("dynamodb").delete_item(TableName=running.outputs["users_table"], Key=key)
 
@@ -163,7 +163,7 @@ def test_young_event_is_not_missed_yet(running: Stack) -> None:
 
 def test_a_store_without_its_table_is_found(running: Stack) -> None:
     with psycopg.connect(running.database_url, autocommit=True) as connection:
-        connection.execute("ALTER TABLE auth0.users RENAME TO elsewhere")
+        connection.execute("ALTER TABLE auth0.user_rows RENAME TO elsewhere")
         found = [check for check in run(deployment(running, seconds=4)) if check.title.startswith("Sync")]
         connection.execute("ALTER TABLE auth0.elsewhere RENAME TO users")
     postgres = [check for check in found if "Postgres" in check.title]

@@ -93,7 +93,7 @@ def leaves_nothing(running: Stack) -> Iterator[None]:
     yield
     until(lambda: not waiting(running))
     with psycopg.connect(running.database_url) as connection:
-        connection.execute("DELETE FROM auth0.users")
+        connection.execute("DELETE FROM auth0.user_rows")
     dynamodb, table = running.client("dynamodb"), running.outputs["users_table"]
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id"):
         for key in page["Items"]:

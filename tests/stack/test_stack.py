@@ -57,7 +57,11 @@ def test_the_roles_are_those_of_a_deployment(run: demo.Run, running: stack.Stack
         assert connection.execute(supers).fetchall() == []
         public = "SELECT has_database_privilege('public', current_database(), 'CONNECT')"
         assert connection.execute(public).fetchall() == [(False,)]
-    for statement in ("DELETE FROM auth0.users", "CREATE TABLE auth0.mine ()", "ALTER TABLE auth0.users ADD x int"):
+    for statement in (
+        "DELETE FROM auth0.user_rows",
+        "CREATE TABLE auth0.mine ()",
+        "ALTER TABLE auth0.user_rows ADD x int",
+    ):
         with (
             pytest.raises(psycopg.errors.InsufficientPrivilege),
             psycopg.connect(running.url_of("auth0_writer")) as connection,
@@ -69,7 +73,7 @@ def test_a_difference_is_found(run: demo.Run, running: stack.Stack) -> None:
     """The comparison itself can fail: take one user away from each store, and one event from the archive."""
     gone = min(run.expected.live)
     with psycopg.connect(running.database_url) as connection:
-        connection.execute("UPDATE auth0.users SET profile = '{}' WHERE user_id = %s", [gone])
+        connection.execute("UPDATE auth0.user_rows SET profile = '{}' WHERE user_id = %s", [gone])
     dynamodb = running.client("dynamodb")
     table = running.outputs["users_table"]
     item = dynamodb.get_item(TableName=table, Key={"user_id": {"S": gone}})["Item"]

@@ -13,7 +13,7 @@ from tests import aurora
 from tests.stores.conftest import Stored
 from tests.strategies import updated, user
 
-WRITE = "UPDATE auth0.users SET version = 'x' RETURNING version"
+WRITE = "UPDATE auth0.user_rows SET version = 'x' RETURNING version"
 
 
 def test_the_server_refuses_to_write(on_server: Stored, postgres_url: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from pipeline.migration.__main__ import main
 from pipeline.migration.files import DIRECTORY, BadMigrations, Migrations
+from pipeline.packaging import sources
+from pipeline.packaging.functions import FUNCTIONS
 from tests.releases import Release
 
 NOW = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
@@ -113,3 +115,8 @@ def test_depends_on_several(release: Release) -> None:
     own = release.own("x", now=NOW)
     release.edit(own, depends_on=("0003", "0001"))
     assert Migrations(release.directory).needs[own] == "0003"
+
+
+def test_the_functions_package_has_what_migrations_of_ones_own_import() -> None:
+    names = [name for name, _ in sources.files(FUNCTIONS["migrate"])]
+    assert "pipeline/migration/views.py" in names
