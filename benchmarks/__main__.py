@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, dynamodb, growth, history, imports, layouts, worst
+from benchmarks import bad_rows, dynamodb, growth, history, imports, layouts, refill, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "layouts", "imports", "dynamodb", "bad_rows", "worst", "growth")
+ALL = ("sync", "history", "layouts", "imports", "dynamodb", "bad_rows", "worst", "growth", "refill")
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
     parser.add_argument("--only", choices=ALL, action="append")
     parser.add_argument(
-        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth and layouts, at most"
+        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth, layouts and refill"
     )
     parser.add_argument("--limit", type=float, default=60, help="seconds of changes in growth, and in layouts")
     parser.add_argument("--layout", choices=layouts.LAYOUTS, action="append", help="layouts to compare; all by default")
@@ -69,6 +69,10 @@ def main() -> None:
                 url = postgres.create_database(server.url, "growth")
                 figures["growth"] = growth.run(url, arguments.rounds, arguments.rows, arguments.limit)
                 _print_tables(figures["growth"], screen)
+                postgres.drop_database(server.url, "growth")
+            if "refill" in wanted:
+                figures["refill"] = refill.run(postgres.create_database(server.url, "refill"), arguments.rows)
+                _print(f"change of a filled table: {figures['refill']}", screen)
         finally:
             postgres.stop(Path(directory) / "postgres", delete=True)
     OUTPUT.parent.mkdir(exist_ok=True)

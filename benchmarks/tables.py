@@ -51,7 +51,7 @@ class Table:
         start = time.perf_counter()
         self._fill()
         self._filled = time.perf_counter() - start
-        self._bytes = self._size()
+        self._bytes = self.size()
         self._before = self._updates()
 
     def _run(self, statement: str, *parameters: object) -> list[Any]:
@@ -126,7 +126,8 @@ class Table:
         times = self._backend.cpu_times()
         return float(times.user + times.system)
 
-    def _size(self) -> int:
+    def size(self) -> int:
+        """Return the bytes of the table with its indexes."""
         [(size,)] = self._run("SELECT pg_total_relation_size(%s::regclass)", self._name)
         return int(size)
 
@@ -146,7 +147,7 @@ class Table:
             "server_cpu_us": round(statistics.mean(self.cpu_seconds) / SIZE * 1e6, 1),
             "hot": round(hot / updated, 3),
             "bytes_a_user": round(self._bytes / self.count),
-            "bytes_a_user_after": round(self._size() / self.count),
+            "bytes_a_user_after": round(self.size() / self.count),
             "wal_bytes": round(sum(plan["WAL Bytes"] for plan in self._explained) / counted),
             "pages_dirtied": round(sum(plan["Shared Dirtied Blocks"] for plan in self._explained) / counted, 2),
             "pages_read": round(sum(plan["Shared Read Blocks"] for plan in self._explained) / counted, 2),
