@@ -49,8 +49,8 @@ class Tenant:
     log_bytes: int = 2560
     compression: float = 8
     user_bytes: int = 2560
-    row_bytes: int = 3277
-    """Bytes of a user in Postgres, with indices and the space for updates."""
+    row_bytes: int = 1843
+    """Bytes of a user in Postgres, with indices, after some updates."""
     months: int = 12
     readers: int = 0
     alarms: int = 45

@@ -30,7 +30,7 @@ def test_the_docs_have_the_tables() -> None:
         ("Firehose", 50e6 * 30.4 * 5 / 2**20 * 0.029),
         ("DynamoDB, writes", 50e6 * 30.4 * 0.05 * 3 / 1e6 * 0.625),
         ("DynamoDB, storage", 10e6 * 2.5 / 2**20 * 0.45),
-        ("Aurora, capacity", 3 * 730 * 0.12),
+        ("Aurora, capacity", 1.5 * 730 * 0.12),
         ("S3", 50e6 * 30.4 * 2.5 / 8 / 2**20 * 12 * 0.023 + 50e6 * 30.4 * 2560 / 2**26 / 1e6 * 5),
     ],
 )
