@@ -47,7 +47,7 @@ def run(url: str, rows: int) -> dict[str, Any]:
                 start = time.perf_counter()
                 owner.execute(step.replace(USERS, "auth0.filled"))  # type: ignore[call-overload]
                 taken = time.perf_counter() - start
-            figures[" ".join(step.split()[:3])] = {
+            figures[" ".join(step.split()[:5])] = {
                 "seconds": round(taken, 2),
                 "batch_ms": _milliseconds(statistics.median(table.seconds)),
                 "longest_batch_ms": _milliseconds(max(table.seconds)),
