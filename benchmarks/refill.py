@@ -45,7 +45,7 @@ def run(url: str, rows: int) -> dict[str, Any]:
         for step in steps():
             with _writing(table):
                 start = time.perf_counter()
-                owner.execute(step.replace(USERS, "auth0.filled"))  # type: ignore[call-overload]
+                owner.execute(step.replace(USERS, "auth0.filled"))
                 taken = time.perf_counter() - start
             figures[" ".join(step.split()[:5])] = {
                 "seconds": round(taken, 2),

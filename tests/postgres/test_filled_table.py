@@ -13,7 +13,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink
 from tests.releases import Release
-from tests.strategies import changes, updated, user
+from tests.strategies import Json, changes, updated, user
 
 PAGE = (Path(__file__).parents[2] / "docs/database.md").read_text("utf-8")
 RECIPE = PAGE.partition("## Change a filled table")[2].partition("\n## ")[0]
@@ -28,7 +28,7 @@ USERS = 2500
 WRONG = "SELECT count(*) FROM auth0.user_rows WHERE region IS DISTINCT FROM auth0.as_text(user_metadata -> 'region')"
 
 
-def batch(numbers: range, second: int = 0) -> list[str]:
+def batch(numbers: range, second: int = 0) -> list[Json]:
     moment = f"2026-01-15T09:{second // 60:02}:{second % 60:02}Z"
     return [
         updated(user(f"a|{n:04}", moment, user_metadata={"region": REGIONS[(n + second) % len(REGIONS)]}))

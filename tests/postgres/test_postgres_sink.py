@@ -276,7 +276,7 @@ def test_the_views_show_the_profile_as_it_was_sent(
     absent.pop(column, None)
     assert sink.apply(changes(updated(absent))).failed == {}
     for view in ("users", "live_users"):
-        found = dict(database.execute(f"SELECT user_id, profile::text FROM auth0.{view}").fetchall())
+        found: dict[str, str] = dict(database.execute(f"SELECT user_id, profile::text FROM auth0.{view}").fetchall())
         bodies = {user_id: json.dumps(profile).replace('"@@"', value) for user_id, (value, profile) in sent.items()}
         for user_id, body in (bodies | {"a|none": json.dumps(absent)}).items():
             assert (found[user_id],) == database.execute("SELECT %s::jsonb::text", [body]).fetchone()
@@ -284,7 +284,7 @@ def test_the_views_show_the_profile_as_it_was_sent(
 
 def test_each_value_is_stored_once(sink: PostgresSink, database: psycopg.Connection) -> None:
     """The rest has no column that holds it exactly: times and numbers have more than one spelling."""
-    given = {"user_metadata": {"a": 1}, "app_metadata": {"b": 2}, "email_verified": True, "blocked": False}
+    given: Json = {"user_metadata": {"a": 1}, "app_metadata": {"b": 2}, "email_verified": True, "blocked": False}
     texts = {column: f"{column}@acme.example" for column in schema.exact_columns if column not in given}
     assert sink.apply(changes(updated(user(**texts, **given, last_login="2026-01-15T09:00:00Z")))).failed == {}
     [row] = rows(database, "SELECT profile FROM auth0.user_rows")
