@@ -195,7 +195,7 @@ variable "logs" {
 variable "sync" {
   description = "How the functions write users to the stores."
   type        = any
-  default     = { enabled = true, history = false, clock_tolerance_seconds = 86400, batch_size = 100, batch_window_seconds = 5, timeout_seconds = 60, memory_mb = 1024, maximum_concurrency = 5, reserved_concurrency = null }
+  default     = { enabled = true, history = false, clock_tolerance_seconds = 86400, batch_size = 100, batch_window_seconds = 1, timeout_seconds = 60, memory_mb = 1024, maximum_concurrency = 5, reserved_concurrency = null }
   nullable    = false
 
   validation {

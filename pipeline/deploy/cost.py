@@ -34,8 +34,8 @@ SMALLEST_MOVED: Final = 128 * KIB
 """Objects below this size stay in S3 Standard, despite lifecycle rules."""
 MANIFEST_BYTES: Final = 50 * MIB
 """Bytes of objects that the manifest function reads in a second, with 512 MB of memory."""
-WINDOW, POLLERS = 5, 5
-"""Seconds of the batching window, and the pollers that Lambda starts with, each of which fills a batch."""
+POLLERS = 5
+"""Pollers that Lambda starts with, each of which fills a batch."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Tenant:
     """Bytes of a user in Postgres, with indices, after some updates."""
     months: int = 12
     readers: int = 0
+    window_seconds: int = 1
+    """Seconds of the batching window."""
     alarms: int = 45
     customer_key: bool = True
     event_stream: bool = False
@@ -82,7 +84,7 @@ class Tenant:
     @property
     def batch(self) -> float:
         """Return the messages per batch of a function."""
-        return max(1.0, min(100.0, self.user_events / (DAYS * 86400) * WINDOW / POLLERS))
+        return max(1.0, min(100.0, self.user_events / (DAYS * 86400) * self.window_seconds / POLLERS))
 
     @property
     def capacity(self) -> float:
@@ -186,6 +188,7 @@ def levers() -> list[tuple[str, float, float | None]]:
         ("older logs in Glacier: `archive.glacier_ir_after_days = 90`", {"glacier_after_months": 3}),
         ("… with `archive.buffering_seconds = 900`", {"glacier_after_months": 3, "buffer_seconds": 900}),
         ("half of the logs filtered out in Auth0, changes kept", {"filtered": 0.5}),
+        ("batches that wait five times as long: `sync.batch_window_seconds = 5`", {"window_seconds": 5}),
     )
     # A large tenant is never idle.
     pause = ("Aurora paused 16 hours a day: `aurora.min_capacity = 0`", _added(SMALL, acus=SMALL.capacity / 3), None)

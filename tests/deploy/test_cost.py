@@ -1,6 +1,7 @@
 """The estimate: docs/cost.md has what the model gives, and the model what can be worked out by hand."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_choices_change_what_they_are_about() -> None:
     filtered = replace(LARGE, filtered=0.5)
     assert dollars(filtered, "EventBridge") == pytest.approx(0.5 * dollars(LARGE, "EventBridge"))
     assert dollars(filtered, "DynamoDB, writes") == dollars(LARGE, "DynamoDB, writes")
+
+
+def test_a_longer_window_makes_larger_batches_of_a_busy_queue() -> None:
+    longer = {"window_seconds": 5}
+    assert total(replace(SMALL, **longer)) == total(SMALL)
+    assert replace(LARGE, **longer).batch == pytest.approx(5 * LARGE.batch) == pytest.approx(50e6 * 0.05 / 86400)
+    assert dollars(replace(LARGE, **longer), "Lambda") < 0.3 * dollars(LARGE, "Lambda")
+
+
+def test_the_window_is_the_modules_default() -> None:
+    variables = Path(__file__).parents[2] / "infra" / "terraform" / "modules" / "auth0-sync" / "variables.tf"
+    sync = variables.read_text().partition('variable "sync"')[2]
+    assert re.findall(r"batch_window_seconds += optional\(number, (\d+)\)", sync)[0] == str(SMALL.window_seconds)
 
 
 def test_glacier_takes_no_small_objects_and_charges_for_each_that_it_takes() -> None:

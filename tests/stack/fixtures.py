@@ -26,7 +26,7 @@ def options(running: stack.Stack) -> dict[str, str]:
     except secrets.exceptions.ResourceExistsException:
         arn = secrets.describe_secret(SecretId="auth0-sync")["ARN"]
     domain = {"auth0_domain": AUTH0_DOMAIN, "trusted_domains": [AUTH0_DOMAIN]}
-    refresh = domain | {"secret_arn": arn, "rate": 20, "batch_window_seconds": 1}
+    refresh = domain | {"secret_arn": arn, "rate": 20}
     sources = {"log_stream_source_name": stack.LOG_STREAM_SOURCE, "event_stream_source_name": EVENT_STREAM_SOURCE}
     return {
         "auth0": json.dumps(sources),

@@ -6,7 +6,7 @@ protect_data      = false
 s3_use_path_style = true
 
 # A message that fails goes to the dead-letter queue after about 40 seconds. A busy machine takes seconds to start a function.
-sync   = { timeout_seconds = 20, batch_window_seconds = 1 }
+sync   = { timeout_seconds = 20 }
 queues = { max_receive_count = 2, visibility_timeout_seconds = 20 }
 
 archive = { buffering_size_mb = 1, buffering_seconds = 5 }

@@ -394,7 +394,7 @@ variable "sync" {
     history: keep every version of each user's metadata in Postgres, with who changed it. Costs a row per change.
     clock_tolerance_seconds: how far in the future updated_at may be. The sync orders a change further ahead by the time of its event, so that it does not outrank all that follow.
     batch_size: most messages that one invocation gets.
-    batch_window_seconds: how long a batch may wait to fill.
+    batch_window_seconds: how long a batch may wait to fill. With any window AWS may keep the messages of a nearly idle queue for up to 20 seconds; 0, with a batch_size of at most 10, does not.
     timeout_seconds: longest run of one batch. A message is tried again after six times this and the batch window.
     memory_mb: memory of each function in MB; CPU grows with it.
     maximum_concurrency: batches that each sink works on at the same time; for Postgres also the most connections.
@@ -405,7 +405,7 @@ variable "sync" {
     history                 = optional(bool, false)
     clock_tolerance_seconds = optional(number, 86400)
     batch_size              = optional(number, 100)
-    batch_window_seconds    = optional(number, 5)
+    batch_window_seconds    = optional(number, 1)
     timeout_seconds         = optional(number, 60)
     memory_mb               = optional(number, 1024)
     maximum_concurrency     = optional(number, 5)
@@ -517,7 +517,7 @@ variable "refresh" {
     on_login             = optional(bool, false)
     max_age_seconds      = optional(number, 345600)
     batch_size           = optional(number, 1000)
-    batch_window_seconds = optional(number, 5)
+    batch_window_seconds = optional(number, 1)
     timeout_seconds      = optional(number, 60)
     memory_mb            = optional(number, 512)
   })
