@@ -1,34 +1,33 @@
 """``python -m benchmarks.lag``: seconds from put to stored in Postgres, on a local stack with the default settings.
 
-It puts updates of distinct users on the bus at a steady rate, and compares the time before each put with the row's
-``synced_at``. The stack is its own, on loopback, and goes down at the end.
+It puts a tenant's traffic on the bus at a steady rate, and compares the time before each put with the row's
+``synced_at``, for each user's last change. The stack is its own, on loopback, and goes down at the end.
 """
 
 import argparse
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import psycopg
+import psutil
 
-from benchmarks.records import Users
 from devstack import stack as stacks
 from devstack.stack import Stack
+from devstack.traffic import DEFAULT_START, Event, generate
+from tests.chaos import compare
+from tests.chaos.load import Load
 
 OUTPUT = Path("build/lag.json")
 RATES = (10, 250)
 MOST_RATE, MOST_SECONDS = 500, 600
-CALLS = 20
-"""Calls of PutPartnerEvents in a second at most; each takes up to 20 events."""
 WARM_UP = 200
 """Events before the measurement, so that it has no cold start."""
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 300
 
 
 def main() -> None:
@@ -38,69 +37,81 @@ def main() -> None:
     parser.add_argument("--seconds", type=_number(MOST_SECONDS), default=60)
     parser.add_argument("--directory", type=Path, default=stacks.DIRECTORY / "lag", help="of the stack")
     chosen = parser.parse_args()
+    directory = chosen.directory.resolve()
     try:
-        figures = measure(stacks.up(directory=chosen.directory.resolve()), chosen.rate or RATES, chosen.seconds)
+        figures = measure(stacks.up(directory=directory), chosen.rate or RATES, chosen.seconds)
     finally:
-        stacks.down(chosen.directory.resolve())
+        stacks.down(directory)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"written to {OUTPUT}")
 
 
 def measure(stack: Stack, rates: Sequence[int], seconds: int) -> list[dict[str, Any]]:
-    """Return the lag's percentiles at each rate, with the machine's load average before and after."""
-    lags(stack, _events(WARM_UP, seed=0), rate=50)
+    """Return the lag's percentiles at each rate, with how busy the emulator and the machine were."""
+    lags(stack, _traffic(WARM_UP, day=0), rate=50)
     figures = []
-    for rate in rates:
-        before = os.getloadavg()[0]
-        found = sorted(lags(stack, _events(rate * seconds, seed=rate), rate))
+    emulator = psutil.Process(stack.emulator_pid)
+    for day, rate in enumerate(rates, 1):
+        events, began, used = _traffic(rate * seconds, day), time.monotonic(), _cpu(emulator)
+        found = lags(stack, events, rate)
+        took = time.monotonic() - began
         cuts = quantiles(found, n=100, method="inclusive")
-        percentiles = {name: round(value, 2) for name, value in (("p50", cuts[49]), ("p99", cuts[98]))}
-        load = [round(before, 1), round(os.getloadavg()[0], 1)]
-        figure = {"rate": rate, "events": len(found), **percentiles, "longest": round(found[-1], 2), "load": load}
+        figure = {
+            "rate": rate,
+            "events": len(events),
+            "changes": len(found),
+            "p50": round(cuts[49], 2),
+            "p99": round(cuts[98], 2),
+            "longest": round(max(found), 2),
+            "seconds": round(took),
+            "emulator_cores": round((_cpu(emulator) - used) / took, 2),
+            "load_average": round(os.getloadavg()[0], 1),
+        }
         print(" ".join(f"{name} {value}" for name, value in figure.items()), flush=True)
         figures.append(figure)
     return figures
 
 
-def lags(stack: Stack, details: Sequence[Any], rate: int) -> list[float]:
-    """Put events, wait until all are stored, and return the seconds that each took. Raises if one is missing."""
-    put_at: dict[str, datetime] = {}
-    client = stack.client("events")
-    size = min(20, math.ceil(rate / CALLS))
-    started = time.monotonic()
-    for start in range(0, len(details), size):
-        time.sleep(max(0.0, started + start / rate - time.monotonic()))
-        some, now = details[start : start + size], datetime.now(UTC)
-        entries = [
-            {"Time": now, "Source": stack.log_stream_source, "DetailType": "Auth0 log", "Detail": json.dumps(detail)}
-            for detail in some
-        ]
-        if client.put_partner_events(Entries=entries)["FailedEntryCount"]:
-            raise SystemExit("The bus refused events.")
-        put_at |= {detail["log_id"]: now for detail in some}
-    behind = time.monotonic() - started - len(details) / rate
-    if behind > 1:
-        print(f"The stack took the events {behind:.1f} s later than at {rate} a second.")
-    stored = _stored(stack, put_at)
-    return [(stored[log_id] - at).total_seconds() for log_id, at in put_at.items()]
+def lags(stack: Stack, events: Sequence[Event], rate: int) -> list[float]:
+    """Put events, wait until both queues are empty, and return the seconds of each user's last change.
+
+    Raises if Postgres does not hold what the events say.
+    """
+    before = compare.read_rows(stack.database_url)
+    load = Load(stack)
+    load.put(events, rate=rate)
+    _settle(stack)
+    rows = compare.read_rows(stack.database_url)
+    if wrong := list(compare.postgres(load.expected, rows, before)):
+        raise SystemExit(f"{len(wrong)} differences, such as: {wrong[0]}")
+    stored = ((row["event_id"], row["synced_at"]) for row in rows.values())
+    return [(at - load.put_at[log_id]).total_seconds() for log_id, at in stored if log_id in load.put_at]
 
 
-def _stored(stack: Stack, wanted: dict[str, datetime]) -> dict[str, datetime]:
-    deadline = time.monotonic() + SETTLE_SECONDS
-    with psycopg.connect(stack.database_url, autocommit=True) as connection:
-        while True:
-            rows = dict(connection.execute("SELECT event_id, synced_at FROM auth0.users").fetchall())
-            if wanted.keys() <= rows.keys():
-                return rows
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{len(wanted.keys() - rows.keys())} events are not stored after {SETTLE_SECONDS} s.")
-            time.sleep(1)
+def _settle(stack: Stack) -> None:
+    sqs, deadline = stack.client("sqs"), time.monotonic() + SETTLE_SECONDS
+    names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible")]
+    while time.monotonic() < deadline:
+        answers = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names) for url in _queues(stack)]
+        if not any(int(answer["Attributes"][name]) for answer in answers for name in names):
+            return
+        time.sleep(1)
+    raise SystemExit(f"Messages are still in the queues after {SETTLE_SECONDS} s.")
 
 
-def _events(count: int, seed: int) -> list[Any]:
-    """Return updates of ``count`` users; the users of another seed are others."""
-    return [json.loads(record["body"])["detail"] for record in Users(count, seed).batch(count)]
+def _queues(stack: Stack) -> list[str]:
+    return [stack.outputs["queue_urls"][sink] for sink in ("postgres", "dynamodb")]
+
+
+def _traffic(count: int, day: int) -> list[Event]:
+    """Return a tenant's activity with a user for each two events; a later day's changes are the newer ones."""
+    return list(generate(count, max(20, count // 2), day, start=DEFAULT_START + timedelta(days=day)))
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _number(most: int) -> Callable[[str], int]:

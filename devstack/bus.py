@@ -12,10 +12,10 @@ ENTRIES: Final = 20
 """Entries of one PutPartnerEvents call; the service takes no more."""
 
 
-def batches(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Split events into batches of one call each."""
+def batches(events: Iterable[Event], size: int = ENTRIES) -> Iterator[list[Event]]:
+    """Split events into batches of ``size``, or of as many as one call takes."""
     rest = iter(events)
-    while batch := list(islice(rest, ENTRIES)):
+    while batch := list(islice(rest, min(size, ENTRIES))):
         yield batch
 
 
