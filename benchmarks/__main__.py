@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, dynamodb, growth, history, imports, layouts, refill, worst
+from benchmarks import bad_rows, cold_start, dynamodb, growth, history, layouts, refill, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "layouts", "imports", "dynamodb", "bad_rows", "worst", "growth", "refill")
+ALL = ("sync", "history", "layouts", "cold_start", "dynamodb", "bad_rows", "worst", "growth", "refill")
 
 
 def main() -> None:
@@ -57,7 +57,11 @@ def main() -> None:
                 figures["layouts"] = layouts.run(url, arguments.rounds, arguments.rows, arguments.limit, names)
                 _print_tables(figures["layouts"], screen)
                 postgres.drop_database(server.url, "layouts")
-            _run_without_server(wanted, arguments.rounds, figures, screen)
+            if "cold_start" in wanted:
+                url = postgres.create_database(server.url, "cold_start")
+                figures["cold_start"] = cold_start.run(url, max(3, arguments.rounds // 3))
+                _print("\n".join(cold_start.lines(figures["cold_start"])), screen)
+            _run_without_server(wanted, figures, screen)
             if "dynamodb" in wanted:
                 figures["dynamodb"] = dynamodb.run((10, 100, 1000), max(3, arguments.rounds // 3))
                 _print_dynamodb(figures["dynamodb"], screen)
@@ -80,10 +84,7 @@ def main() -> None:
     _print(f"written to {OUTPUT}", screen)
 
 
-def _run_without_server(wanted: Sequence[str], rounds: int, figures: dict[str, Any], screen: Any) -> None:
-    if "imports" in wanted:
-        figures["imports"] = imports.run(max(3, rounds // 2))
-        _print(f"imports: {figures['imports']}", screen)
+def _run_without_server(wanted: Sequence[str], figures: dict[str, Any], screen: Any) -> None:
     if "worst" in wanted:
         figures["worst"] = worst.run()
         slow = ", ".join(figures["worst"]["slow"]) or "none"

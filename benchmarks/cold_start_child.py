@@ -1,6 +1,6 @@
-"""The measured process of benchmarks/cold_start.py: `cold_start_child.py PACKAGE MODULE FACTORY`, the event on stdin."""
+"""The process that benchmarks/cold_start.py measures: its arguments are PACKAGE MODULE FACTORY, its input the event."""
 
-# ruff: noqa: E402 - the clock is read before anything is imported
+# ruff: noqa: E402, SLF001 - the clock is read before anything is imported, and imports are measured where they are made
 import time
 
 STARTED = time.process_time()
@@ -16,7 +16,7 @@ _nested = [0.0]
 _original = _frozen_importlib._find_and_load
 
 
-def _find_and_load(name, import_):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _find_and_load(name, import_):  # type: ignore[no-untyped-def]
     """Import a module, and add its time, without that of the modules which it imports, to its package."""
     began = time.process_time()
     _nested.append(0.0)

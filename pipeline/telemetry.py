@@ -1,24 +1,61 @@
 """The logger and the metrics. Neither holds personal data: users appear as ``pseudonym``s.
 
-docs/metrics.md defines each metric; a test compares the two.
+docs/metrics.md defines each metric; a test compares the two. Both are lines of JSON on standard output, which Lambda
+sends to CloudWatch: the logger's, and those in the embedded metric format (CloudWatch User Guide, "Specification:
+Embedded metric format").
 """
 
+import json
+import logging
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
-
-from pipeline.batch import Counts, Failure
 from pipeline.errors import Auth0SyncError
 from pipeline.pseudonym import pseudonym
 
-os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "auth0-sync")
-os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "auth0-sync")
+if TYPE_CHECKING:
+    from pipeline.batch import Counts, Failure  # which most functions do not load
 
-logger = Logger()
-metrics = Metrics()
+NAMESPACE = "auth0-sync"
+"""Namespace of the metrics."""
+
+_FIELDS = frozenset(vars(logging.makeLogRecord({})))
+"""Fields of every record; the others come from ``extra``."""
+
+
+class _Lines(logging.Formatter):
+    """Format a record as a line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "level": record.levelname,
+            "location": f"{record.funcName}:{record.lineno}",
+            "message": record.getMessage(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "service": _service(),
+        }
+        extra = {name: value for name, value in vars(record).items() if name not in _FIELDS}
+        return _json(line | extra)
+
+
+def _service() -> str:
+    return os.environ.get("SERVICE_NAME") or "auth0-sync"
+
+
+def _json(line: Mapping[str, object]) -> str:
+    return json.dumps(line, default=str, separators=(",", ":"))
+
+
+handler = logging.StreamHandler(sys.stdout)
+handler.setFormatter(_Lines())
+logger = logging.getLogger("auth0-sync")
+logger.setLevel(os.environ.get("LOG_LEVEL") or "INFO")
+logger.propagate = False  # Lambda's runtime would write each line once more
+logger.addHandler(handler)
 
 
 def error_fields(error: Auth0SyncError) -> dict[str, str]:
@@ -26,7 +63,7 @@ def error_fields(error: Auth0SyncError) -> dict[str, str]:
     return {"reason": error.reason, "detail": str(error)}
 
 
-def failure_fields(failure: Failure) -> dict[str, str]:
+def failure_fields(failure: "Failure") -> dict[str, str]:
     """Return the fields of a log line about a message that failed."""
     user = {} if failure.user_id is None else {"user": pseudonym(failure.user_id)}
     return {"message_id": failure.message_id, **error_fields(failure.error), **user}
@@ -37,7 +74,7 @@ SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
 
 
 def count(
-    sink: str, counts: Counts, masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
+    sink: str, counts: "Counts", masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
 ) -> None:
     """Send a batch's counts and its lag (milliseconds, see ``lag``) as metrics, by sink.
 
@@ -49,18 +86,23 @@ def count(
 
 
 def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Mapping[str, float]) -> None:
-    """Send numbers as metrics, and flush them (EMF: a line of the function's log).
+    """Send numbers as metrics.
 
     Zero counts are sent, too: they distinguish "no failure" from "no data". ``DEPLOYMENT`` separates the deployments of
     one account.
     """
-    metrics.add_dimension("deployment", os.environ.get("DEPLOYMENT") or "local")
-    metrics.add_dimension(*dimension)
-    for name, number in counts.items():
-        metrics.add_metric(name, MetricUnit.Count, number)
-    for name, duration in milliseconds.items():
-        metrics.add_metric(name, MetricUnit.Milliseconds, duration)
-    metrics.flush_metrics()
+    name, value = dimension
+    dimensions = {"deployment": os.environ.get("DEPLOYMENT") or "local", name: value, "service": _service()}
+    units = dict.fromkeys(counts, "Count") | dict.fromkeys(milliseconds, "Milliseconds")
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": metric, "Unit": unit} for metric, unit in units.items()],
+    }
+    about = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+    values = {metric: [float(number)] for metric, number in {**counts, **milliseconds}.items()}
+    sys.stdout.write(_json({"_aws": about, **dimensions, **values}) + "\n")
+    sys.stdout.flush()
 
 
 def lag(instants: Sequence[str], now: datetime) -> float | None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from devstack.traffic import DEFAULT_SOURCE
 from pipeline.functions import sync
 from pipeline.sinks import Sink
-from pipeline.telemetry import logger
+from pipeline.telemetry import handler
 from tests.strategies import EVENTS_SOURCE, Json, records
 
 SOURCES = f"{DEFAULT_SOURCE},{EVENTS_SOURCE},aws.partner/auth0.com/acme"
@@ -59,8 +58,6 @@ def sync_with(sink: Sink, **parts: Any) -> Iterator[Function]:
 @contextmanager
 def _logged() -> Iterator[io.StringIO]:
     output = io.StringIO()
-    [handler] = logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(output)
     try:
         yield output

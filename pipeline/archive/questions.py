@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.archive.athena import query
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_DAYS = 30
 DEFAULT_LIMIT = 100
 
-_FOLDER = files("pipeline.archive") / "queries"
+_FOLDER = Path(__file__).with_name("queries")
 #: Firehose's longest buffer. An object lies under the hour of its first event, and holds events up to this much later.
 BUFFER = timedelta(minutes=15)
 

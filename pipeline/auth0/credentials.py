@@ -1,7 +1,7 @@
 """The application's id and secret: from the settings, or from AWS Secrets Manager."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -48,11 +48,12 @@ def credentials(settings: Auth0, read: Callable[[str], str] | None = None) -> Cr
 
 
 def _from_secrets_manager(arn: str) -> str:
-    import boto3
+    import botocore.session
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+        client: Any = botocore.session.get_session().create_client("secretsmanager")
+        text: str = client.get_secret_value(SecretId=arn)["SecretString"]
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         raise CredentialsRefused(f"Secrets Manager did not give the secret: {code}") from None
@@ -60,3 +61,4 @@ def _from_secrets_manager(arn: str) -> str:
         raise CredentialsRefused(f"Secrets Manager cannot be reached: {type(error).__name__}") from None
     except KeyError:
         raise BadSettings("the secret of AUTH0_CLIENT_SECRET_ARN is binary, not text") from None
+    return text

@@ -58,12 +58,13 @@ class Clients:
 @cache
 def clients() -> Clients:
     """Return the execution environment's one set of clients."""
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
     retries: Any = {"mode": "standard", "total_max_attempts": 5}
     config = Config(retries=retries, connect_timeout=5, read_timeout=30, max_pool_connections=THREADS)
-    return Clients(boto3.client("s3", config=config), boto3.client("kms", config=config))
+    session = botocore.session.get_session()
+    return Clients(session.create_client("s3", config=config), session.create_client("kms", config=config))
 
 
 def handler(event: dict[str, Any], context: Context) -> Any:

@@ -8,6 +8,7 @@ past ``REFRESH_MAX_AGE`` does the message fail.
 A user that is too large for a sink's queue goes straight to the sink's function.
 """
 
+import logging
 import math
 import os
 import time
@@ -15,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
-
-from aws_lambda_powertools import Logger
 
 from pipeline.auth0 import envelope, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
@@ -75,7 +74,7 @@ class Refresh:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        log: Logger = logger,
+        log: logging.Logger = logger,
     ) -> None:
         """``connect`` reads the credentials; ``functions`` makes a client with a timeout in seconds.
 
@@ -131,12 +130,14 @@ class Refresh:
 @cache
 def refresh() -> Refresh:
     """Return the execution environment's one ``Refresh``, made by its settings."""
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
     config, auth0 = settings.Refresh.from_env(), settings.Auth0.from_env()
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    sqs = boto3.client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
+    sqs: Any = botocore.session.get_session().create_client(
+        "sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5)
+    )
     return Refresh(
         config,
         lambda: Fetcher(ManagementApi(auth0, credentials(auth0)), config.rate),
@@ -148,11 +149,12 @@ def refresh() -> Refresh:
 
 def _functions(seconds: float) -> "LambdaClient":
     """Return a client that waits ``seconds`` for an answer, for one of the few users that are too large for a queue."""
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
-    retries: Any = {"total_max_attempts": 1}
-    return boto3.client("lambda", config=Config(retries=retries, connect_timeout=2, read_timeout=seconds))
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=seconds)
+    client: LambdaClient = botocore.session.get_session().create_client("lambda", config=config)
+    return client
 
 
 def handler(event: dict[str, Any], context: Context) -> Answer:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from pipeline import roles, settings
 from pipeline.data_api import Client, Transaction, Unavailable, call, retry_until
@@ -42,18 +42,22 @@ class Secrets(Protocol):
 @cache
 def data_api() -> Client:
     """Return the execution environment's one client of the Data API."""
-    import boto3
-
-    client: Client = boto3.client("rds-data", config=_config())
+    client: Client = _session().create_client("rds-data", config=_config())
     return client
 
 
 @cache
 def secrets_manager() -> Secrets:
     """Return the execution environment's one client of Secrets Manager."""
-    import boto3
+    client: Secrets = _session().create_client("secretsmanager", config=_config())
+    return client
 
-    return cast("Secrets", boto3.client("secretsmanager", config=_config()))
+
+@cache
+def _session() -> Any:
+    import botocore.session
+
+    return botocore.session.get_session()
 
 
 def _config() -> Any:

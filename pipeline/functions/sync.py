@@ -1,5 +1,6 @@
 """The sync function: write an SQS batch of Auth0 events into the store that ``SINK`` names."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,6 @@ from functools import cache, partial
 from time import perf_counter
 from typing import Any, TypeVar
 
-from aws_lambda_powertools import Logger
 from msgspec.structs import asdict, replace
 
 from pipeline import settings
@@ -43,7 +43,7 @@ class Sync:
         tolerance: timedelta = DAY,
         senders: Senders | None = None,
         chunk: int = CHUNK,
-        log: Logger = logger,
+        log: logging.Logger = logger,
         measure: Callable[..., None] = count,
     ) -> None:
         """See ``pipeline.batch.collect`` for ``tolerance`` and ``senders``.

@@ -59,15 +59,16 @@ class Clients:
 @cache
 def clients() -> Clients:
     """Return the execution environment's one set of clients."""
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
     config = Config(retries=retries, connect_timeout=5, read_timeout=10)
+    session: Any = botocore.session.get_session()
     return Clients(
-        boto3.client("athena", config=config),
-        boto3.client("dynamodb", config=config),
-        boto3.client("sns", config=config),
+        session.create_client("athena", config=config),
+        session.create_client("dynamodb", config=config),
+        session.create_client("sns", config=config),
     )
 
 

@@ -40,9 +40,7 @@ DROPPED: Final = (
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
     "*.dist-info/direct_url.json",
-    # Parts that no function uses. Of Powertools all but the logger and the metrics.
-    "aws_lambda_powertools/event_handler/*",
-    "aws_lambda_powertools/utilities/[!_j]*/*",  # all but __init__ and jmespath_utils, which the logger imports
+    # Parts that no function uses.
     "alembic/templates/*",  # templates of `alembic init`
     "dateutil/zoneinfo/*.tar.gz",  # for systems without time zones
     "sqlalchemy/dialects/m[sy]*sql/*",

@@ -5,7 +5,7 @@
 ``RIGHTS`` too, so that their objects get their rights at once.
 """
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 MIGRATOR: Final = "auth0_migrator"
@@ -20,7 +20,7 @@ READERS: Final = "auth0_readers"
 
 
 def _read(name: str) -> str:
-    return files(__name__).joinpath(f"{name}.sql").read_text("utf-8")
+    return Path(__file__).with_name(f"{name}.sql").read_text("utf-8")
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ Sources: DynamoDB Developer Guide, "DynamoDB low-level API"; IAM User Guide, "Cr
 """
 
 import hashlib
-import hmac
 import os
 import random
 import time
@@ -22,6 +21,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
+
+from pipeline import signature
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -41,7 +42,7 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 class Signer:
-    """Signature Version 4 for one service, region and host. Keeps the day's key."""
+    """Sign requests to DynamoDB in one region at one host. Keeps the day's key."""
 
     def __init__(self, region: str, host: str) -> None:
         self._region, self._host = region, host
@@ -49,32 +50,27 @@ class Signer:
 
     def headers(self, target: str, body: bytes, credentials: "ReadOnlyCredentials", now: datetime) -> Any:
         """Return the headers of a signed POST of ``body`` to ``/``."""
-        moment = now.strftime("%Y%m%dT%H%M%SZ")
-        headers = {"content-type": CONTENT_TYPE, "host": self._host, "x-amz-date": moment}
+        at = signature.moment(now)
+        headers = {"content-type": CONTENT_TYPE, "host": self._host, "x-amz-date": at}
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
         headers["x-amz-target"] = target
         signed = ";".join(headers)  # in the order of the alphabet, as the signature demands
         canonical = "".join(f"{name}:{value}\n" for name, value in headers.items())
         request = f"POST\n/\n\n{canonical}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
-        scope = f"{moment[:8]}/{self._region}/dynamodb/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        signature = hmac.digest(
-            self._signing_key(credentials.secret_key or "", moment[:8]), text.encode(), "sha256"
-        ).hex()
+        scope = signature.scope(at, self._region, "dynamodb")
+        found = signature.sign(self._signing_key(credentials.secret_key or "", scope), at, scope, request)
         headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={signed}, Signature={signature}"
+            f"{signature.ALGORITHM} Credential={credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={found}"
         )
         return headers
 
-    def _signing_key(self, secret: str, day: str) -> bytes:
+    def _signing_key(self, secret: str, scope: str) -> bytes:
         made_for, key = self._key
-        if made_for != (secret, day):
-            key = f"AWS4{secret}".encode()
-            for part in (day, self._region, "dynamodb", "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._key = ((secret, day), key)
+        if made_for != (secret, scope):
+            key = signature.key(secret, scope)
+            self._key = ((secret, scope), key)
         return key
 
 

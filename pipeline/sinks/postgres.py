@@ -9,7 +9,6 @@ import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any, LiteralString
@@ -39,8 +38,8 @@ from pipeline.changes import (
 from pipeline.settings import BAD_URL, Database, is_loopback
 from pipeline.sinks import B, Sink, T, bisect, halves
 
-UPSERT: LiteralString = files("pipeline.sinks").joinpath("upsert.sql").read_text("utf-8")
-RECORD: LiteralString = files("pipeline.sinks").joinpath("history.sql").read_text("utf-8")
+UPSERT: LiteralString = Path(__file__).with_name("upsert.sql").read_text("utf-8")
+RECORD: LiteralString = Path(__file__).with_name("history.sql").read_text("utf-8")
 # One statement and one round trip, so that a change is never in only one of the two tables.
 RECORD_AND_UPSERT: LiteralString = f"WITH recorded AS ({RECORD})\n{UPSERT}"
 _VERSIONS: LiteralString = "SELECT user_id, version, carried::text FROM auth0.user_rows WHERE user_id = ANY(%s)"
@@ -168,7 +167,7 @@ def is_pooled(connection: Connection) -> bool:
 def _conninfo(database: Database, parameters: dict[str, str]) -> str:
     if not database.iam:
         return make_conninfo(**verified(database.url) | parameters)
-    from pipeline.sinks.iam import token  # loads botocore, which a URL does not need
+    from pipeline.sinks.iam import token  # a URL does not need it
 
     return make_conninfo(
         host=database.host,

@@ -68,8 +68,8 @@ ALONE = """
 import sys
 sys.path = [path for path in sys.path if "-packages" not in path] + [sys.argv[1]]
 def client(service):
-    import boto3
-    boto3.client(service, region_name="us-east-1", endpoint_url="http://127.0.0.1:9",
+    import botocore.session
+    botocore.session.get_session().create_client(service, region_name="us-east-1", endpoint_url="http://127.0.0.1:9",
         aws_access_key_id="test", aws_secret_access_key="test").meta.service_model.operation_names
 {program}
 import json

@@ -406,8 +406,7 @@ def test_logs_and_metrics_hold_no_personal_data_and_no_secret(
     auth0.always["auth0|broken-hopper"] = Answer(500, error(500, "Internal Server Error of auth0|broken-hopper"))
     auth0.always["odd-hopper"] = Answer(400, error(400, "Bad Request of odd-hopper", "invalid_uri"))
     written = io.StringIO()
-    handler = telemetry.logger.registered_handler
-    assert hasattr(handler, "setStream")
+    handler = telemetry.handler
     before = handler.setStream(written)
     try:
         bodies = [login(f"{name}-hopper") for name in ("auth0|grace", "auth0|broken", "odd", "auth0|gone")]

@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 
 import boto3
+import botocore.session
 import pytest
 from botocore.stub import Stubber
 
@@ -143,7 +144,7 @@ def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = boto3.client(
         "secretsmanager", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
-    monkeypatch.setattr(boto3, "client", lambda service: client)
+    monkeypatch.setattr(botocore.session.Session, "create_client", lambda _session, _service: client)
     with Stubber(client) as stubber:
         yield stubber
     client.close()

@@ -42,5 +42,5 @@ def test_deploying_command_without_the_extra_names_it(missing: str) -> None:
 
 @pytest.mark.parametrize("command", ["user", "sql", "roles", "ask"])
 def test_reading_commands_need_no_extras(command: str) -> None:
-    others = {"psutil", "elftools", "sqlalchemy", "alembic", "aws_lambda_powertools", "cryptography", "duckdb"}
+    others = {"psutil", "elftools", "sqlalchemy", "alembic", "cryptography", "duckdb"}
     assert loaded(f"from pipeline.cli.app import load; load({command!r})", "typer", *others) == {"typer"}

@@ -95,25 +95,6 @@ def loaded(code: str, *names: str, **env: str) -> set[str]:
     return set(done.stdout.decode().split())
 
 
-def test_postgres_function_loads_no_unused_module() -> None:
-    heavy = {"sqlalchemy", "alembic", "boto3", "typer", "rich", "pipeline.schema", "pipeline.sinks.dynamodb"}
-    assert loaded("import pipeline.functions.sync, pipeline.sinks.postgres", *heavy) == set()
-
-
-def test_dynamodb_function_loads_no_unused_module() -> None:
-    heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks.postgres", "boto3"}
-    env = {"SINK": "dynamodb", "USERS_TABLE": "users", "EVENT_SOURCES": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-    env |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    code = "import pipeline.functions.sync; pipeline.functions.sync.sync()"
-    assert loaded(code, "botocore", *heavy, **env) == {"botocore"}
-
-
-def test_roles_function_loads_no_unused_module() -> None:
-    heavy = {"sqlalchemy", "alembic", "psycopg", "typer", "rich", "pipeline.schema", "pipeline.sinks"}
-    env = {"AWS_LAMBDA_FUNCTION_NAME": "roles", "AWS_DEFAULT_REGION": "us-east-1"}
-    assert loaded("import pipeline.functions.roles", "boto3", *heavy, **env) == {"boto3"}
-
-
 def test_command_starts_without_the_imports_of_its_commands() -> None:
     heavy = {"boto3", "botocore", "psycopg", "sqlalchemy", "duckdb", "elftools", "psutil", "devstack.stack"}
     code = "from pipeline.cli import main; sys.argv[1:] = ['--help']\ntry: main()\nexcept SystemExit: print()"

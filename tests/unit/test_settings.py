@@ -82,12 +82,14 @@ def test_settings_are_frozen(name: str) -> None:
 # The IAM token
 
 
+MOMENT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
+
+
 @pytest.fixture
-def at_a_fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    moment = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
+def botocore_at_a_fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (auth, compat):
         if hasattr(module, "get_current_datetime"):
-            monkeypatch.setattr(module, "get_current_datetime", lambda remove_tzinfo=True: moment.replace(tzinfo=None))
+            monkeypatch.setattr(module, "get_current_datetime", lambda remove_tzinfo=True: MOMENT.replace(tzinfo=None))
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("user", ["auth0_sync", "a b+c@d/é&x=y~"])
 @pytest.mark.parametrize("session_token", ["", "FwoGZXIvYXdzE//+session=="])
 def test_the_iam_token_is_botocores_own(
-    monkeypatch: pytest.MonkeyPatch, at_a_fixed_time: Any, offline: Any, user: str, session_token: str
+    monkeypatch: pytest.MonkeyPatch, botocore_at_a_fixed_time: Any, offline: Any, user: str, session_token: str
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -110,17 +112,18 @@ def test_the_iam_token_is_botocores_own(
     database = Database.from_env(AURORA | {"PGUSER": user})
     client: Any = botocore.session.Session().create_client("rds", region_name="eu-central-1")
     expected = client.generate_db_auth_token(DBHostname=database.host, Port=database.port, DBUsername=user)
-    token = iam.token(database)
+    token = iam.token(database, now=MOMENT)
     assert token == expected
     assert "X-Amz-Date=20260115T090000Z" in token
     assert f"X-Amz-Expires={iam.LIFETIME}" in token
     assert ("X-Amz-Security-Token" in token) == bool(session_token)
 
 
-def test_no_credentials_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID"):
-        iam.token(Database.from_env(AURORA))
+@pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_missing_credentials_are_named(missing: str) -> None:
+    env = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"} | {missing: ""}
+    with pytest.raises(BadSettings, match=missing):
+        iam.token(Database.from_env(AURORA), env)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 """Metrics and logs: the functions send the metrics in docs/metrics.md, and an old event does not raise the lag."""
 
 import hashlib
+import io
 import json
+import os
 import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +56,31 @@ def test_counts_become_one_line_of_metrics(capsys: pytest.CaptureFixture[str]) -
     fields = {(field.capitalize(), "Count"): getattr(counts, field) for field in counts.__struct_fields__}
     others = {(name, "Count"): number for name, number in {"Masked": 1, **special}.items()}
     assert metrics == fields | others | {("SyncLag", "Milliseconds"): 1500.0}
+
+
+def test_a_line_of_the_log_is_json_whatever_is_in_it() -> None:
+    output = io.StringIO()
+    before = telemetry.handler.setStream(output)
+    try:
+        telemetry.logger.info("50 %", extra={"of": Counter(a=1), "text": "ü\ud800\n", "at": NOW})
+        telemetry.logger.debug("below the level")
+    finally:
+        telemetry.handler.setStream(before)
+    [line] = [json.loads(text) for text in output.getvalue().splitlines()]
+    assert datetime.fromisoformat(line.pop("timestamp")).tzinfo is not None
+    assert re.fullmatch(r"\w+:\d+", line.pop("location"))
+    texts = {"of": {"a": 1}, "text": "ü\ud800\n", "at": str(NOW)}
+    assert line == {"level": "INFO", "message": "50 %", "service": "auth0-sync", **texts}
+
+
+def test_the_level_and_the_service_come_from_the_environment() -> None:
+    code = (
+        "from pipeline.telemetry import emit, logger; logger.info('a'); logger.error('b'); emit(('sink', 's'), {}, {})"
+    )
+    env = os.environ | {"LOG_LEVEL": "WARNING", "SERVICE_NAME": "refresh"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    error, metrics = map(json.loads, done.stdout.splitlines())
+    assert (error["message"], error["service"], metrics["service"]) == ("b", "refresh", "refresh")
 
 
 def test_each_batch_is_counted_by_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,11 +159,11 @@ module "roles" {
   vpc_config               = null
   statements               = local.roles_statements
   environment = merge(local.function_environment, {
-    CLUSTER_ARN             = local.aurora.cluster_arn
-    MASTER_SECRET_ARN       = local.aurora.master_secret_arn
-    QUERY_SECRET_ARN        = local.aurora.query_secret_arn
-    PGDATABASE              = local.aurora.database_name
-    POWERTOOLS_SERVICE_NAME = "roles"
+    CLUSTER_ARN       = local.aurora.cluster_arn
+    MASTER_SECRET_ARN = local.aurora.master_secret_arn
+    QUERY_SECRET_ARN  = local.aurora.query_secret_arn
+    PGDATABASE        = local.aurora.database_name
+    SERVICE_NAME      = "roles"
   })
 }
 
@@ -238,8 +238,8 @@ module "migrate" {
 
 locals {
   migrate_environment = merge(local.function_environment, local.database_environment.migrator, {
-    POWERTOOLS_SERVICE_NAME = "migrate"
-    PROTECT_DATA            = var.protect_data ? "on" : "off"
+    SERVICE_NAME = "migrate"
+    PROTECT_DATA = var.protect_data ? "on" : "off"
   })
 }
 

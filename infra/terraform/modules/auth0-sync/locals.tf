@@ -2,11 +2,10 @@ locals {
   prefix = "${var.name}-${var.environment}"
 
   function_environment = {
-    LOG_LEVEL                    = var.logs.level
-    POWERTOOLS_METRICS_NAMESPACE = "auth0-sync"
-    DEPLOYMENT                   = local.prefix
-    AUTH0_SYNC_VERSION           = local.generated.version
-    CLOCK_TOLERANCE              = tostring(var.sync.clock_tolerance_seconds)
+    LOG_LEVEL          = var.logs.level
+    DEPLOYMENT         = local.prefix
+    AUTH0_SYNC_VERSION = local.generated.version
+    CLOCK_TOLERANCE    = tostring(var.sync.clock_tolerance_seconds)
   }
 
   # null: keys of AWS.
@@ -64,9 +63,9 @@ locals {
     local.sink_environment,
     local.database_environment.writer,
     {
-      SINK                    = "postgres"
-      HISTORY                 = var.sync.history ? "on" : "off"
-      POWERTOOLS_SERVICE_NAME = "sync-postgres"
+      SINK         = "postgres"
+      HISTORY      = var.sync.history ? "on" : "off"
+      SERVICE_NAME = "sync-postgres"
     },
   )
 }

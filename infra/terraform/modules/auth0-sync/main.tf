@@ -114,9 +114,9 @@ module "dynamodb_sink" {
     vpc_config = null
   })
   function_environment = merge(local.sink_environment, {
-    SINK                    = "dynamodb"
-    USERS_TABLE             = module.users_table.table_name
-    POWERTOOLS_SERVICE_NAME = "sync-dynamodb"
+    SINK         = "dynamodb"
+    USERS_TABLE  = module.users_table.table_name
+    SERVICE_NAME = "sync-dynamodb"
   })
 }
 

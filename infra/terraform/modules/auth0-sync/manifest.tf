@@ -22,13 +22,13 @@ module "manifest" {
   permissions_boundary_arn = var.access.permissions_boundary_arn
   statements               = module.archive.manifest_statements
   environment = merge(local.function_environment, {
-    ARCHIVE_BUCKET          = module.archive.bucket_name
-    ARCHIVE_PREFIX          = var.archive.prefix
-    ARCHIVE_ERROR_PREFIX    = var.archive.error_prefix
-    MANIFEST_KEY_ARN        = module.archive.manifest_key_arn
-    EXPIRE_AFTER_DAYS       = var.archive.expire_after_days == null ? "" : tostring(var.archive.expire_after_days)
-    LOCK_DAYS               = var.archive.lock_days == null ? "" : tostring(var.archive.lock_days)
-    POWERTOOLS_SERVICE_NAME = "manifest"
+    ARCHIVE_BUCKET       = module.archive.bucket_name
+    ARCHIVE_PREFIX       = var.archive.prefix
+    ARCHIVE_ERROR_PREFIX = var.archive.error_prefix
+    MANIFEST_KEY_ARN     = module.archive.manifest_key_arn
+    EXPIRE_AFTER_DAYS    = var.archive.expire_after_days == null ? "" : tostring(var.archive.expire_after_days)
+    LOCK_DAYS            = var.archive.lock_days == null ? "" : tostring(var.archive.lock_days)
+    SERVICE_NAME         = "manifest"
   })
 
   # One run a day is enough: the others finish what it left, and send the metric that the alarm manifest-age needs.

@@ -46,7 +46,7 @@ locals {
     SINK_FUNCTIONS          = join(",", [for alias in aws_lambda_alias.refresh : "${alias.function_name}:${alias.name}"])
     REFRESH_RATE            = tostring(var.refresh.rate)
     REFRESH_MAX_AGE         = tostring(var.refresh.max_age_seconds)
-    POWERTOOLS_SERVICE_NAME = "refresh"
+    SERVICE_NAME            = "refresh"
   }
 }
 

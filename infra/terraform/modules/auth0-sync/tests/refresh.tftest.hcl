@@ -89,7 +89,7 @@ run "on" {
       SINK_FUNCTIONS          = "auth0-sync-test-sync-dynamodb:refresh,auth0-sync-test-sync-postgres:refresh"
       REFRESH_RATE            = "1"
       REFRESH_MAX_AGE         = "345600"
-      POWERTOOLS_SERVICE_NAME = "refresh"
+      SERVICE_NAME            = "refresh"
     })
     error_message = "The function needs its settings, and no secret among them."
   }

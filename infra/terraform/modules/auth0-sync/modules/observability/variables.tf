@@ -17,7 +17,7 @@ variable "consumers" {
   description = <<-EOT
     Names of each consumer's queues, function and log group, by sink, and `refresh` if it is on.
     failed_queue: dead-letter queue of the messages that the function gave up.
-    service: its POWERTOOLS_SERVICE_NAME, a dimension of its metrics.
+    service: its SERVICE_NAME, a dimension of its metrics.
   EOT
   type = map(object({
     queue           = string

@@ -119,11 +119,11 @@ module "function" {
   kms_key_arn              = var.kms_key_arn
   permissions_boundary_arn = var.permissions_boundary_arn
   environment = merge(var.function_environment, {
-    WATCH_QUESTIONS         = jsonencode(var.questions)
-    WATCH_WINDOW_DAYS       = tostring(var.window_days)
-    MEMORY_TABLE            = aws_dynamodb_table.told.name
-    TOPIC_ARN               = local.topic_arn
-    POWERTOOLS_SERVICE_NAME = "watch"
+    WATCH_QUESTIONS   = jsonencode(var.questions)
+    WATCH_WINDOW_DAYS = tostring(var.window_days)
+    MEMORY_TABLE      = aws_dynamodb_table.told.name
+    TOPIC_ARN         = local.topic_arn
+    SERVICE_NAME      = "watch"
   })
   schedule = {
     expression  = var.schedule
