@@ -42,8 +42,8 @@ class Start:
     """A function's module, settings and event."""
 
     module: str
-    factory: str
-    """The function of the module that makes its clients, and that Lambda calls while it starts; empty without any."""
+    start: str
+    """What the module runs while Lambda starts it: it makes its clients."""
     environment: Mapping[str, str]
     event: Any = field(default_factory=dict)
 
@@ -75,15 +75,19 @@ def _starts(url: str, endpoint: str) -> dict[str, Start]:
     athena = {"ATHENA_DATABASE": "auth0", "ATHENA_WORKGROUP": "auth0", "MEMORY_TABLE": "told", "TOPIC_ARN": ARN}
     archive = {"ARCHIVE_BUCKET": "archive", "ARCHIVE_PREFIX": "logs/", "ARCHIVE_ERROR_PREFIX": "errors/"}
     cluster = {"CLUSTER_ARN": ARN, "PGDATABASE": "auth0", "MASTER_SECRET_ARN": ARN, "QUERY_SECRET_ARN": ARN}
+    # On RDS the functions for Postgres also sign a token to connect with.
+    token = "from pipeline.sinks.iam import token; from pipeline.settings import Database; "
+    token += "token(Database(host='h', name='n', user='u', region='us-east-1'))"
     named = {"DEPLOYMENT": "auth0-sync", "ENV": "production"}
+    postgres, dynamodb = {"SINK": "postgres", "DATABASE_URL": url}, {"SINK": "dynamodb", "USERS_TABLE": "u"}
     return {
-        "sync-postgres": Start("sync", "sync", sync | {"SINK": "postgres", "DATABASE_URL": url}, {"Records": records}),
-        "sync-dynamodb": Start("sync", "sync", sync | {"SINK": "dynamodb", "USERS_TABLE": "u"}, {"Records": records}),
-        "refresh": Start("refresh", "refresh", auth0 | queues | {"REFRESH_RATE": "1000"}, {"Records": signals}),
-        "migrate": Start("migrate", "", {"DATABASE_URL": url}, {"revision": "head"}),
-        "roles": Start("roles", "data_api", cluster),
-        "watch": Start("watch", "clients", questions | athena | named),
-        "manifest": Start("manifest", "clients", archive | named | {"MANIFEST_KEY_ARN": ARN}),
+        "sync-postgres": Start("sync", f"sync(); {token}", sync | postgres, {"Records": records}),
+        "sync-dynamodb": Start("sync", "sync()", sync | dynamodb, {"Records": records}),
+        "refresh": Start("refresh", "refresh()", auth0 | queues | {"REFRESH_RATE": "1000"}, {"Records": signals}),
+        "migrate": Start("migrate", token, {"DATABASE_URL": url}, {"revision": "head"}),
+        "roles": Start("roles", "data_api()", cluster),
+        "watch": Start("watch", "clients()", questions | athena | named),
+        "manifest": Start("manifest", "clients()", archive | named | {"MANIFEST_KEY_ARN": ARN}),
     }
 
 
@@ -108,7 +112,7 @@ def _measured(start: Start, package: Path, endpoint: str) -> Any:
     environment |= lambda_ | credentials | start.environment
     # -I and -S: only the standard library and the package. -B: Lambda cannot keep bytecode either.
     command = [sys.executable, "-I", "-S", "-B", str(CHILD), str(package)]
-    command += [f"pipeline.functions.{start.module}", start.factory]
+    command += [f"pipeline.functions.{start.module}", start.start]
     done = subprocess.run(
         command, env=environment, input=json.dumps(start.event), capture_output=True, text=True, check=False
     )

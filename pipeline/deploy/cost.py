@@ -195,6 +195,21 @@ def levers() -> list[tuple[str, float, float | None]]:
     return [*((what, _added(SMALL, **choice), _added(LARGE, **choice)) for what, choice in choices), pause]
 
 
+def a_million_logs(tenant: Tenant) -> float:
+    """Return what a million further logs cost that change no user, archived for as long as the tenant's others."""
+    a_day = 1_000_000 / DAYS
+    logs = tenant.logs_a_day + a_day
+    more = replace(tenant, logs_a_day=logs, changes=tenant.changes * tenant.logs_a_day / logs)
+    return total(more) - total(tenant)
+
+
+def a_million_changes(tenant: Tenant) -> float:
+    """Return what the tenant's changes cost by the million, on top of the logs that carry them."""
+    capacity = {"acus": tenant.capacity}
+    of_all = total(replace(tenant, **capacity)) - total(replace(tenant, changes=0, **capacity))
+    return of_all / (tenant.user_events / 1_000_000)
+
+
 def markdown() -> str:
     """Return the tables of docs/cost.md."""
     lines = ["| $ a month | 10 thousand users | 10 million users | for |", "|---|--:|--:|---|"]

@@ -20,7 +20,19 @@ from tests.chaos.world import Result, World
 DIRECTORY = stacks.DIRECTORY / "chaos"
 """Apart from the stack of `make up`."""
 
-COLUMNS = ("scenario", "events", "seconds", "events/s", "lag p50", "lag p99", "retried", "waiting", "dead", "result")
+COLUMNS = (
+    "scenario",
+    "events",
+    "seconds",
+    "events/s",
+    "lag p50",
+    "lag p99",
+    "retried",
+    "waiting",
+    "dead",
+    "MB",
+    "result",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = sum(result.events for result in results)
     _print(
         f"{len(results)} scenarios, {total:,} events, {time.monotonic() - began:.0f} s: {len(wrong)} wrong. "
-        "Lag in seconds from put to stored, of each user's last change; retried and waiting in messages."
+        "Lag in seconds from put to stored, of each user's last change; retried and waiting in messages; MB is the "
+        "largest process of the functions for DynamoDB and Postgres."
     )
     for result in wrong:
         _print(f"Repeat: python -m tests.chaos --scenario {result.name} --seed {chosen.seed} --size {chosen.size:g}")
@@ -96,6 +109,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{result.retried:,}",
         f"{result.deepest:,}",
         f"{result.dead:,}",
+        "/".join(f"{megabytes:.0f}" for megabytes in result.megabytes.values()),
         "WRONG" if result.differences else "ok",
     )
 

@@ -54,16 +54,20 @@ def scenario(events: int, *, malformed: int = 0) -> Callable[[Play], Play]:
     return register
 
 
-@scenario(27_120)
+@scenario(120_000)
 def steady(world: World, events: list[Event], load: Load) -> None:
-    """150 events a second go through as they come."""
-    load.put(events, rate=150)
+    """200 events a second go through as they come for ten minutes, and the functions' memory stays flat."""
+    load.put(events, rate=200)
+    world.settle(load)
+    world.wrong += world.memory_growth()
 
 
-@scenario(20_625)
+@scenario(50_000)
 def burst(world: World, events: list[Event], load: Load) -> None:
-    """A burst waits in the queues until the stack can store it."""
+    """A burst waits in the queues until the stack can store it, and the functions' memory stays flat."""
     load.put(events, threads=4)
+    world.settle(load)
+    world.wrong += world.memory_growth()
 
 
 @scenario(3_000)

@@ -32,6 +32,8 @@ from tests.faults.support import FlakyDynamoDB
 
 SINKS = ("postgres", "dynamodb")
 SETTLE_SECONDS = 900
+SLOWEST = 20
+"""Events in a second that the busiest machine still stores; a large scenario may take as long to settle."""
 FUNCTION_SECONDS = 20
 VISIBILITY_SECONDS = 22
 """Not below the functions' time, as on AWS."""
@@ -39,6 +41,10 @@ RECEIVES = 1000
 """Tries of a message, the most that SQS allows: on a busy machine a batch may need many, without a failure."""
 SHOWN = 5
 """Differences of a kind to name."""
+GROWTH = 1.1
+"""By how much the memory of a function may grow under a steady load."""
+QUARTER_SECONDS = 10
+"""Shortest quarter of a scenario in which its memory is judged."""
 
 
 @dataclass
@@ -55,11 +61,19 @@ class Result:
     """Most messages that waited in both queues at once."""
     dead: int = 0
     """Messages in the dead-letter queues at the end."""
+    megabytes: dict[str, float] = field(default_factory=dict)
+    """Most memory of a process of each sink's function."""
     differences: list[str] = field(default_factory=list)
 
 
 Stored = dict[str, Json]
 """The content of a store, by user id."""
+
+
+def _largest(samples: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the largest number of each name."""
+    names = {name for sample in samples for name in sample}
+    return {name: max(sample.get(name, 0.0) for sample in samples) for name in sorted(names)}
 
 
 class World:
@@ -72,7 +86,10 @@ class World:
         self._dynamodb, self._table = stack.client("dynamodb"), stack.outputs["users_table"]
         self.wrong: list[str] = []
         """Problems that a scenario itself found."""
-        self._objects: dict[str, list[Json]] = {}
+        self._objects: dict[str, list[tuple[str, bytes]]] = {}
+        """The id and the line of each event, by the archive's object; parsed ones would take four times the memory."""
+        self._memory: list[dict[str, float]] = []
+        """Every second of the scenario, the megabytes of the largest process of each sink's function."""
 
     def size(self, events: int) -> int:
         """Return the number of events of a scenario, which a short run makes smaller."""
@@ -85,8 +102,8 @@ class World:
         result, began, started = Result(name), time.monotonic(), datetime.now(UTC)
         with self._settings():
             before = compare.read_rows(self.stack.database_url), self.items()
-            self.wrong = []
-            with self._deepest(result):
+            self.wrong, self._memory = [], []
+            with self._watched(result):
                 load = scenario(self)
                 result.differences += self.settle(load) + self.wrong
             result.seconds = time.monotonic() - began
@@ -109,12 +126,13 @@ class World:
             fault()
             putting.result()
 
-    def settle(self, load: Load, seconds: float = SETTLE_SECONDS) -> list[str]:
+    def settle(self, load: Load) -> list[str]:
         """Wait until the queues are empty and the archive has every event; return what is still missing."""
+        seconds = max(SETTLE_SECONDS, len(load.details) / SLOWEST)
         deadline = time.monotonic() + seconds
         while True:
             waiting = {sink: self.waiting(self.outputs["queue_urls"][sink]) for sink in SINKS}
-            missing = len(load.details) - len(self.archived(load))
+            missing = len(load.details) - sum(1 for _ in self._archived(load))
             if not any(waiting.values()) and missing <= 0:
                 return []
             if time.monotonic() > deadline:
@@ -132,15 +150,19 @@ class World:
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
         return {item["user_id"]["S"]: item for page in pages for item in page["Items"]}
 
-    def archived(self, load: Load) -> list[Json]:
-        """Return the scenario's events in the archive. An object never changes, so each is read once."""
+    def archived(self, load: Load) -> Iterator[Json]:
+        """Yield the scenario's events in the archive."""
+        return (json.loads(line) for line in self._archived(load))
+
+    def _archived(self, load: Load) -> Iterator[bytes]:
+        """Yield the lines of the scenario's events. An object never changes, so each is read once."""
         s3, bucket = self.stack.client("s3"), self.outputs["archive_bucket"]
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=self.outputs["archive_prefix"])
         for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
             if key not in self._objects:
                 lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).splitlines()
-                self._objects[key] = [json.loads(line) for line in lines]
-        return [event for events in self._objects.values() for event in events if event["id"] in load.details]
+                self._objects[key] = [(json.loads(line)["id"], line) for line in lines]
+        return (line for found in self._objects.values() for event_id, line in found if event_id in load.details)
 
     def waiting(self, url: str) -> int:
         """Return the number of messages of a queue: waiting, in flight and delayed."""
@@ -301,14 +323,28 @@ class World:
             for url, attributes in queues.items():
                 self.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: attributes[name] for name in wanted})
 
+    def memory_growth(self) -> list[str]:
+        """Return the functions whose memory grew from the second quarter of the scenario's time to the last one."""
+        quarter = len(self._memory) // 4
+        if quarter < QUARTER_SECONDS:
+            return []
+        second, last = _largest(self._memory[quarter : 2 * quarter]), _largest(self._memory[-quarter:])
+        return [
+            f"the memory of the function for {sink} grew from {second[sink]:.0f} to {last[sink]:.0f} MB"
+            for sink in second.keys() & last.keys()
+            if last[sink] > GROWTH * second[sink]
+        ]
+
     @contextmanager
-    def _deepest(self, result: Result) -> Iterator[None]:
+    def _watched(self, result: Result) -> Iterator[None]:
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(1):
                 depth = sum(self.waiting(self.outputs["queue_urls"][sink]) for sink in SINKS)
                 result.deepest = max(result.deepest, depth)
+                self._memory.append(self._megabytes())
+                result.megabytes = _largest([result.megabytes, self._memory[-1]])
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -317,6 +353,16 @@ class World:
         finally:
             ended.set()
             thread.join()
+
+    def _megabytes(self) -> dict[str, float]:
+        """Return the memory of the largest process of each sink's function."""
+        found: list[dict[str, float]] = []
+        for process in self.workers():
+            with suppress(psutil.Error):
+                command = " ".join(process.cmdline())
+                sinks = [sink for sink in SINKS if self.outputs["function_names"][f"sync-{sink}"] in command]
+                found += [{sink: process.memory_info().rss / 1e6} for sink in sinks]
+        return _largest(found)
 
     def _differences(self, load: Load, rows_before: Stored, items_before: Stored) -> list[str]:
         rows, items = compare.read_rows(self.stack.database_url), self.items()

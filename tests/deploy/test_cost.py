@@ -108,3 +108,12 @@ def test_of_a_tenant_of_ones_own() -> None:
     assert found["dollars_a_month"] == pytest.approx(total(Tenant(200_000, 1_000_000, readers=1)))
     assert sum(line["dollars"] for line in found["lines"]) == pytest.approx(found["dollars_a_month"])
     assert "together" in CliRunner().invoke(app, arguments[:-1]).stdout
+
+
+def test_the_page_on_performance_has_the_cost_of_a_million() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
+    logs, small, large = cost.a_million_logs(LARGE), cost.a_million_changes(SMALL), cost.a_million_changes(LARGE)
+    assert f"| logs that change nobody | {cost.a_million_logs(SMALL):.2f} | {logs:.2f} |" in page
+    assert f"| changes of users, beside their logs | {small:.2f} | {large:.2f} |" in page
+    a_million = replace(LARGE, changes=0, logs_a_day=LARGE.logs_a_day + 1e6 / cost.DAYS)
+    assert logs == pytest.approx(total(a_million) - total(replace(LARGE, changes=0)))

@@ -6,7 +6,8 @@ AWS (Lambda Developer Guide, "Using Lambda with Amazon SQS", "Configuring an Ama
 them. With ReportBatchItemFailures only the named messages come back after the visibility timeout; a response that is
 not that shape, or names no message or one that was not in the batch, brings the whole batch back. A mapping whose
 queue has a shorter visibility timeout than the function's timeout is refused, and so is a batch of more than 10
-messages without a window.
+messages without a window. With a window, Lambda may keep the messages of a queue with very little traffic for up to 20
+seconds; that is not imitated.
 
 MiniStack: at most 10 messages and no window. A malformed partial batch response deletes the batch. The checks are
 missing. And the pollers' threads replace a queue's list of messages while the server's thread appends to it, which
