@@ -1,31 +1,33 @@
 """Requests to DynamoDB that cost a tenth of the CPU time of boto3's.
 
 boto3 validates and serializes by the service's model, though the sink's items are in DynamoDB's own JSON already.
-So the first attempt encodes and signs the request itself. boto3 makes the others, and raises the errors.
+So the first attempt encodes and signs the request itself. boto3's client makes the others, and raises the errors.
+In Lambda it is loaded for the first of them: it is most of what a cold start would load.
 
-Sources: DynamoDB Developer Guide, "DynamoDB low-level API"; IAM User Guide, "Create a signed AWS API request".
+Sources: DynamoDB Developer Guide, "DynamoDB low-level API"; IAM User Guide, "Create a signed AWS API request"; Lambda
+Developer Guide, "Defined runtime environment variables".
 """
 
 import hashlib
 import os
 import random
+import re
+import threading
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import botocore.session
+import botocore
 import msgspec
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
+import urllib3
+from botocore.exceptions import ClientError
 
 from pipeline import signature
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials, ReadOnlyCredentials
     from mypy_boto3_dynamodb import DynamoDBClient
 
 CONNECT_TIMEOUT = 2.0
@@ -41,6 +43,47 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
+_SETTINGS_OF_LAMBDA = re.compile(
+    "AWS_(REGION|DEFAULT_REGION|EXECUTION_ENV|LAMBDA_.+|XRAY_.+|ACCESS_KEY(_ID)?|SECRET_(ACCESS_)?KEY|SESSION_TOKEN"
+    "|ENDPOINT_URL(_DYNAMODB)?|DISABLE_HOST_PREFIX_INJECTION)"
+)
+"""The variables that ``Address.in_lambda`` reads, or that do not concern DynamoDB; any other one is for botocore."""
+_OTHER_SETTINGS = re.compile("AWS_.+|REQUESTS_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
+_REGION = re.compile(r"(us|us-gov|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d")
+"""The regions whose endpoints end in amazonaws.com."""
+
+Send = Callable[[str, Mapping[str, str], bytes], tuple[int, bytes]]
+"""Posts a body with headers to a URL, and returns the status, 0 without an answer, and the answer."""
+
+
+class Key(NamedTuple):
+    """An access key of AWS, with a session's token."""
+
+    access_key: str | None
+    secret_key: str | None
+    token: str | None
+
+
+class Address(NamedTuple):
+    """Where DynamoDB is, and the key that signs the next request."""
+
+    url: str
+    region: str
+    key: Callable[[], Key]
+
+    @classmethod
+    def in_lambda(cls, env: Mapping[str, str]) -> "Address | None":
+        """Return what botocore would find in the environment of a function; None where only botocore can tell."""
+        settings = {name for name, value in env.items() if value and _OTHER_SETTINGS.fullmatch(name)}
+        key = Key(env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY"), env.get("AWS_SESSION_TOKEN"))
+        region = env.get("AWS_DEFAULT_REGION", "")
+        known = all(_SETTINGS_OF_LAMBDA.fullmatch(name) for name in settings) and _REGION.fullmatch(region)
+        if not (known and "AWS_LAMBDA_FUNCTION_NAME" in settings and key.access_key and key.secret_key):
+            return None
+        given = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL")
+        return cls(given or f"https://dynamodb.{region}.amazonaws.com", region, lambda: key)
+
+
 class Signer:
     """Sign requests to DynamoDB in one region at one host. Keeps the day's key."""
 
@@ -48,7 +91,7 @@ class Signer:
         self._region, self._host = region, host
         self._key: tuple[tuple[str, str], bytes] = (("", ""), b"")
 
-    def headers(self, target: str, body: bytes, credentials: "ReadOnlyCredentials", now: datetime) -> Any:
+    def headers(self, target: str, body: bytes, credentials: Key, now: datetime) -> Any:
         """Return the headers of a signed POST of ``body`` to ``/``."""
         at = signature.moment(now)
         headers = {"content-type": CONTENT_TYPE, "host": self._host, "x-amz-date": at}
@@ -77,43 +120,45 @@ class Signer:
 class PreparedRequests:
     """``put_item`` and ``get_item`` of a boto3 client, with the same arguments, answers and errors.
 
-    ``client`` makes all attempts after the first, unless that succeeded or failed its condition.
+    ``client`` makes the client, which makes all attempts after the first, unless that succeeded or failed its
+    condition.
     """
 
     def __init__(
-        self,
-        client: "DynamoDBClient",
-        credentials: "Credentials",
-        transport: URLLib3Session,
-        pause: float = LONGEST_PAUSE,
+        self, address: Address, client: "Callable[[], DynamoDBClient]", send: Send, pause: float = LONGEST_PAUSE
     ) -> None:
-        self._client, self._credentials, self._pause = client, credentials, pause
-        self.transport = transport
-        self._url = client.meta.endpoint_url.rstrip("/") + "/"
-        self._signer = Signer(client.meta.region_name, urlsplit(self._url).netloc)
+        self._url, self._key = address.url.rstrip("/") + "/", address.key
+        self._signer = Signer(address.region, urlsplit(self._url).netloc)
+        self._make_client, self._pause = client, pause
+        self._made: DynamoDBClient | None = None
+        self._making = threading.Lock()
+        self.send = send
 
     def put_item(self, **request: Any) -> Any:
         """Put an item; see boto3."""
         answer = self._first_attempt("PutItem", request)
-        return self._client.put_item(**request) if answer is None else answer
+        return self._client().put_item(**request) if answer is None else answer
 
     def get_item(self, **request: Any) -> Any:
         """Get an item; see boto3."""
         answer = self._first_attempt("GetItem", request)
-        return self._client.get_item(**request) if answer is None else answer
+        return self._client().get_item(**request) if answer is None else answer
+
+    def _client(self) -> "DynamoDBClient":
+        with self._making:
+            if self._made is None:
+                self._made = self._make_client()
+            return self._made
 
     def _first_attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
         """Return the answer, or None if boto3 has to try again. Raises ``ClientError`` if the condition failed."""
         body = _encoder.encode(request)
-        credentials = self._credentials.get_frozen_credentials()
-        headers = self._signer.headers(f"DynamoDB_20120810.{operation}", body, credentials, datetime.now(UTC))
+        headers = self._signer.headers(f"DynamoDB_20120810.{operation}", body, self._key(), datetime.now(UTC))
+        status, answer = self.send(self._url, headers, body)
         try:
-            answer = self.transport.send(AWSPreparedRequest("POST", self._url, headers, body, stream_output=False))
-            content = _decoder.decode(answer.content)
-        except (BotoCoreError, msgspec.DecodeError):
+            content = _decoder.decode(answer)
+        except msgspec.DecodeError:
             status, content = 0, {}
-        else:
-            status = answer.status_code
         if status == 200:
             return content
         if status == 400 and str(content.get("__type")).endswith(f"#{CONDITION_FAILED}"):
@@ -126,17 +171,68 @@ class PreparedRequests:
 
 def connect(connections: int) -> PreparedRequests:
     """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads."""
-    session = botocore.session.get_session()
-    credentials = session.get_credentials()
-    if credentials is None:
+    if address := Address.in_lambda(os.environ):
+        return PreparedRequests(address, lambda: _session_and_client(connections)[1], sender(connections))
+
+    from botocore.exceptions import NoCredentialsError
+
+    session, client = _session_and_client(connections)
+    if (credentials := session.get_credentials()) is None:
         raise NoCredentialsError
-    timeouts: Any = {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT}
+    address = Address(client.meta.endpoint_url, client.meta.region_name, credentials.get_frozen_credentials)
+    return PreparedRequests(address, lambda: client, _sender_of_botocore(connections, session, address.url))
+
+
+def _session_and_client(connections: int) -> tuple[Any, Any]:
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
     retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS - 1}
+    timeouts: Any = {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT}
     config = Config(max_pool_connections=connections, retries=retries, **timeouts)
-    client: Any = session.create_client("dynamodb", config=config)
+    return session, session.create_client("dynamodb", config=config)
+
+
+def sender(connections: int) -> Send:
+    """Return a sender that keeps its connections, and trusts the authorities that botocore trusts."""
+    pool = urllib3.PoolManager(
+        maxsize=connections,
+        retries=False,
+        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=str(Path(botocore.__file__).with_name("cacert.pem")),
+    )
+
+    def send(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = pool.request("POST", url, headers=headers, body=body)
+        except urllib3.exceptions.HTTPError:
+            return 0, b""
+        return answer.status, answer.data
+
+    return send
+
+
+def _sender_of_botocore(connections: int, session: Any, url: str) -> Send:
+    """Return a sender with the proxies and the authorities of botocore's settings."""
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.exceptions import BotoCoreError
+    from botocore.httpsession import URLLib3Session
+    from botocore.utils import get_environ_proxies
+
     options: Any = {
         "timeout": (CONNECT_TIMEOUT, READ_TIMEOUT),
         "verify": session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
-        "proxies": get_environ_proxies(client.meta.endpoint_url),
+        "proxies": get_environ_proxies(url),
     }
-    return PreparedRequests(client, credentials, URLLib3Session(max_pool_connections=connections, **options))
+    transport = URLLib3Session(max_pool_connections=connections, **options)
+
+    def send(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = transport.send(AWSPreparedRequest("POST", url, headers, body, stream_output=False))
+            return answer.status_code, answer.content
+        except BotoCoreError:
+            return 0, b""
+
+    return send
