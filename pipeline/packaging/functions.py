@@ -41,20 +41,20 @@ FUNCTIONS: Final = {
         requirements="postgres.txt",
         without=("pipeline.sinks.dynamodb", "pipeline.sinks.dynamodb_requests"),
         files=POSTGRES,
-        budget=Budget(zipped=6.0, unzipped=19.0),
+        budget=Budget(zipped=5.25, unzipped=17.0),
     ),
     "sync-dynamodb": Function(
         handler="pipeline.functions.sync",
         requirements="dynamodb.txt",
         without=("pipeline.sinks.postgres",),
         services=("dynamodb",),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.5, unzipped=6.0),
     ),
     "refresh": Function(
         handler="pipeline.functions.refresh",
         requirements="refresh.txt",
         services=("lambda", "secretsmanager", "sqs"),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.4, unzipped=5.25),
     ),
     "migrate": Function(
         handler="pipeline.functions.migrate",
@@ -67,26 +67,26 @@ FUNCTIONS: Final = {
             "migrations/env.py",
             "migrations/*/*.py",
         ),
-        budget=Budget(zipped=10.0, unzipped=36.0),
+        budget=Budget(zipped=9.75, unzipped=35.0),
     ),
     "roles": Function(
         handler="pipeline.functions.roles",
         requirements="roles.txt",
         files=("pipeline/roles/*.sql",),
         services=("rds-data", "secretsmanager"),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.25, unzipped=5.0),
     ),
     "watch": Function(
         handler="pipeline.functions.watch",
         requirements="roles.txt",  # the same imports
         files=("pipeline/archive/queries/*.sql",),
         services=("athena", "dynamodb", "sns"),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.4, unzipped=5.25),
     ),
     "manifest": Function(
         handler="pipeline.functions.manifest",
         requirements="roles.txt",  # the same imports
         services=("kms", "s3"),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.5, unzipped=5.25),
     ),
 }

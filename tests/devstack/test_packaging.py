@@ -194,21 +194,22 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         if f"{part}/__init__.py" in content
     }
     wanted = {
-        "sync-postgres": {"psycopg", "botocore", "msgspec"},
+        "sync-postgres": {"psycopg", "msgspec"},
         "sync-dynamodb": {"boto3", "botocore", "msgspec"},
-        "refresh": {"boto3", "botocore", "msgspec", "urllib3"},
+        "refresh": {"botocore", "msgspec", "urllib3"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
-        "roles": {"boto3", "botocore", "msgspec"},
-        "watch": {"boto3", "botocore", "msgspec"},
-        "manifest": {"boto3", "botocore", "msgspec"},
+        "roles": {"botocore", "msgspec"},
+        "watch": {"botocore", "msgspec"},
+        "manifest": {"botocore", "msgspec"},
     }
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
-    assert ("boto3" in has) == (function in ("sync-dynamodb", "refresh", "roles", "watch", "manifest"))
+    assert ("boto3" in has) == (function == "sync-dynamodb")
+    assert ("botocore" in has) == ("psycopg" not in has)
     assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
     assert ("migrations/env.py" in content) == (function == "migrate")
     assert ("pipeline/sinks/rds-ca-bundle.pem" in content) == ("psycopg" in has)
-    assert ("botocore/cacert.pem" in content) == ("boto3" in has)
+    assert ("botocore/cacert.pem" in content) == ("botocore" in has)
     services = {name.split("/")[2] for name in content if name.startswith("botocore/data/") and name.count("/") > 2}
     assert services == set(packaging.FUNCTIONS[function].services)
 
