@@ -43,7 +43,7 @@ class Tenant:
     """A tenant and its settings. Bytes are before compression; `months` is the age of the archive."""
 
     users: int
-    logs_a_day: int
+    logs_a_day: float
     changes: float = 0.05
     """Share of the logs that carry a change of a user."""
     log_bytes: int = 2560
@@ -205,8 +205,8 @@ def a_million_logs(tenant: Tenant) -> float:
 
 def a_million_changes(tenant: Tenant) -> float:
     """Return what the tenant's changes cost by the million, on top of the logs that carry them."""
-    capacity = {"acus": tenant.capacity}
-    of_all = total(replace(tenant, **capacity)) - total(replace(tenant, changes=0, **capacity))
+    given = replace(tenant, acus=tenant.capacity)
+    of_all = total(given) - total(replace(given, changes=0))
     return of_all / (tenant.user_events / 1_000_000)
 
 
