@@ -31,7 +31,7 @@ def credentials(settings: Auth0, read: Callable[[str], str] | None = None) -> Cr
     """
     if settings.client_secret:
         return Credentials(settings.client_id, settings.client_secret)
-    text = (read or _from_secrets_manager)(settings.client_secret_arn).strip()
+    text = (read or from_secrets_manager)(settings.client_secret_arn).strip()
     if text.startswith("{"):
         try:
             secret = msgspec.json.decode(text, type=_Secret)
@@ -47,12 +47,13 @@ def credentials(settings: Auth0, read: Callable[[str], str] | None = None) -> Cr
     return Credentials(client_id, secret.client_secret)
 
 
-def _from_secrets_manager(arn: str) -> str:
+def from_secrets_manager(arn: str, session: Any = None) -> str:
+    """Return the text of a secret, read through botocore's ``session``, by default a new one."""
     import botocore.session
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        client: Any = botocore.session.get_session().create_client("secretsmanager")
+        client: Any = (session or botocore.session.get_session()).create_client("secretsmanager")
         text: str = client.get_secret_value(SecretId=arn)["SecretString"]
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")

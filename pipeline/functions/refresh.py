@@ -13,13 +13,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pipeline.auth0 import envelope, settings
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
-from pipeline.auth0.credentials import credentials
+from pipeline.auth0.credentials import credentials, from_secrets_manager
 from pipeline.auth0.deletions import EXPECTED, Deletions
 from pipeline.auth0.envelope import Deferred
 from pipeline.auth0.errors import Auth0Down, CredentialsRefused, GivenUp, Later, NobodyKnown, OutOfTime
@@ -135,12 +135,12 @@ def refresh() -> Refresh:
 
     config, auth0 = settings.Refresh.from_env(), settings.Auth0.from_env()
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    sqs: Any = botocore.session.get_session().create_client(
-        "sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5)
-    )
+    session: Any = botocore.session.get_session()
+    sqs = session.create_client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
+    read = partial(from_secrets_manager, session=session)  # which has read AWS's endpoints already
     return Refresh(
         config,
-        lambda: Fetcher(ManagementApi(auth0, credentials(auth0)), config.rate),
+        lambda: Fetcher(ManagementApi(auth0, credentials(auth0, read)), config.rate),
         sqs,
         _functions,
         tenant=auth0.tenant,
