@@ -109,7 +109,7 @@ def _measured(start: Start, package: Path, endpoint: str) -> Any:
     lambda_ = {"AWS_LAMBDA_FUNCTION_NAME": "measured", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
     credentials = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SESSION_TOKEN": "x"}
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "AWS_ENDPOINT_URL": endpoint}
-    environment |= lambda_ | credentials | start.environment
+    environment |= {**lambda_, **credentials, **start.environment}
     # -I and -S: only the standard library and the package. -B: Lambda cannot keep bytecode either.
     command = [sys.executable, "-I", "-S", "-B", str(CHILD), str(package)]
     command += [f"pipeline.functions.{start.module}", start.start]

@@ -43,7 +43,7 @@ class Tenant:
     """A tenant and its settings. Bytes are before compression; `months` is the age of the archive."""
 
     users: int
-    logs_a_day: float
+    logs_a_day: int
     changes: float = 0.05
     """Share of the logs that carry a change of a user."""
     log_bytes: int = 2560
@@ -197,8 +197,7 @@ def levers() -> list[tuple[str, float, float | None]]:
 
 def a_million_logs(tenant: Tenant) -> float:
     """Return what a million further logs cost that change no user, archived for as long as the tenant's others."""
-    a_day = 1_000_000 / DAYS
-    logs = tenant.logs_a_day + a_day
+    logs = tenant.logs_a_day + round(1_000_000 / DAYS)
     more = replace(tenant, logs_a_day=logs, changes=tenant.changes * tenant.logs_a_day / logs)
     return total(more) - total(tenant)
 

@@ -153,7 +153,8 @@ def _functions(seconds: float) -> "LambdaClient":
     from botocore.config import Config
 
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=seconds)
-    client: LambdaClient = botocore.session.get_session().create_client("lambda", config=config)
+    session: Any = botocore.session.get_session()
+    client: LambdaClient = session.create_client("lambda", config=config)
     return client
 
 

@@ -230,7 +230,8 @@ def _sender_of_botocore(connections: int, session: Any, url: str) -> Send:
 
     def send(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         try:
-            answer = transport.send(AWSPreparedRequest("POST", url, headers, body, stream_output=False))
+            given: Any = headers
+            answer = transport.send(AWSPreparedRequest("POST", url, given, body, stream_output=False))
             return answer.status_code, answer.content
         except BotoCoreError:
             return 0, b""

@@ -183,13 +183,13 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Return the unit of every metric that the functions of the deployment send, by name and dimensions."""
     monkeypatch.setenv("DEPLOYMENT", DEPLOYMENT)
     for service in ("sync-postgres", "sync-dynamodb"):
-        monkeypatch.setattr(telemetry.metrics.provider, "service", service)
+        monkeypatch.setenv("SERVICE_NAME", service)
         telemetry.count(service.removeprefix("sync-"), Counts(received=1), lag=1)
-    monkeypatch.setattr(telemetry.metrics.provider, "service", "refresh")
+    monkeypatch.setenv("SERVICE_NAME", "refresh")
     signals = Signals(received=1, users={"auth0|ada": Wanted(["m"], Deferred(0), 0)})
     unused: Any = None
     Run(signals, Refresh(Config("", ()), unused, unused, unused)).count(0)
-    monkeypatch.setattr(telemetry.metrics.provider, "service", "manifest")
+    monkeypatch.setenv("SERVICE_NAME", "manifest")
     manifest.count(manifest.Run(SETTINGS, Bucket(), Key(), START))
     found = {}
     for line in capsys.readouterr().out.splitlines():
