@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 
 from pipeline.changes import Outcome
 from pipeline.sinks.dynamodb import DynamoDBSink
+from pipeline.sinks.dynamodb_requests import Address
 from tests.emulator.support import REGION, Aws, users_table
 from tests.faults.support import BreakableServer, FlakyDynamoDB
 from tests.invoking import Function, sync_function
@@ -74,10 +76,18 @@ def items(aws: Aws) -> Iterator[Items]:
     client.close()
 
 
-@pytest.fixture
-def dynamodb_function(proxy: FlakyDynamoDB, items: Items, monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
+@pytest.fixture(params=["in Lambda", "elsewhere"])
+def dynamodb_function(
+    proxy: FlakyDynamoDB, items: Items, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Function]:
+    """The function, which in Lambda finds DynamoDB without botocore."""
     # As many attempts as ever, without the seconds between them.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     env = {"SINK": "dynamodb", "USERS_TABLE": items.table, "AWS_ENDPOINT_URL": proxy.url}
+    if request.param == "in Lambda":
+        for name in [name for name in os.environ if name.upper().endswith(("_PROXY", "_CA_BUNDLE"))]:
+            monkeypatch.delenv(name)
+        env["AWS_LAMBDA_FUNCTION_NAME"] = "sync-dynamodb"
     with sync_function(monkeypatch, **env, **CREDENTIALS) as function:
+        assert (Address.in_lambda(os.environ) is None) == (request.param == "elsewhere")
         yield function
