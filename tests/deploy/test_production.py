@@ -311,25 +311,25 @@ def as_the_docs_say(deployed: Deployed, outputs: dict[str, Any], home: Path) -> 
 def a_stranger_is_refused(deployed: Deployed, outputs: dict[str, Any]) -> None:
     """A developer of the account may do everything with SQS and S3, by his own policies."""
     developer = Aws(deployed.emulator, DATA_REGION).session(allow(["s3:*", "sqs:*"], "*"))
+    sqs, s3 = developer.client("sqs"), developer.client("s3")
 
     def has_rights() -> bool:
         """Return whether IAM knows the role's policy yet; without it, the refusals below would prove nothing."""
         try:
-            developer.client("sqs").list_queues()
-            developer.client("s3").list_objects_v2(Bucket=outputs["archive_bucket"])
+            sqs.list_queues()
+            s3.list_objects_v2(Bucket=outputs["archive_bucket"])
         except ClientError:
             return False
         return True
 
     wait_for(has_rights, 60)
     forged = text(updated(user("auth0|forged", "2026-11-22T08:00:00.000Z")))
+    elsewhere = developer.client("sqs", REGION)
     for kind in ("queue_urls", "dlq_urls", "target_dlq_urls", "relay_dlq_urls"):
         for url in outputs[kind].values():
             with pytest.raises(ClientError, match="AccessDenied"):
-                developer.client("sqs", REGION if kind.startswith("relay") else DATA_REGION).send_message(
-                    QueueUrl=url, MessageBody=forged
-                )
-    s3, bucket = developer.client("s3"), outputs["archive_bucket"]
+                (elsewhere if kind.startswith("relay") else sqs).send_message(QueueUrl=url, MessageBody=forged)
+    bucket = outputs["archive_bucket"]
     for prefix in (outputs["archive_prefix"], outputs["archive_error_prefix"]):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket=bucket, Key=f"{prefix}forged", Body=forged.encode())

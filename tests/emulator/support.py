@@ -212,14 +212,18 @@ def name(kind: str) -> str:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first true value of ``condition``; fails when there is none in time."""
-    deadline = time.monotonic() + seconds
+    """The first true value of ``condition``; fails when there is none in time.
+
+    It looks less and less often, as some conditions take a second of CPU to find out.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.05
     while True:
         value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"{condition} did not become true in {seconds} s"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 1)
 
 
 def refusals(log: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ def test_the_demo_names_the_queue_and_the_command_puts_them_back(running: stack.
 
     stack.make_roles(running)
     while demo._waiting(running.client("sqs"), running.outputs["queue_urls"]["postgres"]):
-        pass  # some messages may still fall, and others are stored now
+        time.sleep(0.2)  # some messages may still fall, and others are stored now
     program = "from pipeline.cli import main; main()"
     subprocess.run(
         [sys.executable, "-c", program, "failed", "postgres", "--put-back"],

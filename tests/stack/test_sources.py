@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,11 +17,14 @@ from pipeline import packaging
 from pipeline.archive import athena
 from pipeline.log_types import SIGNALS
 from pipeline.stores.dynamodb import plain
+from tests.emulator.support import wait_for
 from tests.refresh import management_api
 from tests.refresh.management_api import ManagementApi
 from tests.strategies import call, created, deleted, log, streamed, updated, user
 
 from .fixtures import AUTH0_DOMAIN
+
+until = partial(wait_for, seconds=120)
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
@@ -36,14 +38,6 @@ def put(running: Stack, *events: Json) -> None:
         {"Source": e["source"], "DetailType": e["detail-type"], "Detail": json.dumps(e["detail"])} for e in events
     ]
     assert running.client("events").put_partner_events(Entries=entries)["FailedEntryCount"] == 0
-
-
-def until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-    return value
 
 
 def row(running: Stack, user_id: str) -> Json | None:
