@@ -18,7 +18,8 @@ variables {
   database_url = "postgresql://writer@db.example.com/app"
 }
 
-run "names_and_outputs" {
+# Every setting has its default: no refresh, manifests on, and no server of ours where there is another.
+run "defaults" {
   command = plan
 
   assert {
@@ -45,18 +46,45 @@ run "names_and_outputs" {
     condition     = output.region == "eu-central-1" && output.users_table == "auth0-sync-test-users" && output.glue_database == "auth0_sync_test"
     error_message = "Outputs must name the region, the users table and the Glue database."
   }
-}
 
-run "history" {
-  command = plan
-
-  variables {
-    sync = { history = true }
+  assert {
+    condition     = length(local.refresh_statements) == 0
+    error_message = "Without credentials nobody needs rights for them."
   }
 
   assert {
-    condition     = local.postgres_sink_environment.HISTORY == "on"
-    error_message = "The function for Postgres must be told to keep history."
+    condition     = !contains(keys(local.sink_environment), "REFRESH_ROLE_ID") && length(aws_lambda_alias.refresh) == 0
+    error_message = "Without a refresh no sender is the refresh, and nobody invokes the sinks' functions by its alias."
+  }
+
+  assert {
+    condition     = !contains(keys(output.function_names), "refresh") && keys(output.queue_urls) == ["dynamodb", "postgres"]
+    error_message = "Without credentials there is no refresh function and no queue that nobody reads."
+  }
+
+  assert {
+    condition     = alltrue([for subject in ["user-signals", "logins"] : contains(keys(output.rule_names), subject)])
+    error_message = "The rules must be there all the same: EventBridge counts what they match."
+  }
+
+  assert {
+    condition     = output.function_names.manifest == "auth0-sync-test-manifest" && output.manifest_key_arn != null && output.archive_lock_days == null
+    error_message = "The function and its key are there without any setting; nothing is locked."
+  }
+
+  assert {
+    condition     = contains(keys(output.alarm_names), "manifest-errors") && contains(keys(output.alarm_names), "manifest-age")
+    error_message = "A function that fails, or does not run, must ring."
+  }
+
+  assert {
+    condition     = output.database == null && output.function_network == null && length(module.network) == 0 && length(module.database) == 0 && length(aws_lambda_invocation.roles) == 0
+    error_message = "With a server of one's own there is no other."
+  }
+
+  assert {
+    condition     = length(aws_lambda_invocation.migrate) == 1
+    error_message = "It is migrated all the same."
   }
 }
 
@@ -102,10 +130,11 @@ run "both_streams" {
   }
 }
 
-run "iam_authentication" {
+run "iam_authentication_and_existing_buses" {
   command = plan
 
   variables {
+    auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", create_buses = false }
     database_url = null
     database = {
       host          = "db.example.com"
@@ -116,6 +145,11 @@ run "iam_authentication" {
     }
   }
 
+  override_data {
+    target = module.log_bus.data.aws_cloudwatch_event_bus.this
+    values = { name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+  }
+
   assert {
     condition     = local.database_environment.writer == tomap({ PGHOST = "db.example.com", PGPORT = "5432", PGDATABASE = "app", PGUSER = "auth0_writer" })
     error_message = "The sync signs in as the writer."
@@ -124,19 +158,6 @@ run "iam_authentication" {
   assert {
     condition     = local.database_statements.migrator == [{ actions = ["rds-db:connect"], resources = ["arn:aws:rds-db:eu-central-1:123456789012:dbuser:cluster-ABCDEFGHIJKL1234/auth0_migrator"] }]
     error_message = "The migration may sign in as the migrator, and as nobody else."
-  }
-}
-
-run "existing_buses" {
-  command = plan
-
-  variables {
-    auth0 = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", create_buses = false }
-  }
-
-  override_data {
-    target = module.log_bus.data.aws_cloudwatch_event_bus.this
-    values = { name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
   }
 
   assert {

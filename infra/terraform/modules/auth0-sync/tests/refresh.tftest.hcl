@@ -1,4 +1,4 @@
-# The refresh: off by default; if on, it may read one secret and send to three queues.
+# The refresh, if it is on: it may read one secret and send to three queues. deployment.tftest.hcl has it off.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -16,30 +16,6 @@ variables {
   package_dir  = "tests/packages"
   auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
   database_url = "postgresql://writer@db.example.com/app"
-}
-
-run "off" {
-  command = plan
-
-  assert {
-    condition     = length(local.refresh_statements) == 0
-    error_message = "Without credentials nobody needs rights for them."
-  }
-
-  assert {
-    condition     = !contains(keys(local.sink_environment), "REFRESH_ROLE_ID") && length(aws_lambda_alias.refresh) == 0
-    error_message = "Without a refresh no sender is the refresh, and nobody invokes the sinks' functions by its alias."
-  }
-
-  assert {
-    condition     = !contains(keys(output.function_names), "refresh") && keys(output.queue_urls) == ["dynamodb", "postgres"]
-    error_message = "Without credentials there is no refresh function and no queue that nobody reads."
-  }
-
-  assert {
-    condition     = alltrue([for subject in ["user-signals", "logins"] : contains(keys(output.rule_names), subject)])
-    error_message = "The rules must be there all the same: EventBridge counts what they match."
-  }
 }
 
 run "on" {

@@ -74,7 +74,7 @@ run "production" {
       event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
       source_region            = "us-east-1"
     }
-    aurora = { readers = 1 }
+    aurora = { readers = 1, client_security_groups = { billing = "sg-billing" } }
     alarms = { emails = ["oncall@acme.example"] }
     sync   = { history = true }
     refresh = {
@@ -120,31 +120,10 @@ run "production" {
     condition     = contains(keys(output.function_names), "refresh") && keys(output.dlq_urls) == ["dynamodb", "postgres", "refresh"]
     error_message = "With credentials there is a refresh."
   }
-}
-
-run "own_database" {
-  command = plan
-
-  variables {
-    database_url = "postgresql://writer@db.example.com/app"
-  }
 
   assert {
-    condition     = output.database == null && output.function_network == null && length(module.network) == 0 && length(module.database) == 0 && length(aws_lambda_invocation.roles) == 0
-    error_message = "With a server of one's own there is no other."
-  }
-
-  assert {
-    condition     = length(aws_lambda_invocation.migrate) == 1
-    error_message = "It is migrated all the same."
-  }
-}
-
-run "programs_that_read" {
-  command = plan
-
-  variables {
-    aurora = { client_security_groups = { billing = "sg-billing" } }
+    condition     = local.postgres_sink_environment.HISTORY == "on"
+    error_message = "The function for Postgres must be told to keep history."
   }
 
   assert {
@@ -158,8 +137,13 @@ run "programs_that_read" {
   }
 }
 
+# The output database is refused, which needs no plan of more than its module.
 run "a_password_that_is_not_encoded_1" {
   command = plan
+
+  plan_options {
+    target = [module.database]
+  }
 
   variables {
     database_url           = "postgresql://writer:s3cr%tPASSWORD@db.example.com/app"
@@ -172,6 +156,10 @@ run "a_password_that_is_not_encoded_1" {
 run "a_password_that_is_not_encoded_2" {
   command = plan
 
+  plan_options {
+    target = [module.database]
+  }
+
   variables {
     database_url           = "postgresql://writer:pass@word@db.example.com/app"
     migration_database_url = "postgresql://migrator@db.example.com/app"
@@ -182,6 +170,10 @@ run "a_password_that_is_not_encoded_2" {
 
 run "a_password_that_is_not_encoded_3" {
   command = plan
+
+  plan_options {
+    target = [module.database]
+  }
 
   variables {
     database_url           = "postgresql://writer:pass#word@db.example.com/app"
@@ -194,6 +186,10 @@ run "a_password_that_is_not_encoded_3" {
 run "a_password_that_is_not_encoded_4" {
   command = plan
 
+  plan_options {
+    target = [module.database]
+  }
+
   variables {
     database_url           = "postgresql://writer:pass/word@db.example.com/app"
     migration_database_url = "postgresql://migrator@db.example.com/app"
@@ -204,6 +200,10 @@ run "a_password_that_is_not_encoded_4" {
 
 run "a_password_that_is_not_encoded_5" {
   command = plan
+
+  plan_options {
+    target = [module.database]
+  }
 
   variables {
     database_url           = "postgresql://writer:1234/word@db.example.com/app"
@@ -216,6 +216,10 @@ run "a_password_that_is_not_encoded_5" {
 run "a_password_that_is_not_encoded_6" {
   command = plan
 
+  plan_options {
+    target = [module.database]
+  }
+
   variables {
     database_url           = "postgresql://writer:pass?word@db.example.com/app"
     migration_database_url = "postgresql://migrator@db.example.com/app"
@@ -227,6 +231,10 @@ run "a_password_that_is_not_encoded_6" {
 run "another_kind_of_url" {
   command = plan
 
+  plan_options {
+    target = [module.database]
+  }
+
   variables {
     database_url           = "postgresql://writer@db.example.com/app"
     migration_database_url = "mysql://migrator@db.example.com/app"
@@ -235,21 +243,12 @@ run "another_kind_of_url" {
   expect_failures = [output.database]
 }
 
-run "urls_that_are_encoded" {
+run "behind_a_pooler_with_urls_that_are_encoded" {
   command = plan
 
   variables {
     database_url           = "postgresql://writer:s3cr%25tPASSWORD@db.example.com:5433/app?sslmode=verify-full&sslrootcert=/etc/pki/ca.crt"
     migration_database_url = "postgres://writer:a:b;c=d,e&f!@[2001:db8::1]:5432,db.example.com:5433/app"
-  }
-}
-
-run "behind_a_pooler" {
-  command = plan
-
-  variables {
-    database_url           = "postgresql://writer@pooler.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
   }
 
   assert {
@@ -268,17 +267,23 @@ run "behind_a_pooler" {
   }
 }
 
-run "keys_of_aws" {
+run "keys_of_aws_and_no_manifests" {
   command = plan
 
   variables {
     aurora     = {}
     encryption = { customer_managed = false }
+    archive    = { manifest = false }
   }
 
   assert {
     condition     = output.kms_key_arn == null && length(module.key) == 0
     error_message = "There must be no key of ours."
+  }
+
+  assert {
+    condition     = length(module.manifest) == 0 && output.manifest_key_arn == null && !contains(keys(output.alarm_names), "manifest-age")
+    error_message = "There is nothing of it if it is off."
   }
 }
 
@@ -338,6 +343,10 @@ run "unprotected" {
 
 run "unknown_certificates" {
   command = plan
+
+  plan_options {
+    target = [aws_lambda_invocation.roles]
+  }
 
   variables {
     aurora = {}
