@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from pipeline.locks import exclusive
 from pipeline.packaging import binaries
-from pipeline.packaging.functions import Function
+from pipeline.packaging.functions import FUNCTIONS, Function
 from pipeline.packaging.target import LAMBDA_PYTHON, ROOT, PackagingError, Target
 from pipeline.packaging.zips import add, sha256
 
@@ -57,13 +58,27 @@ def layer(function: str, spec: Function, target: Target) -> Path:
 
     pip compares the hashes of what it installs, but nothing in a layer shows what it was made of.
     """
-    requirements = ROOT / "requirements" / spec.requirements
-    cached = CACHE / f"{function}-{target.label}-{identity(requirements, spec, target)}.zip"
-    # Builds at the same time would each run pip for the same layer.
-    with exclusive(cached.parent / f".{function}-{target.label}.lock"):
+    cached = _cached(function, spec, target)
+    pins = hashlib.sha256(_pins(spec)).hexdigest()[:16]
+    # Builds at the same time would each run pip for the same pins.
+    with exclusive(CACHE / f".{pins}-{target.label}.lock"):
         if not _built_here(cached):
-            _make(cached, function, requirements, spec, target)
+            _make(function, spec, target)
     return cached
+
+
+def _cached(function: str, spec: Function, target: Target) -> Path:
+    return CACHE / f"{function}-{target.label}-{identity(_requirements(spec), spec, target)}.zip"
+
+
+def _requirements(spec: Function) -> Path:
+    return ROOT / "requirements" / spec.requirements
+
+
+def _pins(spec: Function) -> bytes:
+    """Return the pins of a function without comments."""
+    lines = _read(_requirements(spec)).splitlines()
+    return b"\n".join(line for line in lines if not line.lstrip().startswith(b"#"))
 
 
 def _built_here(cached: Path) -> bool:
@@ -88,27 +103,42 @@ def wheels(layer: Path) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in json.loads(_record(layer).read_text())["wheels"].items()}
 
 
-def _make(cached: Path, function: str, requirements: Path, spec: Function, target: Target) -> None:
-    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".installing-") as scratch:
+def _make(function: str, spec: Function, target: Target) -> None:
+    """Install the function's pins once, and make its layer and those of the functions that have the same pins."""
+    pins = _pins(spec)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix=".installing-") as scratch:
         tree = Path(scratch) / "tree"
-        installed = _install(function, requirements, tree, target)
+        installed = _install(function, _requirements(spec), tree, target)
         names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
-        kept = [name for name in names if _kept(name, spec)]
-        if target.platform == "lambda" and (faults := binaries.faults(tree, kept, target.architecture)):
-            raise PackagingError(
-                f"{function} would not run on Lambda ({target.architecture}) "
-                f"with requirements/{requirements.name}:\n" + "\n".join(faults)
-            )
-        unfinished = Path(scratch) / "layer.zip"
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as made:
-            for name in kept:
-                add(made, name, tree / name)
-        for old in cached.parent.glob(f"{function}-{target.label}-*.zip"):
-            _record(old).unlink(missing_ok=True)
-            old.unlink(missing_ok=True)
-        BUILT.mkdir(parents=True, exist_ok=True)
-        _record(cached).write_text(json.dumps({"sha256": sha256(unfinished), "wheels": installed}))
-        unfinished.replace(cached)
+        _pack(function, spec, target, tree, names, installed)
+        for other, its in FUNCTIONS.items():
+            if other != function and _requirements(its).exists() and _pins(its) == pins:
+                there = _cached(other, its, target)
+                if not (there.exists() and _record(there).exists()):
+                    _pack(other, its, target, tree, names, installed)
+
+
+def _pack(
+    function: str, spec: Function, target: Target, tree: Path, names: Sequence[str], wheels: dict[str, str]
+) -> None:
+    """Write the layer of a function, and its record; delete its older ones."""
+    cached = _cached(function, spec, target)
+    kept = [name for name in names if _kept(name, spec)]
+    if target.platform == "lambda" and (faults := binaries.faults(tree, kept, target.architecture)):
+        raise PackagingError(
+            f"{function} would not run on Lambda ({target.architecture}) "
+            f"with requirements/{spec.requirements}:\n" + "\n".join(faults)
+        )
+    unfinished = tree.with_name("layer.zip")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in kept:
+            add(made, name, tree / name)
+    for old in CACHE.glob(f"{function}-{target.label}-*.zip"):
+        _record(old).unlink(missing_ok=True)
+        old.unlink(missing_ok=True)
+    BUILT.mkdir(parents=True, exist_ok=True)
+    _record(cached).write_text(json.dumps({"sha256": sha256(unfinished), "wheels": wheels}))
+    unfinished.replace(cached)
 
 
 def identity(requirements: Path, spec: Function, target: Target) -> str:

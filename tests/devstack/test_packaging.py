@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -391,13 +392,29 @@ class TestCache:
         monkeypatch.setattr(dependencies, "CACHE", tmp_path / "cache")
         monkeypatch.setattr(dependencies, "BUILT", tmp_path / "built")
         monkeypatch.setattr(dependencies, "_install", install)
-        return lambda: packaging.build("refresh", "host", tmp_path / "out")
+        return lambda: packaging.build("migrate", "host", tmp_path / "out")
 
     @pytest.fixture
     def layer(self, build: Callable[[], Path], tmp_path: Path) -> Path:
         build()
         [layer] = (tmp_path / "cache").glob("*.zip")
         return layer
+
+    def test_functions_with_the_same_pins_are_installed_together(
+        self, build: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build()
+        install, installed = dependencies._install, []
+
+        def counted(function: str, *arguments: Any) -> dict[str, str]:
+            installed.append(function)
+            return install(function, *arguments)
+
+        monkeypatch.setattr(dependencies, "_install", counted)
+        for function in packaging.FUNCTIONS:
+            package = packaging.build(function, "host", tmp_path / "out")
+            assert "good.py" in names(package)
+        assert installed == ["sync-postgres", "sync-dynamodb"]
 
     def plant(self, layer: Path) -> None:
         with zipfile.ZipFile(layer, "w") as planted:
@@ -427,8 +444,8 @@ class TestCache:
         assert layer.stat().st_mtime_ns == before
         monkeypatch.setattr(dependencies, "identity", lambda *_inputs: "another")
         build()
-        assert [path.stem for path in (tmp_path / "built").iterdir()] == ["refresh-host-another"]
-        assert [path.stem for path in (tmp_path / "cache").glob("*.zip")] == ["refresh-host-another"]
+        assert [path.stem for path in (tmp_path / "built").iterdir()] == ["migrate-host-another"]
+        assert [path.stem for path in (tmp_path / "cache").glob("*.zip")] == ["migrate-host-another"]
 
 
 def test_another_pin_or_target_is_another_layer(tmp_path: Path) -> None:
