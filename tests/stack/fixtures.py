@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from devstack import demo, stack
@@ -59,8 +60,37 @@ def running(directory: Path) -> Iterator[stack.Stack]:
         assert not processes(directory), "down left something running"
 
 
+def empty(running: stack.Stack) -> None:
+    """Delete the messages of other tests from the queues and their dead-letter queues."""
+    for output in ("queue_urls", "dlq_urls", "target_dlq_urls"):
+        for url in running.outputs[output].values():
+            running.client("sqs").purge_queue(QueueUrl=url)
+
+
+@pytest.fixture(scope="module")
+def empty_queues(running: stack.Stack) -> None:
+    """Begin without the messages of other tests."""
+    empty(running)
+
+
+@pytest.fixture(scope="module")
+def leaves_no_user(running: stack.Stack) -> Iterator[None]:
+    """Delete the users that the module's tests have made: other tests look at the stores as a whole."""
+    with psycopg.connect(running.database_url) as connection:
+        before = [user_id for (user_id,) in connection.execute("SELECT user_id FROM auth0.users")]
+    yield
+    with psycopg.connect(running.database_url) as connection:
+        connection.execute("DELETE FROM auth0.users WHERE user_id <> ALL (%s)", [before])
+    dynamodb, table = running.client("dynamodb"), running.outputs["users_table"]
+    for page in dynamodb.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id"):
+        for key in page["Items"]:
+            if key["user_id"]["S"] not in before:
+                dynamodb.delete_item(TableName=table, Key=key)
+
+
 @pytest.fixture(scope="session")
 def run(running: stack.Stack) -> demo.Run:
+    empty(running)
     run = demo.put(running, EVENTS, USERS, MALFORMED, seed=7, update=print)
     demo.settle(run, print)
     return run

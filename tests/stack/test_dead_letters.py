@@ -13,6 +13,7 @@ from devstack import StackError, demo, stack
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 
 
+@pytest.mark.usefixtures("empty_queues", "leaves_no_user")
 def test_the_demo_names_the_queue_and_the_command_puts_them_back(running: stack.Stack) -> None:
     with psycopg.connect(running.database_url, autocommit=True) as connection:
         connection.execute("REVOKE INSERT, UPDATE ON auth0.user_rows FROM auth0_writer")

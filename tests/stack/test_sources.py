@@ -82,16 +82,10 @@ def failed(running: Stack) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def leaves_nothing(running: Stack) -> Iterator[None]:
-    """Other tests look at the tables as a whole, and must not find users of this one."""
+def quiet(running: Stack, empty_queues: None, leaves_no_user: None) -> Iterator[None]:
+    """Wait until the last message of this module is stored, before its users are deleted."""
     yield
     until(lambda: not waiting(running))
-    with psycopg.connect(running.database_url) as connection:
-        connection.execute("DELETE FROM auth0.user_rows")
-    dynamodb, table = running.client("dynamodb"), running.outputs["users_table"]
-    for page in dynamodb.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id"):
-        for key in page["Items"]:
-            dynamodb.delete_item(TableName=table, Key=key)
 
 
 @pytest.fixture
