@@ -80,7 +80,7 @@ def leaves_no_user(running: stack.Stack) -> Iterator[None]:
         before = [user_id for (user_id,) in connection.execute("SELECT user_id FROM auth0.users")]
     yield
     with psycopg.connect(running.database_url) as connection:
-        connection.execute("DELETE FROM auth0.users WHERE user_id <> ALL (%s)", [before])
+        connection.execute("DELETE FROM auth0.user_rows WHERE user_id <> ALL (%s)", [before])
     dynamodb, table = running.client("dynamodb"), running.outputs["users_table"]
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id"):
         for key in page["Items"]:
