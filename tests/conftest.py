@@ -44,6 +44,7 @@ TOGETHER = {
     "tests/infra/test_deployer.py": "terraform",
     "tests/infra/test_order.py": "terraform",
     "tests/infra/test_permissions.py": "terraform",
+    "tests/infra/test_security.py": "terraform",
     "tests/infra/test_terraform.py": "terraform",
 }
 """Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""

@@ -82,7 +82,7 @@ class TestCatalog:
         assert archive.describe(name) == expected
 
     def test_every_column_of_a_table_is_text(self) -> None:
-        """Then no event can fail a query: an object in the place of text arrives as its JSON."""
+        """A text column fails no query: an object in the place of text arrives as its JSON."""
         tables = CATALOG["tables"].values()
         columns = [column for table in tables for column in table["columns"]] + CATALOG["partition_keys"]
         assert {column["type"] for column in columns} == {"string"}

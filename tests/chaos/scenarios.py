@@ -184,7 +184,7 @@ def dynamodb_failing(world: World, events: list[Event], load: Load) -> None:
 
 @scenario(1_500)
 def duplicated_and_reordered(world: World, events: list[Event], load: Load) -> None:
-    """Each event twice more, in any order: the newest change of each user counts, once."""
+    """Each event comes twice more, in any order: the newest change of each user counts, once."""
     rng = Random(world.seed)
     order = spread(events, 3)
     rng.shuffle(order)

@@ -130,6 +130,16 @@ def test_only_the_terminal_prints() -> None:
     assert found == []
 
 
+def test_no_command_names_a_file_after_foreign_text() -> None:
+    """Only packages and deployments write files, and those take their names from the repository."""
+    root = Path(commands.__file__).parents[1]
+    writers = {"open", "write_text", "write_bytes", "mkdir", "rename", "touch"}
+    rooms = ("cli", "archive", "auth0", "delivery", "doctor", "erasure", "stores")
+    for path in sorted(path for room in rooms for path in (root / room).rglob("*.py")):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        assert {ast.unparse(call).rpartition(".")[2] for call in calls} & writers == set(), path
+
+
 # Renderers
 
 

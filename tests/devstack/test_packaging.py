@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -446,6 +448,28 @@ class TestCache:
         build()
         assert [path.stem for path in (tmp_path / "built").iterdir()] == ["migrate-host-another"]
         assert [path.stem for path in (tmp_path / "cache").glob("*.zip")] == ["migrate-host-another"]
+
+
+def test_pip_installs_hashed_wheels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, pins = tmp_path / "files", tmp_path / "pins.txt"
+    files.mkdir()
+    with zipfile.ZipFile(files / "thing-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("thing.py", "")
+        wheel.writestr("thing-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1\n")
+        wheel.writestr("thing-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("thing-1.dist-info/RECORD", "")
+    with tarfile.open(files / "source-1.tar.gz", "w:gz"):
+        pass
+    hashes = {path.name.partition("-")[0]: sha256(path.read_bytes()).hexdigest() for path in files.iterdir()}
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(files))
+    pins.write_text(f"thing==1 --hash=sha256:{hashes['thing']}\n")
+    assert dependencies._install("sync", pins, tmp_path / "good", HOST) == {"thing": hashes["thing"]}
+    for line in ("thing==1", f"thing==1 --hash=sha256:{'0' * 64}", f"source==1 --hash=sha256:{hashes['source']}"):
+        pins.write_text(f"{line}\n")
+        with pytest.raises(packaging.PackagingError):
+            dependencies._install("sync", pins, tmp_path / "bad", HOST)
+    assert not (tmp_path / "bad").exists()
 
 
 def test_another_pin_or_target_is_another_layer(tmp_path: Path) -> None:

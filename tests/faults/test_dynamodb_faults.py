@@ -101,7 +101,7 @@ def test_a_slow_put_holds_up_no_other_and_is_tried_again(
 def test_a_put_that_arrives_after_a_newer_one_changes_nothing(
     dynamodb_function: Function, items: Items, proxy: FlakyDynamoDB
 ) -> None:
-    """As when an old attempt hangs in the network, and the redelivery overtakes it."""
+    """An old attempt may hang in the network while the redelivery overtakes it."""
     hold = threading.Event()
     proxy.rule = lambda put: Fault(hold=hold if put.attempt == 1 else None)
     late = [deleted("a|0000", date=OLD, log_id="gone"), updates(OLD, 2)[1]]

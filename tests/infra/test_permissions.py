@@ -843,6 +843,7 @@ KEYS: dict[str, list[Callable[[Json], Any]]] = {
     "aws_s3_bucket_server_side_encryption_configuration": [
         lambda values: values["rule"][0]["apply_server_side_encryption_by_default"][0]["kms_master_key_id"]
     ],
+    "aws_secretsmanager_secret": [nested("kms_key_id")],
     "aws_sns_topic": [nested("kms_master_key_id")],
     "aws_sqs_queue": [nested("kms_master_key_id")],
 }
@@ -858,7 +859,7 @@ def test_deployments_key_encrypts_all_stored_data(kind: str, deployment: Deploym
 
 
 def test_the_keys_policy_reaches_everything_that_needs_it(deployment: Deployment) -> None:
-    """It goes by names, so that the key can be there before what it encrypts."""
+    """The policy names resources by patterns, so that the key can exist before them."""
     [key] = [key for key in deployment.all("aws_kms_key") if key.values["arn"] == deployment.key]
     policy = {statement["Sid"]: statement for statement in json.loads(key.values["policy"])["Statement"]}
 
@@ -885,7 +886,7 @@ def test_no_log_is_kept_for_ever(deployment: Deployment) -> None:
 
 
 def test_no_function_gets_a_secret_in_its_environment(deployment: Deployment) -> None:
-    """Neither a password nor a client's secret: names, addresses and ARNs only."""
+    """A function's environment has names, addresses and ARNs only."""
     for function in deployment.functions().values():
         assert not {"DATABASE_URL", "PGPASSWORD", "AUTH0_CLIENT_SECRET"} & set(function.environment), function.name
 

@@ -247,7 +247,7 @@ def test_an_unknown_attribute_is_refused_with_its_name(root: Variables) -> None:
 
 @pytest.mark.parametrize("file", sorted((CONFIGURATION / "environments").glob("*.tfvars")), ids=lambda file: file.stem)
 def test_the_examples_name_attributes_that_there_are(root: Variables, file: Path, tmp_path: Path) -> None:
-    """Also those that are commented out."""
+    """The test includes attributes that are commented out."""
     complete = tmp_path / "complete.tfvars"
     lines = file.read_text().splitlines()
     complete.write_text("\n".join(line.replace("# ", "", 1) if " = " in line else line for line in lines))

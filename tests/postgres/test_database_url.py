@@ -143,7 +143,7 @@ def test_the_server_is_verified_unless_the_url_says_otherwise(url: str, mode: st
 
 
 def test_a_server_without_tls_is_refused(postgres_server: str) -> None:
-    """By its name in the network; on this machine nobody else can listen."""
+    """The connection uses the server's name in the network, as loopback needs no TLS."""
     port = conninfo_to_dict(postgres_server)["port"]
     with pytest.raises(Auth0SyncError, match="SSL"):
         postgres.connect(Database(url=f"postgresql://postgres@db.example.com:{port}/postgres?hostaddr=127.0.0.1"))

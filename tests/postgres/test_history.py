@@ -138,7 +138,7 @@ def test_linked_accounts_end_in_history_too(function: Function, database: psycop
 
 
 def test_whatever_the_order_history_is_the_same(postgres_url: str, database: psycopg.Connection) -> None:
-    """And it is every change that was ever delivered, each once."""
+    """History has every delivered change, once."""
     sink = PostgresSink(lambda: connect(Database(url=postgres_url)))
 
     @against_a_server
@@ -351,7 +351,7 @@ def test_erasing_a_person(function: Function, database: psycopg.Connection) -> N
 def test_concurrent_writers_of_the_same_changes(
     make_sink: Callable[..., PostgresSink], database: psycopg.Connection
 ) -> None:
-    """Each writes everything, in an order of its own: nobody waits for whom he keeps waiting."""
+    """Each writer writes all changes, in an order of its own, without a deadlock."""
     bodies = [plan(f"{at}", at, f"auth0|{number:02}") for number in range(40) for at in range(1, 6)]
 
     def write(seed: int) -> None:

@@ -127,7 +127,7 @@ CASTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CASTS.items() for value in values])
 def test_a_cast(database: psycopg.Connection, name: str, value: str) -> None:
-    """And the same whatever the session's time zone and order of dates: an index relies on it."""
+    """The result is the same for any time zone and order of dates of the session: an index relies on it."""
     for settings in ("SET timezone = 'UTC'; SET datestyle = 'ISO, DMY'", "SET timezone = 'Asia/Tokyo'"):
         database.execute(settings)
         [(found,)] = database.execute(f"SELECT auth0.{name}(%s::jsonb)", [value]).fetchall()

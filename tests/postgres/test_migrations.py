@@ -87,7 +87,7 @@ def contents(url: Any) -> Any:
 def test_a_slip_erases_no_user(
     monkeypatch: pytest.MonkeyPatch, postgres_url: str, protection: Any, payload: Any, refusal: Any
 ) -> None:
-    """Otherwise anybody who may invoke the function could erase all users and history, even by a wrong revision."""
+    """A caller with the right to invoke the function must not erase users and history by a wrong revision."""
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     monkeypatch.setenv("PROTECT_DATA", protection)
     query(postgres_url, f"{USER} RETURNING 1")

@@ -123,7 +123,7 @@ def test_a_release_fails_and_the_users_own_that_it_follows_stay(database: Any, r
 
 
 def test_a_number_of_the_product_is_refused_for_the_users_own(database: Any, release: Any) -> None:
-    """As the recipe once was: an upgrade brought another migration of that number, and skipped it."""
+    """An upgrade would bring another migration of that number, and skip it."""
     database.migrate(release)
     new = release.product("promote_plan", *PLAN)
     database.migrate(release)

@@ -89,7 +89,7 @@ def pooled(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[str]:
 def test_each_batch_is_stored_at_its_first_delivery(
     monkeypatch: pytest.MonkeyPatch, pooled: str, database: psycopg.Connection
 ) -> None:
-    """In parts, with history and with what is stale: each kind of statement, by two functions that take turns."""
+    """Two functions in turns run each kind of statement: in chunks, with history, with stale changes."""
     other = PostgresSink(lambda: connect(Database(url=pooled)))
     with sync_function(monkeypatch, SINK="postgres", DATABASE_URL=pooled, HISTORY="on") as function:
         for turn in range(3):
@@ -106,7 +106,7 @@ def test_each_batch_is_stored_at_its_first_delivery(
 
 @real
 def test_no_statement_is_left_in_a_session_that_others_will_have(pooled: str) -> None:
-    """Its name says nothing of its text: who finds it there would run another statement than its own."""
+    """A statement's name does not identify its text: another client would run the wrong statement."""
     sink = PostgresSink(lambda: connect(Database(url=pooled)))
     assert sink.apply(changes(updated(user("a|1")))).failed == {}
     with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as session:

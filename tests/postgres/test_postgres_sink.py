@@ -513,7 +513,7 @@ def test_statement_timeout_is_a_retry(make_sink: Callable[..., PostgresSink], da
 def test_connection_to_a_former_writer_is_replaced(
     make_sink: Callable[..., PostgresSink], database: psycopg.Connection, postgres_url: str
 ) -> None:
-    """As after a failover, when the kept connection ends at a reader."""
+    """After a failover, the kept connection ends at a reader."""
     sink = make_sink()
     sink.apply(changes(updated(user("a|1"))))
     name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]

@@ -416,7 +416,7 @@ def test_many_at_once(cluster: Any) -> None:
 
 
 def test_statements_are_as_the_data_api_can_read_them() -> None:
-    """It takes `:name` for a parameter, in comments too, and one statement a call."""
+    """The Data API takes `:name` for a parameter, in comments too, and one statement a call."""
     for statement in roles.statements():
         assert "--" not in statement
         assert ":" not in statement.replace("::", "")

@@ -82,7 +82,7 @@ def test_function_waits_for_a_paused_cluster(api: Any) -> None:
 def test_temporary_error_restarts_the_transaction(
     api: Any, fault: Any, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever call it happens to: the one that begins, takes the lock, or makes something."""
+    """The error may hit any call: the beginning, the lock, or a statement."""
     answer = api._answer
 
     def faulty(operation: Any, body: Any) -> Any:

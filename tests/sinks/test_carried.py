@@ -83,7 +83,7 @@ def test_outcomes(store: Store) -> None:
 
 
 def test_whole_user_replaces_the_same_partial_change(store: Store) -> None:
-    """As when a log comes again after the stream's masking was switched off."""
+    """A log may come again after an operator has switched the stream's masking off."""
     event = part(1, username="x")
     [change] = changes(event)
     store.sink.apply([change])

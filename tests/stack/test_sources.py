@@ -262,7 +262,7 @@ def test_a_fetched_user_too_large_for_the_queues_gets_into_both_stores(running: 
 
 
 def test_the_archive_tells_which_signals_there_were(running: Stack, auth0: ManagementApi) -> None:
-    """By the query that the docs give to those who have the refresh off."""
+    """The test runs the documented query for deployments without the refresh."""
     text = (packaging.ROOT / "docs" / "events.md").read_text()
     [sql] = re.findall(r"```sql\n(.*?)```", text, flags=re.S)
     assert set(re.findall(r"'([a-z_]+)'", sql)) == SIGNALS.keys()

@@ -32,7 +32,7 @@ def test_every_published_type_is_settled_once() -> None:
 
 @pytest.mark.parametrize("kind", sorted(PUBLISHED))
 def test_the_places_are_those_of_the_published_schema(kind: str) -> None:
-    """Or ones that are tried besides; a schema whose body is open lists none."""
+    """The table may have more places; a schema with an open body lists none."""
     places = PLACES.get(kind, PLACES[""])
     if kind not in ("sapi", "mgmt_api_read"):  # whose user_id is the actor
         assert set(PUBLISHED[kind]) - {"details.request.path"} <= {*places, "details.user_id", *ENROLLMENTS}

@@ -85,7 +85,7 @@ def test_two_files_of_one_number(release: Release) -> None:
 
 
 def test_two_migrations_with_the_same_predecessor(release: Release) -> None:
-    """As two colleagues make them on two branches of the repository."""
+    """Two colleagues may make them on two branches of the repository."""
     first, second, third = (release.own(name, now=NOW) for name in "xyz")
     release.edit(third, down_revision=first)
     assert f"own/{third}_z.py follows {first}, and must follow {second}" in said(release)

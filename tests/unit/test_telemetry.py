@@ -1,6 +1,7 @@
 """Metrics and logs: the functions send the metrics in docs/metrics.md, and an old event does not raise the lag."""
 
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -223,6 +224,7 @@ def test_a_pseudonym_is_the_same_in_a_deployment_and_another_in_others(monkeypat
     assert pseudonym("auth0|ada", "key") == pseudonym("auth0|ada", "key")
     assert len({pseudonym(user_id, key) for user_id in ("auth0|ada", "auth0|adb") for key in ("", "key", "key2")}) == 6
     assert len(pseudonym("\ud800", "")) == 16
+    assert pseudonym("auth0|ada", "key") == hmac.new(b"key", b"auth0|ada", "sha256").hexdigest()[:16]
     monkeypatch.setenv("PSEUDONYM_KEY", "key")
     assert pseudonym("auth0|ada") == pseudonym("auth0|ada", "key")
 
