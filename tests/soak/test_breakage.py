@@ -17,7 +17,7 @@ from pipeline.sinks.postgres import GUARD
 from tests.soak.soak import WrongError, soak
 from tests.soak.stores import DynamoDBWriter
 
-HISTORIES = 150
+HISTORIES = 300
 """Within so many the soak must have found what is broken; most of it shows within ten."""
 
 CONDITION = {"ConditionExpression", "ExpressionAttributeValues"}
