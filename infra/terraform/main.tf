@@ -26,6 +26,7 @@ module "auth0_sync" {
   sync                   = var.sync
   queues                 = var.queues
   refresh                = var.refresh
+  backfill               = var.backfill
   users_table            = var.users_table
   archive                = var.archive
   watch                  = var.watch

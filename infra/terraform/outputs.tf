@@ -21,12 +21,12 @@ output "rule_names" {
 }
 
 output "queue_urls" {
-  description = "URLs of the queues that the sync and the refresh read, by sink, and by refresh if it is on."
+  description = "URLs of the queues that the functions read, by sink, and by refresh and backfill if they are on."
   value       = module.auth0_sync.queue_urls
 }
 
 output "dlq_urls" {
-  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh if it is on."
+  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh and backfill if they are on."
   value       = module.auth0_sync.dlq_urls
 }
 
@@ -56,7 +56,7 @@ output "log_group_names" {
 }
 
 output "event_source_mapping_ids" {
-  description = "UUIDs of the mappings from queue to function, by sink, and by refresh if it is on."
+  description = "UUIDs of the mappings from queue to function, by sink, and by refresh and backfill if they are on."
   value       = module.auth0_sync.event_source_mapping_ids
 }
 

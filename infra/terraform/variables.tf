@@ -15,6 +15,7 @@ locals {
     sync        = ["batch_size", "batch_window_seconds", "clock_tolerance_seconds", "enabled", "history", "maximum_concurrency", "memory_mb", "reserved_concurrency", "timeout_seconds"]
     queues      = ["max_message_bytes", "max_receive_count", "retention_seconds", "visibility_timeout_seconds"]
     refresh     = ["auth0_domain", "batch_size", "batch_window_seconds", "kms_key_arn", "max_age_seconds", "memory_mb", "on_login", "rate", "secret_arn", "timeout_seconds", "trusted_domains"]
+    backfill    = ["maximum_concurrency"]
     users_table = ["point_in_time_recovery"]
     archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "lock_days", "manifest", "prefix", "results_expire_after_days"]
     watch       = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]
@@ -224,6 +225,17 @@ variable "refresh" {
   validation {
     condition     = length(setsubtract(try(keys(var.refresh), []), local.attributes.refresh)) == 0
     error_message = "refresh has no ${join(", ", setsubtract(try(keys(var.refresh), []), local.attributes.refresh))}. It has ${join(", ", local.attributes.refresh)}."
+  }
+}
+
+variable "backfill" {
+  description = "Load existing users with `auth0-sync backfill`. null: the function and its queue are not there. While they wait, their alarms and the requests to their queue cost about $0.60 a month."
+  type        = any
+  default     = null
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.backfill), []), local.attributes.backfill)) == 0
+    error_message = "backfill has no ${join(", ", setsubtract(try(keys(var.backfill), []), local.attributes.backfill))}. It has ${join(", ", local.attributes.backfill)}."
   }
 }
 

@@ -97,6 +97,11 @@ add(
     "Build the zip of each Lambda function; the same inputs give the same contents, and the same SHA-256 of them.",
 )
 add(
+    "backfill",
+    "pipeline.cli.backfill",
+    "Load the existing users from an export of Auth0 into the stores, while events flow.",
+)
+add(
     "replay",
     "pipeline.cli.replay",
     "Send the user changes of the archive to the sinks' queues again; an event too large for a queue, to its function.",

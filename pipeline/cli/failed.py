@@ -15,7 +15,7 @@ from pipeline.cli.logs import log_lines
 from pipeline.cli.rows import require_one, show
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.dead_letters import DeadLetters, Waiting, waiting
-from pipeline.delivery.failed import Choice, Failed, Reasons, Report, find, given_up, undelivered
+from pipeline.delivery.failed import Choice, Failed, Reasons, Report, by_log, find, given_up, undelivered
 from pipeline.delivery.targets import client_config, queue_url
 from pipeline.delivery.undelivered import FORWARDED, Target, destination
 from pipeline.query import Result
@@ -92,6 +92,9 @@ def _queues(deployment: str, target: Target) -> Iterator[tuple[str, Reasons]]:
     if target.consumer is not None:
         log = partial(_log, f"/aws/lambda/{deployment}-{target.consumer.function}")
         yield f"{deployment}-{target}-failed", partial(given_up, log)
+    if target is Target.BACKFILL:  # which gets its messages from a command
+        yield f"{deployment}-{target}-failed", partial(by_log, partial(_log, f"/aws/lambda/{deployment}-{target}"))
+        return
     yield f"{deployment}-{target}-undelivered", undelivered
 
 

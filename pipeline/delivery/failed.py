@@ -23,7 +23,9 @@ AT_ONCE: Final = 10
 """Messages to send before their deletion, so that a target that is down is not sent all of them."""
 BATCH_FAILED: Final = "BatchFailed"
 """Reason of a readable message that the log does not name: its whole batch failed at every try."""
-LOGGED: Final = '{ $.message = "message not stored" || $.message = "message not refreshed" }'
+LOGGED: Final = (
+    '{ $.message = "message not stored" || $.message = "message not refreshed" || $.message = "slice not loaded" }'
+)
 """Filter pattern of CloudWatch Logs for the lines that give the reason of a message."""
 
 Log = Callable[[float, str], Iterable[str]]
@@ -158,9 +160,13 @@ def given_up(log: Log, messages: Sequence[Any]) -> dict[str, str]:
             read(message["Body"])
         except Poison as error:
             found[message["MessageId"]] = error.reason
-    readable = [message for message in messages if message["MessageId"] not in found]
-    logged = _logged(log, readable)
-    return found | {message["MessageId"]: logged.get(message["MessageId"], BATCH_FAILED) for message in readable}
+    return found | by_log(log, [message for message in messages if message["MessageId"] not in found])
+
+
+def by_log(log: Log, messages: Sequence[Any]) -> dict[str, str]:
+    """Return a function's reasons: the error in its log."""
+    logged = _logged(log, messages)
+    return {message["MessageId"]: logged.get(message["MessageId"], BATCH_FAILED) for message in messages}
 
 
 def _logged(log: Log, messages: Sequence[Any]) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.changes import read
 from pipeline.delivery import Delivery
+from pipeline.delivery.queue import Queue
 from pipeline.delivery.stream import Stream
-from pipeline.delivery.targets import Consumer, Each, Only, open_queue
+from pipeline.delivery.targets import Consumer, Each, Only, open_queue, queue_url
 from pipeline.errors import BadSettings, Poison
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Target(StrEnum):
-    """A target of EventBridge's rules, with a dead-letter queue of its own."""
+    """A target of EventBridge's rules, with a dead-letter queue of its own; or the backfill, which gets no events."""
 
     POSTGRES = "postgres"
     DYNAMODB = "dynamodb"
@@ -28,6 +29,7 @@ class Target(StrEnum):
     ARCHIVE = "archive"
     LOG_STREAM = "log-stream"
     EVENT_STREAM = "event-stream"
+    BACKFILL = "backfill"
 
     @property
     def consumer(self) -> Consumer | None:
@@ -50,6 +52,8 @@ def destination(
     archive = Stream(firehose, f"{deployment}-archive")
     if target is Target.ARCHIVE:
         return archive
+    if target is Target.BACKFILL:
+        return Queue(sqs, queue_url(sqs, f"{deployment}-{target}"))
     if target.consumer is not None:
         return open_queue(sqs, lambda_, deployment, target.consumer)
     sinks = [open_queue(sqs, lambda_, deployment, sink) for sink in (Consumer.POSTGRES, Consumer.DYNAMODB)]

@@ -3,7 +3,7 @@
 docs/cost.md has the resulting tables, the assumptions and the sources of the prices; a test compares them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ FIREHOSE_GB: Final = 0.029
 S3_GB, S3_GLACIER_IR_GB, S3_PUTS, S3_GETS, S3_TRANSITIONS = 0.023, 0.004, 5.00, 0.40, 20.00
 SQS: Final = 0.40
 LAMBDA_REQUESTS, LAMBDA_GB_SECOND = 0.20, 0.0000133334  # arm64
-DYNAMODB_WRITES, DYNAMODB_GB, DYNAMODB_BACKUP_GB = 0.625, 0.25, 0.20
+DYNAMODB_WRITES, DYNAMODB_READS, DYNAMODB_GB, DYNAMODB_BACKUP_GB = 0.625, 0.125, 0.25, 0.20
 ACU_HOUR, AURORA_GB, AURORA_IO, AURORA_BACKUP_GB = 0.12, 0.10, 0.20, 0.021
 ALARM, METRIC, DASHBOARD, LOG_GB = 0.10, 0.30, 3.00, 0.50
 KEY, KEY_REQUESTS, SECRET = 1.00, 3.00, 0.40
@@ -171,6 +171,25 @@ def _bill(tenant: Tenant) -> Iterator[Line]:
     uses = HOURS * 12 * 8 + objects
     key = KEY + uses / million * KEY_REQUESTS if tenant.customer_key else 0.0
     yield Line("KMS and Secrets Manager", key + 2 * SECRET, "one key, the database's two secrets")
+
+
+def backfill(users: int, size: int, slices: int, stores: Collection[str]) -> float:
+    """Return the dollars of loading an export of ``size`` bytes once into ``stores``; the free tiers do not count.
+
+    A user is read before it is written, as an export may lack keys. Assumes a millisecond a user for both functions,
+    with 1 GB in all; a slice is written once, and read and answered for each store.
+    """
+    million = 1_000_000
+    seconds = users * len(stores) / 1000
+    dollars = seconds * LAMBDA_GB_SECOND + 2 * slices * len(stores) / million * LAMBDA_REQUESTS
+    dollars += slices / million * (S3_PUTS * (1 + len(stores)) + S3_GETS * 2 * len(stores) + 3 * SQS * len(stores))
+    if "postgres" in stores:
+        dollars += users * 3.5 / million * AURORA_IO
+    if "dynamodb" in stores and users:
+        # An item has the place in the order and the versions of its keys beside the user.
+        units = -(-(size // users + KIB // 2) // KIB)
+        dollars += users / million * (units * DYNAMODB_WRITES + DYNAMODB_READS)
+    return dollars
 
 
 SMALL: Final = Tenant(users=10_000, logs_a_day=100_000)

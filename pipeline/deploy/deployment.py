@@ -47,6 +47,7 @@ SETTINGS: Final = {
     "protect_data": "protect_data",
     "maximum_concurrency": "sync.maximum_concurrency",
     "refresh": "refresh",
+    "backfill": "backfill",
 }
 """Settings that the commands read by Terraform's own evaluation, with the expression of each."""
 

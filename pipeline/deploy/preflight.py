@@ -91,7 +91,9 @@ CONCURRENCY_RESERVE: Final = 5
 
 def concurrency_warning(settings: Mapping[str, Any], identity: Identity) -> str:
     """Return a warning if the account's concurrency is below the deployment's, else nothing."""
-    needed = 2 * settings["maximum_concurrency"] + 2 * bool(settings["refresh"]) + CONCURRENCY_RESERVE
+    # Each execution of the backfill waits for one of a sink's function.
+    backfill = 2 * settings["backfill"]["maximum_concurrency"] if settings["backfill"] else 0
+    needed = 2 * settings["maximum_concurrency"] + 2 * bool(settings["refresh"]) + backfill + CONCURRENCY_RESERVE
     try:
         limits = boto3.client("lambda", region_name=identity.region).get_account_settings()["AccountLimit"]
     except (BotoCoreError, ClientError):

@@ -24,6 +24,8 @@ CHUNK = 100
 
 REFRESH_ALIAS = ":refresh"
 """End of the only ARN by which the refresh's role may invoke the function: an alias of its own."""
+BACKFILL_ALIAS = ":backfill"
+"""End of the only ARN by which the backfill's roles may invoke the function, with slices of exports alone."""
 
 T = TypeVar("T")
 
@@ -101,6 +103,37 @@ class Sync:
         self._measure(self._name, total, signals[MASKED], lag(happened, datetime.now(UTC)), special)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
+    def load(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a slice of an export, ``lines`` in gzip and base64; return the counts and the refused users.
+
+        Raises ``pipeline.errors.Retry`` if the store did not take a user now: the slice must be loaded again.
+        """
+        # Only a backfill needs these.
+        import base64
+        import io
+
+        import msgspec
+
+        from pipeline.auth0.exports import lines
+        from pipeline.backfill.load import load
+        from pipeline.changes import Export
+        from pipeline.pseudonym import pseudonym
+
+        started = perf_counter()
+        export = msgspec.convert(event["export"], Export)
+        content = io.BytesIO(base64.b64decode(event["lines"]))
+        try:
+            loaded, refused = load(self.sink, lines(content), export, tolerance=self._tolerance)
+        except Retry as error:
+            self._log.error("slice not stored", extra={"sink": self._name, **error_fields(error)})
+            raise
+        users = {pseudonym(one.user_id): one.error for one in refused}
+        for user, refusal in users.items():
+            self._log.error("user not stored", extra={"user": user, **error_fields(refusal)})
+        took = {"milliseconds": round((perf_counter() - started) * 1000)}
+        self._log.info("slice", extra={"sink": self._name, "export": export.export_id, **asdict(loaded), **took})
+        return {"loaded": asdict(loaded), "refused": {user: error.reason for user, error in users.items()}}
+
 
 def chunks(records: Sequence[T], first: int = CHUNK) -> list[Sequence[T]]:
     """Split a batch into growing chunks. The first is small because the store is idle while it is read."""
@@ -134,10 +167,18 @@ def _sink(name: str) -> Sink:
     return DynamoDBSink(connect_to_dynamodb(THREADS), settings.users_table())
 
 
-def handler(event: dict[str, Any], context: object) -> Answer:
-    """Store a batch; see ``Sync``."""
-    invoked: str = getattr(context, "invoked_function_arn", "")
-    return sync()(event["Records"], from_refresh=invoked.endswith(REFRESH_ALIAS))
+def handler(event: dict[str, Any], context: object) -> Answer | dict[str, Any]:
+    """Store a batch, or a slice of an export; see ``answer``."""
+    return answer(sync(), event, getattr(context, "invoked_function_arn", ""))
+
+
+def answer(function: Sync, event: Mapping[str, Any], invoked: str) -> Answer | dict[str, Any]:
+    """Give an event to ``function``, as far as whoever may invoke it by the ARN ``invoked`` may send such events."""
+    if invoked.endswith(BACKFILL_ALIAS):
+        return function.load(event)
+    if invoked.endswith(REFRESH_ALIAS):
+        return function(event["Records"], from_refresh=True)
+    return function(event["Records"]) if "Records" in event else function.load(event)
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

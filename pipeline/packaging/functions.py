@@ -56,6 +56,12 @@ FUNCTIONS: Final = {
         services=("lambda", "secretsmanager", "sqs"),
         budget=Budget(zipped=1.4, unzipped=5.25),
     ),
+    "backfill": Function(
+        handler="pipeline.functions.backfill",
+        requirements="dynamodb.txt",  # the same imports
+        services=("lambda", "s3"),
+        budget=Budget(zipped=1.75, unzipped=6.5),
+    ),
     "migrate": Function(
         handler="pipeline.functions.migrate",
         requirements="migrate.txt",

@@ -257,6 +257,9 @@ class ForeignAws:
     # S3, the archive's key and Firehose
 
     def answer_list_objects_v2(self, arguments: Any) -> Any:
+        if arguments["Prefix"].startswith("exports/"):
+            keys = [f"{arguments['Prefix']}{name}" for name in ("000001.json", self._well_formed)]
+            return {"IsTruncated": False, "Contents": [{"Key": key} for key in keys]}
         return {"IsTruncated": False, "Contents": [{"Key": f"logs/dt=2026-01-15/hour=09/{self.text}.gz"}]}
 
     def answer_list_object_versions(self, arguments: Any) -> Any:
@@ -273,6 +276,12 @@ class ForeignAws:
     def answer_get_object(self, arguments: Any) -> Any:
         if arguments["Key"] == MANIFEST:
             return {"Body": self._body(self._manifest())}
+        if arguments["Key"] == "exports/x/export.json":
+            export = {"export_id": self._well_formed, "taken_at": "2026-01-15T09:00:00.000000Z"}
+            return {"Body": self._body(json.dumps({"export": export, "slices": 2, "users": 2}).encode())}
+        if arguments["Key"].startswith("exports/"):
+            refused = {"loaded": {"rows": 1, "refused": 1}, "refused": {self._well_formed: self._well_formed}}
+            return {"Body": self._body(json.dumps(refused).encode())}
         event = self._event()
         raw = base64.b64encode(event.encode()).decode()
         lines = [event, json.dumps({"errorCode": self.text, "rawData": raw}), self.text]

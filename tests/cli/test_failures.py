@@ -108,6 +108,7 @@ NETWORKED = {
     "failed": (["failed", "postgres", *DEPLOYMENT], {}),
     "pseudonym": (["pseudonym", "auth0|1", *DEPLOYMENT], {}),
     "replay": (["replay", "--since", "2026-01-15", *DEPLOYMENT, *BUCKET], {}),
+    "backfill": (["backfill", "--resume", "x", *DEPLOYMENT, "--bucket", "b"], {}),
     "rearchive": (["rearchive", *DEPLOYMENT, *BUCKET], {}),
     "restore": (["restore", "dynamodb", *DEPLOYMENT], {}),
     "logs": (["logs", *DEPLOYMENT], {}),

@@ -70,6 +70,7 @@ ANSWERS: dict[str, tuple[tuple[str, ...], str]] = {
     "pseudonym": (("pseudonym", "auth0|1", *DEPLOYMENT), ""),
     "verify": (("verify", "--error-prefix", "errors/", "--key", KEY_ARN, *BUCKET), "json"),
     "replay": (REPLAY, "json"),
+    "backfill": (("backfill", "--resume", "x", "--no-wait", *DEPLOYMENT, "--bucket", "b"), "json"),
     "rearchive": (("rearchive", *DEPLOYMENT, *BUCKET), "json"),
     "restore": (("restore", "dynamodb", "--dry-run", *DEPLOYMENT), "json"),
     "logs": (("logs", *DEPLOYMENT), ""),

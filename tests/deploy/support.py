@@ -27,6 +27,7 @@ variable "lambda" { default = { architecture = "arm64" } }
 variable "protect_data" { default = true }
 variable "sync" { default = { maximum_concurrency = 5 } }
 variable "refresh" { default = null }
+variable "backfill" { default = null }
 """
 
 

@@ -145,17 +145,23 @@ class TestConcurrency:
                 return {"AccountLimit": {"ConcurrentExecutions": executions}}
 
         caller.setattr(boto3, "client", lambda *_, **__: Lambda())
-        said = concurrency_warning({"maximum_concurrency": 5, "refresh": refresh}, HERE)
+        said = concurrency_warning({"maximum_concurrency": 5, "refresh": refresh, "backfill": None}, HERE)
         assert bool(said) is warned
         if warned:
             assert f"may run {executions} Lambda functions at once" in said
 
     def test_a_real_answer(self, signed_in: Aws) -> None:
-        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
-        assert "up to 2005" in concurrency_warning({"maximum_concurrency": 1000, "refresh": None}, HERE)
+        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None, "backfill": None}, HERE) == ""
+        backfill = {"maximum_concurrency": 500}
+        assert "up to 1015" in concurrency_warning(
+            {"maximum_concurrency": 5, "refresh": None, "backfill": backfill}, HERE
+        )
+        assert "up to 2005" in concurrency_warning(
+            {"maximum_concurrency": 1000, "refresh": None, "backfill": None}, HERE
+        )
 
     def test_unknown_concurrency_limit_is_no_warning(self, caller: pytest.MonkeyPatch) -> None:
-        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None}, HERE) == ""
+        assert concurrency_warning({"maximum_concurrency": 5, "refresh": None, "backfill": None}, HERE) == ""
 
 
 class TestSources:

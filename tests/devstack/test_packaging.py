@@ -31,19 +31,24 @@ HOST = Target("host", "arm64")
 LIVES = {
     "sync-postgres": """
         import os
-        import pipeline.functions.sync, pipeline.sinks.postgres
+        import pipeline.functions.sync, pipeline.sinks.postgres, pipeline.backfill.load
         os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
         from pipeline.settings import Database
         from pipeline.sinks.iam import token
         assert "X-Amz-Signature" in token(Database(host="h", port=5432, name="n", user="u", region="us-east-1"))
         """,
     "sync-dynamodb": """
-        import pipeline.functions.sync, pipeline.sinks.dynamodb, pipeline.sinks.dynamodb_requests
+        import pipeline.functions.sync, pipeline.backfill.load
+        import pipeline.sinks.dynamodb, pipeline.sinks.dynamodb_requests
         client("dynamodb")
         """,
     "refresh": """
         import pipeline.functions.refresh
         client("sqs"), client("secretsmanager"), client("lambda")
+        """,
+    "backfill": """
+        import pipeline.functions.backfill
+        client("s3"), client("lambda")
         """,
     "migrate": """
         import pipeline.functions.migrate, pipeline.sinks.iam
@@ -200,6 +205,7 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         "sync-postgres": {"psycopg", "msgspec"},
         "sync-dynamodb": {"boto3", "botocore", "msgspec"},
         "refresh": {"botocore", "msgspec", "urllib3"},
+        "backfill": {"botocore", "msgspec"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
         "roles": {"botocore", "msgspec"},
         "watch": {"botocore", "msgspec"},

@@ -12,7 +12,10 @@ from tests.infra.test_permissions import ROOT, done_by_athena, operations_in
 ACCOUNT, REGION, NAME = "123456789012", "eu-central-1", "auth0-sync-test"
 PLACE = Place(ACCOUNT, NAME)
 BUCKET = f"arn:aws:s3:::{NAME}-archive-{ACCOUNT}-{REGION}"
-COMMANDS = ("cli/failed", "cli/logs", "cli/replay", "cli/restore", "archive/rearchive", "archive/replay")
+COMMANDS = (
+    *("cli/backfill", "cli/failed", "cli/logs", "cli/replay", "cli/restore"),
+    *("archive/rearchive", "archive/replay", "backfill/objects", "backfill/watch"),
+)
 DELIVERY = ("dead_letters", "failed", "function", "queue", "stream", "targets", "undelivered")
 """The modules of the commands that an operator runs against queues and archive."""
 
@@ -26,6 +29,7 @@ ACTIONS = {
     "GetQueueUrl": "sqs:GetQueueUrl",
     "Invoke": "lambda:InvokeFunction",
     "ListObjectsV2": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
     "PutRecordBatch": "firehose:PutRecordBatch",
     "ReceiveMessage": "sqs:ReceiveMessage",
     "SendMessageBatch": "sqs:SendMessage",
@@ -74,6 +78,7 @@ def test_an_operator_may_do_what_the_commands_do_and_nothing_more() -> None:
 
 def test_an_operator_deletes_no_history() -> None:
     assert may("operator", "s3:DeleteObject", f"{BUCKET}/errors/processing-failed/1")
+    assert may("operator", "s3:PutObject", f"{BUCKET}/exports/1/000001.ndjson.gz")
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert not may("operator", action, f"{BUCKET}/logs/dt=2026-11-22/hour=08/1")
 

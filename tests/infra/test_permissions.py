@@ -7,6 +7,7 @@ the name of a role of theirs comes from AWS's documentation and from what Terraf
 """
 
 import ast
+import gzip
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import botocore.session
+import msgspec
 import psycopg
 import pytest
 from botocore import xform_name
@@ -38,6 +40,9 @@ from devstack.traffic import DEFAULT_SOURCE
 from pipeline import data_api
 from pipeline.auth0.api import Fetched, ManagementApi
 from pipeline.auth0.errors import Auth0Down
+from pipeline.backfill.load import Loaded
+from pipeline.backfill.objects import Result, Task
+from pipeline.changes import Export
 from pipeline.functions.watch import QuestionsFailed
 from tests.infra.deployed import Json, Resource, State
 from tests.manifest.bucket import SETTINGS, Bucket, fill, sign
@@ -216,6 +221,8 @@ def done_to_s3(operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
         yield "s3:ListBucketVersions", bucket
         return
     prefix = f"{bucket}/{parameters['Key'].partition('/')[0]}/*"
+    if operation == "PutObject" and "/results/" in parameters["Key"]:
+        prefix += "/results/*"
     yield f"s3:{operation}{'Version' if operation == 'GetObject' and 'VersionId' in parameters else ''}", prefix
     if "ObjectLockMode" in parameters:
         yield "s3:PutObjectRetention", prefix
@@ -280,7 +287,7 @@ def given_anyway(function: Function, key: str) -> set[Right]:
 
 def forget_clients() -> None:
     """Handlers keep theirs for the life of an execution environment."""
-    for name in ("sync", "refresh", "roles", "watch", "manifest"):
+    for name in ("sync", "refresh", "backfill", "roles", "watch", "manifest"):
         module = import_module(f"pipeline.functions.{name}")
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
@@ -414,7 +421,19 @@ def manifests(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> 
     assert str(recorded).startswith("manifests/erasures/")
 
 
+def backfill(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice for each store."""
+    content = gzip.compress(text(user()).encode())
+    loaded = Result(Loaded(rows=1, applied=1))
+    aws.answers["GetObject"] = lambda _: {"Body": StreamingBody(io.BytesIO(content), len(content))}
+    aws.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(msgspec.json.encode(loaded))}
+    tasks = [Task(Export("job-1", "2026-01-15T09:00:00.000000Z"), 1, store) for store in ("postgres", "dynamodb")]
+    answer = invoke(function, {"Records": records(*(msgspec.json.encode(task).decode() for task in tasks))})
+    assert answer == {"batchItemFailures": []}
+
+
 RUNS = {
+    "backfill": backfill,
     "manifest": manifests,
     "sync-postgres": sync_to_postgres,
     "sync-dynamodb": sync_to_dynamodb,
@@ -741,6 +760,9 @@ def test_a_queue_takes_messages_of_its_rules_only(deployment: Deployment) -> Non
         if queue.name == "failed":  # SQS itself moves messages there
             assert allowed == []
             continue
+        if not targets:  # the backfill's, whose messages are a command's
+            assert allowed == []
+            continue
         [statement] = allowed
         assert statement["Principal"] == {"Service": "events.amazonaws.com"}
         assert statement["Action"] == "sqs:SendMessage"
@@ -799,7 +821,7 @@ def test_every_queue_takes_messages_of_the_same_size(deployment: Deployment) -> 
     assert len(written) == 2  # of the queue's module: a queue and its dead-letter queue
     assert all("max_message_size" in block for block in written)
     sizes = {queue.address: queue.values["max_message_size"] for queue in deployment.all("aws_sqs_queue")}
-    assert len(sizes) == 3 * 3 + 1 + 2  # consumers, the archive, the relay of each stream
+    assert len(sizes) == 3 * 3 + 2 + 1 + 2  # consumers, the backfill, the archive, the relay of each stream
     assert set(sizes.values()) == {262_144}, sizes
 
 

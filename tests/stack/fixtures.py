@@ -31,6 +31,7 @@ def options(running: stack.Stack) -> dict[str, str]:
     sources = {"log_stream_source_name": stack.LOG_STREAM_SOURCE, "event_stream_source_name": EVENT_STREAM_SOURCE}
     return {
         "auth0": json.dumps(sources),
+        "backfill": "{}",
         "refresh": json.dumps(refresh | {"on_login": True, "timeout_seconds": 15}),
     }
 

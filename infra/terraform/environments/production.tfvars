@@ -23,6 +23,9 @@ auth0 = {
 #   secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-sync-AbCdEf"
 # }
 
+# Load the existing users by `auth0-sync backfill` (docs/backfill.md); remove it afterwards.
+# backfill = {}
+
 # Postgres. One ACU is about 2 GiB of memory; what runs is billed by the second between these two.
 aurora = {
   min_capacity          = 0.5

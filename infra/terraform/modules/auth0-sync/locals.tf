@@ -38,10 +38,14 @@ locals {
     dynamodb = module.dynamodb_sink
   }
 
-  consumers = merge(local.sinks, { for refresh in module.refresh : "refresh" => refresh })
+  consumers = merge(
+    local.sinks,
+    { for refresh in module.refresh : "refresh" => refresh },
+    { for backfill in module.backfill : "backfill" => backfill },
+  )
 
   # The rights of each consumer's function on its queue.
-  function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "" }
+  function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "", backfill = "" }
 
   # Settings of functions that need the migrated schema. SCHEMA_REVISION is for the reader, and for the order of a
   # deployment: new code comes after the migration, and one that fails leaves every function as it was.

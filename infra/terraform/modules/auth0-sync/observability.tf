@@ -37,11 +37,11 @@ module "observability" {
       function        = consumer.function_name
       log_group       = consumer.log_group_name
       service         = "${local.function_prefixes[name]}${name}"
-      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds
+      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds # the backfill's tells nothing
     }
   }
   undelivered_queues = merge(
-    { for name, consumer in local.consumers : name => consumer.undelivered_queue_name },
+    { for name, consumer in local.consumers : name => consumer.undelivered_queue_name if name != "backfill" },
     { archive = module.archive.undelivered_queue_name },
   )
   rules             = local.watched_rules

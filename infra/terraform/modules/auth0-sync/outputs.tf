@@ -22,19 +22,19 @@ output "rule_names" {
 }
 
 output "queue_urls" {
-  description = "URLs of the queues that the sync and the refresh read, by sink, and by refresh if it is on."
+  description = "URLs of the queues that the functions read, by sink, and by refresh and backfill if they are on."
   value       = { for name, outputs in local.consumers : name => outputs.queue_url }
 }
 
 output "dlq_urls" {
-  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh if it is on."
+  description = "URLs of the dead-letter queues of the messages that the functions gave up, by sink, and by refresh and backfill if they are on."
   value       = { for name, outputs in local.consumers : name => outputs.failed_queue_url }
 }
 
 output "target_dlq_urls" {
   description = "URLs of the dead-letter queues of the events that EventBridge could not deliver, by target."
   value = merge(
-    { for name, outputs in local.consumers : name => outputs.undelivered_queue_url },
+    { for name, outputs in local.consumers : name => outputs.undelivered_queue_url if name != "backfill" },
     { archive = module.archive.undelivered_queue_url },
   )
 }
@@ -72,7 +72,7 @@ output "log_group_names" {
 }
 
 output "event_source_mapping_ids" {
-  description = "UUIDs of the mappings from queue to function, by sink, and by refresh if it is on."
+  description = "UUIDs of the mappings from queue to function, by sink, and by refresh and backfill if they are on."
   value       = { for name, outputs in local.consumers : name => outputs.event_source_mapping_id }
 }
 

@@ -573,6 +573,24 @@ variable "refresh" {
   }
 }
 
+# Backfill
+
+variable "backfill" {
+  description = <<-EOT
+    Load existing users with `auth0-sync backfill`. null: the function and its queue are not there. While they wait, their alarms and the requests to their queue cost about $0.60 a month.
+    maximum_concurrency: slices of up to 2,000 users to load at a time; each runs one execution of this function and one of a sink's.
+  EOT
+  type = object({
+    maximum_concurrency = optional(number, 2)
+  })
+  default = null
+
+  validation {
+    condition     = var.backfill == null || try(var.backfill.maximum_concurrency >= 2 && var.backfill.maximum_concurrency <= 1000, false)
+    error_message = "backfill.maximum_concurrency must be 2 to 1000, as Lambda takes it for a queue."
+  }
+}
+
 # Users table
 
 variable "users_table" {

@@ -10,7 +10,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.undelivered.aws_sqs_queue.this
+  target = module.undelivered[0].aws_sqs_queue.this
   values = { id = "https://sqs.example.com/undelivered", arn = "arn:aws:sqs:eu-central-1:123456789012:users-undelivered" }
 }
 

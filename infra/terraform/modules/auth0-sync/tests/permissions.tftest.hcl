@@ -47,6 +47,14 @@ override_resource {
 }
 
 override_resource {
+  target = module.backfill[0].module.queue.aws_sqs_queue.this
+  values = {
+    id  = "https://sqs.eu-central-1.amazonaws.com/123456789012/auth0-sync-test-backfill"
+    arn = "arn:aws:sqs:eu-central-1:123456789012:auth0-sync-test-backfill"
+  }
+}
+
+override_resource {
   target = module.users_table.aws_dynamodb_table.users
   values = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users" }
 }
@@ -193,6 +201,8 @@ variables {
     kms_key_arn  = "arn:aws:kms:eu-central-1:123456789012:key/the-secrets"
     on_login     = true
   }
+
+  backfill = {}
 
   archive = { lock_days = 30 }
   watch   = { questions = { mfa_weakened = {} }, schedule = "rate(2 hours)" }

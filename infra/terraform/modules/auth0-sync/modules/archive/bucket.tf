@@ -178,6 +178,25 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # Exports of users, with the results of loading them. A message about one lives up to 14 days in its queue, and as long in
+  # the dead-letter queue.
+  rule {
+    id     = "exports"
+    status = "Enabled"
+
+    filter {
+      prefix = local.exports_prefix
+    }
+
+    expiration {
+      days = 28
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
   # Events that Firehose could not write are whole events, too.
   dynamic "rule" {
     for_each = var.glacier_ir_after_days == null && var.expire_after_days == null ? {} : { archive = var.prefix, errors = var.error_prefix }

@@ -10,6 +10,7 @@ locals {
   firehose_arn      = "arn:${data.aws_partition.current.partition}:firehose:${data.aws_region.current.id}:${local.account_id}:deliverystream/${var.name}"
   firehose_role_arn = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:role/${var.name}-firehose" # the bucket is there first
   results_prefix    = "athena-results/"
+  exports_prefix    = "exports/"
   encryption_header = "s3:x-amz-server-side-encryption"
   key_header        = "s3:x-amz-server-side-encryption-aws-kms-key-id"
   rule_arns         = [for stream in sort(keys(aws_cloudwatch_event_rule.this)) : aws_cloudwatch_event_rule.this[stream].arn]

@@ -77,3 +77,20 @@ output "ask_statements" {
   # The first query writes results.
   depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_server_side_encryption_configuration.this]
 }
+
+output "load_statements" {
+  description = "What a function needs to be allowed to load exports of users, as the function module takes it."
+  value = concat(
+    [
+      { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.this.arn}/${local.exports_prefix}*"], conditions = {} },
+      { actions = ["s3:PutObject"], resources = ["${aws_s3_bucket.this.arn}/${local.exports_prefix}*/results/*"], conditions = {} },
+    ],
+    [for key in var.kms_key_arn[*] : {
+      actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources  = [key]
+      conditions = { StringEquals = { "kms:ViaService" = ["s3.${data.aws_region.current.id}.amazonaws.com"] } }
+    }],
+  )
+
+  depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_server_side_encryption_configuration.this]
+}

@@ -48,7 +48,7 @@ resource "aws_cloudwatch_event_target" "queue" {
   }
 
   dead_letter_config {
-    arn = module.undelivered.arn
+    arn = module.undelivered[0].arn
   }
 }
 
@@ -71,6 +71,7 @@ module "queue" {
 
 module "undelivered" {
   source = "../queue"
+  count  = length(var.rules) == 0 ? 0 : 1
 
   name          = "${var.name}-undelivered"
   sqs_arn       = local.sqs_arn

@@ -22,8 +22,8 @@ output "failed_queue_url" {
 }
 
 output "undelivered_queue_url" {
-  description = "URL of the dead-letter queue of the events that EventBridge could not deliver to the queue."
-  value       = module.undelivered.url
+  description = "URL of the dead-letter queue of the events that EventBridge could not deliver to the queue; null without rules."
+  value       = one(module.undelivered[*].url)
 }
 
 output "function_name" {
@@ -62,6 +62,6 @@ output "failed_queue_name" {
 }
 
 output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue of the events that EventBridge could not deliver to the queue."
-  value       = module.undelivered.name
+  description = "Name of the dead-letter queue of the events that EventBridge could not deliver to the queue; null without rules."
+  value       = one(module.undelivered[*].name)
 }

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "rules" {
-  description = "Rules whose events go to the queue, by any name."
+  description = "Rules whose events go to the queue, by any name; none if only people and functions send to it."
   type = map(object({
     name           = string
     arn            = string

@@ -10,7 +10,7 @@
 # - `notBreaching`: services send these metrics only for problems, so no data means no problem.
 
 locals {
-  sinks   = { for key, consumer in var.consumers : key => consumer if key != "refresh" }
+  sinks   = { for key, consumer in var.consumers : key => consumer if !contains(["refresh", "backfill"], key) }
   refresh = { for key, consumer in var.consumers : key => consumer if key == "refresh" }
 
   # Dimensions of the functions' own metrics: pipeline/telemetry.py.
@@ -163,7 +163,7 @@ locals {
         threshold          = var.alarms.queue_age_seconds
         evaluation_periods = 2
         missing            = "ignore"
-      }
+      } if key != "backfill" # it is a queue of work, which may take hours
     },
     {
       for key, _ in local.sinks : "sync-lag-${key}" => {

@@ -24,11 +24,11 @@ locals {
   # SQS itself moves to a dead-letter queue. Who moves messages back (StartMessageMoveTask) does so by SendMessage, too.
   only_these_senders = {
     for arn, others in {
-      (local.arn) = {
-        ArnNotLike = { "aws:PrincipalArn" = concat(var.operator_arns, var.sender_arns) }
+      (local.arn) = merge(
+        { ArnNotLike = { "aws:PrincipalArn" = concat(var.operator_arns, var.sender_arns) } },
         # EventBridge needs this key anyway: no delivery depends on aws:PrincipalIsAWSService.
-        ArnNotEquals = { "aws:SourceArn" = var.rule_arns }
-      }
+        length(var.rule_arns) == 0 ? {} : { ArnNotEquals = { "aws:SourceArn" = var.rule_arns } },
+      )
       (local.dead_letter_arn) = { ArnNotLike = { "aws:PrincipalArn" = var.operator_arns } }
       } : arn => {
       Sid       = "OnlyTheseSenders"
@@ -40,14 +40,14 @@ locals {
     }
   }
 
-  only_these_rules = {
+  only_these_rules = [for arns in length(var.rule_arns) == 0 ? [] : [var.rule_arns] : {
     Sid       = "OnlyTheseRules"
     Effect    = "Allow"
     Principal = { Service = "events.amazonaws.com" }
     Action    = "sqs:SendMessage"
     Resource  = local.arn
-    Condition = { ArnEquals = { "aws:SourceArn" = var.rule_arns } }
-  }
+    Condition = { ArnEquals = { "aws:SourceArn" = arns } }
+  }]
 }
 
 resource "aws_sqs_queue" "this" {
@@ -55,7 +55,7 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds = var.visibility_timeout_seconds
   message_retention_seconds  = var.queues.retention_seconds
   max_message_size           = var.queues.max_message_bytes
-  policy                     = jsonencode({ Version = "2012-10-17", Statement = [local.tls_only[local.arn], local.only_these_senders[local.arn], local.only_these_rules] })
+  policy                     = jsonencode({ Version = "2012-10-17", Statement = concat([local.tls_only[local.arn], local.only_these_senders[local.arn]], local.only_these_rules) })
 
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn

@@ -1,0 +1,223 @@
+"""The command that loads an export: what it uploads and sends, what it tells, and how it goes on."""
+
+import gzip
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.auth0.exports import LONGEST
+from pipeline.backfill.objects import Exports, task
+from pipeline.backfill.watch import Watch
+from pipeline.changes import instant
+from pipeline.cli import app, backfill
+from pipeline.deploy import cost as costs
+from pipeline.errors import CommandError, Retry
+from pipeline.functions.backfill import Backfill
+from pipeline.functions.sync import Sync
+from pipeline.packaging import ROOT
+from pipeline.progress import Quiet
+from tests.cli.test_undelivered import Deployment, deployment
+from tests.sinks.test_load import Busy, Recording
+from tests.strategies import records, text, user
+
+__all__ = ["deployment"]
+
+pytestmark = pytest.mark.emulator
+
+USERS = 4500
+LINES = [text(user(f"auth0|{number}", user_metadata={"n": number})).encode() for number in range(USERS)]
+
+
+class Sinks:
+    """Both sinks' functions, in this process."""
+
+    def __init__(self, busy: int = 0) -> None:
+        self.taken = {"postgres": Recording(), "dynamodb": Recording()}
+        self.busy = busy
+
+    def __call__(self, seconds: float) -> "Sinks":
+        return self
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803
+        self.busy -= 1
+        function = Sync(Busy() if self.busy >= 0 else self.taken[FunctionName], FunctionName)
+        try:
+            said = json.dumps(function.load(json.loads(Payload)))
+        except Retry as error:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps({"errorType": str(error)}).encode())}
+        return {"Payload": io.BytesIO(said.encode())}
+
+    def users(self, sink: str) -> int:
+        return sum(number for number, _ in self.taken[sink].batches)
+
+
+class World:
+    """A deployment with a backfill, whose function runs when the test says so."""
+
+    def __init__(self, on: Deployment, directory: Path) -> None:
+        self.on, self.bucket = on, on.aws.bucket()
+        self.url = on.queue("backfill")
+        self.file = directory / "users.ndjson.gz"
+        self.file.write_bytes(gzip.compress(b"\n".join([*LINES[:3], b"{", *LINES[3:], b"[]"])))
+
+    def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        where = ["--deployment", self.on.name, "--bucket", self.bucket]
+        result = CliRunner().invoke(app, ["backfill", *where, *arguments, "--json"])
+        assert result.exit_code == code, (result.output, result.exception)
+        report: dict[str, Any] = json.loads(result.stdout)
+        return report
+
+    def load(self, count: int, sinks: Sinks) -> int:
+        """Receive ``count`` tasks, and let the function work on them; the number that it gave up."""
+        function = Backfill(
+            Exports(self.on.aws.s3, self.bucket), sinks, {"postgres": "postgres", "dynamodb": "dynamodb"}  # type: ignore[arg-type]
+        )  # fmt: skip
+        messages = self.on.aws.messages(self.url, count)
+        for message in messages:
+            self.on.aws.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        answer = function(records(*(message["Body"] for message in messages)), time.monotonic() + 60)
+        return len(answer["batchItemFailures"])
+
+
+@pytest.fixture
+def world(deployment: Deployment, tmp_path: Path) -> World:
+    return World(deployment, tmp_path)
+
+
+ODD = {"NotJson": {"count": 1, "first": [4]}, "UnknownShape": {"count": 1, "first": [USERS + 2]}}
+
+
+def test_the_page_has_the_costs_of_a_million_users() -> None:
+    whole = costs.backfill(10**6, 2560 * 10**6, 640, ["postgres", "dynamodb"])
+    dynamodb = 10**6 / 10**6 * (3 * costs.DYNAMODB_WRITES + costs.DYNAMODB_READS)
+    page = (ROOT / "docs" / "backfill.md").read_text()
+    assert f"${dynamodb:.2f} in DynamoDB and ${whole - dynamodb:.2f} for the rest" in page
+
+
+def test_a_look_reads_the_file_and_sends_nothing(world: World) -> None:
+    report = world.run("--from-file", str(world.file), "--dry-run", code=3)
+    assert report["read"]["odd"] == ODD
+    assert (report["read"]["users"], report["read"]["slices"]) == (USERS, 3)
+    assert 0.001 < report["dollars"] < 0.05
+    assert "stores" not in report
+    assert world.on.aws.keys(world.bucket) == []
+    assert world.on.waiting(world.url) == 0
+
+
+def test_an_export_is_loaded_into_both_stores(world: World) -> None:
+    report = world.run("--from-file", str(world.file), "--no-wait", code=3)
+    export = report["export"]
+    assert report["stores"]["postgres"]["missing_slices"] == report["stores"]["dynamodb"]["missing_slices"] == 3
+    keys = world.on.aws.keys(world.bucket)
+    assert keys == [f"exports/{export}/{name}" for name in (*(f"00000{n}.ndjson.gz" for n in (1, 2, 3)), "export.json")]
+    sinks = Sinks()
+    assert world.load(6, sinks) == 0
+    assert (sinks.users("postgres"), sinks.users("dynamodb")) == (USERS, USERS)
+    resumed = world.run("--resume", export)
+    for store in ("postgres", "dynamodb"):
+        found = resumed["stores"][store]
+        assert (found["rows"], found["applied"], found["missing_slices"]) == (USERS, USERS, 0)
+    assert world.on.waiting(world.url) == 0
+
+
+def test_it_stops_to_wait_when_the_queue_is_empty_without_a_result(world: World) -> None:
+    export = world.run("--from-file", str(world.file), "--sink", "postgres", "--no-wait", code=3)["export"]
+    assert world.load(3, Sinks(busy=2)) == 2
+    exports = Exports(world.on.aws.s3, world.bucket)
+    watch = Watch(exports, exports.cut(export), ["postgres"])
+    busy = iter([True, False, True, *[False] * (backfill.IDLE + 1)])
+    backfill._follow(Quiet(), watch, lambda: next(busy), lambda _: None)
+    assert not list(busy)
+    assert len(watch.missing("postgres")) == 2
+
+
+def test_resume_sends_only_what_is_missing(world: World) -> None:
+    export = world.run("--from-file", str(world.file), "--sink", "postgres", "--no-wait", code=3)["export"]
+    sinks = Sinks(busy=1)
+    assert world.load(3, sinks) == 1
+    world.run("--resume", export, "--sink", "postgres", "--no-wait")
+    assert world.on.waiting(world.url) == 1
+    assert world.load(1, sinks) == 0
+    assert sinks.users("postgres") == USERS
+    assert world.run("--resume", export, "--sink", "postgres")["stores"]["postgres"]["applied"] == USERS
+
+
+def test_slices_that_were_given_up_are_listed_and_put_back(world: World) -> None:
+    world.run("--from-file", str(world.file), "--sink", "postgres", "--no-wait", code=3)
+    failed = world.on.queue("backfill-failed")
+    bodies = [message["Body"] for message in world.on.aws.messages(world.url, 3)]
+    world.on.aws.sqs.purge_queue(QueueUrl=world.url)
+    for body in bodies:
+        world.on.aws.sqs.send_message(QueueUrl=failed, MessageBody=body)
+    logs, group = world.on.aws.client("logs"), f"/aws/lambda/{world.on.name}-backfill"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="1")
+    [listed, *_] = world.on.failed("backfill")["messages"]
+    line = {"message": "slice not loaded", "message_id": listed["id"], "reason": "NotStored"}
+    event = {"timestamp": int(time.time() * 1000), "message": json.dumps(line)}
+    logs.put_log_events(logGroupName=group, logStreamName="1", logEvents=[event])
+    found = world.on.failed("backfill")["messages"]
+    assert sorted(one["reason"] for one in found) == ["BatchFailed", "BatchFailed", "NotStored"]
+    assert world.on.put_back("backfill")["done"] == 3
+    assert (world.on.waiting(failed), world.on.waiting(world.url)) == (0, 3)
+    logs.close()
+
+
+def test_fields_limit_and_time_of_the_export_reach_the_tasks(world: World) -> None:
+    os.utime(world.file, (1_768_467_600, 1_768_467_600))
+    world.run(
+        "--from-file", str(world.file), "--limit", "2500", "--fields", "email, name,phone_number", "--no-wait", code=3
+    )
+    tasks = [task(message["Body"]) for message in world.on.aws.messages(world.url, 4)]
+    assert {one.export.fields for one in tasks} == {("email", "name")}
+    assert {one.export.taken_at for one in tasks} == {instant("2026-01-15T09:00:00Z")}
+    assert sorted((one.store, one.number) for one in tasks) == [
+        ("dynamodb", 1), ("dynamodb", 2), ("postgres", 1), ("postgres", 2)
+    ]  # fmt: skip
+
+
+def test_a_deployment_without_a_backfill_says_what_to_set(world: World) -> None:
+    world.on.aws.sqs.delete_queue(QueueUrl=world.url)
+    where = ["--deployment", world.on.name, "--bucket", world.bucket]
+    result = CliRunner().invoke(app, ["backfill", *where, "--from-file", str(world.file)])
+    assert isinstance(result.exception, CommandError)
+    assert "backfill = {}" in str(result.exception)
+    assert world.on.aws.keys(world.bucket) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--from-file", "FILE", "--resume", "x"], ["--resume", "x", "--dry-run"], ["--resume", "x", "--limit", "1"],
+     ["--from-file", "FILE", "--sink", "refresh"], ["--from-file", "FILE", "--limit", "0"], ["--from-file", "/none"]],
+)  # fmt: skip
+def test_arguments_that_do_not_go_together_are_refused(world: World, arguments: list[str]) -> None:
+    given = [str(world.file) if one == "FILE" else one for one in arguments]
+    where = ["--deployment", world.on.name, "--bucket", world.bucket]
+    assert CliRunner().invoke(app, ["backfill", *where, *given]).exit_code == 2
+
+
+def test_a_damaged_file_is_told_before_anything_is_loaded(world: World) -> None:
+    world.file.write_bytes(world.file.read_bytes()[:-2000])
+    where = ["--deployment", world.on.name, "--bucket", world.bucket]
+    result = CliRunner().invoke(app, ["backfill", *where, "--from-file", str(world.file)])
+    assert "after line" in str(result.exception)
+    assert world.on.waiting(world.url) == 0
+    assert not [key for key in world.on.aws.keys(world.bucket) if key.endswith("export.json")]
+
+
+def test_people_read_what_happened(world: World) -> None:
+    long = b'{"user_id":"' + b"x" * LONGEST
+    world.file.write_bytes(b"\n".join([*LINES[:5], long]))
+    where = ["--deployment", world.on.name, "--bucket", world.bucket]
+    result = CliRunner().invoke(app, ["backfill", *where, "--from-file", str(world.file), "--no-wait"])
+    assert result.exit_code == 3
+    said = " ".join(result.stdout.split())
+    assert "5 users" in said
+    assert "no user, LineTooLong: 1, in line 6" in said
+    assert "auth0-sync backfill --resume" in said

@@ -1,0 +1,70 @@
+"""The command, the deployed functions and both stores: an export beside an event of one of its users."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack import stack
+from tests.strategies import text, updated, user
+
+pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
+
+USERS = 2500
+MOMENT = "2026-01-15T09:00:00.000Z"
+"""When each of them was updated."""
+PREFIX = "auth0|backfilled-"
+
+
+def backfill(running: stack.Stack, *arguments: str, code: int = 0) -> Any:
+    command = [sys.executable, "-m", "pipeline.cli", "backfill", *arguments, "--json"]
+    done = subprocess.run(
+        command, env=os.environ | running.environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    lines = [text(user(f"{PREFIX}{n}", MOMENT, name="export", user_metadata={"n": n})) for n in range(USERS)]
+    file = tmp_path / "users.ndjson.gz"
+    file.write_bytes(gzip.compress("\n".join(lines).encode()))
+    return file
+
+
+def test_an_export_is_loaded_by_the_deployed_functions(running: stack.Stack, export: Path) -> None:
+    sqs, dynamodb = running.client("sqs"), running.client("dynamodb")
+    table = running.outputs["users_table"]
+    event = updated(user(f"{PREFIX}7", MOMENT, name="event"), date=MOMENT)
+    event["source"] = stack.LOG_STREAM_SOURCE
+    for sink in ("postgres", "dynamodb"):
+        sqs.send_message(QueueUrl=running.outputs["queue_urls"][sink], MessageBody=text(event))
+    try:
+        report = backfill(running, "--from-file", str(export))
+        for found in report["stores"].values():
+            assert (found["rows"], found["missing_slices"], found["refused_users"]) == (USERS, 0, {})
+            assert found["applied"] >= USERS - 1
+        with psycopg.connect(running.database_url) as connection:
+            stored = connection.execute(
+                "SELECT name, source, count(*) FROM auth0.users WHERE user_id LIKE %s GROUP BY 1, 2 ORDER BY 3",
+                [f"{PREFIX}%"],
+            ).fetchall()
+        assert stored == [("event", "auth0.logs", 1), ("export", "backfill", USERS - 1)]
+        for number, name in ((7, "event"), (8, "export")):
+            key = {"user_id": {"S": f"{PREFIX}{number}"}}
+            item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
+            assert item["profile"]["M"]["name"] == {"S": name}
+        again = backfill(running, "--from-file", str(export), "--sink", "postgres")
+        assert again["stores"]["postgres"]["duplicate"] + again["stores"]["postgres"]["stale"] == USERS
+    finally:
+        with psycopg.connect(running.database_url) as connection:
+            connection.execute("DELETE FROM auth0.users WHERE user_id LIKE %s", [f"{PREFIX}%"])
+        for number in range(USERS):
+            dynamodb.delete_item(TableName=table, Key={"user_id": {"S": f"{PREFIX}{number}"}})
