@@ -11,6 +11,11 @@ locals {
   ]
 }
 
+locals {
+  # The function runs longer than a sink's, whose wait may be shorter than this.
+  backfill_queues = merge(var.queues, { visibility_timeout_seconds = null })
+}
+
 # The backfill may invoke only this ARN of a sink's function, which takes slices of exports there and no events.
 resource "aws_lambda_alias" "backfill" {
   for_each = var.backfill == null ? {} : local.sinks
@@ -27,7 +32,7 @@ module "backfill" {
 
   name                     = "${local.prefix}-backfill"
   rules                    = {}
-  queues                   = var.queues
+  queues                   = local.backfill_queues
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.access.permissions_boundary_arn
   operator_arns            = local.operator_arns
