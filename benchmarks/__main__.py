@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bad_rows, cold_start, dynamodb, growth, history, layouts, refill, worst
+from benchmarks import backfill, bad_rows, cold_start, dynamodb, growth, history, layouts, refill, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "layouts", "cold_start", "dynamodb", "bad_rows", "worst", "growth", "refill")
+ALL = ("sync", "history", "layouts", "cold_start", "dynamodb", "bad_rows", "backfill", "worst", "growth", "refill")
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
     parser.add_argument("--only", choices=ALL, action="append")
     parser.add_argument(
-        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth, layouts and refill"
+        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth, layouts, refill and backfill"
     )
     parser.add_argument("--limit", type=float, default=60, help="seconds of changes in growth, and in layouts")
     parser.add_argument("--layout", choices=layouts.LAYOUTS, action="append", help="layouts to compare; all by default")
@@ -69,6 +69,10 @@ def main() -> None:
                 url = postgres.create_database(server.url, "bad_rows")
                 figures["bad_rows"] = bad_rows.run(url, arguments.rounds)
                 _print(f"refused rows: {figures['bad_rows']}", screen)
+            if "backfill" in wanted:
+                url = postgres.create_database(server.url, "backfill")
+                figures["backfill"] = backfill.run(url, max(arguments.rows, backfill.LEAST))
+                _print(f"an export into Postgres: {figures['backfill']}", screen)
             if "growth" in wanted:
                 url = postgres.create_database(server.url, "growth")
                 figures["growth"] = growth.run(url, arguments.rounds, arguments.rows, arguments.limit)

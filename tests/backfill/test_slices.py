@@ -77,7 +77,8 @@ def test_the_first_users_only() -> None:
 def test_users_of_one_connection_only() -> None:
     linked = user("auth0|1")
     linked["identities"].append({"connection": "google-oauth2", "provider": "google-oauth2", "user_id": "7"})
-    odd = [user(f"a|{kind}", identities=value) for kind, value in enumerate((None, {}, [1], "Customers", [[]]))]
+    others: list[Any] = [None, {}, [1], "Customers", [[]]]
+    odd = [user(f"a|{kind}", identities=value) for kind, value in enumerate(others)]
     without = {key: value for key, value in user("auth0|2").items() if key != "identities"}
     profiles = lines(linked, user("auth0|3"), without, *odd)
     found, report = sliced(profiles, connection="google-oauth2")

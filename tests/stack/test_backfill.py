@@ -25,7 +25,7 @@ PREFIX = "auth0|backfilled-"
 def backfill(running: stack.Stack, *arguments: str, code: int = 0) -> Any:
     command = [sys.executable, "-m", "pipeline.cli", "backfill", *arguments, "--json"]
     done = subprocess.run(
-        command, env=os.environ | running.environment(), capture_output=True, text=True, timeout=300, check=False
+        command, env=os.environ | stack.environment(running), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout)

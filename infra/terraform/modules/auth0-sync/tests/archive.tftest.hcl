@@ -251,15 +251,15 @@ run "retention" {
   }
 
   assert {
-    condition     = { for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.filter[0].prefix => r.expiration[0].days if length(r.expiration) > 0 } == { "logs/" = 400, "errors/" = 400, "athena-results/" = 30 }
-    error_message = "What Firehose could not write, and what Athena answered, must expire too."
+    condition     = { for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.filter[0].prefix => r.expiration[0].days if length(r.expiration) > 0 } == { "logs/" = 400, "errors/" = 400, "athena-results/" = 30, "exports/" = 28 }
+    error_message = "What Firehose could not write, what Athena answered, and exports of users must expire too."
   }
 
   assert {
-    condition = one([
-      for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.noncurrent_version_expiration[0].noncurrent_days == 1 if r.id == "athena-results"
+    condition = alltrue([
+      for r in aws_s3_bucket_lifecycle_configuration.this.rule : r.noncurrent_version_expiration[0].noncurrent_days == 1 if contains(["athena-results", "exports"], r.id)
     ])
-    error_message = "Athena's results must be gone when they expire, without 30 days as old versions."
+    error_message = "Athena's results and exports must be gone when they expire, without 30 days as old versions."
   }
 }
 

@@ -64,7 +64,7 @@ run "consumer" {
     condition = alltrue([
       for target in aws_cloudwatch_event_target.queue :
       target.arn == module.queue.arn &&
-      target.dead_letter_config[0].arn == module.undelivered.arn &&
+      target.dead_letter_config[0].arn == module.undelivered[0].arn &&
       target.retry_policy[0].maximum_event_age_in_seconds == 86400 &&
       target.retry_policy[0].maximum_retry_attempts == 185
     ])
