@@ -11,6 +11,7 @@ MAY = {
     "sync-postgres": set[str](),
     "sync-dynamodb": {"put a user into the table"},
     "refresh": {"send a change to Postgres", "send a change to DynamoDB", "read the secret of Auth0"},
+    "backfill": set[str](),
 }
 """What the function is there for. What the sinks believe of the refresh: see tests/unit/test_senders.py."""
 
