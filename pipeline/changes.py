@@ -1,8 +1,9 @@
 """Pure: turn one event into its meaning for the stores, and give every change its place in one total order.
 
 An event carries a user (``Snapshot``), reports its deletion (``Tombstone``), reports a change without the user itself
-(``Signal``), or does not concern the stores (``Ignored``). ``merge`` combines a change that does not carry the whole
-user with the known user: each top-level key has the value of the newest change that carried it.
+(``Signal``), or does not concern the stores (``Ignored``). A line of an export of users is a change, too. ``merge``
+combines a change that does not carry the whole user with the known user: each top-level key has the value of the newest
+change that carried it.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from pipeline.events import (
     decode,
     decode_loosely,
     event_type,
+    shallow,
     storable,
 )
 from pipeline.log_types import NAMELESS, PLACES, SIGNALS, USER_PATHS
@@ -74,6 +76,16 @@ class Partial(Snapshot, frozen=True, gc=False):
     """A user as far as it is known: keys absent from ``profile`` are unknown or were empty; see ``Carried``."""
 
     carried: Carried  # type: ignore[misc]  # required here, with a default in Snapshot
+
+
+class Export(Struct, frozen=True):
+    """An export of users by Auth0, of which each row is a change."""
+
+    export_id: str
+    taken_at: str
+    """When the export was taken, an ``instant``: of two rows of one ``updated_at`` the later export's is newer."""
+    fields: tuple[str, ...] = ()
+    """Keys that the export was asked for: a row without one says that the user has none. Others are unknown."""
 
 
 class Tombstone(Struct, frozen=True, gc=False):
@@ -197,6 +209,9 @@ EVENT_STREAM = "auth0.events"
 LOG_STREAM = "auth0.logs"
 """The only source in which Auth0 masks fields."""
 
+EXPORT = "backfill"
+"""The source of the rows of an export."""
+
 PARTIAL = "partial user"
 """Cause of the signal beside a change that lacks keys which every user has."""
 MASKED = "masked user"
@@ -243,6 +258,8 @@ _AS_AUTH0_WRITES = re.compile(
 
 _WHOLE_SECONDS = re.compile(r":[0-9]{2}Z\Z")
 
+# Of one `updated_at`: a row of an export tells least, as nobody knows when Auth0 read it.
+_EXPORTED_RANK = "0"
 _SNAPSHOT_RANK = "1"
 _TOMBSTONE_RANK = "2"
 
@@ -596,6 +613,44 @@ def _user_event(envelope: Envelope, kind: str, data: Data) -> tuple[Meaning, ...
     if head.updated_at is None:
         return (Signal(validate_user_id(head.user_id), kind),)
     return _snapshot(envelope, event_id, detail.time, head, data.object)
+
+
+def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[Partial, tuple[str, ...]]:
+    """Return the user in a line of an export, and notes about oddities as ``interpret`` does.
+
+    It ranks below every event of the same ``updated_at``, and carries only the keys that were exported. The time of the
+    export orders a user that is dated further ahead than ``tolerance``. Raises *poison* errors.
+    """
+    text, head = _user_of(line)
+    if head.updated_at is None:
+        raise errors.BadTimestamp("the export has no updated_at of this user")
+    updated_at = instant(head.updated_at)
+    ahead = _is_ahead(updated_at, tolerance)
+    order = version(export.taken_at if ahead else updated_at, _EXPORTED_RANK, export.taken_at, export.export_id)
+    profile = Raw(text)
+    present = _keys.decode(profile).keys() if export.fields else ()
+    empty = {key: order for key in export.fields if key not in present}
+    place = (validate_user_id(head.user_id), order, EXPORT, export.export_id, updated_at)
+    return Partial(*place, profile, Carried(keys=empty)), (WRONG_CLOCK,) if ahead else ()
+
+
+def _user_of(line: bytes) -> tuple[bytes, _Head]:
+    """Return a user's JSON as both stores can hold it, and its head. Raises ``NotJson`` or ``UnknownShape``."""
+    try:
+        text = line.decode()
+        try:
+            line = storable(line) if b"\\" in line else line
+            head = _head.decode(line)
+        except RecursionError:
+            line = storable(shallow(text).encode())
+            head = _head.decode(line)
+    except msgspec.ValidationError as error:
+        raise errors.UnknownShape(f"in the user: {error}") from None
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        # The decoder's text names a place in the line, and no value.
+        detail = str(error) if isinstance(error, msgspec.DecodeError) else "not UTF-8"
+        raise errors.NotJson(detail) from None
+    return line, head
 
 
 def _event_id(envelope: Envelope) -> str:

@@ -1,6 +1,6 @@
 """Errors of fetching a user's profile for a signal."""
 
-from pipeline.errors import Poison, Retry
+from pipeline.errors import Auth0SyncError, Poison, Retry
 
 
 class CredentialsRefused(Retry):
@@ -49,3 +49,11 @@ class GivenUp(Retry):
 
 class UserIdRefused(Poison):
     """Auth0 says that no user can have this id."""
+
+
+class LineTooLong(Poison):
+    """The line is longer than 4 MiB, which no user of Auth0 is."""
+
+
+class DamagedExport(Auth0SyncError):
+    """The file cannot be decompressed to its end; download the export again."""

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, NamedTuple
 
+from pipeline.changes import Export
 from tests.strategies import (
     ABSENT,
     FORMS,
@@ -66,20 +67,35 @@ class Claim:
     """Whether keys that ``profile`` lacks are empty, and not just left out."""
     masked: frozenset[str] = frozenset()
     """Keys that are left out of a whole user."""
+    empty: frozenset[str] = frozenset()
+    """Keys that are empty, of a user that is not whole."""
 
     @property
-    def order(self) -> tuple[int, bool, int, bytes]:
-        """The documented order: the change's time, deletions last, the event's time, a digest of the event's id."""
-        return self.at, self.gone, self.said_at, blake2b(self.event_id.encode(), digest_size=8).digest()
+    def exported(self) -> bool:
+        """Whether it is a row of an export."""
+        return self.feed == "backfill"
+
+    @property
+    def order(self) -> tuple[int, int, int, bytes]:
+        """The documented order.
+
+        The change's time; rows of exports first and deletions last; the event's time; a digest of the event's id.
+        """
+        rank = 0 if self.exported else 2 if self.gone else 1
+        return self.at, rank, self.said_at, blake2b(self.event_id.encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message as the queue carries it. Stores in ``refused_by`` can never take it."""
+    """One message as the queue carries it. Stores in ``refused_by`` can never take it.
+
+    With ``export``, the body is lines of this export.
+    """
 
     body: str
     claims: tuple[Claim, ...] = ()
     refused_by: tuple[str, ...] = ()
+    export: Export | None = None
 
 
 def model(messages: Iterable[Message], store: str) -> dict[str, State]:
@@ -88,17 +104,18 @@ def model(messages: Iterable[Message], store: str) -> dict[str, State]:
 
 
 def told(messages: Iterable[Message], store: str) -> list[tuple[str, str, Any, Any]]:
-    """User id, event id, and the metadata as of it, of every change that ``store`` can take."""
+    """User id, event id, and the metadata as of it, of every event that ``store`` can take."""
+    events = [message for message in messages if message.export is None]
     return [
         (user_id, state.event_id, state.user_metadata, state.app_metadata)
-        for user_id, claims in _claims(messages, store).items()
+        for user_id, claims in _claims(events, store).items()
         for state in (_state(claims[:number]) for number in range(1, len(claims) + 1))
     ]
 
 
 def _claims(messages: Iterable[Message], store: str) -> dict[str, list[Claim]]:
     """What is claimed of each user that ``store`` can take, each once, the newest last."""
-    claims: dict[str, dict[tuple[int, bool, int, bytes], Claim]] = {}
+    claims: dict[str, dict[tuple[int, int, int, bytes], Claim]] = {}
     for message in messages:
         if store not in message.refused_by:
             for claim in message.claims:
@@ -110,7 +127,11 @@ def _state(claims: Sequence[Claim]) -> State:
     """The state after ``claims`` about one user: of each key what the newest one says that carries it."""
     profile: Json = {}
     for claim in claims:
-        kept = {key: value for key, value in profile.items() if not claim.whole or key in claim.masked}
+        kept = {
+            key: value
+            for key, value in profile.items()
+            if (key in claim.masked if claim.whole else key not in claim.empty)
+        }
         profile = kept | claim.profile
     newest = claims[-1]
     moment = at(newest.at)
@@ -127,6 +148,8 @@ def history(rng: Random, prefix: str) -> list[Message]:
     tenant = _Tenant(rng, prefix)
     for _ in range(rng.randint(1, 9)):
         tenant.step()
+    while not tenant.messages:
+        tenant.step()
     return tenant.messages
 
 
@@ -137,6 +160,7 @@ class _Tenant:
         self._rng, self._prefix = rng, prefix
         self._users = [f"auth0|{prefix}a", f"auth0|{prefix}B", f"samlp|conn|{prefix}é@acme.example", f"{prefix}%2F|c"]
         self._alive: set[str] = set()
+        self._past: dict[str, list[tuple[int, Json]]] = {}
         self._clock = 0
         self._events = 0
         self.messages: list[Message] = []
@@ -145,9 +169,11 @@ class _Tenant:
         rng = self._rng
         self._clock += rng.choice((0, 0, 1, 2))
         user_id = rng.choice(self._users)
-        kind = rng.choice(("change", "change", "change", "delete", "delete", "link", "noise", "refused"))
+        kind = rng.choice(("change", "change", "change", "delete", "delete", "link", "noise", "refused", "export"))
         if kind == "refused":
             self._refused()
+        elif kind == "export":
+            self._export()
         elif kind == "noise":
             self._noise(user_id)
         elif kind == "change" or user_id not in self._alive:
@@ -162,6 +188,7 @@ class _Tenant:
         new = user_id not in self._alive
         self._alive.add(user_id)
         profile = self._profile(user_id)
+        self._past.setdefault(user_id, []).append((self._clock, profile))
         for feed in self._feeds():
             said = self._said()
             if feed == "auth0.logs":
@@ -213,6 +240,30 @@ class _Tenant:
             "post", f"{path_of(primary)}/identities", identities, log_id=envelope["log_id"], date=_text(said)
         ) | {"id": envelope["id"]}
         self._tell(event, Claim(secondary, said, True, said, event_id, "auth0.logs", {}))
+
+    def _export(self) -> None:
+        """Somebody exports users, each as of one moment or another: with some of the fields, known or not."""
+        rng, export_id = self._rng, self._id("job_")
+        for user_id in sorted(self._alive):
+            if rng.random() < 0.8:  # a change that no stream told
+                self._clock += rng.choice((0, 1))
+                self._past[user_id].append((self._clock, self._profile(user_id)))
+        taken_at, known = self._said(), rng.random() < 0.7
+        keys = {key for past in self._past.values() for _, profile in past for key in profile}
+        asked = {key for key in sorted(keys) if key in ("user_id", "updated_at") or rng.random() < 0.6}
+        rows, claims = [], []
+        for user_id in sorted(self._past):
+            changed_at, profile = rng.choice(self._past[user_id][-2:])
+            row = {key: value for key, value in profile.items() if key in asked}
+            empty = frozenset(asked - row.keys()) if known else frozenset()
+            rows.append(text(row))
+            claims.append(
+                Claim(user_id, changed_at, False, taken_at, export_id, "backfill", row, whole=False, empty=empty)
+            )
+        if rng.random() < 0.2:
+            rows.insert(rng.randint(0, len(rows)), rng.choice(("{", '{"user_id":"x|1"}', "\0")))
+        export = Export(export_id, FORMS[1](at(taken_at))[:26] + "Z", tuple(sorted(asked)) if known else ())
+        self.messages.append(Message("\n".join(rows), tuple(claims), export=export))
 
     def _noise(self, user_id: str) -> None:
         """What must change nothing, however new it is."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 
-from devstack.traffic import sqs_record
 from pipeline.functions.sync import CHUNK
 from pipeline.sinks.postgres import PostgresSink
 from tests.soak.fake_dynamodb import FakeDynamoDB
@@ -103,8 +102,7 @@ class Soak:
         def work(number: int) -> set[str]:
             done: set[str] = set()
             for batch, (faults, answered) in attempts[number :: len(writers)]:
-                records = [sqs_record(message.body, key) for key, message in batch.items()]
-                acknowledged = writers[number].invoke(records, faults)
+                acknowledged = writers[number].deliver(batch, faults)
                 if answered:
                     done |= acknowledged
             return done

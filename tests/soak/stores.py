@@ -1,6 +1,6 @@
 """The stores behind the real handler: writers with sinks of their own, faults between the steps, and what is stored."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,15 @@ import psycopg
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from devstack.traffic import sqs_record
+from pipeline.backfill.load import load
 from pipeline.errors import Retry
 from pipeline.functions.sync import CHUNK, Sync
 from pipeline.settings import Database
 from pipeline.sinks import Sink
 from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import PostgresSink, connect
-from tests.soak.histories import State
+from tests.soak.histories import Message, State
 from tests.strategies import Json
 
 STATEMENT_FAULTS = ("", "", "broken before", "broken after", "busy")
@@ -35,6 +37,16 @@ class Writer:
     def __init__(self) -> None:
         self.faults: Any = None
 
+    def deliver(self, batch: Mapping[str, Message], faults: Any) -> set[str]:
+        """Invoke the function with events, and load slices of exports; the ids of what is acknowledged."""
+        records = [sqs_record(message.body, key) for key, message in batch.items() if message.export is None]
+        done = self.invoke(records, faults) if records else set()
+        self.faults = faults
+        try:
+            return done | {key for key, message in batch.items() if message.export and self._loads(message)}
+        finally:
+            self.faults = None
+
     def invoke(self, records: Sequence[Json], faults: Any) -> set[str]:
         """Invoke the function; the ids of the messages that it acknowledges.
 
@@ -52,6 +64,19 @@ class Writer:
             self.faults = None
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         return {record["messageId"] for record in records} - failed
+
+    def _loads(self, message: Message) -> bool:
+        """Whether the store takes the users in a slice of an export."""
+        assert message.export is not None
+        lines = message.body.encode().splitlines()
+        try:
+            loaded, refused = load(self.sink, lines, message.export, self.chunk)
+        except Retry:
+            return False
+        assert refused == []
+        assert loaded.rows == len(lines)
+        assert loaded.rows == loaded.applied + loaded.duplicate + loaded.stale + loaded.odd
+        return True
 
 
 class PostgresWriter(Writer):

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from pipeline import batch, changes
-from pipeline.changes import Outcome
+from pipeline.auth0 import exports
+from pipeline.changes import Carried, Outcome
 from pipeline.errors import Retry
 from pipeline.functions import sync
 from pipeline.sinks import dynamodb, postgres
@@ -48,6 +50,26 @@ def ties_to_the_last_writer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tombstones_rank_as_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "_TOMBSTONE_RANK", "1")
+
+
+def rows_of_exports_rank_as_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_EXPORTED_RANK", changes._SNAPSHOT_RANK)
+
+
+def rows_carry(monkeypatch: pytest.MonkeyPatch, carried: Callable[[str], Carried]) -> None:
+    def otherwise(*given: Any) -> Any:
+        change, notes = changes.exported(*given)
+        return replace(change, carried=carried(change.version)), notes
+
+    monkeypatch.setattr(exports, "exported", otherwise)
+
+
+def what_was_not_exported_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows_carry(monkeypatch, Carried)
+
+
+def what_was_exported_empty_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows_carry(monkeypatch, lambda _: Carried())
 
 
 def no_event_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +183,8 @@ BREAKAGES = (
     no_event_time, times_as_they_are_written, no_condition, only_new_items, the_last_of_a_batch,
     failures_are_acknowledged, a_dead_store_is_acknowledged, throttling_is_stale, what_is_left_out_is_empty,
     whole_users_clear_nothing, keys_of_the_newest_change_only, a_late_whole_user_is_stale,
-    rows_are_merged_whoever_wrote_meanwhile,
+    rows_are_merged_whoever_wrote_meanwhile, rows_of_exports_rank_as_events, what_was_not_exported_is_empty,
+    what_was_exported_empty_is_kept,
 )  # fmt: skip
 
 

@@ -16,13 +16,17 @@ from pipeline.changes import (
     PERSONAL,
     WRONG_CLOCK,
     Carried,
+    Export,
     Ignored,
+    Partial,
     Signal,
     Snapshot,
     Tombstone,
+    exported,
     instant,
     interpret,
     known,
+    merge,
     read,
     version,
 )
@@ -675,7 +679,7 @@ def test_any_text_is_a_time_or_refused(string: str) -> None:
 
 # Few moments and ids, so that every part of the order decides in some examples.
 few = st.integers(0, 2).map(lambda n: f"2023-07-11T16:30:53.00{n}000Z")
-places = st.tuples(few, st.sampled_from("12"), few, st.sampled_from(["a", "b", "", "😀", "\ud800"]))
+places = st.tuples(few, st.sampled_from("012"), few, st.sampled_from(["a", "b", "", "😀", "\ud800"]))
 
 
 @given(places, places)
@@ -715,3 +719,103 @@ def test_redeliveries_have_the_same_version() -> None:
     again = updated(user()) | {"id": "another", "time": "2024-01-01T00:00:00Z"}
     assert meaning(again).version == meaning(updated(user())).version
     assert DATE[:19] in meaning(again).version
+
+
+# Rows of an export
+
+EXPORT = Export("job_1", instant("2023-07-12T00:00:00.000Z"))
+
+
+def row(profile: Json, export: Export = EXPORT) -> Partial:
+    return exported(text(profile).encode(), export)[0]
+
+
+@given(few, few, few, st.sampled_from(["a", "b", "😀"]), st.sampled_from(["job_1", "job_2", ""]))
+def test_a_row_ranks_below_every_event_of_the_same_updated_at(
+    changed_at: str, taken_at: str, said_at: str, event_id: str, export_id: str
+) -> None:
+    of_export = row(user("a|1", changed_at), Export(export_id, taken_at))
+    streams = streamed("user.updated", user("a|1", changed_at), event_id=event_id, time=said_at)
+    deletion = streamed("user.deleted", {"user_id": "a|1", "deleted_at": changed_at}, event_id=event_id, time=said_at)
+    for event in (
+        updated(user("a|1", changed_at), log_id=event_id, date=said_at),
+        created(user("a|1", changed_at), log_id=event_id, date=said_at),
+        deleted("a|1", log_id=event_id, date=changed_at),
+        streams,
+        streams | {"source": "auth0-sync/refresh"},
+        deletion,
+    ):
+        assert of_export.version < meaning(event).version
+    assert len(of_export.version) == 74
+
+
+@given(few, few)
+def test_a_row_and_an_event_of_other_moments_are_ordered_by_updated_at(one: str, other: str) -> None:
+    assume(one != other)
+    event = meaning(updated(user("a|1", other), date=other))
+    assert (row(user("a|1", one)).version < event.version) == (one < other)
+
+
+def test_the_later_of_two_exports_wins() -> None:
+    later = Export("job_0", instant("2023-07-12T00:00:00.001Z"))
+    assert row(user()).version < row(user(), later).version
+    assert row(user()).version == row(user()).version
+
+
+def test_a_row_carries_only_what_was_exported() -> None:
+    profile = {"user_id": "a|1", "updated_at": UPDATED_AT, "email": "a@acme.example"}
+    assert row(profile).carried == Carried()
+    asked = row(profile, Export("job_1", EXPORT.taken_at, ("email", "username", "user_metadata")))
+    assert asked.carried == Carried(keys={"username": asked.version, "user_metadata": asked.version})
+    assert asked.source == "backfill"
+    assert (asked.event_id, asked.updated_at) == ("job_1", instant(UPDATED_AT))
+
+
+def test_a_row_clears_what_was_exported_and_keeps_what_was_not() -> None:
+    before = snapshot(updated(user("a|1", UPDATED_AT, username="ada", blocked=True)))
+    later = {"user_id": "a|1", "updated_at": "2023-07-11T16:30:54.000Z"}
+    after = merge(known(before), known(row(later, Export("job_1", EXPORT.taken_at, ("blocked",)))))
+    assert bytes(after.profile["username"]) == b'"ada"'
+    assert "blocked" not in after.profile
+    assert bytes(merge(known(before), known(row(later))).profile["blocked"]) == b"true"
+
+
+def test_a_row_dated_ahead_is_ordered_by_the_exports_time() -> None:
+    change, notes = exported(text(user(updated_at=in_hours(48))).encode(), EXPORT)
+    assert notes == (WRONG_CLOCK,)
+    assert change.version.startswith(f"{EXPORT.taken_at}.0.")
+    assert change.updated_at == instant(in_hours(48))
+    assert exported(text(user()).encode(), EXPORT)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{", errors.NotJson),
+        (b"", errors.NotJson),
+        (b'{"user_id":"a|1","updated_at":"2023-07-11T16:30:53.231Z","name":"\xff"}', errors.NotJson),
+        (b'{"user_id":"a|1"} {}', errors.NotJson),
+        (b"[]", errors.UnknownShape),
+        (b"null", errors.UnknownShape),
+        (b'{"user_id":7,"updated_at":"2023-07-11T16:30:53.231Z"}', errors.UnknownShape),
+        (b'{"user_id":"a|1","updated_at":7}', errors.UnknownShape),
+        (b'{"updated_at":"2023-07-11T16:30:53.231Z"}', errors.NoUserId),
+        (b'{"user_id":"","updated_at":"2023-07-11T16:30:53.231Z"}', errors.NoUserId),
+        (b'{"user_id":"a|1"}', errors.BadTimestamp),
+        (b'{"user_id":"a|1","updated_at":null}', errors.BadTimestamp),
+        (b'{"user_id":"a|1","updated_at":"soon"}', errors.BadTimestamp),
+    ],
+)
+def test_odd_row_is_refused(line: bytes, reason: type[errors.Poison]) -> None:
+    with pytest.raises(reason) as caught:
+        exported(line, EXPORT)
+    assert type(caught.value) is reason
+    assert "a|1" not in str(caught.value)
+
+
+def test_row_is_made_storable() -> None:
+    start = b'{"user_id":"a|1","updated_at":"2023-07-11T16:30:53.231Z","user_metadata":'
+    damaged, _ = exported(start + rb'{"x":"\u0000\ud800"}}', EXPORT)
+    assert bytes(damaged.profile) == start + rb'{"x":"\ufffd\ufffd"}}'
+    deep, _ = exported(start + b"[" * 20_000 + b"]" * 20_000 + b"}", EXPORT)
+    assert bytes(known(deep).profile["user_metadata"]).count(b"[") == 20_000
