@@ -634,6 +634,12 @@ def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[P
     return Partial(*place, profile, Carried(keys=empty)), (WRONG_CLOCK,) if ahead else ()
 
 
+def validate_export(export: Export, tolerance: timedelta = DAY) -> None:
+    """Raise ``BadTimestamp`` if the time of an export has no place in the order: one far ahead would rule for ever."""
+    if instant(export.taken_at) != export.taken_at or _is_ahead(export.taken_at, tolerance):
+        raise errors.BadTimestamp("of the export")
+
+
 def _user_of(line: bytes) -> tuple[bytes, _Head]:
     """Return a user's JSON as both stores can hold it, and its head. Raises ``NotJson`` or ``UnknownShape``."""
     try:

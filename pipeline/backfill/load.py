@@ -8,7 +8,7 @@ from itertools import islice
 from msgspec import Struct
 
 from pipeline.auth0.exports import changes
-from pipeline.changes import DAY, Change, Export, HistoryEntry, Outcome, Partial, merged
+from pipeline.changes import DAY, Change, Export, HistoryEntry, Outcome, Partial, merged, validate_export
 from pipeline.errors import Auth0SyncError, Retry
 from pipeline.sinks import Sink
 
@@ -63,8 +63,9 @@ def load(
     """Load lines of an export into a store; return the counts, and the users that the store can never take.
 
     See ``pipeline.changes.exported`` for ``tolerance``. Raises ``Retry`` if the store did not take a user now: load the
-    lines again.
+    lines again; and ``BadTimestamp`` for an export without a place in the order.
     """
+    validate_export(export, tolerance)
     total, refused, later = Loaded(), list[Refusal](), list[Auth0SyncError]()
     for batch, outcome in sink.write(_chunks(lines, chunk), partial(_read, export=export, tolerance=tolerance)):
         total += _counted(batch, outcome)

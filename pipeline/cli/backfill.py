@@ -181,7 +181,7 @@ def _is_busy(queue: Queue) -> bool:
 def _as_json(read: Report | None, watch: Watch | None, stores: Sequence[Consumer]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if read is not None:
-        found["read"] = msgspec.to_builtins(read)
+        found["read"] = msgspec.to_builtins(read) | {"keys": sorted(read.keys)}
         found["dollars"] = round(costs.backfill(read.users, read.bytes, read.slices, stores), 2)
     if watch is not None:
         found["export"] = watch.cut.export.export_id
