@@ -23,7 +23,7 @@ PREFIX = "auth0|backfilled-"
 
 
 def backfill(running: stack.Stack, *arguments: str, code: int = 0) -> Any:
-    command = [sys.executable, "-m", "pipeline.cli", "backfill", *arguments, "--json"]
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "backfill", *arguments, "--json"]
     done = subprocess.run(
         command, env=os.environ | stack.environment(running), capture_output=True, text=True, timeout=300, check=False
     )
