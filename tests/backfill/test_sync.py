@@ -73,6 +73,13 @@ def test_the_log_has_no_personal_data() -> None:
     assert not [word for word in ("auth0|", "eve", "ada.lovelace", "Ada") if word in said]
 
 
+def test_a_slice_counts_as_no_batch_and_has_no_lag() -> None:
+    measured: list[object] = []
+    sync = Sync(Recording(), "postgres", measure=lambda *given: measured.append(given))
+    sync.load(slice_of(text(user("a|1"))))
+    assert measured == []
+
+
 def test_the_alias_of_the_backfill_takes_slices_alone() -> None:
     batch = {"Records": records(text(updated(user())))}
     with pytest.raises(KeyError):
