@@ -107,4 +107,4 @@ def _connections(user: Mapping[str, Raw]) -> list[str]:
 
 def _packed(lines: list[bytes], report: Report) -> bytes:
     report.slices += 1
-    return gzip.compress(b"".join(lines), mtime=0)
+    return gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
