@@ -17,7 +17,6 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.backfill.objects import Exports, Result, Task, task
-from pipeline.delivery.errors import NotStored
 from pipeline.errors import Auth0SyncError, BadSettings, Retry, UnknownShape
 from pipeline.functions import Context
 from pipeline.telemetry import error_fields, logger
@@ -34,6 +33,10 @@ Answer = dict[str, list[dict[str, str]]]
 
 class NotRead(Retry):
     """S3 did not return the slice, or take its result; a slice that is gone is AccessDenied to this role."""
+
+
+class NotLoaded(Retry):
+    """The function of the store did not load the slice; its log says why."""
 
 
 class Backfill:
@@ -83,9 +86,9 @@ class Backfill:
             answer = client.invoke(FunctionName=self._sinks[task.store], Payload=payload)
             said = answer["Payload"].read()
         except (BotoCoreError, ClientError) as error:
-            raise NotStored(_code(error)) from error
+            raise NotLoaded(_code(error)) from error
         if "FunctionError" in answer:
-            raise NotStored(str((json.loads(said) or {}).get("errorType") or "FunctionError"))
+            raise NotLoaded(str((json.loads(said) or {}).get("errorType") or "FunctionError"))
         return msgspec.json.decode(said, type=Result)
 
 

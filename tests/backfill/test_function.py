@@ -130,7 +130,7 @@ def test_a_slice_that_is_not_stored_is_delivered_again(world: World, answer: Any
     world.functions.answer, world.functions.failed = answer, failed
     assert world.invoke(body()) == ["m0"]
     [(_, extra)] = world.log.lines
-    assert (extra["reason"], reason in extra["detail"]) == ("NotStored", True)
+    assert (extra["reason"], reason in extra["detail"]) == ("NotLoaded", True)
     assert not [key for key in world.bucket.objects if "results" in key]
 
 

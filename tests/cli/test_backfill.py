@@ -159,11 +159,11 @@ def test_slices_that_were_given_up_are_listed_and_put_back(world: World) -> None
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="1")
     [listed, *_] = world.on.failed("backfill")["messages"]
-    line = {"message": "slice not loaded", "message_id": listed["id"], "reason": "NotStored"}
+    line = {"message": "slice not loaded", "message_id": listed["id"], "reason": "NotLoaded"}
     event = {"timestamp": int(time.time() * 1000), "message": json.dumps(line)}
     logs.put_log_events(logGroupName=group, logStreamName="1", logEvents=[event])
     found = world.on.failed("backfill")["messages"]
-    assert sorted(one["reason"] for one in found) == ["BatchFailed", "BatchFailed", "NotStored"]
+    assert sorted(one["reason"] for one in found) == ["BatchFailed", "BatchFailed", "NotLoaded"]
     assert world.on.put_back("backfill")["done"] == 3
     assert (world.on.waiting(failed), world.on.waiting(world.url)) == (0, 3)
     logs.close()
