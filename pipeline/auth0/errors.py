@@ -6,6 +6,11 @@ from pipeline.errors import Auth0SyncError, Poison, Retry
 class CredentialsRefused(Retry):
     """Auth0 refused the credentials; check the application's id and secret and its grant of read:users."""
 
+    def __init__(self, detail: str = "", status: int = 0) -> None:
+        super().__init__(detail)
+        self.status = status
+        """The HTTP status of the token endpoint, if it refused."""
+
 
 class Later(Retry):
     """The user cannot be fetched now; the signal goes back to the queue as a copy, to be read after a wait."""

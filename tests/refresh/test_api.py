@@ -5,9 +5,10 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline.auth0.api import Fetched, Gone, ManagementApi, wait
+from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import Credentials
 from pipeline.auth0.errors import Auth0Down, CredentialsRefused, RateLimited, UserIdRefused
+from pipeline.auth0.session import wait
 from pipeline.auth0.settings import Auth0
 
 from .management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, PREFIX, Answer, error
