@@ -20,6 +20,7 @@ class Later(Retry):
 
     def __init__(self, detail: str = "", wait: float = 0) -> None:
         super().__init__(detail)
+        self.detail = detail
         self.wait = wait
         """Seconds until the next request can succeed, if known."""
 

@@ -1,4 +1,4 @@
-"""A server on this machine that behaves like Auth0's Management API, as far as one user and a token go."""
+"""A server on this machine that behaves like Auth0's Management API, as far as a token, users and streams go."""
 
 import json
 import threading
@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
+
+from tests.refresh.streams_api import SCOPES, StreamsApi
 
 CLIENT_ID, CLIENT_SECRET, DOMAIN = "client-1", "s3cret-of-client-1", "acme.eu.auth0.com"
 PREFIX = "/api/v2/users/"
@@ -49,12 +51,17 @@ class ManagementApi:
         self.users: dict[str, bytes] = {}
         self.next_answers: deque[Answer] = deque()
         self.always: dict[str, Answer] = {}
+        self.lost_answers: deque[Answer] = deque()
+        """They replace the answers to the next streams that are created, which exist all the same."""
         self.next_tokens: deque[Answer] = deque()
         self.requests: list[Request] = []
         self.token_forms: list[dict[str, str]] = []
         self.tokens: set[str] = set()
         self.secret = CLIENT_SECRET
         self.expires_in = 86400
+        self.scopes = {"read:users", *SCOPES}
+        """The application's grant."""
+        self.streams = StreamsApi()
         self.burst: tuple[float, int] | None = None
         """(seconds, requests): the limit, as Auth0 keeps it, if there is one."""
         self._lock = threading.Lock()
@@ -93,7 +100,12 @@ class ManagementApi:
             return Answer(401, b'{"error":"access_denied","error_description":"Unauthorized"}')
         token = f"token-{len(self.token_forms)}"
         self.tokens.add(token)
-        answer = {"access_token": token, "expires_in": self.expires_in, "scope": "read:users", "token_type": "Bearer"}
+        answer = {
+            "access_token": token,
+            "expires_in": self.expires_in,
+            "scope": " ".join(sorted(self.scopes)),
+            "token_type": "Bearer",
+        }
         return Answer(200, json.dumps(answer).encode())
 
     def _user(self, path: str, authorization: str) -> Answer:
@@ -103,6 +115,16 @@ class ManagementApi:
         return answer
 
     def _answer(self, user_id: str, authorization: str) -> Answer:
+        if refusal := self._refusal(authorization):
+            return refusal
+        if user_id in self.always:
+            return self.always[user_id]
+        if user_id in self.users:
+            return Answer(200, self.users[user_id])
+        return Answer(404, error(404, "Not Found", "inexistent_user"))
+
+    def _refusal(self, authorization: str) -> Answer | None:
+        """What every request may get in place of its answer."""
         if authorization.removeprefix("Bearer ") not in self.tokens:
             return Answer(401, error(401, "Unauthorized"))
         if self.burst is not None:
@@ -113,13 +135,21 @@ class ManagementApi:
                 reset = str(int(time.time() + seconds) + 1)
                 headers = {"X-RateLimit-Limit": str(most), "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
                 return Answer(429, error(429, "Too Many Requests", "too_many_requests"), headers)
-        if self.next_answers:
-            return self.next_answers.popleft()
-        if user_id in self.always:
-            return self.always[user_id]
-        if user_id in self.users:
-            return Answer(200, self.users[user_id])
-        return Answer(404, error(404, "Not Found", "inexistent_user"))
+        return self.next_answers.popleft() if self.next_answers else None
+
+    def _any(self, method: str, path: str, authorization: str, body: bytes) -> Answer:
+        if path == "/oauth/token":
+            return self._token({name: values[0] for name, values in parse_qs(body.decode()).items()})
+        if method == "GET" and path.startswith(PREFIX) and "/" not in path.removeprefix(PREFIX):
+            return self._user(path, authorization)
+        answer = self._refusal(authorization)
+        if answer is None:
+            status, document = self.streams.answer(method, path, body, self.scopes)
+            answer = Answer(status, json.dumps(document).encode())
+            if method == "POST" and self.lost_answers:
+                answer = self.lost_answers.popleft()
+        self.requests.append(Request(time.monotonic(), f"{method} {path}", "", answer.status))
+        return answer
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         api = self
@@ -129,20 +159,18 @@ class ManagementApi:
             wbufsize = -1  # one write for head and body: two would wait for each other, 40 ms a time
 
             def do_GET(self) -> None:
-                with api._lock:
-                    if self.path.startswith(PREFIX) and "/" not in self.path.removeprefix(PREFIX):
-                        answer = api._user(self.path, self.headers.get("Authorization", ""))
-                    else:
-                        answer = Answer(404, error(404, "Not Found"))
-                self._send(answer)
+                self._serve()
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                self._serve()
+
+            def do_PATCH(self) -> None:
+                self._serve()
+
+            def _serve(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with api._lock:
-                    if self.path == "/oauth/token":
-                        answer = api._token({name: values[0] for name, values in parse_qs(body).items()})
-                    else:
-                        answer = Answer(404, error(404, "Not Found"))
+                    answer = api._any(self.command, self.path, self.headers.get("Authorization", ""), body)
                 self._send(answer)
 
             def _send(self, answer: Answer) -> None:
