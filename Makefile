@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak chaos check bench lock lock-providers package plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak chaos check bench lock lock-providers package init plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -121,6 +121,9 @@ lock-providers: setup ## Record the checksums of Terraform's provider, for you t
 
 package: setup ## Build the functions' packages for AWS
 	@$(CLI) package
+
+init: require-env setup ## Connect an Auth0 tenant: streams, and infra/terraform/environments/ENV.tfvars
+	@$(CLI) init --env $(ENV)
 
 plan: require-env setup ## Show what a deployment would change, and change nothing
 	@$(CLI) plan --env $(ENV)

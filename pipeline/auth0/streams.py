@@ -6,7 +6,7 @@ the stream. Auth0 documents the requests in the reference of its Management API 
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -16,6 +16,8 @@ import msgspec
 from pipeline.auth0.management import Auth0Error, Management, Refused, Unanswered
 
 Kind = Literal["log", "event"]
+Verb = Literal["read", "create", "update"]
+VERBS: Final[tuple[Verb, ...]] = ("read", "create", "update")
 
 TITLES: Final[dict[Kind, str]] = {"log": "Log Stream", "event": "Event Stream"}
 RUNNING: Final[dict[Kind, str]] = {"log": "active", "event": "enabled"}
@@ -34,9 +36,8 @@ _MARGIN: Final = timedelta(minutes=5)
 """By which the start of the logs is later than the plan's limit, so that the clocks may differ."""
 
 
-def scopes(*kinds: Kind) -> list[str]:
-    """Return the permissions that creating, stopping and starting streams of these kinds takes."""
-    verbs = ("read", "create", "update")
+def scopes(*kinds: Kind, verbs: Iterable[Verb] = VERBS) -> list[str]:
+    """Return the permissions that reading, creating and updating streams of these kinds takes."""
     return [f"{verb}:{_PATHS[kind].replace('-', '_')}" for kind in kinds for verb in verbs]
 
 

@@ -48,6 +48,18 @@ add(
     "pipeline.cli.archive",
     "Ask the archive, by the name of a question or in SQL. Reads ATHENA_DATABASE and ATHENA_WORKGROUP.",
 )
+add(
+    "init",
+    "pipeline.cli.init",
+    "Connect an Auth0 tenant to the AWS account: streams, credentials, and the file of variables that `deploy` takes.",
+)
+add("streams", "pipeline.cli.streams", "Show, create, pause or start the Log Stream and the Event Stream in Auth0.")
+add(
+    "credentials",
+    "pipeline.cli.init",
+    "Check the credentials of an Auth0 application, and keep them in AWS Secrets Manager if you agree.",
+)
+add("tfvars", "pipeline.cli.init", "Write an environment's file of variables, by the streams that exist in Auth0.")
 add("plan", "pipeline.cli.deploy", "Show what `deploy` would change in the AWS account, and change nothing.")
 add(
     "deploy",

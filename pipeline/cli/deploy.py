@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
-from pipeline.cli import checks, plans
+from pipeline.cli import checks, commands, plans, streams
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, echo, errors, in_markup
@@ -56,7 +56,8 @@ def deploy(
 ) -> None:
     """Deploy to the AWS account of the environment's credentials, migrate, and run the smoke test.
 
-    Exit code 3 if the deployment succeeded and the smoke test finds that something is wrong.
+    Starts the streams that `init` has stopped. Exit code 3 if the deployment succeeded and the smoke test finds that
+    something is wrong, or the streams could not be started.
     """
     deployment = _find(env)
     with deployment.lock():
@@ -74,8 +75,9 @@ def deploy(
         outputs = deployment.deployed()
     _show_schema(before, outputs)
     good = checks.run(env, outputs, seconds)
+    started = streams.start_stopped(deployment, outputs, healthy=good)
     _show_next(deployment, outputs)
-    if not good:
+    if not (good and started):
         raise typer.Exit(EXIT_UNHEALTHY)
 
 
@@ -376,6 +378,8 @@ def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
         lines.append(f"  Dashboard:  {url}")
     if topic := outputs.get("alarm_topic_arn"):
         lines.append(f"  Alarms go to {topic}; addresses that get them by e-mail must confirm first.")
+    if "backfill" in commands.COMMANDS:
+        lines.append(f"  {_command()} backfill --help   writes the users that exist already")
     lines += [
         f'  eval "$({_command()} env --env {deployment.name})"   point this shell at it, then:',
         f"  {_command()} user 'USER ID'          a user that you have just changed in Auth0, in both stores",

@@ -56,6 +56,11 @@ def ask(question: str) -> str:
     return str(typer.prompt(plain(question), default="", show_default=False)).strip()
 
 
+def ask_secret(question: str) -> str:
+    """Ask a person for a secret, without showing the answer, and return it."""
+    return str(typer.prompt(plain(question), default="", show_default=False, hide_input=True)).strip()
+
+
 def cell(value: Any) -> Text:
     """Return a value on one line, for a table."""
     return Text(text(value), style="dim" if value is None else "")

@@ -104,19 +104,32 @@ class Deployment:
         found = cls(name, root, interrupted)
         if _NAME.fullmatch(name) and found.variables_file.is_file():
             return found
-        if not found.configuration.is_dir():
-            raise DeployError(
-                "A deployment needs a clone of the repository, with infra/terraform; run `make setup` in the clone, "
-                "and this command from the clone's .venv"
-            )
+        found.require_clone()
         there = sorted(path.stem for path in found.environments.glob("*.tfvars"))
         example = found.environments / "production.tfvars"
         copy = found.environments / f"{name if _NAME.fullmatch(name) else 'NAME'}.tfvars"
         raise DeployError(
             (f"There is no environment {name!r}" if name else "No environment is named (ENV=NAME, or --env NAME)")
-            + f"; there are {', '.join(there) or 'none'}. Copy the example that is nearest to what you want:\n"
-            f"  cp {_shown(example, root)} {_shown(copy, root)}"
+            + f"; there are {', '.join(there) or 'none'}. Make it: make init ENV={copy.stem}\n"
+            f"Or copy the example that is nearest to what you want:\n  cp {_shown(example, root)} {_shown(copy, root)}"
         )
+
+    @classmethod
+    def named(cls, name: str, root: Path = ROOT) -> "Deployment":
+        """Return the deployment of that name, which need not exist. Raises DeployError if no file can have the name."""
+        found = cls(name, root)
+        found.require_clone()
+        if not _NAME.fullmatch(name):
+            raise DeployError(f"{name!r} cannot be the name of an environment: use letters, digits, _ and -.")
+        return found
+
+    def require_clone(self) -> None:
+        """Raise DeployError outside a clone of the repository."""
+        if not self.configuration.is_dir():
+            raise DeployError(
+                "A deployment needs a clone of the repository, with infra/terraform; run `make setup` in the clone, "
+                "and this command from the clone's .venv"
+            )
 
     @property
     def configuration(self) -> Path:

@@ -9,10 +9,8 @@ import boto3
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.deploy import DeployError
+from pipeline.deploy import DeployError, event_sources
 from pipeline.deploy.deployment import Deployment, account_of
-
-AUTH0: Final = "aws.partner/auth0.com/"
 
 LISTED: Final = (
     "These are offered to this account. Verify the id in Auth0 before you take one: anybody with an Auth0 tenant can "
@@ -114,10 +112,9 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
     region = settings["source_region"] or identity.region
     events = boto3.client("events", region_name=region)
     try:
-        found = _event_sources(events)
+        there = event_sources.states(events)
     except (BotoCoreError, ClientError):
         return  # the caller may lack this right; Terraform reads each source by its name, and reports missing ones
-    there = {source["Name"]: source["State"] for source in found}
     ours = any("aws_cloudwatch_event_bus" in address for address in resources)
     for stream, variable in (("Log", "log_stream_source_name"), ("Event", "event_stream_source_name")):
         source = settings[variable]
@@ -137,16 +134,6 @@ def check_sources(settings: Mapping[str, Any], identity: Identity, resources: Se
                 f"auth0.{variable}: the event source {source} has an event bus already, which this deployment did not "
                 "make. Set auth0.create_buses = false to use the bus as it is."
             )
-
-
-def _event_sources(events: Any) -> list[Mapping[str, str]]:
-    """Return Auth0's event sources, of every page."""
-    answer = events.list_event_sources(NamePrefix=AUTH0, Limit=100)
-    found = [*answer["EventSources"]]
-    while token := answer.get("NextToken"):
-        answer = events.list_event_sources(NamePrefix=AUTH0, Limit=100, NextToken=token)
-        found += answer["EventSources"]
-    return found
 
 
 def _region(configured: str | None) -> str:

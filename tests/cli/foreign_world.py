@@ -98,7 +98,7 @@ class Output:
             assert controls(seen, "\n\t") == [], seen
 
 
-_loader = cache(create_loader)
+shared_loader = cache(create_loader)
 """One loader of botocore's models for all commands, each of which would parse them again."""
 _group = cache(typer.main.get_command)
 """One group for all commands: Typer would make every loaded command again for each."""
@@ -207,6 +207,10 @@ class ForeignAws:
                 "profile": {"M": {self.text: {"S": self.text}}},
             }
         }
+
+    def answer_get_secret_value(self, arguments: Any) -> Any:
+        kept = {"domain": "acme.eu.auth0.com", "client_id": self._well_formed, "client_secret": "s3cret"}
+        return {"SecretString": json.dumps(kept)}
 
     # The account, queues, logs, functions
 
@@ -318,7 +322,7 @@ def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
     world = ForeignAws()
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *request: world.call(*request))  # noqa: PLW0108 - a method would not get the client
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("botocore.session.create_loader", _loader)
+    monkeypatch.setattr("botocore.session.create_loader", shared_loader)
     yield world
 
 

@@ -119,10 +119,12 @@ NETWORKED = {
 WITHOUT_NETWORK = {"cost", "package", "demo", "events", "up", "down", "status"}
 BY_TERRAFORM = {"plan", "deploy", "migrate", "smoke", "outputs", "destroy", "env", "roles"}
 """Commands that begin with Terraform, whose state and account checks end them."""
+OF_AUTH0 = {"init", "streams", "credentials", "tfvars"}
+"""Commands that first ask AWS who the caller is; tests/deploy/test_preflight.py has their other errors."""
 
 
 def test_every_command_that_needs_aws_is_here() -> None:
-    assert {*NETWORKED, *WITHOUT_NETWORK, *BY_TERRAFORM} == set(commands.COMMANDS)
+    assert {*NETWORKED, *WITHOUT_NETWORK, *BY_TERRAFORM, *OF_AUTH0} == set(commands.COMMANDS)
 
 
 @pytest.fixture
@@ -189,6 +191,22 @@ def test_command_reports_an_unreachable_aws_in_one_line_within_seconds(
     for client in made:
         assert client.meta.config.connect_timeout == 0.2
         assert client.meta.config.retries["total_max_attempts"] <= aws.ATTEMPTS
+
+
+@pytest.mark.parametrize("place", ["nobody listens", "nobody answers", "no such name"])
+@pytest.mark.parametrize("name", sorted(OF_AUTH0))
+def test_unreachable_aws_ends_a_command_of_auth0_before_auth0_is_asked(
+    typed: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    monkeypatch.setattr(aws, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    auth0 = {"AUTH0_DOMAIN": "acme.eu.auth0.com", "AUTH0_CLIENT_ID": "c", "AUTH0_CLIENT_SECRET": "s3cret"}
+    address = endpoint(place)
+    said = typed(
+        name, "--env", "nowhere", **auth0, **CREDENTIALS, **REGION, AUTH0_BASE_URL=NOBODY, AWS_ENDPOINT_URL=address
+    )
+    assert "AWS cannot be reached" in said
+    assert address in said
 
 
 def test_clients_wait_for_aws_for_seconds_at_most() -> None:

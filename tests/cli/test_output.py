@@ -35,6 +35,8 @@ from tests.cli.foreign_world import FOREIGN, ForeignAws, ForeignTerraform, contr
 from tests.deploy.support import tiny
 from tests.deploy.test_environment import DATABASE, OUTPUTS
 from tests.manifest.bucket import KEY_ARN
+from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer, ManagementApi
+from tests.refresh.streams_api import stream
 
 few = settings(
     max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
@@ -102,6 +104,15 @@ OF_TERRAFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "roles": (("roles", "--env", "prod"), ""),
 }
 """Commands that print text of Terraform or of the deployment's functions."""
+OF_AUTH0: dict[str, tuple[tuple[str, ...], str]] = {
+    "init": (("init", "--env", "prod", "--seconds", "0", "--keep-credentials"), ""),
+    "streams": (("streams", "--env", "prod"), "json"),
+    "streams --create": (("streams", "--env", "prod", "--create"), "json"),
+    "streams --start": (("streams", "--env", "prod", "--start"), ""),
+    "credentials": (("credentials", "--env", "prod"), ""),
+    "tfvars": (("tfvars", "--env", "prod"), ""),
+}
+"""Commands that print text of Auth0's Management API."""
 TESTED_ALONE = {"demo", "up", "status", "events", "package"}
 """Commands with a test of their own below."""
 WITHOUT_FOREIGN_TEXT = {
@@ -112,7 +123,9 @@ WITHOUT_FOREIGN_TEXT = {
 
 def test_every_command_is_here() -> None:
     """A new command needs an entry in a table above, or a test of its own."""
-    here = {name.partition(" ")[0] for name in (*ANSWERS, *OF_TERRAFORM, *TESTED_ALONE, *WITHOUT_FOREIGN_TEXT)}
+    here = {
+        name.partition(" ")[0] for name in (*ANSWERS, *OF_TERRAFORM, *OF_AUTH0, *TESTED_ALONE, *WITHOUT_FOREIGN_TEXT)
+    }
     assert here == {*commands.COMMANDS}
 
 
@@ -313,6 +326,44 @@ def test_messages_of_terraform_are_harmless(
         json.loads(printed.out)
 
 
+@pytest.fixture
+def auth0(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ManagementApi]:
+    root = tiny(tmp_path)
+    monkeypatch.setattr(Deployment, "named", classmethod(lambda cls, name: cls(name, root)))
+    api = ManagementApi()
+    api.scopes.add("read:anything")
+    variables = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_CLIENT_ID": CLIENT_ID, "AUTH0_CLIENT_SECRET": CLIENT_SECRET}
+    for name, value in (variables | {"AUTH0_BASE_URL": api.url}).items():
+        monkeypatch.setenv(name, value)
+    yield api
+    api.close()
+
+
+@pytest.mark.parametrize(("arguments", "live"), forms(OF_AUTH0))
+@given(text=FOREIGN, says=st.sampled_from(["streams", "another account", "a refusal", "no token", "no room"]))
+@settings(few, max_examples=8)
+def test_answers_of_auth0_are_harmless(
+    aws: ForeignAws, auth0: ManagementApi, arguments: tuple[str, ...], live: bool, says: str, text: str
+) -> None:
+    aws.text = text
+    place = (text, text) if says == "another account" else ("123456789012", "eu-central-1")
+    fields: dict[str, Any] = {"status": text, "pii_config": {"log_fields": [text]}}
+    name = "auth0-sync-prod" if says != "streams" else text
+    auth0.streams.log[:] = [stream("log", name, *place, **fields)]
+    auth0.streams.event[:] = [stream("event", name, *place, text, status=text, subscriptions=[{"event_type": text}])]
+    auth0.streams.most = dict.fromkeys(("log", "event"), 0 if says == "no room" else 9)
+    refusal = Answer(403, json.dumps({"message": text, "errorCode": text, "error": text}).encode())
+    auth0.next_answers.clear()
+    auth0.next_answers.extend([refusal] * (says == "a refusal"))
+    auth0.next_tokens.clear()
+    auth0.next_tokens.extend([refusal] * (says == "no token"))
+    printed = run(*arguments, on_terminal=live)
+    assert "Traceback" not in printed.err
+    printed.require_harmless(live=live)
+    if "--json" in arguments and printed.code == 0:
+        json.loads(printed.out)
+
+
 @given(text=FOREIGN)
 @few
 def test_a_shell_reads_the_variables_as_they_are(
@@ -344,6 +395,8 @@ def test_question_appears_before_the_answer_is_read(aws: ForeignAws, terraform: 
         ("ask", "--timeout", "{}"), ("sql", "{}"), ("user", "{}"), ("user", "{}@x"), ("failed", "{}"),
         ("logs", "{}", "--deployment", "{}"), ("plan", "--env", "{}"), ("package", "--architecture", "{}"),
         ("replay", "--since", "{}", *DEPLOYMENT, *BUCKET), ("events", "{}"), ("down", "{}"),
+        ("init", "--env", "{}"), ("init", "--env", "x", "--region", "{}"), ("streams", "--env", "x", "--account", "{}"),
+        ("tfvars", "--env", "x", "--environment", "{}"), ("credentials", "--env", "x", "--domain", "{}"),
     ],
 )  # fmt: skip
 @given(text=FOREIGN)
