@@ -104,6 +104,8 @@ Recorder = Annotated[
     str | None, typer.Option(envvar="MANIFEST_FUNCTION", help="Function that records the deletions for `verify`.")
 ]
 
+Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
+
 
 def print_json(value: Any) -> None:
     """Print ``value`` as one JSON document; times as ISO 8601."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
 from pipeline.cli import checks, commands, plans, streams
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, app, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, Env, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, echo, errors, in_markup
 from pipeline.deploy import DeployError, migration, passwords, planning, preflight, teardown
@@ -26,7 +26,6 @@ from pipeline.deploy.deployment import Deployment, State
 from pipeline.deploy.failures import explain
 from pipeline.terraform import TerraformError
 
-Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
 Yes = Annotated[
     bool, typer.Option("--yes", envvar="AUTO_APPROVE", help="Do not ask; for CI. AUTO_APPROVE=1 does the same.")
 ]

@@ -8,9 +8,9 @@ import typer
 from pipeline.auth0.streams import Stream, require_source
 from pipeline.cli import streams as stream_commands
 from pipeline.cli import tenant
-from pipeline.cli.app import EXIT_UNHEALTHY, app
+from pipeline.cli.app import EXIT_UNHEALTHY, Env, app
 from pipeline.cli.progress import Steps
-from pipeline.cli.streams import Env, EventStream, LogDays, LogStream, Names, NoEventStream
+from pipeline.cli.streams import EventStream, LogDays, LogStream, Names, NoEventStream
 from pipeline.cli.tenant import Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
 from pipeline.cli.terminal import ask, can_ask, console, in_markup
 from pipeline.deploy import DeployError, event_sources, variables

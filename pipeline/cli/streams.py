@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.auth0.streams import TITLES, VERBS, Kind, Stream, Streams, Unavailable, Verb
 from pipeline.cli import aws, tenant
-from pipeline.cli.app import AsJson, app, print_json
+from pipeline.cli.app import AsJson, Env, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.tenant import SECRET_VARIABLE, Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
 from pipeline.cli.terminal import ask_secret, can_ask, cell, console, errors, in_markup
@@ -22,7 +22,6 @@ from pipeline.deploy.variables import read
 from pipeline.errors import CommandError
 from pipeline.progress import Progress
 
-Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
 LogStream = Annotated[str, typer.Option(help="Name of the Log Stream.", show_default="auth0-sync-NAME")]
 EventStream = Annotated[str, typer.Option(help="Name of the Event Stream.", show_default="auth0-sync-NAME")]
 NoEventStream = Annotated[bool, typer.Option("--no-event-stream", help="Neither create nor use an Event Stream.")]
@@ -171,8 +170,8 @@ def start_stopped(deployment: Deployment, outputs: Mapping[str, Any], *, healthy
         )
         return False
     try:
+        found = _application_of(deployment, stopped, outputs["region"])
         with Steps(console) as steps, steps.step("Auth0") as step:
-            found = _application_of(deployment, stopped, outputs["region"])
             api = tenant.sign_in(found, step, *stopped.ids(), verbs=UPDATE)
             started = connect.start(api, stopped, frozenset(outputs["event_sources"].values()))
     except CommandError as error:
