@@ -25,7 +25,9 @@ def test_wheel_has_the_files_that_its_commands_read(command: Path, tmp_path: Pat
     assert "CREATE ROLE" in run(command, tmp_path, "roles").stdout
 
 
-@pytest.mark.parametrize("arguments", [("plan", "--env", "acme"), ("env", "--env", "acme"), ("package",)])
+@pytest.mark.parametrize(
+    "arguments", [("plan", "--env", "acme"), ("env", "--env", "acme"), ("package",), ("init", "--env", "acme")]
+)
 def test_command_that_needs_a_clone_says_so(command: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run(command, tmp_path, *arguments)
     assert done.returncode == 1

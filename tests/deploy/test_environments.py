@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.deploy import DeployError
+from pipeline.deploy import DeployError, variables
 from pipeline.deploy.deployment import PLACEHOLDER, Deployment
 from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import real, tiny
@@ -64,6 +64,25 @@ def test_terraform_takes_its_values(name: str, root: Path, monkeypatch: pytest.M
     assert found["log_stream_source_name"] == "aws.partner/auth0.com/acme/auth0.logs"
     assert found["protect_data"] is True
     assert found["package_dir"] == ""
+    assert complaints(deployment) == ""
+
+
+@pytest.mark.parametrize("name", TO_COPY)
+def test_terraform_takes_what_init_writes(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [variable for variable in os.environ if variable.startswith("TF_VAR_")]:
+        monkeypatch.delenv(variable)
+    deployment = Deployment("prod", root)
+    source = "aws.partner/auth0.com/acme-8b47abb4-eefb-4d53-96de-71c4b4b42f7f/auth0"
+    values = variables.Values("acme", "eu-south-1", "eu-west-1", f"{source}.logs", f"{source}.events")
+    example = (CONFIGURATION / "environments" / f"{name}.tfvars").read_text()
+    text = variables.render(
+        example, values, origin="Written by a test.", emails=["o'brien+x@acme.example"], owner="acme"
+    )
+    assert len(variables.placeholders(text)) == (name == "own-database")
+    deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme"))
+
+    assert variables.differences(text, values) == []
+    assert deployment.settings().items() >= values.settings().items()
     assert complaints(deployment) == ""
 
 
