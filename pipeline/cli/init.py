@@ -73,8 +73,8 @@ def init(
             sources = [stream.source for stream in connected.streams]
             states = event_sources.wait(place.events(), sources, place=str(place), seconds=seconds, tell=step.update)
             step.update(", ".join(sorted({*states.values()})))
-    _keep(place, found, keep)
     same = _write(place, connected.streams, chosen_environment, example, alarm_email, found)
+    _keep(place, found, keep)
     stream_commands.print_warnings(connected.streams)
     _print_dropped(connected.streams, states, env)
     if connected.without:
@@ -168,7 +168,7 @@ def _email(deployment: Deployment, address: str) -> str:
 def _keep(place: Place, found: Application, keep: bool | None) -> None:
     """Keep the credentials in Secrets Manager, if a person agrees."""
     secret = place.secret()
-    there = secret.read()
+    there = None if keep is False else secret.read()
     if there == found:
         console.print(f"The secret {in_markup(secret.name)} has the credentials.", highlight=False)
         return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
 from pipeline.auth0.streams import TITLES, VERBS, Kind, Stream, Streams, Unavailable, Verb
@@ -19,7 +20,7 @@ from pipeline.deploy.connect import Connected, Connection, Started, Wanted
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.kept import Application, Secret, Stopped
 from pipeline.deploy.variables import read
-from pipeline.errors import CommandError
+from pipeline.errors import Auth0SyncError
 from pipeline.progress import Progress
 
 LogStream = Annotated[str, typer.Option(help="Name of the Log Stream.", show_default="auth0-sync-NAME")]
@@ -157,26 +158,23 @@ def _sources(deployment: Deployment) -> dict[Kind, str]:
 
 def start_stopped(deployment: Deployment, outputs: Mapping[str, Any], *, healthy: bool) -> bool:
     """Start the streams that `init` has stopped, after a deploy; return whether none is left stopped."""
-    stopped = Stopped(deployment.directory)
-    if not stopped.ids():
-        return True
     command = f"auth0-sync streams --env {deployment.name} --start"
-    console.print("\n[bold]Auth0's streams[/]")
-    if not healthy:
-        console.print(
-            "The smoke test has found a problem, so they stay as `init` left them, and lose no log. Deploy again, or "
-            f"start them: {in_markup(command)}",
-            highlight=False,
-        )
-        return False
     try:
+        stopped = Stopped(deployment.directory)
+        if not stopped.ids():
+            return True
+        console.print("\n[bold]Auth0's streams[/]")
+        if not healthy:
+            raise DeployError(
+                "The smoke test has found a problem, so they stay as `init` left them, and lose no log. Deploy again."
+            )
         found = _application_of(deployment, stopped, outputs["region"])
         with Steps(console) as steps, steps.step("Auth0") as step:
             api = tenant.sign_in(found, step, *stopped.ids(), verbs=UPDATE)
             started = connect.start(api, stopped, frozenset(outputs["event_sources"].values()))
-    except CommandError as error:
+    except (Auth0SyncError, BotoCoreError, ClientError) as error:
         console.print(f"[yellow]They are not started.[/] {in_markup(error)}", highlight=False, soft_wrap=True)
-        console.print(f"Start them: {in_markup(command)}", highlight=False)
+        console.print(f"To start them: {in_markup(command)}", highlight=False)
         return False
     for each in started:
         _print_started(each)

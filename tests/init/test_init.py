@@ -257,6 +257,13 @@ class TestCredentials:
         assert output.code == 0, output.err
         assert bool(aws.secrets) is kept
 
+    @pytest.mark.parametrize("refused", ["CreateSecret", "GetSecretValue"])
+    def test_the_file_is_written_where_they_cannot_be_kept(self, aws: Aws, root: Path, refused: str) -> None:
+        aws.refused[refused] = "InvalidRequestException"
+        assert init("--keep-credentials").code == 1
+        assert variables(root)["environment"] == '"acme"'
+        assert init("--no-keep-credentials").code == 0
+
     def test_kept_ones_are_used(self, shell: pytest.MonkeyPatch, aws: Aws) -> None:
         aws.secrets["auth0-sync/acme"] = json.dumps(SECRET)
         for name in ("AUTH0_DOMAIN", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"):
@@ -384,6 +391,21 @@ class TestAfterADeploy:
         assert not start_stopped(Deployment("acme", root), self.outputs(auth0), healthy=True)
         assert "auth0-sync streams --env acme --start" in capsys.readouterr().out
         assert auth0.streams.log[0]["status"] == "paused"
+
+    @pytest.mark.parametrize("problem", ["the secret", "the mark", "AWS"])
+    def test_whatever_is_wrong_the_deploy_goes_on(
+        self, auth0: ManagementApi, aws: Aws, root: Path, problem: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        init()
+        outputs = self.outputs(auth0)
+        if problem == "the secret":
+            aws.secrets["auth0-sync/acme"] = "odd"
+        elif problem == "the mark":
+            (root / ".deploy" / "acme" / "streams.json").write_text("odd")
+        else:
+            aws.refused["GetSecretValue"] = "InternalServiceError"
+        assert not start_stopped(Deployment("acme", root), outputs, healthy=True)
+        assert "auth0-sync streams --env acme --start" in capsys.readouterr().out
 
     def test_an_unhealthy_deployment_gets_no_events(self, auth0: ManagementApi, root: Path) -> None:
         init()
