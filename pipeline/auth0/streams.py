@@ -86,7 +86,7 @@ class Streams:
     def all(self, kind: Kind) -> list[Stream]:
         """Return the streams of a kind that go to EventBridge. Raises Auth0Error; Unavailable for no Event Streams."""
         if kind == "log":
-            return [stream for one in self._api.get(_PATHS[kind]) if (stream := _log_stream(one))]
+            return [stream for one in _listed(self._api.get(_PATHS[kind])) if (stream := _log_stream(one))]
         try:
             return [stream for one in self._event_pages() if (stream := _event_stream(one))]
         except Refused as error:
@@ -182,8 +182,9 @@ class Streams:
         while begin not in seen:
             seen.add(begin)
             page = self._api.get(_PATHS["event"] + "?take=50" + (f"&from={quote(begin)}" if begin else ""))
-            yield from page if isinstance(page, list) else page.get("eventStreams") or ()
-            begin = "" if isinstance(page, list) else str(page.get("next") or "")
+            found = page if isinstance(page, dict) else {"eventStreams": page}
+            yield from _listed(found.get("eventStreams"))
+            begin = str(found.get("next") or "")
 
     def _created(self, kind: Kind, answer: Any, stream: Stream | None) -> Stream:
         if stream is None:
@@ -280,8 +281,16 @@ def require_source(stream: Stream) -> None:
     if not _SOURCES[stream.kind].fullmatch(stream.source):
         raise WrongStream(
             f"Auth0's {TITLES[stream.kind]} {stream.name!r} has the event source {stream.source!r}, which is not like "
-            f"aws.partner/auth0.com/<tenant>-<id>/auth0.{stream.kind}s."
+            f"aws.partner/auth0.com/<tenant>-<id>/auth0.{stream.kind}s. If the stream is new, run this again."
         )
+
+
+def _listed(answer: Any) -> list[Any]:
+    if not isinstance(answer, list):
+        raise Unanswered(
+            "Auth0 answered a request for its streams with something that is no list. Run this again later."
+        )
+    return answer
 
 
 def _days(most: int) -> list[int]:

@@ -57,6 +57,19 @@ class TestInit:
         assert json.loads(aws.secrets["auth0-sync/acme"]) == SECRET
         assert "make deploy ENV=acme" in output.out
 
+    def test_asks_for_what_nobody_has_named(self, shell: pytest.MonkeyPatch, aws: Aws, root: Path) -> None:
+        for name in ("AWS_REGION", "AUTH0_DOMAIN", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"):
+            shell.delenv(name)
+        shell.setattr("getpass.getpass", lambda *_: CLIENT_SECRET)
+        answers = ("eu-west-1", f"https://{DOMAIN.upper()}/", CLIENT_ID, "ops@example.com", "yes")
+        output = init(on_terminal=True, answer="".join(f"{answer}\n" for answer in answers))
+        assert output.code == 0, output.err
+        assert variables(root)["region"] == '"eu-west-1"'
+        assert variables(root)["alarms"]["emails"] == ['"ops@example.com"']
+        assert json.loads(aws.secrets["auth0-sync/acme"]) == SECRET
+        assert CLIENT_SECRET not in output.out + output.err
+        assert init(on_terminal=True).code == 0, "a second run needs no answer"
+
     def test_writes_nothing_secret_into_a_file_or_onto_the_terminal(self, root: Path) -> None:
         output = init("--keep-credentials")
         assert CLIENT_SECRET not in output.out + output.err

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from auth0.management import ManagementClient
 from auth0.management.types import (
@@ -268,6 +269,15 @@ class TestFind:
         )
         assert streams.all("log") == streams.all("event") == []
 
+    @pytest.mark.parametrize("kind", ["log", "event"])
+    @pytest.mark.parametrize("body", [b"7", b'"x"', b"null", b'{"eventStreams": 7}', b"{}"])
+    def test_an_answer_that_is_no_list_is_a_message(
+        self, auth0: Server, streams: Streams, kind: Any, body: bytes
+    ) -> None:
+        auth0.next_answers.append(Answer(200, body))
+        with pytest.raises(Unanswered, match="no list"):
+            streams.all(kind)
+
     def test_every_page_of_event_streams_is_read(self, auth0: Server, streams: Streams) -> None:
         auth0.streams.page = 2
         auth0.streams.event += [stream("event", f"s{number}", *HERE) for number in range(5)]
@@ -332,7 +342,12 @@ def test_the_requests_are_those_of_auth0s_own_sdk(auth0: Server, streams: Stream
         sdk.log_streams.create(request=CreateLogStreamEventBridgeRequestBody.model_validate(log))
         event = {"name": NAME, "subscriptions": subscriptions, "destination": to, "status": "disabled"}
         sdk.event_streams.create(request=CreateEventStreamEventBridgeRequestContent.model_validate(event))
-    streams.create_log_stream(NAME, *HERE, days=30)
-    streams.create_event_stream(NAME, *HERE)
+        sdk.log_streams.update("lst_1", status="paused")
+        sdk.event_streams.update("est_1", status="enabled")
+    log_stream, _ = streams.create_log_stream(NAME, *HERE, days=30)
+    event_stream = streams.create_event_stream(NAME, *HERE)
+    auth0.streams.log[0]["id"], auth0.streams.event[0]["id"] = "lst_1", "est_1"
+    streams.set_running(msgspec.structs.replace(log_stream, id="lst_1"), False)
+    streams.set_running(msgspec.structs.replace(event_stream, id="est_1"), True)
     assert [body for _, _, body in auth0.streams.writes] == [body for _, _, body in sent]
     assert [request.path for request in auth0.requests] == [f"{method} {path}" for method, path, _ in sent]
