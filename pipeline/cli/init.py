@@ -62,7 +62,9 @@ def init(
     chosen_environment = variables.choose_environment(env, deployment.environments, environment or _has(deployment))
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
-    console.print(f"AWS: {in_markup(place)}, as {in_markup(place.identity.arn)}", highlight=False, soft_wrap=True)
+    identity = place.identity
+    said = f"AWS: account {identity.account}, region {identity.region}, as {identity.arn}"
+    console.print(in_markup(said), highlight=False, soft_wrap=True)
     found = tenant.application(place, domain, client_id, private_cloud=private_cloud)
     alarm_email = _email(deployment, alarm_email)
     with Steps(console) as steps:
