@@ -58,7 +58,7 @@ def init(
     Reads the client secret from AUTH0_CLIENT_SECRET or the secret auth0-sync/NAME, or asks. Exit code 3 if a file of
     variables exists and differs.
     """
-    deployment = _deployment(env)
+    deployment = _deployment(env, example)
     chosen_environment = variables.choose_environment(env, deployment.environments, environment or _has(deployment))
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
@@ -130,7 +130,7 @@ def tfvars(
 
     Does not overwrite a file: prints what differs, and ends with exit code 3.
     """
-    deployment = _deployment(env)
+    deployment = _deployment(env, example)
     chosen_environment = variables.choose_environment(env, deployment.environments, environment or _has(deployment))
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
@@ -144,8 +144,10 @@ def tfvars(
         raise typer.Exit(EXIT_UNHEALTHY)
 
 
-def _deployment(env: str) -> Deployment:
+def _deployment(env: str, example: str) -> Deployment:
     """Return the deployment. Raises DeployError if its file is one of the examples, or still has their placeholders."""
+    if example not in variables.EXAMPLES:
+        raise typer.BadParameter(f"--example is one of {', '.join(variables.EXAMPLES)}")
     deployment = Deployment.named(env)
     if deployment.variables_file.is_file() and variables.placeholders(deployment.variables_file.read_text()):
         raise DeployError(
@@ -195,8 +197,6 @@ def _write(
     place: Place, chosen: list[Stream], environment: str, example: str, alarm_email: str, found: Application
 ) -> bool:
     """Write the file of variables, or compare the one that exists; return whether it is as it should be."""
-    if example not in variables.EXAMPLES:
-        raise typer.BadParameter(f"--example is one of {', '.join(variables.EXAMPLES)}")
     for stream in chosen:
         require_source(stream)
     sources = {stream.kind: stream.source for stream in chosen}

@@ -182,6 +182,10 @@ class TestInit:
         assert problem in said(output)
         assert (auth0.streams.writes, aws.secrets, auth0.token_forms) == ([], {}, [])
 
+    def test_an_unknown_example_changes_nothing(self, auth0: ManagementApi) -> None:
+        assert init("--example", "none").code == 2
+        assert auth0.streams.writes == []
+
     def test_a_private_cloud_gets_the_secret_if_a_person_says_so(self, auth0: ManagementApi) -> None:
         output = init("--domain", "login.acme.example", "--private-cloud")
         assert "login.acme.example refused the credentials (401)" in said(output)
