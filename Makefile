@@ -1,7 +1,7 @@
 # Everything an engineer types here. `make` alone prints the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak chaos check bench lock lock-providers package init plan deploy smoke migrate destroy
+.PHONY: help setup demo up down test unit fmt generate own-migration matrix soak chaos check bench bench-peers lock lock-providers package init plan deploy smoke migrate destroy
 PYTHON ?= python3
 # Or tofu; the commands and the local stack read it from the environment.
 TERRAFORM ?= terraform
@@ -100,7 +100,7 @@ check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Ter
 lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
 	cd requirements && for name in lock dev awscli checkov audit; do $(COMPILE) -o $$name.txt $$name.in || exit; done
 	cd requirements && $(COMPILE) --no-deps -o matrix.txt matrix.in
-	cd requirements && for name in postgres dynamodb migrate refresh roles; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
+	cd requirements && for name in postgres dynamodb migrate refresh roles peers; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
 
 # What is pinned stays as it is, as long as it suits the .in files. The file names no index, so that any mirror will do.
 COMPILE = ../.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
@@ -114,6 +114,16 @@ UPGRADE ?=
 
 bench: setup ## Measure the sync; figures to build/bench.json
 	$(BIN)/python -m benchmarks
+
+bench-peers: .venv-peers/.ready ## Compare the Postgres sink with dlt, SQLAlchemy, psycopg and COPY; figures to build/peers.json
+	.venv-peers/bin/python -m benchmarks.peers
+
+# Apart, because dlt brings 30 packages that nothing else here needs.
+.venv-peers/.ready: requirements/peers.txt
+	@echo "Setting up .venv-peers (once) ..."
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python $(INSTALL) -r requirements/peers.txt
+	@touch $@
 
 ##@ AWS: infra/terraform/environments/ENV.tfvars, with the credentials of your shell
 lock-providers: setup ## Record the checksums of Terraform's provider, for you to commit

@@ -1,0 +1,77 @@
+"""Let writers take turns, and measure each batch by the wall and by the CPU."""
+
+import gc
+import statistics
+from collections.abc import Mapping
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+import psutil
+
+from benchmarks.peers.contestants import Write
+from benchmarks.records import Records, Users
+
+
+class Cost(NamedTuple):
+    """Seconds of a batch: by the wall, and of the CPU for this process and for the server's."""
+
+    wall: float
+    client: float
+    server: float
+
+
+def race(writers: Mapping[str, Write], users: Users, size: int, rounds: int, server: psutil.Process) -> dict[str, Any]:
+    """Give each writer the same batch in turn, and return the figures of each by name.
+
+    The first writer is the one to compare with. The first round does not count.
+    """
+    costs: dict[str, list[Cost]] = {name: [] for name in writers}
+    for turn in range(rounds + 1):
+        records = users.batch(size)
+        for name, write in writers.items():
+            cost = _cost(write, records, server)
+            if turn:
+                costs[name].append(cost)
+    return _figures(costs, size)
+
+
+def _cost(write: Write, records: Records, server: psutil.Process) -> Cost:
+    gc.collect()
+    gc.disable()
+    before = _cpu(server)
+    start, own = perf_counter(), process_time()
+    write(records)
+    wall, client = perf_counter() - start, process_time() - own
+    gc.enable()
+    return Cost(wall, client, _cpu(server) - before)
+
+
+def _cpu(server: psutil.Process) -> float:
+    """Return the CPU seconds of a server's processes, those that have ended included, in steps of 10 ms."""
+    used = server.cpu_times()
+    total: float = used.user + used.system + used.children_user + used.children_system
+    for child in server.children():
+        try:
+            used = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += used.user + used.system
+    return total
+
+
+def _figures(costs: Mapping[str, list[Cost]], size: int) -> dict[str, Any]:
+    """Take the median of the wall's times, and the mean of the CPU's, whose steps are too long for one batch."""
+    wall = {name: statistics.median(cost.wall for cost in taken) for name, taken in costs.items()}
+    client = {name: statistics.fmean(cost.client for cost in taken) for name, taken in costs.items()}
+    server = {name: statistics.fmean(cost.server for cost in taken) for name, taken in costs.items()}
+    first = next(iter(costs))
+    return {
+        name: {
+            "events_per_second": round(size / wall[name]),
+            "times_ours": round(wall[name] / wall[first], 2),
+            "client_cpu_us": round(client[name] / size * 1e6, 1),
+            "server_cpu_us": round(server[name] / size * 1e6, 1),
+            "cpu_times_ours": round((client[name] + server[name]) / (client[first] + server[first]), 2),
+        }
+        for name in costs
+    }
