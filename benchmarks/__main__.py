@@ -28,7 +28,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which the contestants take turns")
     parser.add_argument("--only", choices=ALL, action="append")
     parser.add_argument(
-        "--rows", type=int, choices=growth.SIZES[1:], default=20_000, help="rows of growth, layouts, refill and backfill"
+        "--rows",
+        type=int,
+        choices=growth.SIZES[1:],
+        default=20_000,
+        help="rows in the larger tables",
     )
     parser.add_argument("--limit", type=float, default=60, help="seconds of changes in growth, and in layouts")
     parser.add_argument("--layout", choices=layouts.LAYOUTS, action="append", help="layouts to compare; all by default")

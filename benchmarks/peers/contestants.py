@@ -13,7 +13,7 @@ from benchmarks.peers.reading import COLUMNS, TYPES, Order, newest, rows
 from benchmarks.records import Records
 from devstack.traffic import DEFAULT_SOURCE
 from pipeline.functions.sync import Sync
-from pipeline.schema import users
+from pipeline.schema import user_rows
 from pipeline.senders import Senders
 from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink, connect
@@ -24,7 +24,7 @@ Write = Callable[[Records], None]
 FIVE = ("user_id", "updated_at", "user_metadata", "app_metadata", "profile")
 """The columns of a table for those who want no more than the JSON."""
 
-_USERS = sql.Identifier("auth0", users.name)
+_USERS = sql.Identifier("auth0", user_rows.name)
 
 
 @contextmanager
@@ -60,9 +60,9 @@ def sqlalchemy(url: str, order: Order) -> Iterator[Write]:
 
     The other way, insertmanyvalues, is half as fast here, and cannot write two rows of a user at once.
     """
-    upsert = insert(users)
+    upsert = insert(user_rows)
     changes = {name: upsert.excluded[name] for name in COLUMNS[1:]} | {"synced_at": func.now()}
-    newer = users.c[order] < upsert.excluded[order]
+    newer = user_rows.c[order] < upsert.excluded[order]
     statement = upsert.on_conflict_do_update(index_elements=["user_id"], set_=changes, where=newer)
     # The JSON is text already, which spares the peer to decode and encode it.
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), json_serializer=str)

@@ -6,6 +6,7 @@ S3. A slice whose function was killed or whose store is down is loaded again as 
 
 import base64
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.backfill.objects import Exports, Result, Task, task
@@ -49,7 +49,7 @@ class Backfill:
         sinks: Mapping[str, str],
         *,
         clock: Callable[[], float] = time.monotonic,
-        log: Logger = logger,
+        log: logging.Logger = logger,
     ) -> None:
         """``functions`` makes a client with a timeout in seconds; ``sinks`` has the function of each store."""
         self._exports, self._functions, self._sinks = exports, functions, sinks
@@ -101,9 +101,7 @@ def _code(error: BotoCoreError | ClientError) -> str:
 @cache
 def backfill() -> Backfill:
     """Return the execution environment's one ``Backfill``, made by its settings."""
-    import boto3
-
-    exports = Exports(boto3.client("s3"), _setting("ARCHIVE_BUCKET"))
+    exports = Exports(_session().create_client("s3"), _setting("ARCHIVE_BUCKET"))
     pairs = (sink.partition("=") for sink in _setting("SINK_FUNCTIONS").split(","))
     return Backfill(exports, _functions, {store: function for store, _, function in pairs})
 
@@ -116,11 +114,19 @@ def _setting(name: str) -> str:
 
 def _functions(seconds: float) -> "LambdaClient":
     """Return a client that waits ``seconds`` for an answer: SQS repeats the message, so the client must not."""
-    import boto3
     from botocore.config import Config
 
     retries: Any = {"total_max_attempts": 1}
-    return boto3.client("lambda", config=Config(retries=retries, connect_timeout=2, read_timeout=seconds))
+    config = Config(retries=retries, connect_timeout=2, read_timeout=seconds)
+    client: LambdaClient = _session().create_client("lambda", config=config)
+    return client
+
+
+@cache
+def _session() -> Any:
+    import botocore.session
+
+    return botocore.session.get_session()
 
 
 def handler(event: dict[str, Any], context: Context) -> Answer:

@@ -58,7 +58,7 @@ FUNCTIONS: Final = {
     ),
     "backfill": Function(
         handler="pipeline.functions.backfill",
-        requirements="dynamodb.txt",  # the same imports
+        requirements="roles.txt",  # the same imports
         services=("lambda", "s3"),
         budget=Budget(zipped=1.75, unzipped=6.5),
     ),
