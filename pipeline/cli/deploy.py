@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
-from pipeline.cli import checks, commands, plans, streams
+from pipeline.cli import checks, plans, streams
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, Env, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, echo, errors, in_markup
@@ -377,12 +377,11 @@ def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
         lines.append(f"  Dashboard:  {url}")
     if topic := outputs.get("alarm_topic_arn"):
         lines.append(f"  Alarms go to {topic}; addresses that get them by e-mail must confirm first.")
-    if "backfill" in commands.COMMANDS:
-        lines.append(f"  {_command()} backfill --help   writes the users that exist already")
     lines += [
         f'  eval "$({_command()} env --env {deployment.name})"   point this shell at it, then:',
         f"  {_command()} user 'USER ID'          a user that you have just changed in Auth0, in both stores",
         f"  {_command()} ask activity user_id='USER ID'",
+        f"  {_command()} backfill --from-file users.ndjson.gz   the users who are there already, see docs/backfill.md",
     ]
     for line in lines:
         console.print(in_markup(line), highlight=False, soft_wrap=True)

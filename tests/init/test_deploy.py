@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.auth0.streams import Stream
-from pipeline.cli import app, commands
+from pipeline.cli import app
 from pipeline.deploy.kept import Stopped
 from pipeline.doctor import Finding
 from tests.cli.test_deploy import OUTPUTS, RULE, Account
@@ -72,9 +72,5 @@ def test_streams_that_cannot_be_started_are_something_wrong(
     assert auth0.streams.log[0]["status"] == "paused"
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_offers_a_backfill_where_there_is_one(account: Account, shell: pytest.MonkeyPatch, there: bool) -> None:
-    shell.delitem(commands.COMMANDS, "backfill", raising=False)
-    if there:
-        shell.setitem(commands.COMMANDS, "backfill", commands.Command("pipeline.backfill", "Write every user."))
-    assert ("backfill --help" in deploy().output) is there
+def test_offers_the_backfill(account: Account) -> None:
+    assert "backfill --from-file" in deploy().output
