@@ -21,7 +21,7 @@ LAMBDA = {
 POSTGRES = {"SINK": "postgres", "PGHOST": "h", "PGDATABASE": "d", "PGUSER": "u", "AWS_REGION": "us-east-1"}
 REFRESH = {"AUTH0_DOMAIN": "acme.eu.auth0.com", "AUTH0_CLIENT_SECRET_ARN": "a", "REFRESH_QUEUE_URL": "q"}
 REFRESH |= {"SINK_QUEUE_URLS": "q"}
-AUTH0 = ("api", "credentials", "deletions", "envelope", "errors", "fetcher", "settings", "signals")
+AUTH0 = ("api", "credentials", "deletions", "envelope", "errors", "fetcher", "session", "settings", "signals")
 
 READING = {"batch", "changes", "errors", "events", "log_types", "pseudonym", "senders", "settings", "telemetry"}
 SYNC = READING | {"functions", "functions.sync", "signature", "sinks"}
@@ -48,6 +48,13 @@ FUNCTIONS: dict[str, tuple[dict[str, str], str, set[str], set[str]]] = {
         | {"functions", "functions.refresh", "auth0", *(f"auth0.{name}" for name in AUTH0)}
         | {"delivery", "delivery.batching", "delivery.envelope", "delivery.errors", "delivery.function"}
         | {"delivery.queue"},
+        AWS | {"msgspec"},
+    ),
+    "backfill": (
+        {"ARCHIVE_BUCKET": "b", "SINK_FUNCTIONS": "postgres=f"},
+        "import pipeline.functions.backfill; pipeline.functions.backfill.backfill()",
+        {"auth0", "auth0.errors", "auth0.exports", "backfill", "backfill.load", "backfill.objects", "changes", "errors"}
+        | {"events", "functions", "functions.backfill", "log_types", "pseudonym", "sinks", "telemetry"},
         AWS | {"msgspec"},
     ),
     "migrate": (
