@@ -165,7 +165,7 @@ def test_a_store_without_its_table_is_found(running: Stack) -> None:
     with psycopg.connect(running.database_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE auth0.user_rows RENAME TO elsewhere")
         found = [check for check in run(deployment(running, seconds=4)) if check.title.startswith("Sync")]
-        connection.execute("ALTER TABLE auth0.elsewhere RENAME TO users")
+        connection.execute("ALTER TABLE auth0.elsewhere RENAME TO user_rows")
     postgres = [check for check in found if "Postgres" in check.title]
     assert [check.title for check in postgres] == ["Sync to Postgres: creation"]
     assert "not stored 4 s after it was put into the queue; the function says: " in postgres[0].detail
