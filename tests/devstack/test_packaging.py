@@ -53,6 +53,7 @@ LIVES = {
     "migrate": """
         import pipeline.functions.migrate, pipeline.sinks.iam
         import pipeline.schema, pipeline.migration.lock, pipeline.roles  # as migrations/env.py does
+        import pipeline.migration.views  # as a migration of the user's own may
         import alembic.script, sqlalchemy.dialects.postgresql.psycopg
         """,
     "roles": """
