@@ -25,7 +25,7 @@ _decode = Decoder().decode
 _TIME = pyarrow.timestamp("us", tz="UTC")
 
 _NEWER = (
-    "NOT EXISTS (SELECT FROM (SELECT user_id AS stored_id, {order} AS stored_place FROM auth0.users) AS stored "
+    "NOT EXISTS (SELECT FROM (SELECT user_id AS stored_id, {order} AS stored_place FROM auth0.user_rows) AS stored "
     "WHERE stored_id = user_id AND stored_place >= {order})"
 )
 """A condition on the loaded rows, in whose subquery the plain names are theirs, as the table's have others."""
@@ -51,7 +51,7 @@ def dlt_merge(
             found = newest(rows(records), order) if strategy == "upsert" else rows(records)
             resource = dlt.resource(
                 _objects(found) if objects else [_arrow(found)],
-                name="users",
+                name="user_rows",
                 primary_key="user_id",
                 columns=columns,
                 write_disposition=disposition,
