@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from devstack import stack
+from tests.emulator.support import wait_for
 from tests.strategies import text, updated, user
 
 pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres, pytest.mark.usefixtures("leaves_no_user")]
@@ -51,16 +52,21 @@ def test_an_export_is_loaded_by_the_deployed_functions(running: stack.Stack, exp
     for found in report["stores"].values():
         assert (found["rows"], found["missing_slices"], found["refused_users"]) == (USERS, 0, {})
         assert found["applied"] >= USERS - 1
-    with psycopg.connect(running.database_url) as connection:
-        stored = connection.execute(
-            "SELECT name, source, count(*) FROM auth0.users WHERE user_id LIKE %s GROUP BY 1, 2 ORDER BY 3",
-            [f"{PREFIX}%"],
-        ).fetchall()
-    assert stored == [("event", "auth0.logs", 1), ("export", "backfill", USERS - 1)]
-    for number, name in ((7, "event"), (8, "export")):
+
+    def stored() -> Any:
+        with psycopg.connect(running.database_url) as connection:
+            return connection.execute(
+                "SELECT name, source, count(*) FROM auth0.users WHERE user_id LIKE %s GROUP BY 1, 2 ORDER BY 3",
+                [f"{PREFIX}%"],
+            ).fetchall()
+
+    def name_of(number: int) -> str:
         key = {"user_id": {"S": f"{PREFIX}{number}"}}
         item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
-        assert item["profile"]["M"]["name"] == {"S": name}
+        return str(item["profile"]["M"]["name"]["S"])
+
+    wait_for(lambda: stored() == [("event", "auth0.logs", 1), ("export", "backfill", USERS - 1)], 60)
+    wait_for(lambda: (name_of(7), name_of(8)) == ("event", "export"), 60)
     again = backfill(running, "--from-file", str(export), "--sink", "postgres")
     found = again["stores"]["postgres"]  # another export of the same time: its id decides which of the two wins
     assert (found["rows"], found["missing_slices"]) == (USERS, 0)
