@@ -145,7 +145,7 @@ def policies(deployment: Deployment) -> list[Resource]:
 def test_queues_bucket_and_topics_refuse_plain_http(deployment: Deployment) -> None:
     for found in policies(deployment):
         conditions = [
-            one["Condition"] for one in json.loads(found.values["policy"])["Statement"] if one["Effect"] == "Deny"
+            one.get("Condition") for one in json.loads(found.values["policy"])["Statement"] if one["Effect"] == "Deny"
         ]
         assert {"Bool": {"aws:SecureTransport": "false"}} in conditions, found.address
         if found.type == "aws_s3_bucket_policy":

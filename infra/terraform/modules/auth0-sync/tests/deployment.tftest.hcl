@@ -170,22 +170,3 @@ run "iam_authentication_and_existing_buses" {
     error_message = "Whoever made the bus, its rules take the configured source alone."
   }
 }
-
-run "first_deployer" {
-  assert {
-    condition     = local.operator_arns == ["arn:aws:iam::123456789012:role/Deployer", "arn:aws:iam::123456789012:role/*/Deployer"]
-    error_message = "The principal that deploys first may send, without being named."
-  }
-}
-
-run "another_deployer" {
-  override_data {
-    target = data.aws_caller_identity.current
-    values = { account_id = "123456789012", arn = "arn:aws:iam::123456789012:user/eve" }
-  }
-
-  assert {
-    condition     = local.caller == "arn:aws:iam::123456789012:user/eve" && local.operator_arns == ["arn:aws:iam::123456789012:role/Deployer", "arn:aws:iam::123456789012:role/*/Deployer"]
-    error_message = "The state keeps the first principal, whoever deploys later."
-  }
-}
