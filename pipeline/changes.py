@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from pipeline import errors
 from pipeline.events import (
     NULL,
+    OWN_SOURCES,
     Data,
     Details,
     Envelope,
@@ -300,6 +301,7 @@ _metadata = msgspec.json.Decoder(_Metadata)
 _identities = msgspec.json.Decoder(list[_Identity])
 _named_user = msgspec.json.Decoder(_NamedUser)
 _keys = msgspec.json.Decoder(dict[str, Raw])
+_carried = msgspec.json.Decoder(Carried)
 _any = msgspec.json.Decoder(float_hook=lambda text: Raw(text.encode()))  # as it is written
 
 EMPTY = Raw(b"{}")
@@ -688,12 +690,26 @@ def _snapshot(envelope: Envelope, event_id: str, time: str | None, head: _Head, 
     feed = _feed(envelope.source)
     order = version(changed_at, _SNAPSHOT_RANK, _event_time(time, changed_at), event_id)
     change = Snapshot(validate_user_id(head.user_id), order, feed, event_id, changed_at, profile)
+    carried = envelope.detail.carried
+    if carried is not NULL and bytes(carried) != b"null" and envelope.source.startswith(OWN_SOURCES):
+        return (Partial(*_place(change), profile, _parts(carried, order)),)
     if feed == EVENT_STREAM:
         partial = Partial(*_place(change), profile, Carried())
         return (partial, Signal(change.user_id, PARTIAL)) if UNSET in (head.name, head.nickname) else (partial,)
     if feed == LOG_STREAM and _suspect(text, bytes(head.email)):
         return _without_masked(change)
     return (change,)
+
+
+def _parts(carried: Raw, order: str) -> Carried:
+    """Return the versions of a stored user's parts, none of which is newer than the user."""
+    try:
+        parts = _carried.decode(carried)
+    except msgspec.ValidationError as error:
+        raise errors.UnknownShape(f"in detail.carried: {error}") from None
+    if max(parts.whole, *parts.keys.values(), order) != order:
+        raise errors.UnknownShape("detail.carried has a newer version than the user")
+    return parts
 
 
 def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:

@@ -68,6 +68,8 @@ class Detail(Struct, frozen=True, gc=False):
     type: str | None = None
     time: str | None = None
     a0purpose: str | None = None
+    carried: Raw = NULL
+    """In the project's own events about a user in a store: see ``pipeline.changes.Carried``."""
 
 
 class Envelope(Struct, frozen=True, gc=False):

@@ -43,5 +43,6 @@ class Senders(Struct, frozen=True):
 def _check_of_refresh(envelope: Envelope) -> None:
     """Let through only users that the refresh fetched, and their deletions, in its own name."""
     detail = envelope.detail
-    if envelope.source != REFRESH or detail.data.type is not None or detail.type not in _REFRESH_SENDS:
+    fetched = detail.data.type is None and detail.type in _REFRESH_SENDS and bytes(detail.carried) == b"null"
+    if envelope.source != REFRESH or not fetched:
         raise errors.ForeignSender

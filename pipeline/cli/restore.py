@@ -1,11 +1,8 @@
 """Send the users of a Postgres to the queue of a sink whose store lacks them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
-from uuid import uuid4
 
 import boto3
 import typer
@@ -15,13 +12,11 @@ from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.data_api import TooLarge
-from pipeline.delivery.envelope import own_source, user_event
+from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
 from pipeline.delivery.targets import Consumer, client_config, open_queue
 
-INSTANT: Final = 27
-"""Characters of a time in a version; see ``pipeline.changes.version``."""
 PAGE: Final = 200
 """Users of one statement; fewer if they exceed what the Data API returns, 1 MiB."""
 
@@ -67,7 +62,7 @@ def _batches(*, overwrite: bool) -> Iterator[list[str]]:
     """Yield messages about all users, deleted ones included."""
     after = ""
     while rows := _page(after):
-        bodies = [message(*row, overwrite=overwrite) for row in rows]
+        bodies = [stored_user("restore", StoredUser(*row), overwrite=overwrite) for row in rows]
         yield from (bodies[start : start + BATCH_MESSAGES] for start in range(0, len(bodies), BATCH_MESSAGES))
         after = rows[-1][0]
 
@@ -79,31 +74,11 @@ def _page(after: str) -> list[tuple[Any, ...]]:
     while True:
         try:
             return ask(
-                "SELECT user_id, version, source, event_id, deleted_at IS NOT NULL, profile::text FROM auth0.users "  # noqa: S608 - hexadecimal, and a number
-                f"WHERE user_id > convert_from(decode('{encoded}', 'hex'), 'UTF8') ORDER BY user_id LIMIT {size}"
+                "SELECT user_id, version, source, event_id, deleted_at IS NOT NULL, profile::text, carried::text "  # noqa: S608 - hexadecimal, and a number
+                f"FROM auth0.users WHERE user_id > convert_from(decode('{encoded}', 'hex'), 'UTF8') "
+                f"ORDER BY user_id LIMIT {size}"
             ).rows
         except TooLarge:
             if size == 1:
                 raise
             size = max(size // 4, 1)
-
-
-def message(
-    user_id: str, version: str, source: str, event_id: str, deleted: bool, profile: str, *, overwrite: bool = False
-) -> str:
-    """Return an event of an Event Stream from which the sync makes the row of a user, with the same version.
-
-    With ``overwrite`` the event is of now, and so ranks above the others of the same ``updated_at``.
-    """
-    changed_at, event_time = version[:INSTANT], version[INSTANT + 3 : 2 * INSTANT + 3]
-    if overwrite:
-        event_time, event_id = datetime.now(UTC).isoformat(), str(uuid4())
-    user = json.dumps({"user_id": user_id, "deleted_at": changed_at}) if deleted else profile
-    return user_event(
-        "restore",
-        "user.deleted" if deleted else "user.updated",
-        user.encode(),
-        event_time,
-        event_id=event_id,
-        source=own_source(source),
-    )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.auth0 import envelope
 from pipeline.batch import collect
-from pipeline.cli import restore
+from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.senders import Senders
 from tests.invoking import SOURCES
 from tests.sinks.stored import Store, users
@@ -67,7 +67,8 @@ def by_refresh(profile: Json) -> str:
 def by_restore(profile: Json) -> str:
     moment = f"{profile['updated_at'][:23]}000Z"
     version = f"{moment}.1.{moment}.0123456789abcdef"
-    return restore.message(profile["user_id"], version, "refresh", "event", False, json.dumps(profile))
+    stored = StoredUser(profile["user_id"], version, "refresh", "event", False, json.dumps(profile))
+    return stored_user("restore", stored)
 
 
 WAYS: dict[str, Callable[[Json], str]] = {

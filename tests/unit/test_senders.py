@@ -9,12 +9,13 @@ from devstack.traffic import DEFAULT_SOURCE
 from pipeline.auth0 import envelope
 from pipeline.auth0.envelope import Deferred
 from pipeline.batch import Batch, collect
-from pipeline.cli.restore import message
+from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.doctor import synthetic
 from pipeline.senders import Senders
 from tests.strategies import EVENTS_SOURCE, Json, call, deleted, records, streamed, text, updated, user
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+MOMENT = "2026-11-22T07:00:00.000000Z"
 REFRESH_ROLE = "AROAREFRESHREFRESH123"
 SENDERS = Senders(frozenset({DEFAULT_SOURCE, EVENTS_SOURCE}), REFRESH_ROLE)
 OPERATOR = "AROAOPERATOROPERATOR1:ada@acme.example"
@@ -80,8 +81,11 @@ FORGED_BY_REFRESH = {
     "an event of an Event Stream": text(streamed("user.updated", user("a|1"))),
     "a log with an actor, in its own name": from_source(updated(user("a|1")), envelope.SOURCE),
     "the smoke test's user": synthetic.created(synthetic.SOURCE, NOW).body,
-    "a restored row": message("a|1", f"{'2026-11-22T07:00:00.000000Z'}.1.{'2026-11-22T07:00:00.000000Z'}.x",
-                              "auth0.logs", "e", False, '{"user_id":"a|1"}'),
+    "a restored row": stored_user("restore", StoredUser("a|1", f"{MOMENT}.1.{MOMENT}.x", "auth0.logs", "e", False,
+                                                        '{"user_id":"a|1"}')),
+    "a user of several changes, in its own name": stored_user("restore", StoredUser(
+        "a|1", f"{MOMENT}.1.{MOMENT}.x", "refresh", "e", False,
+        f'{{"user_id":"a|1","updated_at":"{MOMENT}"}}', '{"whole":"9","keys":{}}')),
 }  # fmt: skip
 
 
