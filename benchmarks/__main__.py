@@ -14,12 +14,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import backfill, bad_rows, cold_start, dynamodb, growth, history, layouts, refill, worst
+from benchmarks import backfill, bad_rows, cold_start, dynamodb, growth, history, layouts, reconcile, refill, worst
 from benchmarks import postgres as sync
 from devstack import postgres
 
 OUTPUT = Path("build/bench.json")
-ALL = ("sync", "history", "layouts", "cold_start", "dynamodb", "bad_rows", "backfill", "worst", "growth", "refill")
+ALL = (
+    "sync",
+    "history",
+    "layouts",
+    "cold_start",
+    "dynamodb",
+    "bad_rows",
+    "backfill",
+    "worst",
+    "growth",
+    "refill",
+    "reconcile",
+)
 
 
 def main() -> None:
@@ -82,14 +94,21 @@ def main() -> None:
                 figures["growth"] = growth.run(url, arguments.rounds, arguments.rows, arguments.limit)
                 _print_tables(figures["growth"], screen)
                 postgres.drop_database(server.url, "growth")
-            if "refill" in wanted:
-                figures["refill"] = refill.run(postgres.create_database(server.url, "refill"), arguments.rows)
-                _print(f"change of a filled table: {figures['refill']}", screen)
+            _run_on_filled_tables(wanted, server.url, arguments.rows, figures, screen)
         finally:
             postgres.stop(Path(directory) / "postgres", delete=True)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     _print(f"written to {OUTPUT}", screen)
+
+
+def _run_on_filled_tables(wanted: Sequence[str], server: str, rows: int, figures: dict[str, Any], screen: Any) -> None:
+    if "refill" in wanted:
+        figures["refill"] = refill.run(postgres.create_database(server, "refill"), rows)
+        _print(f"change of a filled table: {figures['refill']}", screen)
+    if "reconcile" in wanted:
+        figures["reconcile"] = reconcile.run(postgres.create_database(server, "reconcile"), rows)
+        _print(f"both stores compared: {figures['reconcile']}", screen)
 
 
 def _run_without_server(wanted: Sequence[str], figures: dict[str, Any], screen: Any) -> None:

@@ -135,6 +135,11 @@ add(
     "Send every user of a Postgres, such as a restored cluster, to the queue of a sink.",
 )
 add(
+    "reconcile",
+    "pipeline.cli.reconcile",
+    "Compare the users in Postgres with those in DynamoDB, and with --fix repair what differs.",
+)
+add(
     "erase",
     "pipeline.cli.erase",
     "Show where a person's data lies, and erase it: stores, history, queues, and every version in the archive.",

@@ -25,8 +25,11 @@ _UNKNOWN_CREDENTIALS: Final = {
 _NOT_ALLOWED: Final = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 _MISSING: Final = {"ResourceNotFoundException", "NoSuchBucket", "NoSuchKey", "QueueDoesNotExist"}
 _SETTINGS: Final = {
+    "BatchGetItem": "USERS_TABLE",
+    "DescribeTable": "USERS_TABLE",
     "GetItem": "USERS_TABLE",
     "Query": "USERS_TABLE",
+    "Scan": "USERS_TABLE",
     "GetObject": "ARCHIVE_BUCKET",
     "ListObjectsV2": "ARCHIVE_BUCKET",
     "StartQueryExecution": "ATHENA_WORKGROUP",

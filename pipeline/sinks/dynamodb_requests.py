@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import botocore
@@ -29,6 +29,8 @@ from pipeline import signature
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+R = TypeVar("R", bound="PreparedRequests")
 
 CONNECT_TIMEOUT = 2.0
 READ_TIMEOUT = 5.0
@@ -169,10 +171,13 @@ class PreparedRequests:
         return None
 
 
-def connect(connections: int) -> PreparedRequests:
-    """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads."""
+def connect(connections: int, requests: type[R] = PreparedRequests) -> R:  # type: ignore[assignment]
+    """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads.
+
+    ``requests`` is the class of the connection, which may have further operations.
+    """
     if address := Address.in_lambda(os.environ):
-        return PreparedRequests(address, lambda: _session_and_client(connections)[1], sender(connections))
+        return requests(address, lambda: _session_and_client(connections)[1], sender(connections))
 
     from botocore.exceptions import NoCredentialsError
 
@@ -180,7 +185,7 @@ def connect(connections: int) -> PreparedRequests:
     if (credentials := session.get_credentials()) is None:
         raise NoCredentialsError
     address = Address(client.meta.endpoint_url, client.meta.region_name, credentials.get_frozen_credentials)
-    return PreparedRequests(address, lambda: client, _sender_of_botocore(connections, session, address.url))
+    return requests(address, lambda: client, _sender_of_botocore(connections, session, address.url))
 
 
 def _session_and_client(connections: int) -> tuple[Any, Any]:

@@ -8,6 +8,8 @@ from typing import Any, Final, LiteralString, Protocol
 from pipeline import settings
 from pipeline.stores import User, Version
 
+STATEMENT_SECONDS: Final = 20
+
 _USER: Final = "SELECT * FROM auth0.users WHERE user_id = %s"
 _BY_EMAIL: Final = """
     SELECT user_id FROM auth0.users WHERE lower(email) = lower(%s) AND deleted_at IS NULL ORDER BY user_id
@@ -20,6 +22,8 @@ class Reader(Protocol):
 
     page: int
     """Most ids and versions in one answer."""
+    chunk: int | None
+    """Most users whom one statement should look at; None if it may look at all of them."""
 
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
         """Run a query, in which each `%s` is a parameter, in a read-only transaction."""
@@ -49,8 +53,11 @@ class PostgresStore:
 
 
 @contextmanager
-def reader_from_env(env: Mapping[str, str] = os.environ) -> Iterator[Reader]:
-    """Open the database that DATABASE_URL or PG… name; without them, the cluster of CLUSTER_ARN by the Data API."""
+def reader_from_env(env: Mapping[str, str] = os.environ, *, seconds: int = STATEMENT_SECONDS) -> Iterator[Reader]:
+    """Open the database that DATABASE_URL or PG… name; without them, the cluster of CLUSTER_ARN by the Data API.
+
+    A server ends statements after `seconds`, the Data API after 45.
+    """
     if not (env.get("DATABASE_URL") or env.get("PGHOST")) and env.get("CLUSTER_ARN"):
         from pipeline.stores.aurora import DataApi, client
 
@@ -59,7 +66,7 @@ def reader_from_env(env: Mapping[str, str] = os.environ) -> Iterator[Reader]:
 
     from pipeline.stores.server import Server
 
-    with Server(settings.Database.from_env(env)) as server:
+    with Server(settings.Database.from_env(env), seconds=seconds) as server:
         yield server
 
 

@@ -22,10 +22,14 @@ class InTransaction:
 
 
 class Server:
-    """A `Reader` with a connection of its own, which the `with` block closes."""
+    """A `Reader` with a connection of its own, which the `with` block closes, and a limit of `seconds` a statement."""
 
-    def __init__(self, database: Database, page: int = 1000) -> None:
+    chunk: int | None = None
+
+    def __init__(self, database: Database, page: int = 1000, seconds: int = 20) -> None:
         self._database = database
+        # Compiling a statement takes longer than it saves, of the short ones and of those that hash a table.
+        self._options = f"-c timezone=UTC -c lock_timeout=5s -c statement_timeout={seconds}s -c jit=off"
         self._connection: Connection | None = None
         self.page = page
 
@@ -39,7 +43,7 @@ class Server:
     def rows(self, query: LiteralString, *parameters: str | int) -> list[dict[str, Any]]:
         """Run a query; see `Reader`. Raises StoreDown and psycopg.Error."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect_for_people(self._database)
+            self._connection = connect_for_people(self._database, options=self._options)
             self._connection.read_only = True
         with self._connection.transaction():
             return InTransaction(self._connection).rows(query, *parameters)

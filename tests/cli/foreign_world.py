@@ -21,6 +21,8 @@ import pytest
 import typer.main
 from botocore import xform_name
 from botocore.client import BaseClient
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
 from botocore.loaders import create_loader
 from botocore.response import StreamingBody
 from hypothesis import strategies as st
@@ -189,6 +191,13 @@ class ForeignAws:
         if "AS tombstones" in arguments["sql"]:
             columns = [{"label": name, "typeName": "int8"} for name in ("live", "tombstones", "history", "acted")]
             return {"columnMetadata": columns, "records": [[{"longValue": 1}] * 4]}
+        if "max(user_id)" in arguments["sql"]:
+            last = {"stringValue": "auth0|2"} if "decode('', 'hex')" in arguments["sql"] else {"isNull": True}
+            return {"columnMetadata": [{"label": "last", "typeName": "text"}], "records": [[last]]}
+        if "AS hashed" in arguments["sql"]:
+            return {"columnMetadata": [], "records": []}
+        if "jsonb_array_elements_text" in arguments["sql"]:
+            return self._rows_of_reconcile()
         user: dict[str, str] = {"user_id": "auth0|1", "version": "0" * 60, "source": self.text, "event_id": self.text}
         profile = json.dumps({"name": self.text})
         names = [*user, "deleted_at", "profile", self.text]
@@ -198,6 +207,31 @@ class ForeignAws:
         columns = [{"label": name, "typeName": kind} for name, kind in zip(names, kinds, strict=True)]
         later = "decode('')" not in arguments["sql"] and "convert_from" in arguments["sql"]
         return {"columnMetadata": columns, "records": [] if later else [values]}
+
+    def _rows_of_reconcile(self) -> Any:
+        """A row of the same user as that of the scan, of an older version."""
+        texts = {"user_id": self._well_formed, "version": "", "source": self.text, "event_id": self.text}
+        values: dict[str, Any] = {name: {"stringValue": value} for name, value in texts.items()}
+        values |= {"deleted": {"booleanValue": False}, "synced_at": {"stringValue": "2026-01-15 00:00:00"}}
+        values |= {name: {"stringValue": "{}"} for name in ("profile", "user_metadata", "app_metadata")}
+        values["carried"] = {"isNull": True}
+        kinds = {"synced_at": "timestamptz"}
+        columns = [{"label": name, "typeName": kinds.get(name, "text")} for name in values]
+        return {"columnMetadata": columns, "records": [list(values.values())]}
+
+    @property
+    def _item(self) -> Any:
+        text = self._well_formed
+        names = ("user_id", "version", "source", "event_id")
+        documents = {name: {"M": {text: {"S": text}}} for name in ("profile", "user_metadata", "app_metadata")}
+        return {name: {"S": text} for name in names} | documents
+
+    def answer_scan(self, arguments: Any) -> Any:
+        return {"Items": [self._item], "LastEvaluatedKey": {}}
+
+    def answer_batch_get_item(self, arguments: Any) -> Any:
+        [table] = arguments["RequestItems"]
+        return {"Responses": {table: [self._item]}, "UnprocessedKeys": {}}
 
     def answer_get_item(self, arguments: Any) -> Any:
         return {
@@ -316,10 +350,15 @@ class ForeignAws:
         return {"RequestResponses": [{"ErrorCode": self.text, "ErrorMessage": self.text}]}
 
 
+def _unreachable(session: Any, request: Any) -> Any:
+    raise EndpointConnectionError(endpoint_url=request.url)
+
+
 @contextmanager
 def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
     """Replace the requests of every client."""
     world = ForeignAws()
+    monkeypatch.setattr(URLLib3Session, "send", _unreachable)  # of those who do not call boto3 at first
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *request: world.call(*request))  # noqa: PLW0108 - a method would not get the client
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr("botocore.session.create_loader", shared_loader)

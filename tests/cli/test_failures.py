@@ -111,6 +111,7 @@ NETWORKED = {
     "backfill": (["backfill", "--resume", "x", *DEPLOYMENT, "--bucket", "b"], {}),
     "rearchive": (["rearchive", *DEPLOYMENT, *BUCKET], {}),
     "restore": (["restore", "dynamodb", *DEPLOYMENT], {}),
+    "reconcile": (["reconcile", "--yes", *DEPLOYMENT], CLUSTER | {"USERS_TABLE": "t"}),
     "logs": (["logs", *DEPLOYMENT], {}),
     "erase": (["erase", "auth0|1", "--error-prefix", "errors/", *DEPLOYMENT, *BUCKET], ATHENA | CLUSTER),
     "verify": (["verify", "--error-prefix", "errors/", "--key", "arn:aws:kms:eu:1:key/k", *BUCKET], {}),

@@ -75,6 +75,8 @@ ANSWERS: dict[str, tuple[tuple[str, ...], str]] = {
     "backfill": (("backfill", "--resume", "x", "--no-wait", *DEPLOYMENT, "--bucket", "b"), "json"),
     "rearchive": (("rearchive", *DEPLOYMENT, *BUCKET), "json"),
     "restore": (("restore", "dynamodb", "--dry-run", *DEPLOYMENT), "json"),
+    "reconcile": (("reconcile", "--yes", "--users", *DEPLOYMENT), "json"),
+    "reconcile --fix": (("reconcile", "--yes", "--users", "--fix", "--allow-data-loss", *DEPLOYMENT), "json"),
     "logs": (("logs", *DEPLOYMENT), ""),
     "erase": (
         (
@@ -231,6 +233,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ForeignAws]
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.cli.reconcile.PATIENCE", 0)
     with foreign_aws(monkeypatch) as world:
         yield world
 

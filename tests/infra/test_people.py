@@ -4,6 +4,8 @@ import ast
 import re
 
 import pytest
+from botocore import xform_name
+from botocore.session import get_session
 
 from tests.infra import deployer
 from tests.infra.deployer import Asked, Place, allowed_actions
@@ -76,6 +78,23 @@ def test_an_operator_may_do_what_the_commands_do_and_nothing_more() -> None:
     assert {ACTIONS[operation] for operation in used} | KEY == allowed_actions("operator")
 
 
+def test_a_reconciler_may_do_what_the_command_does_and_nothing_more() -> None:
+    files = sorted((ROOT / "pipeline" / "reconcile").glob("*.py"))
+    names = {
+        node.attr for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
+    }
+    used = {
+        f"{service}:{operation}"
+        for service in ("cloudwatch", "dynamodb", "sqs")
+        for operation in get_session().get_service_model(service).operation_names
+        if xform_name(operation) in names
+    }
+    used |= {"dynamodb:Scan", "sqs:GetQueueUrl"}  # by the sink's requests, and by the delivery
+    assert used | {"kms:Decrypt"} == allowed_actions("reconciler")
+    for action in ("PutItem", "DeleteItem", "UpdateItem"):
+        assert not may("reconciler", f"dynamodb:{action}", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{NAME}-users")
+
+
 def test_an_operator_deletes_no_history() -> None:
     assert may("operator", "s3:DeleteObject", f"{BUCKET}/errors/processing-failed/1")
     assert may("operator", "s3:PutObject", f"{BUCKET}/exports/1/000001.ndjson.gz")
@@ -126,7 +145,7 @@ def test_people_may_invoke_the_recorder_and_their_own_functions_only(policy: str
     } | invoked
 
 
-@pytest.mark.parametrize("policy", ["analyst", "operator", "eraser"])
+@pytest.mark.parametrize("policy", ["analyst", "operator", "eraser", "reconciler"])
 def test_people_use_no_other_key(policy: str) -> None:
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
     via = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}

@@ -1,0 +1,157 @@
+"""The part of `reconcile` that compares with Auth0."""
+
+import gzip
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+
+from pipeline.cli.terminal import console, in_markup
+from pipeline.delivery import Delivery
+from pipeline.delivery.targets import Consumer
+from pipeline.progress import Progress
+from pipeline.reconcile import Difference, Kind
+from pipeline.reconcile.fix import PATIENCE, until_repaired
+from pipeline.reconcile.look import Stores
+from pipeline.reconcile.postgres import PostgresUsers
+
+if TYPE_CHECKING:
+    from pipeline.auth0.api import Fetched, Gone
+    from pipeline.reconcile import auth0
+
+TITLES: Final = {Consumer.POSTGRES: "Postgres", Consumer.DYNAMODB: "DynamoDB"}
+SECONDS: Final = 60.0
+"""Seconds for the requests about one user."""
+
+Counts = Counter[tuple[Kind, Consumer | None]]
+
+
+class AgainstAuth0:
+    """The comparison of both stores with Auth0. It loads urllib3, which the comparison of the stores does not need."""
+
+    def __init__(self, stores: Stores, by_update: PostgresUsers, export: Path, rate: float) -> None:
+        from pipeline.reconcile import auth0
+
+        self._auth0, self._stores, self._by_update, self._export = auth0, stores, by_update, export
+        self._fetch = fetch_at(rate)
+        self._report = auth0.Report()
+        self._done: auth0.Repair | None = None
+        self.left: list[Difference] = []
+        """How the stores differ from Auth0 at the end."""
+
+    @property
+    def drift(self) -> Sequence[Difference]:
+        """Return how the stores differed from Auth0."""
+        return self._report.drift
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether no user differs, as far as anybody knows."""
+        return not self.left and not self._report.unconfirmed
+
+    def look(
+        self,
+        taken_at: datetime,
+        settled: Callable[[], Mapping[Consumer, datetime]],
+        progress: Progress,
+        most: int,
+    ) -> None:
+        """Compare; see ``pipeline.reconcile.auth0.look``."""
+        self._report = self._auth0.look(
+            self._stores, self._by_update, self._users, taken_at, self._fetch, settled, progress, most
+        )
+        self.left = self._report.drift
+
+    def _users(self) -> "Iterator[auth0.Exported]":
+        with self._export.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield from self._auth0.exported(gzip.GzipFile(fileobj=file) if compressed else file)
+
+    def repair(self, targets: Mapping[Consumer, Delivery], progress: Progress) -> None:
+        """Send Auth0's users to both stores, and look at them again."""
+        with progress.step("Repair from Auth0") as step:
+            self._done = self._auth0.repair(self._report, list(targets.values()))
+            self.left = until_repaired(
+                list(self._report.truth),
+                lambda user_ids: self._auth0.left(self._stores, self._report, user_ids),
+                step.update,
+                patience=PATIENCE,
+            )
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for JSON."""
+        report = self._report
+        found: dict[str, Any] = {
+            "exported": report.exported,
+            "fetched": report.fetched,
+            "unconfirmed": report.unconfirmed,
+            "in_flight": report.in_flight,
+            "drift": rows(report.counts),
+        }
+        if self._done:
+            left = Counter((one.kind, one.store) for one in self.left)
+            found |= {"sent": self._done.sent, "refused": self._done.refused, "left": rows(left)}
+        return {"auth0": found}
+
+    def show(self) -> None:
+        """Print the result."""
+        report = self._report
+        console.print(
+            f"Auth0: {report.exported:,} users exported, {report.fetched:,} fetched. In flight, and no difference: "
+            f"{report.in_flight:,}",
+            highlight=False,
+        )
+        if report.drift:
+            print_counts(report.counts, self.left if self._done else None)
+        elif not report.unconfirmed:
+            console.print("Auth0 and the stores agree.", highlight=False)
+        for reason, number in (self._done.refused if self._done else Counter[str]()).most_common():
+            console.print(f"  [red]not sent[/], {in_markup(reason)}: {number:,}", highlight=False)
+        if report.unconfirmed:
+            console.print(
+                f"  {report.unconfirmed:,} more users may differ, and were not fetched: --most, or backfill.",
+                highlight=False,
+            )
+
+
+def fetch_at(rate: float) -> "Callable[[str], Fetched | Gone]":
+    """Return a function that fetches users, at a rate; it waits as long as Auth0 demands."""
+    from pipeline.auth0.api import ManagementApi
+    from pipeline.auth0.credentials import credentials
+    from pipeline.auth0.errors import RateLimited
+    from pipeline.auth0.fetcher import Fetcher
+    from pipeline.auth0.settings import Auth0
+
+    settings = Auth0.from_env()
+    fetcher = Fetcher(ManagementApi(settings, credentials(settings)), rate)
+
+    def fetch(user_id: str) -> "Fetched | Gone":
+        while True:
+            try:
+                return fetcher.fetch(user_id, time.monotonic() + SECONDS)
+            except RateLimited as error:
+                time.sleep(error.wait)
+
+    return fetch
+
+
+def rows(counts: Counts) -> list[dict[str, Any]]:
+    """Return counts for JSON."""
+    return [{"kind": kind, "store": store, "users": number} for (kind, store), number in counts.items()]
+
+
+def print_counts(counts: Counts, left: Sequence[Difference] | None) -> None:
+    """Print a table of differences, and how many are left after a repair."""
+    remaining = Counter((one.kind, one.store) for one in left or ())
+    table = Table(box=None, header_style="bold")
+    for column in ("kind", "in", "users", *(("left",) if left is not None else ())):
+        table.add_column(column, justify="right" if column in ("users", "left") else "left")
+    for (kind, store), number in sorted(counts.items(), key=str):
+        title = TITLES[store] if store else "both"
+        table.add_row(kind, title, f"{number:,}", *((f"{remaining[kind, store]:,}",) if left is not None else ()))
+    console.print(table)

@@ -1,0 +1,41 @@
+"""Compare the users in Postgres and in DynamoDB, and repair what differs through the sinks' queues.
+
+Both sides first sum up hashes of their users in ``BUCKETS``; only buckets that differ are listed, and only users of
+different hashes are read. So equal stores of any size exchange some kilobytes.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from pipeline.delivery.targets import Consumer
+
+BUCKETS: Final = 4096
+"""Number of groups of users, by the first 12 bits of a SHA-256 of the user id."""
+
+
+STORES: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
+
+
+class Kind(StrEnum):
+    """How the user in a store differs from the user in the other one."""
+
+    MISSING = "missing"
+    """The store lacks a user."""
+    STALE = "stale"
+    """The store has an older version."""
+    GHOST = "ghost"
+    """The store has a user whose deletion the other one knows."""
+    DIFFERENT = "different"
+    """Both have the same version, but other values: somebody has changed one of them by hand."""
+
+
+class Difference(NamedTuple):
+    """One user who is not the same in both stores."""
+
+    kind: Kind
+    store: Consumer | None
+    """The store that is behind; None if both have the same version."""
+    user_id: str
+    changed_at: datetime | None
+    """The last write of the user in either store."""

@@ -1,0 +1,152 @@
+"""A parallel scan of the users table that hashes its users, the cost of the scan, and the items of single users."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from botocore import exceptions
+
+from pipeline.reconcile.canonical import text
+from pipeline.reconcile.digests import Listing
+from pipeline.sinks.dynamodb_requests import PreparedRequests
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SEGMENTS: Final = 16
+"""Parts of the table that are read side by side."""
+READ: Final = 100
+"""Most items of one BatchGetItem."""
+DOLLARS_PER_MILLION: Final = 0.125
+"""Price of a million read units on demand in us-east-1 (docs/cost.md)."""
+
+PAUSE: Final = 0.5
+"""Seconds before another attempt if DynamoDB throttles; for a page twice as long before each further one."""
+ATTEMPTS: Final = 6
+"""Attempts to read a page, each with the client's own retries."""
+
+_AGAIN: Final = (
+    "InternalServerError",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+)
+
+_VERSIONS: Final = "user_id, version, carried, deleted_at"
+
+
+class Cost(NamedTuple):
+    """The cost of one scan, by the table's size, which DynamoDB updates every six hours."""
+
+    users: int
+    bytes: int
+
+    @property
+    def read_units(self) -> int:
+        """Return the units of a scan: half a unit for 4 KB, as it need not be consistent.
+
+        DynamoDB bills what it reads, before the projection (Developer Guide, "Scanning tables").
+        """
+        return -(-self.bytes // 8192)
+
+    @property
+    def dollars(self) -> float:
+        """Return the price on demand in us-east-1."""
+        return self.read_units * DOLLARS_PER_MILLION / 1_000_000
+
+
+class Scanner(Protocol):
+    """The part of a client that the scan uses."""
+
+    def scan(self, **request: Any) -> Any:
+        """Return a page."""
+
+
+class ScanRequests(PreparedRequests):
+    """``scan`` of a boto3 client, at a tenth of its CPU time."""
+
+    def scan(self, **request: Any) -> Any:
+        """Read a page of a table; see boto3."""
+        answer = self._first_attempt("Scan", request)
+        return self._client().scan(**request) if answer is None else answer
+
+
+def cost(client: "DynamoDBClient", table: str) -> Cost:
+    """Return the cost of a scan of a table."""
+    described = client.describe_table(TableName=table)["Table"]
+    return Cost(described.get("ItemCount", 0), described.get("TableSizeBytes", 0))
+
+
+class DynamoDBUsers:
+    """The users table. ``scanner`` reads its pages: ``ScanRequests``, or boto3's client."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        scanner: Scanner,
+        table: str,
+        *,
+        contents: bool,
+        segments: int = SEGMENTS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client, self._scanner, self._table = client, scanner, table
+        self._contents, self._segments, self._sleep = contents, segments, sleep
+
+    def listing(self, update: Callable[[int], None] = lambda _: None) -> Listing:
+        """Scan the table, and return its live users; call ``update`` with the number of items so far."""
+        found, lock, items = Listing(), threading.Lock(), 0
+
+        def scan(segment: int) -> None:
+            nonlocal items
+            for page in self._pages(segment):
+                with lock:  # threads would take turns at it, and lose a quarter of the time
+                    for item in page:
+                        if "deleted_at" not in item:
+                            found.add(item["user_id"]["S"], text(item, contents=self._contents))
+                    items += len(page)
+                    update(items)
+
+        with ThreadPoolExecutor(self._segments) as pool:
+            for _ in pool.map(scan, range(self._segments)):
+                pass
+        return found
+
+    def _pages(self, segment: int) -> Iterator[list[Any]]:
+        request: dict[str, Any] = {"TableName": self._table, "Segment": segment, "TotalSegments": self._segments}
+        if not self._contents:
+            request["ProjectionExpression"] = _VERSIONS
+        while True:
+            page = self._page(request)
+            yield page["Items"]
+            if not page.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _page(self, request: dict[str, Any]) -> Any:
+        """Read a page; a scan of minutes outlasts what the client's own retries do."""
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return self._scanner.scan(**request)
+            except exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in _AGAIN:
+                    raise
+            except (exceptions.ConnectionError, exceptions.HTTPClientError):
+                pass
+            self._sleep(PAUSE * 2**attempt)
+        return self._scanner.scan(**request)
+
+    def read(self, user_ids: Sequence[str]) -> dict[str, Any]:
+        """Return the items of users, tombstones included, by id, read consistently."""
+        found: dict[str, Any] = {}
+        for start in range(0, len(user_ids), READ):
+            keys: Any = [{"user_id": {"S": user_id}} for user_id in user_ids[start : start + READ]]
+            wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            while wanted:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+                found |= {str(item["user_id"]["S"]): item for item in answer["Responses"].get(self._table, [])}
+                if wanted := answer.get("UnprocessedKeys"):
+                    self._sleep(PAUSE)
+        return found
