@@ -63,8 +63,8 @@ module "backfill" {
     vpc_config = null # it has to reach S3 and Lambda
   }
   function_environment = merge(local.sync_environment, {
-    ARCHIVE_BUCKET          = module.archive.bucket_name
-    SINK_FUNCTIONS          = join(",", [for sink, alias in aws_lambda_alias.backfill : "${sink}=${alias.function_name}:${alias.name}"])
-    POWERTOOLS_SERVICE_NAME = "backfill"
+    ARCHIVE_BUCKET = module.archive.bucket_name
+    SINK_FUNCTIONS = join(",", [for sink, alias in aws_lambda_alias.backfill : "${sink}=${alias.function_name}:${alias.name}"])
+    SERVICE_NAME   = "backfill"
   })
 }
