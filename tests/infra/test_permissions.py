@@ -645,6 +645,13 @@ def test_every_function_has_the_version(deployment: Deployment) -> None:
     assert {variables["AUTH0_SYNC_VERSION"] for variables in environments} == {version("auth0-sync")}
 
 
+def test_every_function_names_itself_in_its_log(deployment: Deployment) -> None:
+    functions = deployment.functions()
+    assert {name: function.environment.get("SERVICE_NAME") for name, function in functions.items()} == {
+        name: name for name in functions
+    }
+
+
 def test_only_its_schedule_starts_a_scheduled_function(deployment: Deployment) -> None:
     permissions = deployment.all("aws_lambda_permission")
     rules = {
