@@ -86,8 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage less often, and never among the objects of the imports: it took a third of many tests' CPU."""
-    gc.freeze()
+    """Collect garbage less often: it took a third of many tests' CPU."""
     gc.set_threshold(20_000, 10, 10)
 
 
