@@ -133,6 +133,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"sync": {"memory_mb": 64}}, "sync.memory_mb must be"),
     ({"sync": {"maximum_concurrency": 1}}, "sync.maximum_concurrency must be"),
     ({"sync": {"reserved_concurrency": 4}}, "sync.reserved_concurrency must not be below sync.maximum_concurrency"),
+    ({"backfill": {"maximum_concurrency": 1}}, "backfill.maximum_concurrency must be"),
     ({"queues": {"max_receive_count": 0}}, "queues.max_receive_count must be"),
     ({"queues": {"visibility_timeout_seconds": 59}}, "queues.visibility_timeout_seconds must be"),
     (
