@@ -159,7 +159,7 @@ def test_no_command_names_a_file_after_foreign_text() -> None:
             assert reads or name not in {"open", *writers}, f"{path}:{call.lineno}"
 
 
-def _is_reading(argument: ast.expr | ast.keyword) -> bool:
+def _is_reading(argument: ast.AST) -> bool:
     """Return whether an argument of a call of `open` is the path, or a mode of reading."""
     value = argument.value if isinstance(argument, ast.keyword) else argument
     return not isinstance(value, ast.Constant) or value.value in ("r", "rb", "rt")
