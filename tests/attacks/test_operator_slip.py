@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres]
 PASSWORD = "s3cr%t/k@y5#Zq9v"
 
 
-@pytest.mark.parametrize("revision", ["base", "0001"])
-def test_older_schema_does_not_take_the_data(target: Target, revision: str) -> None:
+def test_older_schema_does_not_take_the_data(target: Target) -> None:
     answer = target.stack.client("lambda").invoke(
-        FunctionName=target.output("function_names")["migrate"], Payload=json.dumps({"revision": revision})
+        FunctionName=target.output("function_names")["migrate"], Payload=json.dumps({"revision": "base"})
     )
     assert "FunctionError" in answer
+    assert b"would take revisions back" in answer["Payload"].read()
     with psycopg.connect(target.stack.url_of("auth0_reader")) as connection:
         assert connection.execute("SELECT count(*) > 0 FROM auth0.users").fetchone() == (True,)
 

@@ -231,7 +231,7 @@ def dead_letters(deployed: Deployed, outputs: dict[str, Any]) -> int:
 
 
 NOT_RUN = {
-    "cp infra/terraform/environments/production.tfvars": "the test writes the file",
+    "make init ENV=acme": "it asks Auth0; test_connect.py does it, with a local server for Auth0",
     "make deploy ENV=acme": "the test does it, by the command that make calls",
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
