@@ -69,6 +69,10 @@ def without_password(shape: str) -> str:
     return "".join(said)
 
 
+UNRESERVED = string.ascii_letters + string.digits + "-._~"
+NEXT = str.maketrans(UNRESERVED, UNRESERVED[1:] + UNRESERVED[0])
+"""Another password that is read in the same way: each character without a meaning in URLs becomes the next one."""
+
 ALWAYS_SAID = {shape: without_password(shape) for shape in SHAPES}
 
 
@@ -79,17 +83,25 @@ ALWAYS_SAID = {shape: without_password(shape) for shape in SHAPES}
 @example(shape=SHAPES[0], password="s3cr%tPASSWORD", encoded=False)
 @example(shape=SHAPES[0], password="1234/wordword", encoded=False)
 @example(shape=SHAPES[3], password="first&wordword=1", encoded=False)
+@example(shape=SHAPES[0], password="ror_", encoded=False)
 def test_no_error_and_no_log_has_a_piece_of_the_password(
     caplog: pytest.LogCaptureFixture, shape: str, password: str, encoded: bool
 ) -> None:
     caplog.clear()
-    url = shape.format(quote(password, safe="") if encoded else password)
-    with caplog.at_level(logging.DEBUG), pytest.raises((Auth0SyncError, psycopg.Error)) as raised:
-        postgres.connect(Database(url=url))
-    said = everything_said(raised.value) + caplog.text
-    new = {piece for piece in pieces(password) if piece in said and piece not in ALWAYS_SAID[shape]}
-    assert new == set()
-    assert isinstance(raised.value, Auth0SyncError)
+
+    def attempt(password: str) -> tuple[BaseException, str]:
+        url = shape.format(quote(password, safe="") if encoded else password)
+        with caplog.at_level(logging.DEBUG), pytest.raises((Auth0SyncError, psycopg.Error)) as raised:
+            postgres.connect(Database(url=url))
+        return raised.value, everything_said(raised.value) + caplog.text
+
+    error, said = attempt(password)
+    assert isinstance(error, Auth0SyncError)
+    if new := {piece for piece in pieces(password) if piece in said and piece not in ALWAYS_SAID[shape]}:
+        # The traceback of this path may hold the piece by chance, as a part of its own code: then it does so again.
+        caplog.clear()
+        _, said_otherwise = attempt(password.translate(NEXT))
+        assert {piece for piece in new if piece not in said_otherwise} == set()
 
 
 @settings(max_examples=200, deadline=None)
