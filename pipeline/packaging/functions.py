@@ -60,7 +60,7 @@ FUNCTIONS: Final = {
         handler="pipeline.functions.backfill",
         requirements="roles.txt",  # the same imports
         services=("lambda", "s3"),
-        budget=Budget(zipped=1.75, unzipped=6.5),
+        budget=Budget(zipped=1.5, unzipped=5.25),
     ),
     "migrate": Function(
         handler="pipeline.functions.migrate",
