@@ -16,7 +16,7 @@ _importlib = sys.modules["_frozen_importlib"].__dict__
 _original = _importlib["_find_and_load"]
 
 
-def _find_and_load(name, import_):  # type: ignore[no-untyped-def]
+def _find_and_load(name, import_):  # type: ignore[no-untyped-def]  # a private function without types
     """Import a module, and add its time, without that of the modules which it imports, to its package."""
     began = time.process_time()
     _nested.append(0.0)

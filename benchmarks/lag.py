@@ -96,7 +96,7 @@ def _settle(stack: Stack) -> None:
         answers = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names) for url in _queues(stack)]
         if not any(int(answer["Attributes"][name]) for answer in answers for name in names):
             return
-        time.sleep(1)
+        time.sleep(1)  # each look takes the emulator's CPU
     raise SystemExit(f"Messages are still in the queues after {SETTLE_SECONDS} s.")
 
 

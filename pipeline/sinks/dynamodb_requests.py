@@ -171,7 +171,7 @@ class PreparedRequests:
         return None
 
 
-def connect(connections: int, requests: type[R] = PreparedRequests) -> R:  # type: ignore[assignment]
+def connect(connections: int, requests: type[R] = PreparedRequests) -> R:  # type: ignore[assignment]  # the default of a type variable
     """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads.
 
     ``requests`` is the class of the connection, which may have further operations.

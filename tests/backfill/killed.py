@@ -50,7 +50,7 @@ def run(url: str, directory: Path, users: int, points: int, rng: random.Random) 
         with _start(url, directory) as worker:
             assert worker.stdout is not None
             worker.stdout.readline()  # it begins
-            time.sleep(rng.uniform(0, 0.5))
+            time.sleep(rng.uniform(0, 0.5))  # the kill comes at a random point
             worker.send_signal(signal.SIGKILL)
     with _start(url, directory) as worker:
         worker.communicate()
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)  # noqa: T201 - a program's output
 
 
 if __name__ == "__main__":

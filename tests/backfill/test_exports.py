@@ -117,7 +117,7 @@ class Endless(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         return 0
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the reader passes no other buffer
         size = min(len(buffer), self.left)
         buffer[:size] = b"x" * size
         self.left -= size

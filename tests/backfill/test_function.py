@@ -29,11 +29,11 @@ class Bucket:
         self.objects: dict[str, bytes] = {}
         self.absent = "AccessDenied"
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> Json:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> Json:  # noqa: N803 - boto3's names
         self.objects[Key] = Body
         return {}
 
-    def get_object(self, *, Bucket: str, Key: str) -> Json:  # noqa: N803
+    def get_object(self, *, Bucket: str, Key: str) -> Json:  # noqa: N803 - boto3's names
         if Key not in self.objects:
             raise ClientError({"Error": {"Code": self.absent}}, "GetObject")
         return {"Body": io.BytesIO(self.objects[Key])}
@@ -42,7 +42,7 @@ class Bucket:
         assert operation == "list_objects_v2"
         return self
 
-    def paginate(self, *, Bucket: str, Prefix: str) -> list[Json]:  # noqa: N803
+    def paginate(self, *, Bucket: str, Prefix: str) -> list[Json]:  # noqa: N803 - boto3's names
         keys = sorted(key for key in self.objects if key.startswith(Prefix))
         return [{"Contents": [{"Key": key}]} for key in keys] or [{}]
 
@@ -60,7 +60,7 @@ class Functions:
         self._seconds = seconds
         return self
 
-    def invoke(self, *, FunctionName: str, Payload: bytes) -> Json:  # noqa: N803
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Json:  # noqa: N803 - boto3's names
         self.invoked.append((FunctionName, json.loads(Payload), self._seconds))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -71,10 +71,10 @@ class Functions:
 class World:
     def __init__(self) -> None:
         self.bucket, self.functions, self.log = Bucket(), Functions(), Log()
-        self.exports = Exports(self.bucket, "archive")  # type: ignore[arg-type]
+        self.exports = Exports(self.bucket, "archive")  # type: ignore[arg-type]  # a stand-in
         self.exports.put_slice(EXPORT, 3, SLICE)
         sinks = {"postgres": "sync-postgres:backfill", "dynamodb": "sync-dynamodb:backfill"}
-        made: Any = Backfill(self.exports, self.functions, sinks, clock=lambda: 100.0, log=self.log)  # type: ignore[arg-type]
+        made: Any = Backfill(self.exports, self.functions, sinks, clock=lambda: 100.0, log=self.log)  # type: ignore[arg-type]  # stand-ins
         self.function = made
 
     def invoke(self, *bodies: str) -> list[str]:

@@ -32,10 +32,10 @@ def test_every_user_is_in_one_slice_in_order(number: int, most: int, size: int) 
     profiles = lines(*(user(f"a|{place}") for place in range(number)))
     before = slices.USERS, slices.BYTES
     try:
-        slices.USERS, slices.BYTES = most, size  # type: ignore[misc]
+        slices.USERS, slices.BYTES = most, size  # type: ignore[misc]  # lower than the constants
         found, report = sliced(profiles)
     finally:
-        slices.USERS, slices.BYTES = before  # type: ignore[misc]
+        slices.USERS, slices.BYTES = before  # type: ignore[misc]  # the constants
     assert [line for one in found for line in one] == profiles
     assert (report.users, report.slices) == (number, len(found))
     assert report.bytes == sum(len(line) + 1 for line in profiles)

@@ -66,7 +66,7 @@ def test_a_store_that_takes_nothing_now_fails_the_invocation(sink: Sink, error: 
 
 def test_the_log_has_no_personal_data() -> None:
     log = Log()
-    sync = Sync(Refusing(), "postgres", log=log, measure=lambda *_: None)  # type: ignore[arg-type]
+    sync = Sync(Refusing(), "postgres", log=log, measure=lambda *_: None)  # type: ignore[arg-type]  # a stand-in
     sync.load(slice_of(text(user("auth0|ada")), '{"user_id":"auth0|eve"'))
     assert [line for line, _ in log.lines] == ["user not stored", "slice"]
     said = json.dumps(log.lines)

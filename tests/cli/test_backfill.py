@@ -44,7 +44,7 @@ class Sinks:
     def __call__(self, seconds: float) -> "Sinks":
         return self
 
-    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803 - boto3's names
         self.busy -= 1
         function = Sync(Busy() if self.busy >= 0 else self.taken[FunctionName], FunctionName)
         try:
@@ -76,7 +76,7 @@ class World:
     def load(self, count: int, sinks: Sinks) -> int:
         """Receive ``count`` tasks, and let the function work on them; the number that it gave up."""
         function = Backfill(
-            Exports(self.on.aws.s3, self.bucket), sinks, {"postgres": "postgres", "dynamodb": "dynamodb"}  # type: ignore[arg-type]
+            Exports(self.on.aws.s3, self.bucket), sinks, {"postgres": "postgres", "dynamodb": "dynamodb"}  # type: ignore[arg-type]  # a stand-in
         )  # fmt: skip
         messages = self.on.aws.messages(self.url, count)
         for message in messages:

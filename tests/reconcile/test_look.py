@@ -165,10 +165,10 @@ def test_a_failure_of_postgres_ends_the_scan(both: World) -> None:
     def scan(**request: Any) -> Any:
         nonlocal pages
         pages += 1
-        time.sleep(0.05)
+        time.sleep(0.05)  # Postgres fails before the next page
         return Pages.scan(both.dynamodb, **request)
 
-    both.dynamodb.scan = scan  # type: ignore[method-assign]
+    both.dynamodb.scan = scan  # type: ignore[method-assign]  # slow pages of this table only
     with pytest.raises(TimedOut):
         stores.look(lambda: dict.fromkeys((POSTGRES, DYNAMODB), both.now), Quiet())
     assert pages < 10
@@ -191,7 +191,7 @@ def test_a_throttled_scan_goes_on(both: World, error: Any, outlasted: bool) -> N
             raise failures.pop()
         return Pages.scan(both.dynamodb, **request)
 
-    both.dynamodb.scan = scan  # type: ignore[method-assign]
+    both.dynamodb.scan = scan  # type: ignore[method-assign]  # failures of this table only
     if outlasted:
         assert both.look().users[DYNAMODB] == 9
     else:

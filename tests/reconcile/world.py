@@ -45,7 +45,7 @@ class Pages(FakeDynamoDB):
         more = keys and keys[-1] != mine[-1]
         return {"Items": items, **({"LastEvaluatedKey": {"user_id": {"S": keys[-1]}}} if more else {})}
 
-    def batch_get_item(self, *, RequestItems: Json) -> Json:  # noqa: N803
+    def batch_get_item(self, *, RequestItems: Json) -> Json:  # noqa: N803 - boto3's name
         """Return the items of the first keys; the others are unprocessed."""
         [(table, wanted)] = RequestItems.items()
         keys = [key["user_id"]["S"] for key in wanted["Keys"]]

@@ -112,7 +112,7 @@ class Recording(Busy):
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
 
-    def apply(self, changes: "list[Change]", history: "tuple[HistoryEntry, ...]" = ()) -> Outcome:  # type: ignore[override]
+    def apply(self, changes: "list[Change]", history: "tuple[HistoryEntry, ...]" = ()) -> Outcome:  # type: ignore[override]  # `load` passes these types
         """See ``Sink``."""
         self.batches.append((len(changes), len(history)))
         return Outcome()
