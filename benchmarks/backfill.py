@@ -18,7 +18,7 @@ from pipeline.settings import Database
 from pipeline.sinks import postgres
 
 LEAST = 100_000
-"""Users: fewer are loaded before the rate is steady."""
+"""Least number of users; the load of fewer ends before its rate is steady."""
 TEMPLATES = 1000
 BATCH = 1000
 FIELDS = (

@@ -28,7 +28,7 @@ RECORDS = 10
 ARN = "arn:aws:service:us-east-1:000000000000:name"
 
 CHILD = Path(__file__).with_name("cold_start_child.py")
-"""What the measured process runs; it may import nothing that the function does not."""
+"""The program of the measured process; it imports nothing that the function does not import."""
 
 COMMAND = {
     "command": "import pipeline.cli",
@@ -43,7 +43,7 @@ class Start:
 
     module: str
     start: str
-    """What the module runs while Lambda starts it: it makes its clients."""
+    """The call by which the module makes its clients, while Lambda starts it."""
     environment: Mapping[str, str]
     event: Any = field(default_factory=dict)
 

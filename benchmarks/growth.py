@@ -1,4 +1,4 @@
-"""Whether the upsert keeps its speed as the table grows: changes of random users among more and more."""
+"""Measure the upsert as the table grows: changes of random users among more and more."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SIZES = (SMALL, 20_000, 1_000_000, 10_000_000)
 
 
 def run(url: str, rounds: int, rows: int, limit: float) -> dict[str, Any]:
-    """Figures of the upsert by rows in the table, up to ``rows``, and its rate beside that in the smallest table."""
+    """Return the upsert's figures by rows in the table, up to ``rows``, and its rate relative to the smallest one."""
     database = Database(url=url)
     migrate(database)
     with postgres.connect(database, options="-c timezone=UTC") as connection:

@@ -1,4 +1,4 @@
-"""What fill factor, indexes and compression cost each write, and gain: the schema's table beside its variants."""
+"""Measure the costs and gains of fill factor, indexes and compression: the schema's table beside its variants."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _QUERIES = {
 
 
 def run(url: str, rounds: int, rows: int, limit: float, names: tuple[str, ...] = tuple(LAYOUTS)) -> dict[str, Any]:
-    """Figures of each layout with ``rows`` users."""
+    """Return the figures of each layout with ``rows`` users."""
     database = Database(url=url)
     migrate(database)
     with postgres.connect(database, options="-c timezone=UTC") as connection:

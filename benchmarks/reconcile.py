@@ -115,7 +115,7 @@ def fill(url: str, users: int) -> list[bytes]:
 
 
 def plant(url: str, pages: Pages, users: int) -> Counter[tuple[str, str | None]]:
-    """Plant differences; return how many must be found, by kind and store."""
+    """Plant differences; return the number to find, by kind and store."""
     numbers = _planted(users)
     groups = [[f"auth0|{n}" for n in numbers[at : at + PLANTED]] for at in range(0, len(numbers), PLANTED)]
     missing, stale, ghost, different, flying, gone = groups

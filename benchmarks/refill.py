@@ -1,4 +1,4 @@
-"""The steps of docs/database.md that change a filled table: how long each takes, and what the sync waits meanwhile."""
+"""Measure the steps of docs/database.md that change a filled table: the time of each, and the wait of the sync."""
 
 import re
 import statistics
@@ -32,7 +32,7 @@ def steps() -> list[str]:
 
 
 def run(url: str, rows: int) -> dict[str, Any]:
-    """Seconds of each step, and the longest batch of 1,000 changes that was written beside it."""
+    """Return the seconds of each step, and the longest batch of 1,000 changes that was written beside it."""
     database = Database(url=url)
     migrate(database)
     options = "-c timezone=UTC"

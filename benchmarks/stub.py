@@ -1,4 +1,4 @@
-"""A server on loopback that answers what a function's first batch asks of AWS and Auth0, with as little as it needs."""
+"""A server on loopback with the shortest answers that a function's first batch can use, as AWS and Auth0."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Tables of users beside each other, and what changes of their users cost: time, space, pages and log."""
+"""Tables of users beside each other, and the costs of changes to their users: time, space, pages and log."""
 
 import statistics
 import time
@@ -100,7 +100,7 @@ class Table:
             self.cpu_seconds.append(self._cpu() - cpu)
 
     def explain(self) -> None:
-        """Write a batch, and read what it touched."""
+        """Write a batch, and keep its plan with the pages that it touched."""
         batch = payload(self._users.anywhere(SIZE))
         [(plans,)] = self._connection.execute(
             f"EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, FORMAT JSON) {self._statement}", (batch,)

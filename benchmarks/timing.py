@@ -11,7 +11,7 @@ Contestant = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 def seconds(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each contestant over ``rounds``, after one round that is not counted."""
+    """Return the median seconds of each contestant over ``rounds``, after one round that does not count."""
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, (prepare, run) in contestants.items():

@@ -84,9 +84,9 @@ class Export(Struct, frozen=True):
 
     export_id: str
     taken_at: str
-    """When the export was taken, an ``instant``: of two rows of one ``updated_at`` the later export's is newer."""
+    """The time of the export, an ``instant``: of two rows of one ``updated_at`` the later export's is newer."""
     fields: tuple[str, ...] = ()
-    """Keys that the export was asked for: a row without one says that the user has none. Others are unknown."""
+    """Keys that the export has: a row without one means that the user has none. Others are unknown."""
 
 
 class Tombstone(Struct, frozen=True, gc=False):
@@ -259,7 +259,7 @@ _AS_AUTH0_WRITES = re.compile(
 
 _WHOLE_SECONDS = re.compile(r":[0-9]{2}Z\Z")
 
-# Of one `updated_at`: a row of an export tells least, as nobody knows when Auth0 read it.
+# Ranks of one `updated_at`. A row of an export is the lowest: the time at which Auth0 read it is unknown.
 _EXPORTED_RANK = "0"
 _SNAPSHOT_RANK = "1"
 _TOMBSTONE_RANK = "2"
@@ -637,7 +637,7 @@ def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[P
 
 
 def validate_export(export: Export, tolerance: timedelta = DAY) -> None:
-    """Raise ``BadTimestamp`` if the time of an export has no place in the order: one far ahead would rule for ever."""
+    """Raise ``BadTimestamp`` if the time of an export has no place in the order: one far ahead would win for ever."""
     if instant(export.taken_at) != export.taken_at or _is_ahead(export.taken_at, tolerance):
         raise errors.BadTimestamp("of the export")
 

@@ -1,7 +1,7 @@
 """A Postgres server with the roles that RDS makes, and the Data API in front of it.
 
 The master user of RDS is no superuser: it may create roles, owns the database, and is in `rds_superuser`, by which it
-may grant `rds_iam`. Who is in `rds_iam` signs in by token. The test's server asks nobody for a password, so that the
+may grant `rds_iam`. Members of `rds_iam` sign in by token. The test's server asks nobody for a password, so that the
 roles can be tried without tokens.
 """
 

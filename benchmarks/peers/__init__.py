@@ -1,1 +1,1 @@
-"""The Postgres sink beside other ways to keep the newest row of each user: rates, and who keeps the right row."""
+"""The Postgres sink beside other ways to keep the newest row of each user: their rates, and the rows that they keep."""

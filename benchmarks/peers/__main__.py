@@ -47,7 +47,7 @@ class Peer(NamedTuple):
     open: Callable[[str, Order], AbstractContextManager[Write]]
     in_our_table: bool = True
     keeps_events: bool = True
-    """Whether its rows say from which event they are, so that they can be compared."""
+    """True if each of its rows names its event; only such rows can be compared."""
 
 
 def contestants() -> dict[str, Peer]:

@@ -22,7 +22,7 @@ Write = Callable[[Records], None]
 """Write a batch of SQS records, and return when it is committed."""
 
 FIVE = ("user_id", "updated_at", "user_metadata", "app_metadata", "profile")
-"""The columns of a table for those who want no more than the JSON."""
+"""The columns of a table that holds little more than the JSON."""
 
 _USERS = sql.Identifier("auth0", user_rows.name)
 

@@ -21,7 +21,7 @@ ALTERED = "the right event, but other content"
 
 
 class Kept(NamedTuple):
-    """The row of a user, or what it must be."""
+    """The row of a user, as a store has it or as it must be."""
 
     event_id: str
     updated_at: datetime
@@ -61,7 +61,7 @@ def stored(connection: psycopg.Connection) -> dict[str, Kept]:
 
 
 def compare(wanted: Mapping[str, Kept], found: Mapping[str, Kept]) -> Counter[str]:
-    """Count the users by what the store keeps of them."""
+    """Count the users by the verdict about their rows."""
     return Counter(_judge(wanted.get(user_id), found.get(user_id)) for user_id in _all(wanted, found))
 
 

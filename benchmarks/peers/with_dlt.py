@@ -28,7 +28,7 @@ _NEWER = (
     "NOT EXISTS (SELECT FROM (SELECT user_id AS stored_id, {order} AS stored_place FROM auth0.user_rows) AS stored "
     "WHERE stored_id = user_id AND stored_place >= {order})"
 )
-"""A condition on the loaded rows, in whose subquery the plain names are theirs, as the table's have others."""
+"""A condition on the loaded rows; the subquery renames the table's columns, so the plain names mean the loaded ones."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Evaluate IAM policies where MiniStack does not: what a service asks beside the request's own action."""
+"""Evaluate IAM policies where MiniStack does not: for a service's questions beside the request's own action."""
 
 # ruff: noqa: SLF001 - the policies of a role are private to the evaluator
 

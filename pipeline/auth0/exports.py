@@ -13,7 +13,7 @@ from pipeline.changes import DAY, Export, Partial, exported
 from pipeline.errors import Poison
 
 LONGEST: Final = 4 << 20
-"""Bytes of a line above which it is no user: Auth0's are at most 1 MB."""
+"""Most bytes of a line that can be a user; Auth0's users have at most 1 MB."""
 _PIECE: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
 _MARK: Final = b"\xef\xbb\xbf"

@@ -14,7 +14,7 @@ from pipeline.auth0.settings import Auth0
 from pipeline.errors import CommandError
 
 SECONDS: Final = 120.0
-"""How long a command waits for Auth0's rate limit, for each request."""
+"""Seconds that a command waits for Auth0's rate limit, for each request."""
 TRIES: Final = 4
 """Tries of a request that Auth0 does not answer."""
 PAUSE: Final = 1.0

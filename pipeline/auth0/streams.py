@@ -26,14 +26,14 @@ _PATHS: Final[dict[Kind, str]] = {"log": "log-streams", "event": "event-streams"
 _SOURCES: Final[dict[Kind, re.Pattern[str]]] = {
     kind: re.compile(rf"aws\.partner/auth0\.com/[A-Za-z0-9._-]+/auth0\.{kind}s") for kind in ("log", "event")
 }
-"""What the name of an event source may contain. It becomes a part of Terraform's variables."""
+"""Patterns of the name of an event source, which becomes a part of Terraform's variables."""
 
 SUBSCRIPTIONS: Final = ("user.created", "user.updated", "user.deleted")
 LOG_DAYS: Final = (30, 10, 5, 1)
 """The days for which Auth0's plans keep logs, by its page "Log Data Retention"."""
 _TRIES: Final = 3
 _MARGIN: Final = timedelta(minutes=5)
-"""By which the start of the logs is later than the plan's limit, so that the clocks may differ."""
+"""The start of the logs is later than the plan's limit by this time, as the clocks may differ."""
 
 
 def scopes(*kinds: Kind, verbs: Iterable[Verb] = VERBS) -> list[str]:
@@ -53,7 +53,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """Name of its partner event source."""
     warnings: tuple[str, ...] = ()
-    """What it does not deliver, by its own settings."""
+    """The events and values that its settings leave out."""
 
     @property
     def runs(self) -> bool:

@@ -2,5 +2,5 @@
 
 The command cuts the export into slices, objects in the archive's bucket, and sends a task for each to a queue per
 store. The backfill function reads a slice and invokes the store's sync function with it, which alone reaches the store.
-Loading a slice again does no harm, so nothing remembers more than which slices have a result.
+Loading a slice again does no harm, so the only state is the results of the slices.
 """

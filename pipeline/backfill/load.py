@@ -24,7 +24,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Loaded(Struct):
-    """What became of the users in lines of an export; the numbers add up to ``rows``."""
+    """The outcomes of the users in lines of an export; the numbers add up to ``rows``."""
 
     rows: int = 0
     applied: int = 0
@@ -49,7 +49,7 @@ class _Lines(Struct):
     odd: int = 0
     newest: dict[str, Change] = {}
     history: Sequence[HistoryEntry] = ()
-    """None: history tells what events changed, and who, which an export does not know."""
+    """Always empty: history has the events and actors of changes, which an export does not have."""
 
     @property
     def changes(self) -> list[Change]:

@@ -1,4 +1,4 @@
-"""An export in the archive's bucket: its slices, what it is, and the result of each slice in each store."""
+"""An export in the archive's bucket: its slices, its description, and the result of each slice in each store."""
 
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PREFIX: Final = "exports/"
-"""Where exports are in the archive's bucket; they expire, and `auth0-sync erase` searches them."""
+"""Prefix of exports in the archive's bucket; they expire, and `auth0-sync erase` searches them."""
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -28,7 +28,7 @@ class Task(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What became of a slice in a store."""
+    """The outcome of a slice in a store."""
 
     loaded: Loaded
     refused: dict[str, str] = {}
@@ -76,7 +76,7 @@ class Exports:
         return self._get(_slice_key(task.export.export_id, task.number))
 
     def put_cut(self, cut: Cut) -> None:
-        """Say that all slices of an export are there."""
+        """Mark an export as complete: all of its slices are there."""
         self._put(_cut_key(cut.export.export_id), msgspec.json.encode(cut))
 
     def cut(self, export_id: str) -> Cut:

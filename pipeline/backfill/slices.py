@@ -11,7 +11,7 @@ from pipeline.auth0.exports import LONGEST, changes
 from pipeline.changes import Export, Partial
 
 USERS: Final = 2000
-"""Most users of a slice: what a killed function does again."""
+"""Most users of a slice; a killed function loads them again."""
 BYTES: Final = LONGEST
 """Most bytes of a slice before compression. In base64, even what gzip cannot compress then fits an invocation, 6 MB."""
 LISTED: Final = 100
@@ -27,7 +27,7 @@ class Odd(Struct):
 
 
 class Report(Struct):
-    """What was found in an export."""
+    """Counts and findings of an export."""
 
     users: int = 0
     bytes: int = 0
@@ -57,7 +57,7 @@ _identities = msgspec.json.Decoder(list[_Identity])
 def cut(
     lines: Iterable[bytes], export: Export, report: Report, *, limit: int | None = None, connection: str | None = None
 ) -> Iterator[bytes]:
-    """Yield the users of an export in slices: lines, compressed; add what was found to ``report``.
+    """Yield the users of an export in slices: lines, compressed; add the findings to ``report``.
 
     Takes the first ``limit`` users, of ``connection`` only if it is given.
     """

@@ -115,7 +115,7 @@ def _queue(deployment: str) -> Queue:
 
 
 def _taken_at(file: Path) -> str:
-    """Return when the export was made, as far as its file tells."""
+    """Return the time of the file as that of the export, or now if the file's is in the future."""
     return instant(min(datetime.fromtimestamp(file.stat().st_mtime, UTC), datetime.now(UTC)).isoformat())
 
 
@@ -127,7 +127,7 @@ def _upload(
     report: Report,
     exports: Exports | None,
 ) -> Cut:
-    """Upload an export in slices, with what it is at the end; without ``exports``, only read it."""
+    """Upload an export in slices, and its description at the end; without ``exports``, only read it."""
     export = Export(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}", _taken_at(file))
     began = time.monotonic()
     with steps.step("Read") as step, file.open("rb") as stream:
@@ -164,7 +164,7 @@ def _follow(
         while not watch.done:
             step.update(watch.progress())
             sleep(POLL)
-            # The queue first: a result that comes after it is empty would else be missed.
+            # The queue first: the look at the results then sees all that the function wrote before the queue was empty.
             idle = 0 if is_busy() else idle + 1
             watch.look()
             if idle > IDLE and not watch.done:

@@ -227,7 +227,7 @@ def _write(
 
 
 def _print_dropped(chosen: list[Stream], states: Mapping[str, str], env: str) -> None:
-    """Print which streams run while EventBridge drops their events."""
+    """Print the streams that run while EventBridge drops their events."""
     for stream in chosen:
         if stream.runs and states.get(stream.source) == "PENDING":
             said = (

@@ -120,7 +120,7 @@ class _Queues:
         self._sqs, self._cloudwatch = aws.client("sqs", config=client_config()), aws.client("cloudwatch")
 
     def settled(self) -> Mapping[Consumer, datetime]:
-        """Return until when the changes have left each queue."""
+        """Return the time up to which all changes have left each queue."""
         now = datetime.now(UTC)
         ages = {store: waiting(self._sqs, self._cloudwatch, f"{self._deployment}-{store}", now) for store in STORES}
         return {store: now - self._lag - age for store, age in ages.items()}

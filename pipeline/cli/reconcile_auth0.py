@@ -41,16 +41,16 @@ class AgainstAuth0:
         self._report = auth0.Report()
         self._done: auth0.Repair | None = None
         self.left: list[Difference] = []
-        """How the stores differ from Auth0 at the end."""
+        """The differences of the stores from Auth0 at the end."""
 
     @property
     def drift(self) -> Sequence[Difference]:
-        """Return how the stores differed from Auth0."""
+        """Return the differences of the stores from Auth0."""
         return self._report.drift
 
     @property
     def agrees(self) -> bool:
-        """Return whether no user differs, as far as anybody knows."""
+        """Return whether no user is known to differ."""
         return not self.left and not self._report.unconfirmed
 
     def look(

@@ -199,7 +199,7 @@ def _application_of(deployment: Deployment, stopped: Stopped, region: str) -> Ap
 def _set(
     api: Streams, stream: Stream, stopped: Stopped, sources: Mapping[str, str], steps: Progress, *, runs: bool
 ) -> Stream:
-    state = sources.get(stream.source, "ACTIVE")  # a caller who may not see it decides
+    state = sources.get(stream.source, "ACTIVE")  # the caller may not list the sources: assume a bus
     if runs and state != "ACTIVE":
         raise DeployError(
             f"The event source of the {TITLES[stream.kind]} {stream.name!r} has no bus (its state is {state}), so that "

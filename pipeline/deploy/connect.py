@@ -24,7 +24,7 @@ class Wanted:
     event_stream: str
     """Name of the Event Stream; empty for none."""
     log_days: int
-    """How many days of past logs to ask for."""
+    """Number of days of past logs."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Connected:
     log: Stream
     event: Stream | None = None
     without: str = ""
-    """Why there is no Event Stream."""
+    """The reason if there is no Event Stream."""
 
     @property
     def streams(self) -> list[Stream]:
@@ -112,11 +112,11 @@ class Connection:
 
 @dataclass(frozen=True)
 class Started:
-    """What became of a stopped stream."""
+    """The result of starting a stopped stream."""
 
     kind: Kind
     problem: str = ""
-    """Why it was not started."""
+    """The reason if it did not start."""
     stream: Stream | None = None
 
 

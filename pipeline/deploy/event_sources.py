@@ -8,7 +8,7 @@ from pipeline.deploy import DeployError
 
 AUTH0: Final = "aws.partner/auth0.com/"
 SECONDS: Final = 180.0
-"""How long to wait for a new event source."""
+"""Seconds to wait for a new event source."""
 _PAUSE: Final = 3.0
 
 

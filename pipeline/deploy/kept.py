@@ -1,4 +1,4 @@
-"""What the commands keep about Auth0 for a deployment: the credentials, if a person agrees, and the stopped streams."""
+"""Data about Auth0 that the commands keep: the credentials, if a person agrees, and the stopped streams."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Secret:
             ) from None
 
     def keep(self, application: Application) -> str:
-        """Write the secret unless it is so already; return what was done."""
+        """Write the secret unless it is so already; return ``created``, ``replaced`` or ``unchanged``."""
         there = self.read()
         if there == application:
             return "unchanged"

@@ -173,7 +173,7 @@ def handler(event: dict[str, Any], context: object) -> Answer | dict[str, Any]:
 
 
 def answer(function: Sync, event: Mapping[str, Any], invoked: str) -> Answer | dict[str, Any]:
-    """Give an event to ``function``, as far as whoever may invoke it by the ARN ``invoked`` may send such events."""
+    """Store an event with ``function``; the alias in the ARN ``invoked`` decides which events the caller may send."""
     if invoked.endswith(BACKFILL_ALIAS):
         return function.load(event)
     if invoked.endswith(REFRESH_ALIAS):

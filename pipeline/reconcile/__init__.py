@@ -18,7 +18,7 @@ STORES: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
 
 
 class Kind(StrEnum):
-    """How the user in a store differs from the user in the other one."""
+    """The kind of difference between a user in one store and in the other."""
 
     MISSING = "missing"
     """The store lacks a user."""

@@ -1,6 +1,6 @@
 """Compare both stores with Auth0: with an export of its users, and then, user by user, with Auth0 itself.
 
-An export is no instant, and older than the stores. So it only says who may differ; Auth0 answers the request for a
+An export is no instant, and older than the stores. So it only has candidates; Auth0 answers the request for a
 single user with the user of that moment.
 """
 
@@ -166,7 +166,7 @@ def _answer(fetch: Fetch, user_id: str) -> Fetched | Gone | None:
 
 
 def differences(user_id: str, answer: Fetched | Gone, row: Row | None, item: Item | None) -> Iterator[Difference]:
-    """Yield how the stores differ from Auth0's answer about a user.
+    """Yield the differences of the stores from Auth0's answer about a user.
 
     A user who is linked to another one is no user: Auth0 answers with the other one.
     """
@@ -226,7 +226,7 @@ def _event(user_id: str, answer: Fetched | Gone) -> str:
 
 
 def left(stores: Stores, report: Report, user_ids: Sequence[str]) -> list[Difference]:
-    """Return how the stores still differ from Auth0's answers about users."""
+    """Return the remaining differences of the stores from Auth0's answers about users."""
     found: list[Difference] = []
     for batch in batches(user_ids, READ):
         rows, items = stores.postgres.read(batch), stores.dynamodb.read(batch)

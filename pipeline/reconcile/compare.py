@@ -31,9 +31,9 @@ _json = msgspec.json.Decoder(float_hook=_number)
 
 
 def difference(row: Row | None, item: Item | None, *, unless_read: bool = True) -> Difference | None:
-    """Return how the stores differ about a user; None if they agree, or if neither has the user as a live one.
+    """Return the difference of the stores about a user; None if they agree, or if neither has the user as a live one.
 
-    ``unless_read`` is whether to take the values of a row for different that is too large to be read.
+    With ``unless_read``, the values of a row count as different if it is too large to read.
     """
     lives = {Consumer.POSTGRES: row is not None and not row.deleted, Consumer.DYNAMODB: is_live(item)}
     if not any(lives.values()):

@@ -57,7 +57,7 @@ class Stores:
     def look(self, settled: Callable[[], Mapping[Consumer, datetime]], progress: Progress) -> Report:
         """Compare all users.
 
-        ``settled`` returns until when the changes have left the queue of each store, as of the moment of the call.
+        ``settled`` returns, for each store, the time up to which all changes have left its queue.
         """
         began, report = time.monotonic(), Report()
         digests, listing = self._sides(progress)
@@ -79,7 +79,7 @@ class Stores:
         return report
 
     def differences(self, user_ids: Sequence[str]) -> Iterator[Difference]:
-        """Read users in both stores, and yield how they differ."""
+        """Read users in both stores, and yield their differences."""
         # Postgres first: a change in between makes its row the older one, of a moment ago.
         rows = self.postgres.read(user_ids)
         return self.differences_of(user_ids, rows, self.dynamodb.read(user_ids))
@@ -87,7 +87,7 @@ class Stores:
     def differences_of(
         self, user_ids: Sequence[str], rows: Mapping[str, Row], items: Mapping[str, Item]
     ) -> Iterator[Difference]:
-        """Yield how rows and items differ."""
+        """Yield the differences between rows and items."""
         for user_id in user_ids:
             unless_read = self.postgres.contents
             if found := difference(rows.get(user_id), items.get(user_id), unless_read=unless_read):

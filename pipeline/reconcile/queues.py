@@ -1,4 +1,4 @@
-"""Find out how old the changes are that still wait in a sink's queue."""
+"""Find the age of the oldest change in a sink's queue."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final

@@ -49,7 +49,7 @@ _SETTINGS_OF_LAMBDA = re.compile(
     "AWS_(REGION|DEFAULT_REGION|EXECUTION_ENV|LAMBDA_.+|XRAY_.+|ACCESS_KEY(_ID)?|SECRET_(ACCESS_)?KEY|SESSION_TOKEN"
     "|ENDPOINT_URL(_DYNAMODB)?|DISABLE_HOST_PREFIX_INJECTION)"
 )
-"""The variables that ``Address.in_lambda`` reads, or that do not concern DynamoDB; any other one is for botocore."""
+"""The variables that ``Address.in_lambda`` reads, or that do not concern DynamoDB; botocore handles all others."""
 _OTHER_SETTINGS = re.compile("AWS_.+|REQUESTS_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
 _REGION = re.compile(r"(us|us-gov|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d")
 """The regions whose endpoints end in amazonaws.com."""
@@ -75,7 +75,7 @@ class Address(NamedTuple):
 
     @classmethod
     def in_lambda(cls, env: Mapping[str, str]) -> "Address | None":
-        """Return what botocore would find in the environment of a function; None where only botocore can tell."""
+        """Return the address that botocore would find in a function's environment; None if only botocore can tell."""
         settings = {name for name, value in env.items() if value and _OTHER_SETTINGS.fullmatch(name)}
         key = Key(env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY"), env.get("AWS_SESSION_TOKEN"))
         region = env.get("AWS_DEFAULT_REGION", "")

@@ -203,7 +203,7 @@ def person(target: Target, name: str, *policies: str) -> Actor:
 
 
 def function(target: Target, name: str) -> Actor:
-    """Return whoever has taken over a function: it has the credentials of the function's role.
+    """Return an actor that has taken over a function: it has the credentials of the function's role.
 
     The function must have run: MiniStack makes its credentials then, by the rule of its ``execution_credentials``.
     """

@@ -1,7 +1,7 @@
 """Kill a load of an export at random points, go on, and compare: ``python -m tests.backfill.killed --points 20``.
 
-A process loads slices into Postgres and notes the result of each, as the functions do; it is killed as the power is
-lost, and the next one begins with the slices that have no result.
+A process loads slices into Postgres and notes the result of each, as the functions do. SIGKILL ends it, and the
+next one begins with the slices that have no result.
 """
 
 import argparse
@@ -33,12 +33,12 @@ MOMENT = "2026-01-14T09:00:00.000Z"
 
 
 class Repeated(NamedTuple):
-    """What kills have cost."""
+    """The work that kills have caused."""
 
     users: int
     """Users that were loaded again."""
     most: int
-    """The most of them after one kill."""
+    """The most of them in one slice."""
 
 
 def run(url: str, directory: Path, users: int, points: int, rng: random.Random) -> Repeated:
@@ -49,7 +49,7 @@ def run(url: str, directory: Path, users: int, points: int, rng: random.Random) 
     for _ in range(points):
         with _start(url, directory) as worker:
             assert worker.stdout is not None
-            worker.stdout.readline()  # it begins
+            worker.stdout.readline()  # the worker has begun
             time.sleep(rng.uniform(0, 0.5))  # the kill comes at a random point
             worker.send_signal(signal.SIGKILL)
     with _start(url, directory) as worker:
@@ -86,7 +86,7 @@ def work(url: str, directory: Path) -> None:
 
 
 def main() -> None:
-    """Kill a load on a Postgres of its own, and print what that has cost."""
+    """Kill a load on a Postgres of its own, and print the number of users that were loaded again."""
     parser = argparse.ArgumentParser(prog="python -m tests.backfill.killed", description=__doc__)
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--users", type=int, default=200_000)

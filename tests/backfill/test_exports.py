@@ -1,4 +1,4 @@
-"""An export is read as a stream, and no line of it is lost without a word."""
+"""Exports are streams: each line becomes a user or an error with its number."""
 
 import gzip
 import io

@@ -48,7 +48,7 @@ class Bucket:
 
 
 class Functions:
-    """The sinks' functions; ``answer`` is what they answer."""
+    """The sinks' functions, which all return ``answer``."""
 
     def __init__(self) -> None:
         self.invoked: list[tuple[str, Json, float]] = []

@@ -1,4 +1,4 @@
-"""A load that is killed in its midst ends as one that is not; ``python -m tests.backfill.killed`` has more points."""
+"""A killed load that goes on ends like an uninterrupted one; ``python -m tests.backfill.killed`` has more points."""
 
 import random
 from pathlib import Path

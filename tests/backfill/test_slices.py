@@ -1,4 +1,4 @@
-"""An export in slices: all users, in order, within the limits of a function; the rest is told."""
+"""An export in slices: all users, in order, within the limits of a function; the report has the other lines."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""The sinks' function with a slice of an export: who may send it, and what it answers and logs."""
+"""The sinks' function with a slice of an export: its callers, its answer and its log."""
 
 import base64
 import gzip

@@ -42,7 +42,7 @@ RECEIVES = 1000
 SHOWN = 5
 """Differences of a kind to name."""
 GROWTH = 1.1
-"""By how much the memory of a function may grow under a steady load."""
+"""Factor by which the memory of a function may grow under a steady load."""
 QUARTER_SECONDS = 10
 """Shortest quarter of a scenario in which its memory is judged."""
 

@@ -1,4 +1,4 @@
-"""The command that loads an export: what it uploads and sends, what it tells, and how it goes on."""
+"""The command that loads an export: its uploads, its messages, its report, and its resumption."""
 
 import gzip
 import io
@@ -58,7 +58,7 @@ class Sinks:
 
 
 class World:
-    """A deployment with a backfill, whose function runs when the test says so."""
+    """A deployment with a backfill, whose function runs when the test calls ``load``."""
 
     def __init__(self, on: Deployment, directory: Path) -> None:
         self.on, self.bucket = on, on.aws.bucket()
@@ -74,7 +74,7 @@ class World:
         return report
 
     def load(self, count: int, sinks: Sinks) -> int:
-        """Receive ``count`` tasks, and let the function work on them; the number that it gave up."""
+        """Receive ``count`` tasks, and let the function work on them; return the number of its failures."""
         function = Backfill(
             Exports(self.on.aws.s3, self.bucket), sinks, {"postgres": "postgres", "dynamodb": "dynamodb"}  # type: ignore[arg-type]  # a stand-in
         )  # fmt: skip

@@ -212,9 +212,9 @@ def name(kind: str) -> str:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first true value of ``condition``; fails when there is none in time.
+    """Return the first true value of ``condition``; fail if there is none in time.
 
-    It looks less and less often, as some conditions take a second of CPU to find out.
+    The pauses grow, as some conditions take a second of CPU.
     """
     deadline, pause = time.monotonic() + seconds, 0.05
     while True:

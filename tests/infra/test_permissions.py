@@ -175,7 +175,7 @@ class Aws:
         return answer(parameters) if answer else {}
 
     def connect(self, conninfo: str, **options: Any) -> Any:
-        """Record the connection that psycopg is asked for. IAM checks the user in the token, not the connection's."""
+        """Record the right to a connection of psycopg. IAM checks the user in the token, not the connection's."""
         token = str(conninfo_to_dict(conninfo)["password"])
         query = parse_qs(urlsplit(f"https://{token}").query)
         service = query["X-Amz-Credential"][0].split("/")[3]
@@ -185,7 +185,7 @@ class Aws:
 
 
 def named_by_iam(service: str, operation: str, parameters: Json) -> Iterator[tuple[str, str]]:
-    """Yield the actions, and their resources, that IAM is asked about for a request."""
+    """Yield the actions that IAM evaluates for a request, and their resources."""
     match service:
         case "dynamodb":
             [table] = parameters.get("RequestItems") or [parameters["TableName"]]

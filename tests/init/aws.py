@@ -48,12 +48,12 @@ class Aws:
         self._server.server_close()
 
     def created(self, account: str, region: str, source: str) -> None:
-        """Auth0 has made an event source."""
+        """Add an event source, as Auth0 does for a new stream."""
         if account == ACCOUNT:
             self.sources[source] = ("PENDING", time.monotonic() + self.delay)
 
     def activate(self) -> None:
-        """A deploy has made the buses."""
+        """Activate the event sources, as a deploy does by their buses."""
         self.sources = dict.fromkeys(self.sources, ("ACTIVE", 0.0))
 
     def answer(self, operation: str, request: Json) -> Json:

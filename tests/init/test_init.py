@@ -103,7 +103,7 @@ class TestInit:
 
     @pytest.mark.parametrize("lost", [1, 2])
     def test_a_run_that_was_cut_short_goes_on(self, auth0: ManagementApi, lost: int) -> None:
-        """After the stream was created, and before it was paused."""
+        """The cut comes after the stream was created, and before it was paused."""
         auth0.next_answers.extend([])
         auth0.lost_answers.extend([Answer(503)] * lost)
         output = init()

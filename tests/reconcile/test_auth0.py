@@ -1,4 +1,4 @@
-"""An export says who may differ from Auth0; Auth0 itself says who does."""
+"""The comparison takes candidates from an export, and Auth0's answers decide about them."""
 
 import json
 from collections.abc import Iterator

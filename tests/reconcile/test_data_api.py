@@ -1,4 +1,4 @@
-"""The answers of the Data API have 1 MiB at most."""
+"""The hashes come through the Data API as from a server, though its answers have 1 MiB at most."""
 
 import boto3
 import psycopg

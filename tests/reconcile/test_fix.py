@@ -126,7 +126,7 @@ BY_HAND: dict[str, Any] = {
     "deleted_at": [{"S": ""}],
 }
 HARMLESS = ("carried", "omitted", "synced_at")
-"""What is not compared."""
+"""Attributes that the comparison leaves out."""
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BY_HAND.items() for value in values])
@@ -158,7 +158,7 @@ def test_whatever_somebody_writes_into_a_row_is_found_and_repaired(both: World, 
     report = both.look()
     assert [one.user_id for one in report.drift] == ([] if column == "carried" else ["auth0|1"])
     before = both.dynamodb.table["auth0|1"]["profile"]
-    if column == "profile":  # nonsense goes nowhere
+    if column == "profile":  # a broken profile reaches no store
         done, left, _ = both.repair(report.drift, POSTGRES)
         assert ([one.kind for one in left], done.refused.total()) == ([Kind.DIFFERENT], 1)
         assert both.dynamodb.table["auth0|1"]["profile"] == before

@@ -1,4 +1,4 @@
-"""SQL and Python hash a user alike, and what they hash alike is equal."""
+"""SQL and Python compute the same hash of a user, and users with the same hash are equal."""
 
 import json
 import random
@@ -80,7 +80,7 @@ def every_object(*values: Any) -> list[Any]:
 @given(st.lists(written, min_size=1, max_size=4), documents(numbers=javascript))
 @against_a_server
 def test_numbers_are_equal_however_they_are_written(both: World, numbers: list[str], other: Any) -> None:
-    """What has another hash all the same is read and found equal."""
+    """If the hashes differ all the same, the comparison reads the user, and finds the values equal."""
     both.empty()
     event = json.dumps(updated(user(user_metadata={"other": other, "numbers": "@@"})))
     both.apply(event.replace('"@@"', f"[{', '.join(numbers)}]"))

@@ -77,7 +77,7 @@ def test_a_change_that_may_still_be_in_a_queue_is_in_flight(both: World) -> None
 
 
 def test_live_traffic_makes_no_difference(both: World) -> None:
-    """Writers that change both stores one after the other, while the stores are compared."""
+    """A writer changes both stores, one after the other, during the comparison."""
     planted = plant(both)
     began, stop = datetime.now(UTC), threading.Event()
     turns = 0

@@ -1,4 +1,4 @@
-"""The age of a queue's oldest message is only asked for if it has messages."""
+"""`waiting` reads the age of a queue's oldest message only if the queue has messages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -52,7 +52,7 @@ class ManagementApi:
         self.next_answers: deque[Answer] = deque()
         self.always: dict[str, Answer] = {}
         self.lost_answers: deque[Answer] = deque()
-        """They replace the answers to the next streams that are created, which exist all the same."""
+        """Answers to the next requests that create a stream; the streams exist all the same."""
         self.next_tokens: deque[Answer] = deque()
         self.requests: list[Request] = []
         self.token_forms: list[dict[str, str]] = []
@@ -124,7 +124,7 @@ class ManagementApi:
         return Answer(404, error(404, "Not Found", "inexistent_user"))
 
     def _refusal(self, authorization: str) -> Answer | None:
-        """What every request may get in place of its answer."""
+        """Return an answer that any request may get in place of its own, or None."""
         if authorization.removeprefix("Bearer ") not in self.tokens:
             return Answer(401, error(401, "Unauthorized"))
         if self.burst is not None:

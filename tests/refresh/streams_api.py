@@ -24,11 +24,11 @@ _EVENT_FIELDS = {"name", "subscriptions", "destination", "status"}
 
 
 SCOPES = {f"{verb}:{kind}_streams" for verb in ("read", "create", "update") for kind in ("log", "event")}
-"""What an application needs for both kinds."""
+"""Scopes of an application for both kinds."""
 
 
 class StreamsApi:
-    """Keeps streams as Auth0 answers them; ``created`` hears of each new event source."""
+    """Keeps streams as Auth0 answers them; each new event source is a call of ``created``."""
 
     def __init__(self) -> None:
         self.log: list[Json] = []

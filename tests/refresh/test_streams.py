@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 class Waits:
-    """A clock that does not wait, and notes for how long it was asked to."""
+    """A clock that does not wait, and notes the seconds of each wait."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []

@@ -24,7 +24,7 @@ KEYS = ("username", "blocked", "user_metadata", "app_metadata")
 
 
 def part(at: int, **fields: Any) -> Json:
-    """Return an event of an Event Stream with what Auth0 promises, and ``fields``."""
+    """Return an event of an Event Stream with the keys that Auth0 promises, and ``fields``."""
     profile = {key: value for key, value in user("a|1", MOMENTS[at]).items() if key not in ("email", "name")}
     return streamed("user.updated", profile | fields, event_id=f"evt_{at}", time=MOMENTS[at])
 

@@ -252,7 +252,7 @@ def test_the_endpoint_of_the_environment_is_used(
 
 
 def test_the_endpoint_of_each_region_is_botocores() -> None:
-    """Where it is another one, it is for botocore to say."""
+    """For other regions `in_lambda` leaves the endpoint to botocore."""
     session: Any = botocore.session.Session()
     known = 0
     for partition in session.get_available_partitions():

@@ -52,7 +52,7 @@ def test_a_large_user_is_stored_in_part(sink: DynamoDBSink, table: Table) -> Non
 
 @pytest.fixture
 def stubbed() -> Iterator[tuple[DynamoDBSink, Stubber]]:
-    """Yield a sink whose client answers as it is told, one put after the other."""
+    """Yield a sink of one put at a time, whose client gives the stub's answers."""
     client = boto3.client(
         "dynamodb",
         region_name="us-east-1",

@@ -72,7 +72,7 @@ class Claim:
 
     @property
     def exported(self) -> bool:
-        """Whether it is a row of an export."""
+        """True for a row of an export."""
         return self.feed == "backfill"
 
     @property
@@ -104,7 +104,7 @@ def model(messages: Iterable[Message], store: str) -> dict[str, State]:
 
 
 def told(messages: Iterable[Message], store: str) -> list[tuple[str, str, Any, Any]]:
-    """User id, event id, and the metadata as of it, of every event that ``store`` can take."""
+    """Return the user id, event id and metadata of every event that ``store`` can take."""
     events = [message for message in messages if message.export is None]
     return [
         (user_id, state.event_id, state.user_metadata, state.app_metadata)
@@ -242,10 +242,10 @@ class _Tenant:
         self._tell(event, Claim(secondary, said, True, said, event_id, "auth0.logs", {}))
 
     def _export(self) -> None:
-        """Somebody exports users, each as of one moment or another: with some of the fields, known or not."""
+        """Export users, each in one of the last two states, with some of the fields, known or not."""
         rng, export_id = self._rng, self._id("job_")
         for user_id in sorted(self._alive):
-            if rng.random() < 0.8:  # a change that no stream told
+            if rng.random() < 0.8:  # a change without an event
                 self._clock += rng.choice((0, 1))
                 self._past[user_id].append((self._clock, self._profile(user_id)))
         taken_at, known = self._said(), rng.random() < 0.7

@@ -38,7 +38,7 @@ class Writer:
         self.faults: Any = None
 
     def deliver(self, batch: Mapping[str, Message], faults: Any) -> set[str]:
-        """Invoke the function with events, and load slices of exports; the ids of what is acknowledged."""
+        """Invoke the function with events, and load slices of exports; return the ids of the acknowledged messages."""
         records = [sqs_record(message.body, key) for key, message in batch.items() if message.export is None]
         done = self.invoke(records, faults) if records else set()
         self.faults = faults
@@ -66,7 +66,7 @@ class Writer:
         return {record["messageId"] for record in records} - failed
 
     def _loads(self, message: Message) -> bool:
-        """Whether the store takes the users in a slice of an export."""
+        """Return whether the store takes the users in a slice of an export."""
         assert message.export is not None
         lines = message.body.encode().splitlines()
         try:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.emulator, pytest.mark.postgres, pyt
 USERS = 300
 """The emulator takes 20 ms for each in DynamoDB, and the function has 20 s."""
 MOMENT = "2026-01-15T09:00:00.000Z"
-"""When each of them was updated."""
+"""The time of each user's last update."""
 PREFIX = "auth0|backfilled-"
 
 

@@ -1,4 +1,4 @@
-"""What each function loads before its first batch, by name: each module costs every cold start its compilation.
+"""The modules that each function loads before its first batch: each module costs every cold start its compilation.
 
 ``make bench`` measures the time.
 """
@@ -91,7 +91,7 @@ FUNCTIONS: dict[str, tuple[dict[str, str], str, set[str], set[str]]] = {
 """Function to its settings, its start, and the modules of ours and the packages of others that it loads."""
 
 NOT_IN_PACKAGES = {"certifi", "cython_runtime", "pygments", "typing_extensions"}
-"""What libraries load where it is installed, as here; most packages hold none of them."""
+"""Modules that libraries load where they are installed, as here; most packages hold none of them."""
 
 
 def loaded(start: str, env: dict[str, str]) -> set[str]:

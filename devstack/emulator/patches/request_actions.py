@@ -1,4 +1,4 @@
-"""The action and the resource that IAM is asked about a request.
+"""The action and the resource that IAM evaluates for a request.
 
 AWS (SQS Developer Guide, "Amazon SQS API permissions: Actions and resource reference"): a batch needs the right to the
 action of one message, such as ``sqs:SendMessage``. The resource of ``StartMessageMoveTask`` and
