@@ -105,7 +105,7 @@ def _unpacked(name: str, directory: Path) -> Path:
 
 
 def _measured(start: Start, package: Path, endpoint: str) -> Any:
-    """Return what the process says: milliseconds by part and by imported package."""
+    """Return the figures that the process prints: milliseconds by part and by imported package."""
     lambda_ = {"AWS_LAMBDA_FUNCTION_NAME": "measured", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
     credentials = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SESSION_TOKEN": "x"}
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "AWS_ENDPOINT_URL": endpoint}

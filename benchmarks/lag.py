@@ -76,7 +76,7 @@ def measure(stack: Stack, rates: Sequence[int], seconds: int) -> list[dict[str, 
 def lags(stack: Stack, events: Sequence[Event], rate: int) -> list[float]:
     """Put events, wait until both queues are empty, and return the seconds of each user's last change.
 
-    Raises if Postgres does not hold what the events say.
+    Raises if Postgres does not hold the users of the events.
     """
     before = compare.read_rows(stack.database_url)
     load = Load(stack)

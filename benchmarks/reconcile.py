@@ -209,7 +209,7 @@ def measure(url: str, pages: Pages, users: int, settled: datetime, *, contents: 
 
 
 def run(url: str, users: int) -> dict[str, Any]:
-    """Seconds of a comparison by versions and by contents, with what it found."""
+    """Return the seconds of a comparison by versions and by contents, with its findings."""
     pages = Pages(fill(url, users), users)
     settled = datetime.now(UTC)
     planted = plant(url, pages, users)

@@ -1,4 +1,4 @@
-"""Compare what a store keeps with the newest change of each user, by the total order of ``pipeline.changes``."""
+"""Compare the rows of a store with the newest change of each user, by the total order of ``pipeline.changes``."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

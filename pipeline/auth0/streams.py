@@ -57,7 +57,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runs(self) -> bool:
-        """Return whether Auth0 delivers what it has."""
+        """Return whether Auth0 delivers its events."""
         return self.status == RUNNING[self.kind]
 
 

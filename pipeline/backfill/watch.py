@@ -35,7 +35,7 @@ class Watch:
                     known.add(int(name[1]))
                     self.loaded[store] += result.loaded
                     self.refused[store] |= result.refused
-        if self._began is None:  # what an earlier run loaded is no measure of this one
+        if self._began is None:  # the rate is of this run, without the results of earlier ones
             self._began = self._clock(), self._rows
 
     def _keys(self, prefix: str) -> Iterator[str]:

@@ -179,7 +179,7 @@ def _compare(
 
 
 def _confirm(cost: Cost, *, asks: bool, yes: bool) -> None:
-    """Say what the scan costs, and go on if a person or --yes agrees."""
+    """Print the cost of the scan, and go on if a person or --yes agrees."""
     errors.print(
         f"The scan of DynamoDB reads {cost.users:,} users in {cost.bytes / 2**30:,.1f} GiB, by figures of the "
         f"last six hours: {cost.read_units:,} read units, ${cost.dollars:,.2f} on demand in us-east-1.",

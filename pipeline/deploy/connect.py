@@ -43,7 +43,7 @@ class Connected:
 
 
 class Connection:
-    """Create what is missing, adopt what exists, and stop what this has created."""
+    """Create missing streams, adopt existing ones, and stop those that this has created."""
 
     def __init__(self, streams: Streams, stopped: Stopped, domain: str, client_id: str) -> None:
         self._streams = streams

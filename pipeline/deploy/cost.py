@@ -215,14 +215,14 @@ def levers() -> list[tuple[str, float, float | None]]:
 
 
 def a_million_logs(tenant: Tenant) -> float:
-    """Return what a million further logs cost that change no user, archived for as long as the tenant's others."""
+    """Return the cost of a million further logs that change no user, archived for as long as the tenant's others."""
     logs = tenant.logs_a_day + round(1_000_000 / DAYS)
     more = replace(tenant, logs_a_day=logs, changes=tenant.changes * tenant.logs_a_day / logs)
     return total(more) - total(tenant)
 
 
 def a_million_changes(tenant: Tenant) -> float:
-    """Return what the tenant's changes cost by the million, on top of the logs that carry them."""
+    """Return the cost of a million of the tenant's changes, on top of the logs that carry them."""
     given = replace(tenant, acus=tenant.capacity)
     of_all = total(given) - total(replace(given, changes=0))
     return of_all / (tenant.user_events / 1_000_000)

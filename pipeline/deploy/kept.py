@@ -34,7 +34,7 @@ class Secret:
         self.name = f"auth0-sync/{environment}"
 
     def read(self) -> Application | None:
-        """Return what the secret holds; None if there is none, or if the caller may not read it."""
+        """Return the application in the secret; None if there is none, or if the caller may not read it."""
         try:
             text = self._client.get_secret_value(SecretId=self.name).get("SecretString", "")
         except ClientError as error:

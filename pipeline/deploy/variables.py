@@ -39,7 +39,7 @@ class Values:
 
 
 def read(text: str) -> dict[str, str]:
-    """Return what a file of variables sets, of those that `init` knows; without evaluating Terraform's language."""
+    """Return the values in a file of variables, of those that `init` knows, without evaluating Terraform's language."""
     lines = (line.partition("#")[0] for line in text.splitlines())
     return {found[1]: found[2] for line in lines for found in _VALUE.finditer(line)}
 

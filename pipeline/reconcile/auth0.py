@@ -149,7 +149,7 @@ def _candidates(
 
 
 def _require_the_same_tenant(export: Callable[[], Iterator[Exported]], fetch: Fetch, candidates: Sequence[str]) -> None:
-    """Raise NobodyKnown unless Auth0 knows an exported user: credentials of another tenant know nobody."""
+    """Raise NobodyKnown unless Auth0 knows an exported user: another tenant knows none of them."""
     if not candidates:
         return
     for _, user in zip(range(10), export(), strict=False):

@@ -97,7 +97,7 @@ def same(row: Row, item: Item) -> bool:
 
 
 def holds(item: Item, documents: Documents) -> bool:
-    """Return whether an item has these values. What it omits is not compared."""
+    """Return whether an item has these values, except those that it omits."""
     omitted = {name.get("S") for name in item.get("omitted", {}).get("L", ())}
     return all(equal(documents[name], item.get(name, _EMPTY)) for name in DOCUMENTS if name not in omitted)
 
@@ -105,7 +105,7 @@ def holds(item: Item, documents: Documents) -> bool:
 def equal(value: Any, stored: Mapping[str, Any]) -> bool:
     """Return whether a JSON value, floats as ``Decimal``, is what an attribute of DynamoDB holds.
 
-    Numbers are equal by value, however they are written. The sink keeps what DynamoDB cannot hold as JSON text.
+    Numbers are equal by value, however they are written. The sink keeps a value that DynamoDB cannot hold as JSON text.
     """
     [(kind, content)] = stored.items()
     match kind:

@@ -126,7 +126,7 @@ class DynamoDBUsers:
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def _page(self, request: dict[str, Any]) -> Any:
-        """Read a page; a scan of minutes outlasts what the client's own retries do."""
+        """Read a page; the client's own retries are too few for a scan of minutes."""
         for attempt in range(ATTEMPTS - 1):
             try:
                 return self._scanner.scan(**request)

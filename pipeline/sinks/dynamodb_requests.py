@@ -67,7 +67,7 @@ class Key(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Where DynamoDB is, and the key that signs the next request."""
+    """The address of DynamoDB, and the key that signs the next request."""
 
     url: str
     region: str

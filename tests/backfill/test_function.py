@@ -83,7 +83,7 @@ class World:
 
 
 class Log:
-    """Keeps what is logged."""
+    """Keeps the logged lines."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, Json]] = []

@@ -48,7 +48,7 @@ class Deployment:
 
     @contextmanager
     def functions(self) -> Iterator[None]:
-        """Take what is in the queues, as the sync's functions do."""
+        """Take the messages in the queues, as the sync's functions do."""
         stop = threading.Event()
 
         def work() -> None:

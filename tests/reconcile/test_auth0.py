@@ -37,7 +37,7 @@ class Tenant:
             self.users[profile["user_id"]] = profile
 
     def export(self) -> None:
-        """Take the export now; what is changed afterwards is not in it."""
+        """Take the export now; it has no later change."""
         self.exported = [dict(one) for one in self.users.values()]
 
     def lines(self) -> Iterator[Any]:

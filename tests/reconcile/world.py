@@ -67,7 +67,7 @@ class Straight:
         self.sent = 0
 
     def send(self, bodies: Sequence[str]) -> Sent:
-        """Let the sink write what the bodies say."""
+        """Let the sink write the changes in the bodies."""
         self.sent += len(bodies)
         assert self.sink.apply(changes(*bodies)).failed == {}
         return Sent({})
@@ -116,7 +116,7 @@ class World:
     def repair(
         self, drift: Sequence[Difference], trust: Consumer | None = None
     ) -> tuple[Repair, list[Difference], dict[Consumer, int]]:
-        """Repair drift; also return what is left, and the number of messages by store."""
+        """Repair drift; also return the remaining drift, and the number of messages by store."""
         stores, targets = self.stores(), {consumer: Straight(sink) for consumer, sink in self.sinks.items()}
         done = repair(stores, drift, targets, trust=trust)
         left = look_again(stores, drift, done, patience=0, sleep=lambda _: None)

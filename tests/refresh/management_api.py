@@ -31,7 +31,7 @@ class Request(NamedTuple):
 
 
 def user(user_id: str = "auth0|ada", updated_at: str = "2023-07-11T16:30:53.231Z", **fields: Any) -> bytes:
-    """Return a user's JSON with what a re-encoding would change: spaces, escapes, number forms, the order of keys."""
+    """Return a user's JSON that a re-encoding would change: with spaces, escapes, number forms, the order of keys."""
     provider, _, identity = user_id.partition("|")
     identities = fields.pop("identities", [{"provider": provider, "user_id": identity, "isSocial": False}])
     known = {"user_id": user_id, "updated_at": updated_at, "email": "ada@acme.example", "identities": identities}

@@ -120,7 +120,7 @@ class Recording(Busy):
 
 @pytest.mark.parametrize("moment", ["", "soon", "2026-01-15T09:30:00Z", "2999-01-01T00:00:00.000000Z"])
 def test_an_export_without_a_place_in_the_order_is_refused(moment: str) -> None:
-    """Its time would order the users that are dated ahead, and rule for ever."""
+    """Its time would order the users that are dated ahead, and win for ever."""
     sink = Recording()
     with pytest.raises(errors.BadTimestamp):
         load(sink, lines(user("a|1")), Export("job_1", moment))

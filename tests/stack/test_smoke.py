@@ -187,7 +187,7 @@ def test_paused_sync_is_reported(running: Stack, deployed: Deployed) -> None:
 
 
 def test_event_that_the_archive_refuses_is_found(running: Stack, deployed: Deployed) -> None:
-    """Runs last: EventBridge's count of what it gave up makes later smoke tests fail for an hour."""
+    """Runs last: EventBridge's count of failed deliveries makes later smoke tests fail for an hour."""
     iam, stream = running.client("iam"), running.outputs["firehose_name"]
     role, policy = f"{stream}-events", "firehose"
     document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])

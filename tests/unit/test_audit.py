@@ -33,7 +33,7 @@ def requirements(tmp_path: Path) -> Path:
 
 
 def pip_audit(directory: Path, script: str) -> str:
-    """Return a pip-audit that notes its arguments and does what the script says."""
+    """Return a pip-audit that notes its arguments and runs the script."""
     program = directory / "pip-audit"
     program.write_text(f'#!/bin/sh\necho "$@" >> {directory}/calls\n{script}\n')
     program.chmod(0o755)

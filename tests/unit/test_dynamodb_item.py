@@ -214,7 +214,7 @@ def test_an_item_over_the_limit_is_stored_without_its_largest_parts(
 
 
 def counted(stored: dict[str, Any]) -> int:
-    """Return the item's bytes by the Developer Guide's rules, counted apart from the code under test."""
+    """Return the item's bytes by the Developer Guide's rules, counted without the code under test."""
 
     def value(found: dict[str, Any]) -> int:
         [(kind, content)] = found.items()

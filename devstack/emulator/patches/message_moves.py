@@ -5,7 +5,7 @@ how to configure a dead-letter queue redrive in Amazon SQS", "Amazon SQS API per
 reference"): a task moves the messages of a queue that is the dead-letter queue of another SQS queue, to their
 original queues or to one destination. A queue has one task at a time, of 1 to 500 messages a second if it is limited.
 Messages get a new id, time and count of receives. A list has up to 10 tasks, the newest first, and the handle of a
-running one only. A cancelled task leaves what it has moved. The caller needs the rights to receive and delete the
+running one only. A cancelled task moves no message back. The caller needs the rights to receive and delete the
 messages and to send them, too. The texts of the errors are those that AWS answered when LocalStack recorded its tests.
 
 MiniStack: does not have the operations. It checks the right to the operation itself, by ``request_actions``.

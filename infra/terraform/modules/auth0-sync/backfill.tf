@@ -37,7 +37,7 @@ module "backfill" {
   permissions_boundary_arn = var.access.permissions_boundary_arn
   operator_arns            = local.operator_arns
 
-  # A slice takes as long as the sink's function may take. One message is one slice: what fails is loaded again alone.
+  # A slice takes as long as the sink's function may take. One message is one slice: a slice that fails returns alone.
   event_source_mapping = {
     enabled              = var.sync.enabled
     timeout_seconds      = min(var.sync.timeout_seconds + 30, 900)

@@ -37,7 +37,7 @@ module "observability" {
       function        = consumer.function_name
       log_group       = consumer.log_group_name
       service         = "${local.function_prefixes[name]}${name}"
-      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds # the backfill's tells nothing
+      timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds # no alarm uses the backfill's
     }
   }
   undelivered_queues = merge(

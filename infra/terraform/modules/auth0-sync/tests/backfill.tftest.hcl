@@ -1,4 +1,4 @@
-# The backfill: off until it is asked for, and then a queue that only people send to, and an alias of each sink's function.
+# The backfill: off by default; if on, a queue that only people send to, and an alias of each sink's function.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

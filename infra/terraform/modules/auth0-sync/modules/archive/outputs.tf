@@ -79,7 +79,7 @@ output "ask_statements" {
 }
 
 output "load_statements" {
-  description = "What a function needs to be allowed to load exports of users, as the function module takes it."
+  description = "Rights that a function needs to load exports of users, as statements of the function module."
   value = concat(
     [
       { actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.this.arn}/${local.exports_prefix}*"], conditions = {} },
