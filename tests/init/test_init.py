@@ -104,7 +104,6 @@ class TestInit:
     @pytest.mark.parametrize("lost", [1, 2])
     def test_a_run_that_was_cut_short_goes_on(self, auth0: ManagementApi, lost: int) -> None:
         """The cut comes after the stream was created, and before it was paused."""
-        auth0.next_answers.extend([])
         auth0.lost_answers.extend([Answer(503)] * lost)
         output = init()
         assert output.code == 0, output.err
