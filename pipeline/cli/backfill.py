@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
 
 import boto3
@@ -18,7 +18,7 @@ from pipeline.backfill.objects import Cut, Exports, Task
 from pipeline.backfill.slices import Report, cut
 from pipeline.backfill.watch import Watch
 from pipeline.changes import Export, instant
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.dead_letters import waiting
@@ -27,6 +27,9 @@ from pipeline.delivery.targets import Consumer, client_config, queue_url
 from pipeline.deploy import cost as costs
 from pipeline.errors import BadSettings, CommandError
 from pipeline.progress import Progress
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 POLL: Final = 2.0
 """Seconds between two looks at the results."""
@@ -41,7 +44,7 @@ SHOWN: Final = 100
 @app.command()
 def backfill(
     deployment: DeploymentName,
-    bucket: Annotated[str, typer.Option(envvar="ARCHIVE_BUCKET", help="The archive's bucket.")],
+    bucket: ArchiveBucket,
     from_file: Annotated[
         Path | None, typer.Option("--from-file", help="Auth0's export: JSON lines, compressed or not.")
     ] = None,
@@ -83,7 +86,8 @@ def backfill(
                 watch = Watch(exports, found, stores)
                 _send(steps, watch, queue, stores)
                 if wait:
-                    _follow(steps, watch, partial(_is_busy, queue))
+                    sqs = boto3.client("sqs", config=client_config())
+                    _follow(steps, watch, partial(_is_busy, sqs, queue.url))
     finally:
         if as_json:
             print_json(_as_json(read, watch, stores))
@@ -173,8 +177,8 @@ def _follow(
         step.update(watch.progress())
 
 
-def _is_busy(queue: Queue) -> bool:
-    left = waiting(boto3.client("sqs", config=client_config()), queue.url)
+def _is_busy(sqs: "SQSClient", url: str) -> bool:
+    left = waiting(sqs, url)
     return left.visible + left.hidden > 0
 
 
