@@ -1,27 +1,28 @@
 """The part of `reconcile` that compares with Auth0."""
 
-import gzip
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rich.table import Table
 
+from pipeline.auth0.api import Fetched, Gone, ManagementApi
+from pipeline.auth0.credentials import credentials
+from pipeline.auth0.errors import RateLimited
+from pipeline.auth0.exports import lines
+from pipeline.auth0.fetcher import Fetcher
+from pipeline.auth0.settings import Auth0
 from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
 from pipeline.delivery.targets import Consumer
 from pipeline.progress import Progress
-from pipeline.reconcile import Difference, Kind
+from pipeline.reconcile import Difference, Kind, auth0
 from pipeline.reconcile.fix import PATIENCE, until_repaired
 from pipeline.reconcile.look import Stores
 from pipeline.reconcile.postgres import PostgresUsers
-
-if TYPE_CHECKING:
-    from pipeline.auth0.api import Fetched, Gone
-    from pipeline.reconcile import auth0
 
 TITLES: Final = {Consumer.POSTGRES: "Postgres", Consumer.DYNAMODB: "DynamoDB"}
 SECONDS: Final = 60.0
@@ -31,12 +32,10 @@ Counts = Counter[tuple[Kind, Consumer | None]]
 
 
 class AgainstAuth0:
-    """The comparison of both stores with Auth0. It loads urllib3, which the comparison of the stores does not need."""
+    """The comparison of both stores with Auth0."""
 
     def __init__(self, stores: Stores, by_update: PostgresUsers, export: Path, rate: float) -> None:
-        from pipeline.reconcile import auth0
-
-        self._auth0, self._stores, self._by_update, self._export = auth0, stores, by_update, export
+        self._stores, self._by_update, self._export = stores, by_update, export
         self._fetch = fetch_at(rate)
         self._report = auth0.Report()
         self._done: auth0.Repair | None = None
@@ -61,24 +60,22 @@ class AgainstAuth0:
         most: int,
     ) -> None:
         """Compare; see ``pipeline.reconcile.auth0.look``."""
-        self._report = self._auth0.look(
+        self._report = auth0.look(
             self._stores, self._by_update, self._users, taken_at, self._fetch, settled, progress, most
         )
         self.left = self._report.drift
 
-    def _users(self) -> "Iterator[auth0.Exported]":
+    def _users(self) -> Iterator[auth0.Exported]:
         with self._export.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield from self._auth0.exported(gzip.GzipFile(fileobj=file) if compressed else file)
+            yield from auth0.exported(lines(file))
 
     def repair(self, targets: Mapping[Consumer, Delivery], progress: Progress) -> None:
         """Send Auth0's users to both stores, and look at them again."""
         with progress.step("Repair from Auth0") as step:
-            self._done = self._auth0.repair(self._report, list(targets.values()))
+            self._done = auth0.repair(self._report, list(targets.values()))
             self.left = until_repaired(
                 list(self._report.truth),
-                lambda user_ids: self._auth0.left(self._stores, self._report, user_ids),
+                lambda user_ids: auth0.left(self._stores, self._report, user_ids),
                 step.update,
                 patience=PATIENCE,
             )
@@ -119,18 +116,12 @@ class AgainstAuth0:
             )
 
 
-def fetch_at(rate: float) -> "Callable[[str], Fetched | Gone]":
+def fetch_at(rate: float) -> Callable[[str], Fetched | Gone]:
     """Return a function that fetches users, at a rate; it waits as long as Auth0 demands."""
-    from pipeline.auth0.api import ManagementApi
-    from pipeline.auth0.credentials import credentials
-    from pipeline.auth0.errors import RateLimited
-    from pipeline.auth0.fetcher import Fetcher
-    from pipeline.auth0.settings import Auth0
-
     settings = Auth0.from_env()
     fetcher = Fetcher(ManagementApi(settings, credentials(settings)), rate)
 
-    def fetch(user_id: str) -> "Fetched | Gone":
+    def fetch(user_id: str) -> Fetched | Gone:
         while True:
             try:
                 return fetcher.fetch(user_id, time.monotonic() + SECONDS)
