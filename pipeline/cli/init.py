@@ -59,7 +59,7 @@ def init(
     variables exists and differs.
     """
     deployment = _deployment(env, example)
-    chosen_environment = variables.choose_environment(env, deployment.environments, environment or _has(deployment))
+    chosen_environment = _environment(deployment, environment)
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
     identity = place.identity
@@ -131,7 +131,7 @@ def tfvars(
     Does not overwrite a file: prints what differs, and ends with exit code 3.
     """
     deployment = _deployment(env, example)
-    chosen_environment = variables.choose_environment(env, deployment.environments, environment or _has(deployment))
+    chosen_environment = _environment(deployment, environment)
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
     found = tenant.application(place, domain, client_id, private_cloud=private_cloud)
@@ -157,10 +157,10 @@ def _deployment(env: str, example: str) -> Deployment:
     return deployment
 
 
-def _has(deployment: Deployment) -> str:
-    """Return the variable `environment` of a file that exists."""
-    file = deployment.variables_file
-    return variables.read(file.read_text()).get("environment", "") if file.is_file() else ""
+def _environment(deployment: Deployment, wanted: str) -> str:
+    """Return the variable `environment`: the wanted one, or that of a file that exists, or else one by its name."""
+    wanted = wanted or variables.read_file(deployment.variables_file).get("environment", "")
+    return variables.choose_environment(deployment.name, deployment.environments, wanted)
 
 
 def _email(deployment: Deployment, address: str) -> str:

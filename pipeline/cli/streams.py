@@ -19,7 +19,7 @@ from pipeline.deploy import DeployError, connect
 from pipeline.deploy.connect import Connected, Connection, Started, Wanted
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.kept import Application, Secret, Stopped
-from pipeline.deploy.variables import read
+from pipeline.deploy.variables import read_file
 from pipeline.errors import Auth0SyncError
 from pipeline.progress import Progress
 
@@ -150,8 +150,7 @@ def find_named(api: Streams, place: Place, names: Names) -> list[Stream]:
 
 def _sources(deployment: Deployment) -> dict[Kind, str]:
     """Return the event sources that the file of variables names."""
-    file = deployment.variables_file
-    there = read(file.read_text()) if file.is_file() else {}
+    there = read_file(deployment.variables_file)
     kinds: tuple[Kind, ...] = ("log", "event")
     return {kind: there[name] for kind in kinds if (name := f"{kind}_stream_source_name") in there}
 

@@ -18,7 +18,7 @@ from pipeline.deploy import DeployError, event_sources
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.kept import Application, Secret
 from pipeline.deploy.preflight import Identity, identify
-from pipeline.deploy.variables import check_region, read
+from pipeline.deploy.variables import check_region, read_file
 from pipeline.progress import Step
 
 SECRET_VARIABLE: Final = "AUTH0_CLIENT_SECRET"  # noqa: S105 - a name
@@ -47,7 +47,7 @@ class Place:
     @classmethod
     def of(cls, deployment: Deployment, region: str, source_region: str, account: str) -> "Place":
         """Return the place that options, the file of variables, or else the shell or a person name."""
-        there = read(deployment.variables_file.read_text()) if deployment.variables_file.is_file() else {}
+        there = read_file(deployment.variables_file)
         region = region or there.get("region", "")
         if not (region or _shell_has_region()) and can_ask():
             region = ask("Region of the data, such as eu-central-1")

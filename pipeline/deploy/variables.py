@@ -44,6 +44,11 @@ def read(text: str) -> dict[str, str]:
     return {found[1]: found[2] for line in lines for found in _VALUE.finditer(line)}
 
 
+def read_file(file: Path) -> dict[str, str]:
+    """Return what a file of variables sets, as `read` does; nothing if there is no file."""
+    return read(file.read_text()) if file.is_file() else {}
+
+
 def differences(text: str, values: Values) -> list[str]:
     """Return a line for each variable that the file sets otherwise than `init` would."""
     there, wanted = read(text), values.settings()
