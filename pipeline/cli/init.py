@@ -189,8 +189,8 @@ def _keep(place: Place, found: Application, keep: bool | None) -> None:
             highlight=False,
         )
         return
-    done = secret.keep(found)
-    console.print(f"The secret {in_markup(secret.name)} is {done}.", highlight=False)
+    secret.keep(found, replace=there is not None)
+    console.print(f"The secret {in_markup(secret.name)} is {'replaced' if there else 'created'}.", highlight=False)
 
 
 def _write(

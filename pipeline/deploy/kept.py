@@ -49,18 +49,14 @@ class Secret:
                 "it in Secrets Manager."
             ) from None
 
-    def keep(self, application: Application) -> str:
-        """Write the secret unless it is so already; return ``created``, ``replaced`` or ``unchanged``."""
-        there = self.read()
-        if there == application:
-            return "unchanged"
+    def keep(self, application: Application, *, replace: bool) -> None:
+        """Create the secret, or ``replace`` its value."""
         text = msgspec.json.encode(application).decode()
-        if there is not None:
+        if replace:
             self._client.put_secret_value(SecretId=self.name, SecretString=text)
-            return "replaced"
+            return
         what = "auth0-sync: the application that creates and starts the streams"
         self._client.create_secret(Name=self.name, Description=what, SecretString=text)
-        return "created"
 
 
 class _Stopped(msgspec.Struct):
