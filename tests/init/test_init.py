@@ -8,7 +8,10 @@ from typing import Any
 import hcl2
 import pytest
 
+from pipeline.auth0.management import Management
+from pipeline.auth0.streams import Streams
 from pipeline.cli.streams import start_stopped
+from pipeline.deploy import event_sources
 from pipeline.deploy.deployment import Deployment
 from pipeline.deploy.kept import Stopped
 from tests.cli.foreign_world import Output, run
@@ -23,7 +26,10 @@ SECRET = {"domain": DOMAIN, "client_id": CLIENT_ID, "client_secret": CLIENT_SECR
 
 @pytest.fixture(autouse=True)
 def _ready(root: Path, shell: pytest.MonkeyPatch) -> None:
-    shell.setattr("time.sleep", lambda _: None)  # the commands' waits; the servers' own delays are not needed here
+    """Without the commands' waits, whose functions have `time.sleep` as a default."""
+    for waits in (Management.__init__, Streams.__init__, event_sources.wait):
+        defaults: Any = waits.__kwdefaults__
+        shell.setitem(defaults, "sleep", lambda _: None)
 
 
 def init(*arguments: str, **terminal: Any) -> Output:
