@@ -1,6 +1,5 @@
 """The Log Stream and the Event Stream of an environment: show, create, pause and start them."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -13,8 +12,8 @@ from pipeline.auth0.streams import TITLES, VERBS, Kind, Stream, Streams, Unavail
 from pipeline.cli import aws, tenant
 from pipeline.cli.app import AsJson, Env, app, print_json
 from pipeline.cli.progress import Steps
-from pipeline.cli.tenant import SECRET_VARIABLE, Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
-from pipeline.cli.terminal import ask_secret, can_ask, cell, console, errors, in_markup
+from pipeline.cli.tenant import Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
+from pipeline.cli.terminal import cell, console, errors, in_markup
 from pipeline.deploy import DeployError, connect
 from pipeline.deploy.connect import Connected, Connection, Started, Wanted
 from pipeline.deploy.deployment import Deployment
@@ -167,7 +166,8 @@ def start_stopped(deployment: Deployment, outputs: Mapping[str, Any], *, healthy
             raise DeployError(
                 "The smoke test has found a problem, so they stay as `init` left them, and lose no log. Deploy again."
             )
-        found = _application_of(deployment, stopped, outputs["region"])
+        secret = Secret(aws.client("secretsmanager", region_name=outputs["region"]), deployment.name)
+        found = tenant.known_application(secret, stopped.domain, stopped.client_id)
         with Steps(console) as steps, steps.step("Auth0") as step:
             api = tenant.sign_in(found, step, *stopped.ids(), verbs=UPDATE)
             started = connect.start(api, stopped, frozenset(outputs["event_sources"].values()))
@@ -178,21 +178,6 @@ def start_stopped(deployment: Deployment, outputs: Mapping[str, Any], *, healthy
     for each in started:
         _print_started(each)
     return not any(each.problem and each.stream for each in started)
-
-
-def _application_of(deployment: Deployment, stopped: Stopped, region: str) -> Application:
-    """Return the application that has created the streams. Raises DeployError if nobody has its secret."""
-    kept = Secret(aws.client("secretsmanager", region_name=region), deployment.name).read()
-    if kept and (kept.domain, kept.client_id) == (stopped.domain, stopped.client_id):
-        return kept
-    client_secret = os.environ.get(SECRET_VARIABLE, "")
-    if not client_secret and can_ask():
-        client_secret = ask_secret(f"Client secret of the application {stopped.client_id} (not shown)")
-    if not client_secret:
-        raise DeployError(
-            f"There is no secret auth0-sync/{deployment.name} of their application, and no {SECRET_VARIABLE}."
-        )
-    return Application(stopped.domain, stopped.client_id, client_secret)
 
 
 def _set(

@@ -97,13 +97,23 @@ def application(place: Place, domain: str, client_id: str, *, private_cloud: boo
             "domain, not a custom one; for a private cloud: --private-cloud."
         )
     client_id = client_id or _answer("Client id of the application", "--client-id or AUTH0_CLIENT_ID")
-    if not client_secret and can_ask():
-        client_secret = ask_secret("Client secret of the application (not shown)")
+    client_secret = client_secret or _client_secret("the application")
     if not client_secret:
         raise DeployError(
             f"There is no client secret: set {SECRET_VARIABLE}, or run this in a terminal, which asks for it."
         )
     return Application(host, client_id, client_secret)
+
+
+def known_application(secret: Secret, domain: str, client_id: str) -> Application:
+    """Return the application that has created the streams. Raises DeployError if nobody has its client secret."""
+    kept = secret.read()
+    if kept and (kept.domain, kept.client_id) == (domain, client_id):
+        return kept
+    client_secret = _client_secret(f"the application {client_id}")
+    if not client_secret:
+        raise DeployError(f"There is no secret {secret.name} of their application, and no {SECRET_VARIABLE}.")
+    return Application(domain, client_id, client_secret)
 
 
 def management(found: Application, step: Step) -> Management:
@@ -138,6 +148,12 @@ def _answer(question: str, instead: str) -> str:
     if not answer:
         raise DeployError(f"Nobody has answered: {question}. Give {instead}.")
     return answer
+
+
+def _client_secret(whose: str) -> str:
+    """Return the client secret of the environment, or else of a person; nothing if there is none."""
+    found = os.environ.get(SECRET_VARIABLE, "")
+    return found or (ask_secret(f"Client secret of {whose} (not shown)") if can_ask() else "")
 
 
 def _host(domain: str) -> str:
