@@ -132,8 +132,8 @@ class Streams:
             except Refused as error:
                 if error.status == 400 and begin is not None:
                     continue
-                raise self._not_created("log", error) from None
-            return self._created("log", answer, _log_stream(answer)), begin
+                raise self._no_log_stream(error) from None
+            return _created("log", answer, _log_stream(answer)), begin
         raise AssertionError("the last try has no begin")
 
     def create_event_stream(self, name: str, account: str, region: str) -> Stream:
@@ -151,7 +151,7 @@ class Streams:
             answer = self._api.post(_PATHS["event"], body)
         except Refused as error:
             raise _unavailable(error) from None
-        return self._created("event", answer, _event_stream(answer))
+        return _created("event", answer, _event_stream(answer))
 
     def set_running(self, stream: Stream, runs: bool) -> Stream:
         """Start or stop a stream, and return it as it is now; a stream that is so already gets no request."""
@@ -186,20 +186,15 @@ class Streams:
             yield from _listed(found.get("eventStreams"))
             begin = str(found.get("next") or "")
 
-    def _created(self, kind: Kind, answer: Any, stream: Stream | None) -> Stream:
-        if stream is None:
-            raise WrongStream(f"Auth0 created a {TITLES[kind]}, and answered without its event source: {answer!r}")
-        return stream
-
-    def _not_created(self, kind: Kind, error: Refused) -> Auth0Error:
-        there = [stream.name for stream in self.all(kind)]
+    def _no_log_stream(self, error: Refused) -> Refused:
+        there = [stream.name for stream in self.all("log")]
         adopt = (
-            f" Each plan has a limit of {TITLES[kind]}s. To use one that exists: --{kind}-stream with its name "
+            " Each plan has a limit of Log Streams. To use one that exists: --log-stream with its name "
             f"({', '.join(map(repr, there))})."
             if there
             else " If the tenant has as many as its plan allows, delete one."
         )
-        return Refused(f"Auth0 did not create the {TITLES[kind]}. {error}{adopt}", error.status, error.code)
+        return Refused(f"Auth0 did not create the Log Stream. {error}{adopt}", error.status, error.code)
 
 
 class _LogSink(msgspec.Struct):
@@ -283,6 +278,12 @@ def require_source(stream: Stream) -> None:
             f"Auth0's {TITLES[stream.kind]} {stream.name!r} has the event source {stream.source!r}, which is not like "
             f"aws.partner/auth0.com/<tenant>-<id>/auth0.{stream.kind}s. If the stream is new, run this again."
         )
+
+
+def _created(kind: Kind, answer: Any, stream: Stream | None) -> Stream:
+    if stream is None:
+        raise WrongStream(f"Auth0 created a {TITLES[kind]}, and answered without its event source: {answer!r}")
+    return stream
 
 
 def _listed(answer: Any) -> list[Any]:
