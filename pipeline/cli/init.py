@@ -14,7 +14,7 @@ from pipeline.cli.streams import EventStream, LogDays, LogStream, Names, NoEvent
 from pipeline.cli.tenant import Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
 from pipeline.cli.terminal import ask, can_ask, console, in_markup
 from pipeline.deploy import DeployError, event_sources, variables
-from pipeline.deploy.deployment import PLACEHOLDER, Deployment
+from pipeline.deploy.deployment import PLACEHOLDER, Deployment, placeholders
 from pipeline.deploy.kept import Application, Stopped
 
 Example = Annotated[
@@ -149,7 +149,7 @@ def _deployment(env: str, example: str) -> Deployment:
     if example not in variables.EXAMPLES:
         raise typer.BadParameter(f"--example is one of {', '.join(variables.EXAMPLES)}")
     deployment = Deployment.named(env)
-    if deployment.variables_file.is_file() and variables.placeholders(deployment.variables_file.read_text()):
+    if deployment.variables_file.is_file() and placeholders(deployment.variables_file.read_text()):
         raise DeployError(
             f"{deployment.variables_file.name} is there, and still has {PLACEHOLDER} in place of values of yours. "
             "Replace them, or choose another name."
@@ -221,7 +221,7 @@ def _write(
     )
     variables.create(file, text)
     console.print(f"Written: {shown}", highlight=False)
-    for number in variables.placeholders(text):
+    for number in placeholders(text):
         console.print(f"  [yellow]Line {number} needs a value of yours.[/]", highlight=False)
     return True
 

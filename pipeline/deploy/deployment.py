@@ -192,10 +192,9 @@ class Deployment:
 
     def settings(self) -> dict[str, Any]:
         """Return the variables in SETTINGS. Raises DeployError if a required one is not set."""
-        for number, line in enumerate(self.variables_file.read_text().splitlines(), start=1):
-            if PLACEHOLDER in line.partition("#")[0]:
-                place = f"{_shown(self.variables_file, self.root)}:{number}"
-                raise DeployError(f"{place} still has the example's {PLACEHOLDER}:\n  {line.strip()}")
+        for number, line in placeholders(self.variables_file.read_text()).items():
+            place = f"{_shown(self.variables_file, self.root)}:{number}"
+            raise DeployError(f"{place} still has the example's {PLACEHOLDER}:\n  {line.strip()}")
         found = self._evaluate(f"{{{', '.join(f'{name} = var.{variable}' for name, variable in SETTINGS.items())}}}")
         if found is None:
             missing = [name for name in REQUIRED if self._evaluate(f"{{{name} = var.{name}}}") is None]
@@ -301,6 +300,12 @@ class Deployment:
         for path in [*sorted(self.configuration.rglob("*.tf")), *providers, self.backend_file]:
             digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.exists() else b""))
         return digest.hexdigest()
+
+
+def placeholders(text: str) -> dict[int, str]:
+    """Return the lines of a file of variables that still need a person's value, by number."""
+    lines = enumerate(text.splitlines(), start=1)
+    return {number: line for number, line in lines if PLACEHOLDER in line.partition("#")[0]}
 
 
 def account_of(outputs: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.deploy import DeployError
-from pipeline.deploy.deployment import PLACEHOLDER
+from pipeline.deploy.deployment import PLACEHOLDER, placeholders
 
 EXAMPLES: Final = ("minimal", "production", "own-database")
 ENVIRONMENT: Final = re.compile(r"[a-z][a-z0-9]{0,9}")
@@ -75,12 +75,6 @@ def create(file: Path, text: str) -> None:
     """Write a new file of variables; never replace one."""
     with file.open("x", encoding="utf-8") as opened:
         opened.write(text)
-
-
-def placeholders(text: str) -> list[int]:
-    """Return the lines that still need a person's value."""
-    lines = enumerate(text.splitlines(), start=1)
-    return [number for number, line in lines if PLACEHOLDER in line.partition("#")[0]]
 
 
 def choose_environment(name: str, directory: Path, wanted: str = "") -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.deploy import DeployError, variables
-from pipeline.deploy.deployment import PLACEHOLDER, Deployment
+from pipeline.deploy.deployment import PLACEHOLDER, Deployment, placeholders
 from pipeline.terraform import CONFIGURATION
 from tests.deploy.support import real, tiny
 
@@ -78,7 +78,7 @@ def test_terraform_takes_what_init_writes(name: str, root: Path, monkeypatch: py
     text = variables.render(
         example, values, origin="Written by a test.", emails=["o'brien+x@acme.example"], owner="acme"
     )
-    assert len(variables.placeholders(text)) == (name == "own-database")
+    assert len(placeholders(text)) == (name == "own-database")
     deployment.variables_file.write_text(text.replace(PLACEHOLDER, "acme"))
 
     assert variables.differences(text, values) == []
