@@ -1,6 +1,5 @@
 """Compare Postgres with DynamoDB, and repair what differs."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ from pipeline import settings
 from pipeline.cli import aws
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
-from pipeline.cli.reconcile_auth0 import TITLES, AgainstAuth0, print_counts, rows
+from pipeline.cli.reconcile_auth0 import TITLES, AgainstAuth0, print_counts, print_refused, repaired, rows
 from pipeline.cli.terminal import Terminal, ask, can_ask, console, errors, in_markup
 from pipeline.delivery.queue import Queue
 from pipeline.delivery.targets import Consumer, client_config, open_queue
@@ -206,8 +205,7 @@ def _document(found: _Found, cost: Cost, listed: Sequence[Difference]) -> dict[s
         "seconds": round(report.seconds, 1),
     }
     if done is not None:
-        remaining = Counter((one.kind, one.store) for one in left)
-        document |= {"sent": done.sent, "refused": done.refused, "left": rows(remaining)}
+        document |= repaired(done, left)
     if listed:
         document["listed"] = [one._asdict() for one in listed]
     return document
@@ -221,8 +219,8 @@ def _print(found: _Found, against: AgainstAuth0 | None, listed: Sequence[Differe
         print_counts(report.counts, left if done else None)
     else:
         console.print("Postgres and DynamoDB agree.", highlight=False)
-    for reason, number in (done.refused if done else Counter[str]()).most_common():
-        console.print(f"  [red]not sent[/], {in_markup(reason)}: {number:,}", highlight=False)
+    if done:
+        print_refused(done)
     if against:
         against.show()
     for one in listed:

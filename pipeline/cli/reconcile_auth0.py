@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
 from pipeline.delivery.targets import Consumer
 from pipeline.progress import Progress
-from pipeline.reconcile import Difference, Kind, auth0
+from pipeline.reconcile import Difference, Kind, auth0, fix
 from pipeline.reconcile.fix import PATIENCE, until_repaired
 from pipeline.reconcile.look import Stores
 from pipeline.reconcile.postgres import PostgresUsers
@@ -91,8 +91,7 @@ class AgainstAuth0:
             "drift": rows(report.counts),
         }
         if self._done:
-            left = Counter((one.kind, one.store) for one in self.left)
-            found |= {"sent": self._done.sent, "refused": self._done.refused, "left": rows(left)}
+            found |= repaired(self._done, self.left)
         return {"auth0": found}
 
     def show(self) -> None:
@@ -107,8 +106,8 @@ class AgainstAuth0:
             print_counts(report.counts, self.left if self._done else None)
         elif not report.unconfirmed:
             console.print("Auth0 and the stores agree.", highlight=False)
-        for reason, number in (self._done.refused if self._done else Counter[str]()).most_common():
-            console.print(f"  [red]not sent[/], {in_markup(reason)}: {number:,}", highlight=False)
+        if self._done:
+            print_refused(self._done)
         if report.unconfirmed:
             console.print(
                 f"  {report.unconfirmed:,} more users may differ, and were not fetched: --most, or backfill.",
@@ -136,9 +135,20 @@ def rows(counts: Counts) -> list[dict[str, Any]]:
     return [{"kind": kind, "store": store, "users": number} for (kind, store), number in counts.items()]
 
 
+def repaired(done: fix.Repair | auth0.Repair, left: Sequence[Difference]) -> dict[str, Any]:
+    """Return the result of a repair for JSON."""
+    return {"sent": done.sent, "refused": done.refused, "left": rows(_counted(left))}
+
+
+def print_refused(done: fix.Repair | auth0.Repair) -> None:
+    """Print the reasons why a repair did not send users, with their numbers."""
+    for reason, number in done.refused.most_common():
+        console.print(f"  [red]not sent[/], {in_markup(reason)}: {number:,}", highlight=False)
+
+
 def print_counts(counts: Counts, left: Sequence[Difference] | None) -> None:
     """Print a table of differences, and how many are left after a repair."""
-    remaining = Counter((one.kind, one.store) for one in left or ())
+    remaining = _counted(left or ())
     table = Table(box=None, header_style="bold")
     for column in ("kind", "in", "users", *(("left",) if left is not None else ())):
         table.add_column(column, justify="right" if column in ("users", "left") else "left")
@@ -146,3 +156,7 @@ def print_counts(counts: Counts, left: Sequence[Difference] | None) -> None:
         title = TITLES[store] if store else "both"
         table.add_row(kind, title, f"{number:,}", *((f"{remaining[kind, store]:,}",) if left is not None else ()))
     console.print(table)
+
+
+def _counted(differences: Iterable[Difference]) -> Counts:
+    return Counter((one.kind, one.store) for one in differences)
