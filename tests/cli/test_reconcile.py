@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from pipeline.auth0.errors import DamagedExport
 from pipeline.cli import app
 from pipeline.cli import reconcile as command
 from pipeline.sinks import Sink
@@ -188,3 +189,10 @@ def test_an_export_is_the_third_side(
     assert (agreed.exit_code, "Auth0 and the stores agree" in agreed.stdout) == (0, True)
     unasked = deployment.run("--yes", "--lag", "0", *arguments[:2])
     assert unasked.exit_code == 2
+
+
+def test_a_damaged_export_is_an_error(deployment: Deployment, auth0: ManagementApi, tmp_path: Path) -> None:
+    export = tmp_path / "users.ndjson.gz"
+    export.write_bytes(gzip.compress(auth0.add("auth0|0"))[:-9])
+    result = deployment.run("--yes", "--export", str(export), "--exported-at", "2026-01-16")
+    assert isinstance(result.exception, DamagedExport), result.exception
