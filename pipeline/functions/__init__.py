@@ -1,6 +1,10 @@
 """Lambda entry points."""
 
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 
 class Context(Protocol):
@@ -8,3 +12,29 @@ class Context(Protocol):
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until Lambda ends the invocation."""
+
+
+@cache
+def aws_session() -> Any:
+    """Return the execution environment's one session of botocore, which reads AWS's endpoints once."""
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
+def aws_client(service: str, *, attempts: int, connect: float, read: float, **options: Any) -> Any:
+    """Return a client that makes a request up to ``attempts`` times, each with these timeouts in seconds.
+
+    ``options`` are further ones of botocore's ``Config``.
+    """
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(retries=retries, connect_timeout=connect, read_timeout=read, **options)
+    return aws_session().create_client(service, config=config)
+
+
+def lambda_client(seconds: float) -> "LambdaClient":
+    """Return a client that waits ``seconds`` for an answer: SQS repeats the message, so the client must not."""
+    client: LambdaClient = aws_client("lambda", attempts=1, connect=2, read=seconds)
+    return client

@@ -23,7 +23,7 @@ from pipeline.archive.objects import Bucket, Layout, Store, Version
 from pipeline.archive.records import Request
 from pipeline.archive.signed import ALGORITHM, KeyPair
 from pipeline.errors import Auth0SyncError
-from pipeline.functions import Context
+from pipeline.functions import Context, aws_client
 from pipeline.settings import Manifests
 from pipeline.telemetry import emit, logger
 
@@ -58,13 +58,8 @@ class Clients:
 @cache
 def clients() -> Clients:
     """Return the execution environment's one set of clients."""
-    import botocore.session
-    from botocore.config import Config
-
-    retries: Any = {"mode": "standard", "total_max_attempts": 5}
-    config = Config(retries=retries, connect_timeout=5, read_timeout=30, max_pool_connections=THREADS)
-    session = botocore.session.get_session()
-    return Clients(session.create_client("s3", config=config), session.create_client("kms", config=config))
+    options: Any = {"attempts": 5, "connect": 5, "read": 30, "max_pool_connections": THREADS}
+    return Clients(aws_client("s3", **options), aws_client("kms", **options))
 
 
 def handler(event: dict[str, Any], context: Context) -> Any:

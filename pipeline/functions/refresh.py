@@ -28,7 +28,7 @@ from pipeline.auth0.signals import Signals, collect, failures, in_turn
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
 from pipeline.errors import Auth0SyncError, Poison, Retry
-from pipeline.functions import Context
+from pipeline.functions import Context, aws_client, aws_session, lambda_client
 from pipeline.pseudonym import pseudonym
 from pipeline.telemetry import emit, error_fields, failure_fields, logger
 
@@ -130,32 +130,16 @@ class Refresh:
 @cache
 def refresh() -> Refresh:
     """Return the execution environment's one ``Refresh``, made by its settings."""
-    import botocore.session
-    from botocore.config import Config
-
     config, auth0 = settings.Refresh.from_env(), settings.Auth0.from_env()
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    session: Any = botocore.session.get_session()
-    sqs = session.create_client("sqs", config=Config(retries=retries, connect_timeout=2, read_timeout=5))
-    read = partial(from_secrets_manager, session=session)  # which has read AWS's endpoints already
+    sqs = aws_client("sqs", attempts=3, connect=2, read=5)
+    read = partial(from_secrets_manager, session=aws_session())  # which has read AWS's endpoints already
     return Refresh(
         config,
         lambda: Fetcher(ManagementApi(auth0, credentials(auth0, read)), config.rate),
         sqs,
-        _functions,
+        lambda_client,
         tenant=auth0.tenant,
     )
-
-
-def _functions(seconds: float) -> "LambdaClient":
-    """Return a client that waits ``seconds`` for an answer, for one of the few users that are too large for a queue."""
-    import botocore.session
-    from botocore.config import Config
-
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=seconds)
-    session: Any = botocore.session.get_session()
-    client: LambdaClient = session.create_client("lambda", config=config)
-    return client
 
 
 def handler(event: dict[str, Any], context: Context) -> Answer:

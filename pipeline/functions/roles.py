@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pipeline import roles, settings
 from pipeline.data_api import Client, Transaction, Unavailable, call, retry_until
-from pipeline.functions import Context
+from pipeline.functions import Context, aws_client
 from pipeline.roles import password
 from pipeline.settings import Cluster
 from pipeline.telemetry import logger
@@ -23,6 +23,9 @@ ANSWER = 15
 RESERVE = ANSWER + 5.0
 """Seconds at the end of the function's time in which no call begins, so that the function reports the cause before
 Lambda's timeout."""
+
+ONCE: Any = {"attempts": 1, "connect": 5, "read": ANSWER}
+"""Settings of a client that does not retry: `data_api.retry_until` repeats calls until the deadline."""
 
 PROPAGATION = 90.0
 """Seconds for IAM to apply the function's own policy, which a first deployment has just written."""
@@ -42,29 +45,15 @@ class Secrets(Protocol):
 @cache
 def data_api() -> Client:
     """Return the execution environment's one client of the Data API."""
-    client: Client = _session().create_client("rds-data", config=_config())
-    return client
+    found: Client = aws_client("rds-data", **ONCE)
+    return found
 
 
 @cache
 def secrets_manager() -> Secrets:
     """Return the execution environment's one client of Secrets Manager."""
-    client: Secrets = _session().create_client("secretsmanager", config=_config())
-    return client
-
-
-@cache
-def _session() -> Any:
-    import botocore.session
-
-    return botocore.session.get_session()
-
-
-def _config() -> Any:
-    from botocore.config import Config
-
-    retries: Any = {"total_max_attempts": 1}  # `data_api.retry_until` repeats calls until the deadline
-    return Config(retries=retries, connect_timeout=5, read_timeout=ANSWER)
+    found: Secrets = aws_client("secretsmanager", **ONCE)
+    return found
 
 
 def create(client: Client, secrets: Secrets, cluster: Cluster, query_secret: str, deadline: float) -> list[str]:

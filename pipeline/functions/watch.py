@@ -19,7 +19,7 @@ from pipeline.archive import findings, questions
 from pipeline.archive.findings import Finding
 from pipeline.archive.questions import Question
 from pipeline.errors import Auth0SyncError, BadSettings
-from pipeline.functions import Context
+from pipeline.functions import Context, aws_client
 from pipeline.settings import Watch
 from pipeline.telemetry import emit, logger
 
@@ -59,17 +59,8 @@ class Clients:
 @cache
 def clients() -> Clients:
     """Return the execution environment's one set of clients."""
-    import botocore.session
-    from botocore.config import Config
-
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    config = Config(retries=retries, connect_timeout=5, read_timeout=10)
-    session: Any = botocore.session.get_session()
-    return Clients(
-        session.create_client("athena", config=config),
-        session.create_client("dynamodb", config=config),
-        session.create_client("sns", config=config),
-    )
+    options: Any = {"attempts": 3, "connect": 5, "read": 10}
+    return Clients(aws_client("athena", **options), aws_client("dynamodb", **options), aws_client("sns", **options))
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, int]:  # noqa: ARG001 - Lambda's form

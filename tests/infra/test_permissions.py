@@ -584,7 +584,9 @@ def operations_in(modules: dict[str, ast.Module]) -> set[str]:
     indirect = names & {"resource", "get_waiter", "Session", "generate_presigned_url"}
     assert not indirect, f"{indirect}: requests that are made so are not found here"
     made = [
-        n for n in nodes if isinstance(n, ast.Call) and re.search(r"(^boto3\.|\.create_)client$", ast.unparse(n.func))
+        n
+        for n in nodes
+        if isinstance(n, ast.Call) and re.search(r"(^boto3\.|\.create_|^aws_)client$", ast.unparse(n.func))
     ]
     services = {str(call.args[0].value) for call in made if isinstance(call.args[0], ast.Constant)}
     session = botocore.session.get_session()
