@@ -25,6 +25,7 @@ import psycopg
 from psycopg import sql
 
 from devstack import StackError
+from devstack.processes import has_ended, kill
 
 MAJOR: Final = "18"
 """The major version that a new Aurora cluster gets, and that servers here have unless POSTGRES_MAJOR says another."""
@@ -113,7 +114,8 @@ def stop(directory: Path, *, delete: bool = False) -> None:
         process = psutil.Process(server.pid)
         # "fast" shutdown: roll back open transactions, write a checkpoint, end.
         process.send_signal(2)
-        _wait_for_end(process, STOP_SECONDS)
+        if not has_ended(process, STOP_SECONDS):
+            kill([process])
     _end_leftovers(data_dir)
     if delete:
         shutil.rmtree(home, ignore_errors=True)
@@ -361,20 +363,5 @@ def _end_leftovers(data_dir: Path) -> None:
         with suppress(psutil.Error):
             # Every process of a server works in its data directory; a main process names it on its command line too.
             if process.cwd() == str(data_dir) or str(data_dir) in process.cmdline():
-                process.kill()
-                _wait_for_end(process, STOP_SECONDS)
+                kill([process])
     (data_dir / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _wait_for_end(process: psutil.Process, seconds: float) -> None:
-    """Wait until a process has ended; a zombie (in a container without an init) counts as ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return
-        except psutil.NoSuchProcess:
-            return
-        time.sleep(0.02)
-    with suppress(psutil.NoSuchProcess):
-        process.kill()

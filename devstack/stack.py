@@ -29,6 +29,7 @@ from psycopg import sql
 from devstack import StackError, postgres
 from devstack.emulator import log_file
 from devstack.emulator import process as emulator
+from devstack.processes import kill
 from devstack.terraform import Terraform, aws_environment, end_leftovers
 from pipeline import packaging, roles
 from pipeline.deploy.environment import names
@@ -382,10 +383,7 @@ def _end_workers(directory: Path) -> None:
     """End Lambda workers that outlived a killed emulator: Python programs from below its directory."""
     mine = f"{(directory / 'emulator').resolve()}/"
     workers = [process for process, command in _python_processes() if any(a.startswith(mine) for a in command)]
-    for process in workers:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(workers, timeout=10)
+    kill(workers)
 
 
 def _python_processes() -> Iterator[tuple[psutil.Process, list[str]]]:

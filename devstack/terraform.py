@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import psutil
 
+from devstack.processes import kill
 from pipeline.errors import CommandError
 from pipeline.provider_lock import LOCK, RECORD, find_mirror
 from pipeline.terraform import (
@@ -203,10 +204,7 @@ def end_leftovers(directory: Path) -> None:
             with suppress(psutil.Error):
                 if any(mine in argument for argument in process.cmdline()):
                     family += [process, *process.children(recursive=True)]
-    for process in family:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(family, timeout=10)
+    kill(family)
 
 
 def check() -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from devstack import StackError, stack
 from devstack.terraform import end_leftovers
 
 POLL_SECONDS: Final = 0.5
+EXIT_SECONDS: Final = 0.2
+"""How long a part may take from closing its connections to its end."""
 LOG_LINES: Final = 5
 INTERRUPTED: Final = 130
 """Exit code of a program that an interrupt has ended, as shells have it."""
@@ -37,6 +40,7 @@ def reported(directory: Path, command: str) -> Iterator[None]:
             with watch:
                 yield
         except Exception as error:
+            time.sleep(EXIT_SECONDS)
             if said := watch.said(command):
                 raise Died(said) from error
             raise

@@ -1,10 +1,7 @@
 """Lambda entry points."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
+from typing import Any, Protocol
 
 
 class Context(Protocol):
@@ -32,9 +29,3 @@ def aws_client(service: str, *, attempts: int, connect: float, read: float, **op
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(retries=retries, connect_timeout=connect, read_timeout=read, **options)
     return aws_session().create_client(service, config=config)
-
-
-def lambda_client(seconds: float) -> "LambdaClient":
-    """Return a client that waits ``seconds`` for an answer: SQS repeats the message, so the client must not."""
-    client: LambdaClient = aws_client("lambda", attempts=1, connect=2, read=seconds)
-    return client

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.backfill.objects import Exports, Result, Task, task
 from pipeline.errors import Auth0SyncError, BadSettings, Retry, UnknownShape
-from pipeline.functions import Context, aws_session, lambda_client
+from pipeline.functions import Context, aws_client, aws_session
 from pipeline.telemetry import error_fields, logger
 
 if TYPE_CHECKING:
@@ -103,13 +103,19 @@ def backfill() -> Backfill:
     """Return the execution environment's one ``Backfill``, made by its settings."""
     exports = Exports(aws_session().create_client("s3"), _setting("ARCHIVE_BUCKET"))
     pairs = (sink.partition("=") for sink in _setting("SINK_FUNCTIONS").split(","))
-    return Backfill(exports, lambda_client, {store: function for store, _, function in pairs})
+    return Backfill(exports, _functions, {store: function for store, _, function in pairs})
 
 
 def _setting(name: str) -> str:
     if not (value := os.environ.get(name)):
         raise BadSettings(f"{name} is not set")
     return value
+
+
+def _functions(seconds: float) -> "LambdaClient":
+    """Return a client that waits ``seconds`` for an answer: SQS repeats the message, so the client must not."""
+    client: LambdaClient = aws_client("lambda", attempts=1, connect=2, read=seconds)
+    return client
 
 
 def handler(event: dict[str, Any], context: Context) -> Answer:

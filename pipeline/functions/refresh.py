@@ -28,7 +28,7 @@ from pipeline.auth0.signals import Signals, collect, failures, in_turn
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import BATCH_MESSAGES, LONGEST_DELAY, Queue
 from pipeline.errors import Auth0SyncError, Poison, Retry
-from pipeline.functions import Context, aws_client, aws_session, lambda_client
+from pipeline.functions import Context, aws_client, aws_session
 from pipeline.pseudonym import pseudonym
 from pipeline.telemetry import emit, error_fields, failure_fields, logger
 
@@ -137,9 +137,15 @@ def refresh() -> Refresh:
         config,
         lambda: Fetcher(ManagementApi(auth0, credentials(auth0, read)), config.rate),
         sqs,
-        lambda_client,
+        _functions,
         tenant=auth0.tenant,
     )
+
+
+def _functions(seconds: float) -> "LambdaClient":
+    """Return a client that waits ``seconds`` for an answer: SQS repeats the message, so the client must not."""
+    client: LambdaClient = aws_client("lambda", attempts=1, connect=2, read=seconds)
+    return client
 
 
 def handler(event: dict[str, Any], context: Context) -> Answer:

@@ -228,7 +228,7 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
 def test_a_package_describes_every_service_that_its_code_calls(function: str) -> None:
     wanted = packaging.FUNCTIONS[function]
     code = [path.read_text() for _, path in sources.files(wanted) if path.suffix == ".py"]
-    called = {name for text in code for name in re.findall(r'\b(?:create_)?client\(\s*"([a-z0-9-]+)"', text)}
+    called = {name for text in code for name in re.findall(r'\b(?:create_|aws_)?client\(\s*"([a-z0-9-]+)"', text)}
     # The sync's one handler makes the client of DynamoDB, and only for that sink.
     assert called - ({"dynamodb"} if function == "sync-postgres" else set()) == set(wanted.services)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import time
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from devstack import terraform
+from devstack.processes import has_ended
 from devstack.terraform import Terraform
 from pipeline import terraform as shared
 from pipeline.provider_lock import LOCK, ProviderError, find_mirror, machine
@@ -286,10 +288,21 @@ def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path, nam
 
         terraform.end_leftovers(ours)
 
-        assert not child.is_running()
-        assert mine.wait(5) is not None
+        assert has_ended(child, 0.1)
+        assert mine.wait(5) == -signal.SIGKILL  # and no success, to who has started it
         assert other.poll() is None
         other_child.kill()
+
+
+def test_an_init_that_is_killed_has_failed_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_PLUGIN_MIRROR", str(provider(tmp_path / "mirror").parents[4]))
+    calls = fake_terraform(tmp_path / "bin", monkeypatch, "kill -9 $$") / "calls"
+    for _ in range(2):  # the next command tries it again
+        with pytest.raises(TerraformError, match="SIGKILL"):
+            Terraform(tmp_path / "tf").init()
+    assert len([line for line in calls.read_text().splitlines() if " init " in line]) == 2
 
 
 def wait_for_child(process: subprocess.Popen[bytes]) -> psutil.Process:

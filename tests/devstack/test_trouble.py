@@ -139,6 +139,16 @@ def applying(directory: Path) -> bool:
     return False
 
 
+def wait_until_applying(process: subprocess.Popen[str], directory: Path) -> None:
+    """Wait until Terraform applies; a busy machine may need minutes for the functions' packages before."""
+
+    def begun() -> bool:
+        assert process.poll() is None, process.communicate()
+        return applying(directory)
+
+    wait_for(begun, 400)
+
+
 @pytest.mark.stack
 def test_setting_up_may_be_interrupted_or_lose_a_part_at_any_time(directory: Path) -> None:
     process = set_up(directory)
@@ -149,7 +159,7 @@ def test_setting_up_may_be_interrupted_or_lose_a_part_at_any_time(directory: Pat
     assert "make down" in said
 
     process = set_up(directory)  # which clears what the interrupted one has left
-    wait_for(lambda: applying(directory), 180)
+    wait_until_applying(process, directory)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)  # Terraform has ten seconds
     assert process.returncode == 130
@@ -157,7 +167,7 @@ def test_setting_up_may_be_interrupted_or_lose_a_part_at_any_time(directory: Pat
     assert not applying(directory)
 
     process = set_up(directory)
-    wait_for(lambda: applying(directory), 180)
+    wait_until_applying(process, directory)
     time.sleep(2)  # until the command watches the emulator
     os.kill(stack.parts(directory)["AWS emulator"], signal.SIGKILL)
     said = said_by(process, 1)

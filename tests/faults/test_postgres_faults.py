@@ -186,7 +186,8 @@ def test_a_transaction_that_cannot_be_serialized(
 def test_a_deadlock_with_somebody_else(
     server: BreakableServer, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session(monkeypatch, deadlock_timeout="50ms")
+    # Postgres looks for a deadlock once per wait, so the other must close the circle within this time.
+    session(monkeypatch, deadlock_timeout="2s")
     assert function(*updates(OLD)) == []
     with server.locked("a|0009") as other, running(lambda: function(*updates(NEW))) as first:
         server.wait_for_blocked()  # with the rows before it locked
