@@ -22,8 +22,8 @@ from devstack.emulator import process
 from devstack.traffic import DEFAULT_SOURCE
 from pipeline.batch import collect
 from pipeline.functions import sync
-from pipeline.sinks import dynamodb_requests
 from pipeline.sinks.dynamodb import THREADS, Attribute, DynamoDBSink, item
+from pipeline.sinks.dynamodb_requests import PreparedRequests
 
 TABLE = "users"
 LATENCY = 0.005
@@ -107,7 +107,7 @@ def _elapsed(clock: Callable[[], float], run: Callable[[], object]) -> float:
 
 
 def _prepared(latency: float) -> Any:
-    requests: Any = dynamodb_requests.connect(THREADS)
+    requests: Any = PreparedRequests.connect(THREADS)
     transport = _Transport(latency)
     requests.send = transport.post
     return requests

@@ -23,7 +23,6 @@ from pipeline.reconcile.fix import PATIENCE, Repair, deletions, look_again, repa
 from pipeline.reconcile.look import Report, Stores
 from pipeline.reconcile.postgres import PostgresUsers
 from pipeline.reconcile.queues import waiting
-from pipeline.sinks.dynamodb_requests import connect
 from pipeline.stores import postgres
 
 STATEMENT_SECONDS: Final = 3600
@@ -86,7 +85,7 @@ def reconcile(
     queues = _Queues(deployment, lag)
     permit = _Permit(deployment, asks=asks, allowed=allow_data_loss) if fix else None
     against: AgainstAuth0 | None = None
-    scanner = connect(segments, ScanRequests)
+    scanner = ScanRequests.connect(segments)
     display = errors if as_json else console
     with postgres.reader_from_env(seconds=STATEMENT_SECONDS) as reader:
         stores = Stores(

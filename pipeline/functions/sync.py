@@ -162,9 +162,9 @@ def _sink(name: str) -> Sink:
         return PostgresSink(lambda: connect(database))
 
     from pipeline.sinks.dynamodb import THREADS, DynamoDBSink
-    from pipeline.sinks.dynamodb_requests import connect as connect_to_dynamodb
+    from pipeline.sinks.dynamodb_requests import PreparedRequests
 
-    return DynamoDBSink(connect_to_dynamodb(THREADS), settings.users_table())
+    return DynamoDBSink(PreparedRequests.connect(THREADS), settings.users_table())
 
 
 def handler(event: dict[str, Any], context: object) -> Answer | dict[str, Any]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import botocore
@@ -29,8 +29,6 @@ from pipeline import signature
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-R = TypeVar("R", bound="PreparedRequests")
 
 CONNECT_TIMEOUT = 2.0
 READ_TIMEOUT = 5.0
@@ -136,6 +134,20 @@ class PreparedRequests:
         self._making = threading.Lock()
         self.send = send
 
+    @classmethod
+    def connect(cls, connections: int) -> Self:
+        """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads."""
+        if address := Address.in_lambda(os.environ):
+            return cls(address, lambda: _session_and_client(connections)[1], sender(connections))
+
+        from botocore.exceptions import NoCredentialsError
+
+        session, client = _session_and_client(connections)
+        if (credentials := session.get_credentials()) is None:
+            raise NoCredentialsError
+        address = Address(client.meta.endpoint_url, client.meta.region_name, credentials.get_frozen_credentials)
+        return cls(address, lambda: client, _sender_of_botocore(connections, session, address.url))
+
     def put_item(self, **request: Any) -> Any:
         """Put an item; see boto3."""
         answer = self._first_attempt("PutItem", request)
@@ -169,23 +181,6 @@ class PreparedRequests:
             raise ClientError(failed, operation)
         time.sleep(random.uniform(0, self._pause))  # noqa: S311 - jitter
         return None
-
-
-def connect(connections: int, requests: type[R] = PreparedRequests) -> R:  # type: ignore[assignment]  # the default of a type variable
-    """Connect to DynamoDB with the settings and credentials that botocore finds, for ``connections`` threads.
-
-    ``requests`` is the class of the connection, which may have further operations.
-    """
-    if address := Address.in_lambda(os.environ):
-        return requests(address, lambda: _session_and_client(connections)[1], sender(connections))
-
-    from botocore.exceptions import NoCredentialsError
-
-    session, client = _session_and_client(connections)
-    if (credentials := session.get_credentials()) is None:
-        raise NoCredentialsError
-    address = Address(client.meta.endpoint_url, client.meta.region_name, credentials.get_frozen_credentials)
-    return requests(address, lambda: client, _sender_of_botocore(connections, session, address.url))
 
 
 def _session_and_client(connections: int) -> tuple[Any, Any]:

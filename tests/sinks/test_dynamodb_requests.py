@@ -246,7 +246,7 @@ def test_the_endpoint_of_the_environment_is_used(
         monkeypatch.setenv(name, value)
     assert (Address.in_lambda(os.environ) is None) == bool(outside)
     server.answer(FOUND)
-    assert dynamodb_requests.connect(1).get_item(**GET) == {"Item": STORED}
+    assert PreparedRequests.connect(1).get_item(**GET) == {"Item": STORED}
     assert "Credential=AKIA3/" in server.requests[0][0]["authorization"]
     assert server.requests[0][0]["x-amz-security-token"] == "token"
 
