@@ -49,15 +49,15 @@ _deferred = msgspec.json.Decoder(_Envelope)
 _tenant = msgspec.json.Decoder(_TenantEnvelope)
 
 
-def updated(user: bytes, fetched_at: datetime) -> str:
+def updated(user: bytes, fetched_at: datetime, sender: str = SENDER) -> str:
     """Return an event that carries a whole user, with its JSON object as Auth0 wrote it."""
-    return user_event(SENDER, "user.updated", user, iso(fetched_at))
+    return user_event(sender, "user.updated", user, iso(fetched_at))
 
 
-def deleted(user_id: str, deleted_at: datetime) -> str:
+def deleted(user_id: str, deleted_at: datetime, sender: str = SENDER) -> str:
     """Return an event that says that a user no longer exists, as of ``deleted_at``."""
     moment = iso(deleted_at)
-    return user_event(SENDER, "user.deleted", _json({"user_id": user_id, "deleted_at": moment}), moment)
+    return user_event(sender, "user.deleted", _json({"user_id": user_id, "deleted_at": moment}), moment)
 
 
 def signal(user_id: str, deferred: Deferred) -> str:

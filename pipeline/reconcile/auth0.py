@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from pipeline.auth0 import envelope
 from pipeline.auth0.api import Fetched, Gone
 from pipeline.auth0.errors import NobodyKnown, UserIdRefused
 from pipeline.changes import instant
 from pipeline.delivery import Delivery
-from pipeline.delivery.envelope import INSTANT, iso, user_event
+from pipeline.delivery.envelope import INSTANT
 from pipeline.delivery.errors import cause
 from pipeline.delivery.targets import Consumer
 from pipeline.errors import CommandError, Poison
@@ -26,7 +27,7 @@ from pipeline.progress import Progress
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.compare import Item, holds, is_live, of_row, of_user, version_of, written
 from pipeline.reconcile.digests import Listing, differing
-from pipeline.reconcile.look import Stores, batches, suspects, total
+from pipeline.reconcile.look import Stores, batches, is_young, suspects, total
 from pipeline.reconcile.postgres import READ, PostgresUsers, Row
 
 SENDER: Final = "reconcile"
@@ -113,7 +114,7 @@ def look(
                 report.fetched += 1
                 step.update(f"{report.fetched:,} users fetched")
                 for one in differences(user_id, answer, rows.get(user_id), items.get(user_id)):
-                    if one.changed_at is not None and one.changed_at > until[one.store or Consumer.POSTGRES]:
+                    if is_young(one, until):
                         report.in_flight += 1
                     else:
                         report.drift.append(one)
@@ -218,11 +219,9 @@ def repair(report: Report, targets: Sequence[Delivery]) -> Repair:
 
 
 def _event(user_id: str, answer: Fetched | Gone) -> str:
-    moment = iso(answer.asked_at)
     if isinstance(answer, Fetched) and answer.user_id == user_id:
-        return user_event(SENDER, "user.updated", answer.body, moment)
-    gone = msgspec.json.encode({"user_id": user_id, "deleted_at": moment})
-    return user_event(SENDER, "user.deleted", gone, moment)
+        return envelope.updated(answer.body, answer.asked_at, SENDER)
+    return envelope.deleted(user_id, answer.asked_at, SENDER)
 
 
 def left(stores: Stores, report: Report, user_ids: Sequence[str]) -> list[Difference]:

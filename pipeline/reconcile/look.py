@@ -70,7 +70,7 @@ class Stores:
             for user_ids in batches(suspects(listing, self.postgres, buckets, report.users[Consumer.POSTGRES]), READ):
                 report.read += len(user_ids)
                 for one in self.differences(user_ids):
-                    if _is_young(one, until):
+                    if is_young(one, until):
                         report.in_flight += 1
                     else:
                         report.drift.append(one)
@@ -128,6 +128,7 @@ def total(digests: Mapping[int, Digest]) -> int:
     return sum(digest.users for digest in digests.values())
 
 
-def _is_young(one: Difference, settled: Mapping[Consumer, datetime]) -> bool:
+def is_young(one: Difference, settled: Mapping[Consumer, datetime]) -> bool:
+    """Return whether a user's last change may still be in a queue; see ``Stores.look`` for ``settled``."""
     until = min(settled.values()) if one.store is None else settled[one.store]
     return one.changed_at is not None and one.changed_at > until
