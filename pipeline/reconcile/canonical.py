@@ -17,7 +17,7 @@ import msgspec
 from pipeline.changes import Carried
 
 DOCUMENTS: Final = ("profile", "user_metadata", "app_metadata")
-_EMPTY: Final = {"M": dict[str, Any]()}
+EMPTY: Final = {"M": dict[str, Any]()}
 _ZEROS: Final = re.compile(r"(\.[0-9]*[1-9])0+([],}])|\.0+([],}])")
 _ZERO: Final = re.compile(r"\.[0-9]*0[],}]")  # finds as much in a twentieth of the time
 _carried = msgspec.json.Decoder(Carried)
@@ -29,7 +29,7 @@ def text(item: Mapping[str, Any], *, contents: bool) -> str:
     shared = f"{version} {_parts(item) if 'carried' in item else ''} {user_id}"
     if not contents:
         return shared
-    whole = "\n".join((shared, *[document(item.get(name, _EMPTY)) for name in DOCUMENTS]))
+    whole = "\n".join((shared, *[document(item.get(name, EMPTY)) for name in DOCUMENTS]))
     return _ZEROS.sub(r"\1\2\3", whole) if _ZERO.search(whole) else whole
 
 

@@ -2,32 +2,23 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, DecimalException
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from pipeline.delivery.targets import Consumer
 from pipeline.reconcile import Difference, Kind
-from pipeline.reconcile.canonical import DOCUMENTS
+from pipeline.reconcile.canonical import DOCUMENTS, EMPTY
 from pipeline.reconcile.postgres import Row
+from pipeline.sinks.dynamodb import read_number
 
 Item = Mapping[str, Any]
 """An item in DynamoDB's own JSON."""
 
 METADATA: Final = ("user_metadata", "app_metadata")
-_EMPTY: Final = {"M": dict[str, Any]()}
 
-
-def _number(text: str) -> Decimal | str:
-    """Return a number; its text if no ``Decimal`` has such an exponent."""
-    try:
-        return Decimal(text)
-    except DecimalException:
-        return text
-
-
-_json = msgspec.json.Decoder(float_hook=_number)
+_json = msgspec.json.Decoder(float_hook=read_number)
 
 
 def difference(row: Row | None, item: Item | None, *, unless_read: bool = True) -> Difference | None:
@@ -99,7 +90,7 @@ def same(row: Row, item: Item) -> bool:
 def holds(item: Item, documents: Documents) -> bool:
     """Return whether an item has these values, except those that it omits."""
     omitted = {name.get("S") for name in item.get("omitted", {}).get("L", ())}
-    return all(equal(documents[name], item.get(name, _EMPTY)) for name in DOCUMENTS if name not in omitted)
+    return all(equal(documents[name], item.get(name, EMPTY)) for name in DOCUMENTS if name not in omitted)
 
 
 def equal(value: Any, stored: Mapping[str, Any]) -> bool:

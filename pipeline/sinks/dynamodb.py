@@ -44,7 +44,7 @@ MERGES = 10
 _NUMBERS = Context(prec=38, Emin=-128, Emax=37, traps=[Inexact, Overflow, Subnormal])
 
 
-def _number(text: str) -> Decimal | str:
+def read_number(text: str) -> Decimal | str:
     """Parse a number that is not a plain integer; return its text if no ``Decimal`` has such an exponent."""
     try:
         return Decimal(text)
@@ -52,7 +52,7 @@ def _number(text: str) -> Decimal | str:
         return text
 
 
-_json = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
+_json = msgspec.json.Decoder(dict[str, Any], float_hook=read_number)
 _text = msgspec.json.Encoder(decimal_format="number")
 _carried = msgspec.json.Decoder(Carried)
 _sorted = msgspec.json.Encoder(order="sorted")  # so that the texts of equal values are equal
