@@ -58,13 +58,11 @@ def main() -> None:
         server = postgres.start(Path(directory) / "postgres")
         try:
             if "sync" in wanted:
-                postgres.create_database(server.url, "bench")
-                url = postgres.database_url(server.url, "bench")
+                url = postgres.create_database(server.url, "bench")
                 figures["sync"] = sync.run(url, (10, 100, 1000), arguments.rounds)
                 _print_sync(figures["sync"], screen)
             if "history" in wanted:
-                postgres.create_database(server.url, "history")
-                url = postgres.database_url(server.url, "history")
+                url = postgres.create_database(server.url, "history")
                 figures["history"] = history.run(url, (10, 100, 1000), arguments.rounds)
                 _print_history(figures["history"], screen)
             if "layouts" in wanted:

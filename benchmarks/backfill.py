@@ -22,18 +22,28 @@ LEAST = 100_000
 TEMPLATES = 1000
 BATCH = 1000
 FIELDS = (
-    *("app_metadata", "blocked", "created_at", "email", "email_verified", "family_name", "given_name", "identities"),
-    *(
-        "last_ip",
-        "last_login",
-        "last_password_reset",
-        "logins_count",
-        "multifactor",
-        "name",
-        "nickname",
-        "phone_number",
-    ),
-    *("phone_verified", "picture", "updated_at", "user_id", "user_metadata", "username"),
+    "app_metadata",
+    "blocked",
+    "created_at",
+    "email",
+    "email_verified",
+    "family_name",
+    "given_name",
+    "identities",
+    "last_ip",
+    "last_login",
+    "last_password_reset",
+    "logins_count",
+    "multifactor",
+    "name",
+    "nickname",
+    "phone_number",
+    "phone_verified",
+    "picture",
+    "updated_at",
+    "user_id",
+    "user_metadata",
+    "username",
 )
 """The fields that Auth0 can export; a user lacks a third of them."""
 

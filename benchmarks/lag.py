@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.timing import cpu_seconds
 from devstack import stack as stacks
 from devstack.stack import Stack
 from devstack.traffic import DEFAULT_START, Event, generate
@@ -53,7 +54,7 @@ def measure(stack: Stack, rates: Sequence[int], seconds: int) -> list[dict[str, 
     figures = []
     emulator = psutil.Process(stack.emulator_pid)
     for day, rate in enumerate(rates, 1):
-        events, began, used = _traffic(rate * seconds, day), time.monotonic(), _cpu(emulator)
+        events, began, used = _traffic(rate * seconds, day), time.monotonic(), cpu_seconds(emulator)
         found = lags(stack, events, rate)
         took = time.monotonic() - began
         cuts = quantiles(found, n=100, method="inclusive")
@@ -65,7 +66,7 @@ def measure(stack: Stack, rates: Sequence[int], seconds: int) -> list[dict[str, 
             "p99": round(cuts[98], 2),
             "longest": round(max(found), 2),
             "seconds": round(took),
-            "emulator_cores": round((_cpu(emulator) - used) / took, 2),
+            "emulator_cores": round((cpu_seconds(emulator) - used) / took, 2),
             "load_average": round(os.getloadavg()[0], 1),
         }
         print(" ".join(f"{name} {value}" for name, value in figure.items()), flush=True)
@@ -107,11 +108,6 @@ def _queues(stack: Stack) -> list[str]:
 def _traffic(count: int, day: int) -> list[Event]:
     """Return a tenant's activity with a user for each two events; a later day's changes are the newer ones."""
     return list(generate(count, max(20, count // 2), day, start=DEFAULT_START + timedelta(days=day)))
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _number(most: int) -> Callable[[str], int]:

@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from benchmarks.records import COPIED, TEMPLATES, Records, Users
+from benchmarks.timing import cpu_seconds
 from pipeline.batch import collect
 from pipeline.sinks import postgres
 
@@ -93,11 +94,11 @@ class Table:
     def change(self, *, timed: bool, size: int = SIZE) -> None:
         """Write a batch of changes of random users."""
         batch = payload(self._users.anywhere(size))
-        cpu, start = self._cpu(), time.perf_counter()
+        cpu, start = cpu_seconds(self._backend), time.perf_counter()
         assert len(self._connection.execute(self._statement, (batch,), prepare=True).fetchall()) == size
         if timed:
             self.seconds.append(time.perf_counter() - start)
-            self.cpu_seconds.append(self._cpu() - cpu)
+            self.cpu_seconds.append(cpu_seconds(self._backend) - cpu)
 
     def explain(self) -> None:
         """Write a batch, and keep its plan with the pages that it touched."""
@@ -121,10 +122,6 @@ class Table:
             self._run(query.format(table=self._name, since=since))
             times.append((time.perf_counter() - start) * 1000)
         return round(statistics.median(times), 2)
-
-    def _cpu(self) -> float:
-        times = self._backend.cpu_times()
-        return float(times.user + times.system)
 
     def size(self) -> int:
         """Return the bytes of the table with its indexes."""

@@ -1,8 +1,8 @@
 """Let writers take turns, and measure each batch by the wall and by the CPU."""
 
-import gc
 import statistics
 from collections.abc import Mapping
+from contextlib import suppress
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import psutil
 
 from benchmarks.peers.contestants import Write
 from benchmarks.records import Records, Users
+from benchmarks.timing import cpu_seconds, uncollected
 
 
 class Cost(NamedTuple):
@@ -36,13 +37,11 @@ def race(writers: Mapping[str, Write], users: Users, size: int, rounds: int, ser
 
 
 def _cost(write: Write, records: Records, server: psutil.Process) -> Cost:
-    gc.collect()
-    gc.disable()
-    before = _cpu(server)
-    start, own = perf_counter(), process_time()
-    write(records)
-    wall, client = perf_counter() - start, process_time() - own
-    gc.enable()
+    with uncollected():
+        before = _cpu(server)
+        start, own = perf_counter(), process_time()
+        write(records)
+        wall, client = perf_counter() - start, process_time() - own
     return Cost(wall, client, _cpu(server) - before)
 
 
@@ -51,11 +50,8 @@ def _cpu(server: psutil.Process) -> float:
     used = server.cpu_times()
     total: float = used.user + used.system + used.children_user + used.children_system
     for child in server.children():
-        try:
-            used = child.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += used.user + used.system
+        with suppress(psutil.NoSuchProcess):
+            total += cpu_seconds(child)
     return total
 
 
