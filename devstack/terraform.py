@@ -12,7 +12,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -136,7 +136,8 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the last apply, by name."""
-        return self._program.outputs(f"-state={self.state}")
+        # Beside the configuration: with it, Terraform would hash the provider's program first.
+        return replace(self._program, directory=self.directory.resolve()).outputs(f"-state={self.state}")
 
     def validate(self) -> None:
         """Check the configuration, after `init`. Raises TerraformError with the diagnostics."""

@@ -246,14 +246,25 @@ class Deployment:
         return replace(terraform, directory=directory, environment=environment)
 
     def state(self) -> State:
-        """Return the state's outputs and resources; none before the first apply. Raises TerraformError.
-
-        One process for outputs and resources: each takes a second, in which Terraform hashes the provider's program.
-        """
-        done = self.terraform.run("state", "pull")
+        """Return the state's outputs and resources; none before the first apply. Raises TerraformError."""
+        done = self._backend().run("state", "pull")
         if done.returncode != 0:
             raise TerraformError(f"terraform state pull failed:\n{done.stderr.strip()}")
         return State.read(done.stdout)
+
+    def _backend(self) -> Program:
+        """Return Terraform on the state alone: with the configuration it would hash the provider's program each time.
+
+        It has the backend that `prepare` has set up, or a link to the state on this machine.
+        """
+        directory = self.root / ".deploy" / f"{self.name}.state"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._write_backend(directory)
+        if not (link := directory / "terraform.tfstate").is_symlink():
+            link.symlink_to(os.path.relpath(self.directory / link.name, directory))
+        terraform = self.terraform
+        environment = dict(terraform.environment) | {"TF_DATA_DIR": str(self.directory / ".terraform")}
+        return replace(terraform, directory=directory, environment=environment)
 
     def deployed(self) -> dict[str, Any]:
         """Return the outputs of an existing deployment. Raises DeployError if there is none."""
@@ -276,7 +287,10 @@ class Deployment:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)  # state and plans hold the values of sensitive variables
         stage(self.configuration, self.directory, leave=NOT_STAGED)
-        backend = self.directory / "backend.tf"
+        self._write_backend(self.directory)
+
+    def _write_backend(self, directory: Path) -> None:
+        backend = directory / "backend.tf"
         if self.backend_file.exists():
             backend.write_text(BACKEND)
         else:

@@ -78,7 +78,10 @@ def test_second_machine_knows_the_deployment(tmp_path: Path, bucket: str, aws: A
 
 def test_a_state_on_this_machine_is_moved_as_the_message_says(tmp_path: Path, bucket: str) -> None:
     deployment = machine(tmp_path / "one", None)
+    deployment.prepare()
+    assert deployment.state() == State({}, [])
     deploy(deployment)
+    assert deployment.state() == State({"thing": "one"}, ["terraform_data.thing"])
     keep_in(deployment, bucket)
     with pytest.raises(DeployError, match="Move it once") as raised:
         deployment.prepare()
