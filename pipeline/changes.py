@@ -715,9 +715,11 @@ def _parts(carried: Raw, order: str) -> Carried:
 def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
     """Return the change without its masked keys, and a signal; or the change alone if nothing is masked."""
     profile = _keys.decode(change.profile)
-    if not _masked(profile, _HASH):
+    plain = _plain(profile)
+    if not _masked(profile, lambda text: _HASH.fullmatch(text) is not None and text not in plain):
         return (change,)
-    masked = _masked(profile, _ANY_HASH)  # if one value is masked, eight digits are a hash, too
+    # If one value is masked, eight digits are a hash, too.
+    masked = _masked(profile, lambda text: _ANY_HASH.fullmatch(text) is not None and text not in plain)
     kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
     rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
     left = (
@@ -760,7 +762,14 @@ def _suspect(text: bytes, email: bytes) -> bool:
     return _HASHED_VALUE.search(text) is not None
 
 
-def _masked(profile: Mapping[str, Raw], hashed: re.Pattern[str]) -> dict[str, Raw | None]:
+def _plain(profile: Mapping[str, Raw]) -> str:
+    """Return the texts of a user that Auth0 has not masked. What stands in them, such as `ada10038`, is no hash."""
+    email = _string(profile.get("email", NULL))
+    texts = [_string(profile.get(name, NULL)) for name in ("user_id", "nickname")]
+    return "\n".join([*texts, email] if "@" in email else texts)
+
+
+def _masked(profile: Mapping[str, Raw], hashed: Callable[[str], bool]) -> dict[str, Raw | None]:
     """Return the keys of a user in which a Log Stream's PII configuration may have replaced something.
 
     The value is the rest of ``app_metadata``, and None for every other key.
@@ -782,7 +791,7 @@ def _masked(profile: Mapping[str, Raw], hashed: re.Pattern[str]) -> dict[str, Ra
     return found
 
 
-def _unmasked(value: Any, hashed: re.Pattern[str], *, personal: bool) -> Any:
+def _unmasked(value: Any, hashed: Callable[[str], bool], *, personal: bool) -> Any:
     """Return ``value`` itself if nothing in it is masked, else the rest of it; ``_GONE`` for a masked text."""
     if isinstance(value, str):
         return _GONE if personal and _looks_masked(value, hashed) else value
@@ -802,8 +811,8 @@ def _string(value: Raw) -> str:
     return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else ""
 
 
-def _looks_masked(text: str, hashed: re.Pattern[str]) -> bool:
+def _looks_masked(text: str, hashed: Callable[[str], bool]) -> bool:
     """Return whether a text is masked by asterisks, all or in part, or is a hash."""
     if "*" in text:
         return not any(character.isalnum() for character in text)
-    return hashed.fullmatch(text) is not None
+    return hashed(text)

@@ -409,6 +409,28 @@ def test_hash_of_only_letters_or_digits_counts_as_masked_beside_another(value: s
     assert said("auth0.logs", user(**fields))[1] == user(**fields)
 
 
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"nickname": "ada10038"},
+        {"email": "ada10038@acme.example"},
+        {"user_id": "auth0|ada10038"},
+        {"email": "Ada10038@acme.example", "nickname": "ada10038"},
+    ],
+)
+def test_name_of_hexadecimal_digits_is_no_hash_if_a_field_that_is_not_masked_has_it(plain: Json) -> None:
+    """Auth0 makes the nickname of a new user of the user name, or of the e-mail address."""
+    profile = user(username="ada10038", user_metadata={"name": "ada10038"}, **plain)
+    assert said("auth0.logs", profile)[1:] == (profile, [])
+
+
+@pytest.mark.parametrize("plain", [{}, {"nickname": "ada"}, {"email": "ada10038"}, {"nickname": "", "email": ""}])
+def test_name_of_hexadecimal_digits_is_a_hash_otherwise(plain: Json) -> None:
+    _, found, signals = said("auth0.logs", user(username="ada10038", **plain))
+    assert "username" not in found
+    assert signals == [str(Signal("auth0|ada", MASKED))]
+
+
 def test_deletion_ignores_masked_values() -> None:
     assert isinstance(meaning(deleted("auth0|***")), Tombstone)
 
