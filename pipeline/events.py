@@ -7,12 +7,14 @@ it goes to Postgres as it is.
 
 import re
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from pipeline import errors
+
+T = TypeVar("T")
 
 NULL = Raw(b"null")
 
@@ -237,6 +239,17 @@ def _quoted(text: str) -> str:
     """Return JSON text as a JSON string; between its tokens it may have raw white space."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ").replace("\t", " ")
     return f'"{escaped}"'
+
+
+def decode_deep(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
+    """Decode JSON; if it is nested deeper than the decoder follows, decode what ``shallow`` makes of it.
+
+    Every reader of users' JSON needs it: a user who nests a value must not keep others' from being read.
+    """
+    try:
+        return decoder.decode(text)
+    except RecursionError:
+        return decoder.decode(shallow(text.decode()))
 
 
 def storable(text: bytes) -> bytes:

@@ -9,7 +9,7 @@ from pipeline.auth0.credentials import Credentials
 from pipeline.auth0.errors import Auth0Down, CredentialsRefused, UserIdRefused
 from pipeline.auth0.session import Session, code, no_use
 from pipeline.auth0.settings import Auth0
-from pipeline.events import shallow, storable
+from pipeline.events import decode_deep, storable
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -82,11 +82,8 @@ def _segment(user_id: str) -> str:
 
 def _read(body: bytes) -> _User:
     try:
-        text = body.decode()
-        try:
-            return _user.decode(storable(body))
-        except RecursionError:
-            return _user.decode(storable(shallow(text).encode()))
+        body.decode()  # the decoder does not read what it skips
+        return decode_deep(_user, storable(body))
     except (UnicodeDecodeError, msgspec.DecodeError):
         raise Auth0Down("GET user: 200, but the answer is not a user") from None
 

@@ -71,7 +71,7 @@ def deferral(body: str) -> Deferred | None:
         return None
     try:
         envelope = _deferred.decode(body)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):  # the refresh makes none so deep
         return None
     return envelope.detail.deferred if envelope.source == SOURCE else None
 

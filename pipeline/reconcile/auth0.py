@@ -22,7 +22,7 @@ from pipeline.delivery.envelope import INSTANT
 from pipeline.delivery.errors import cause
 from pipeline.delivery.targets import Consumer
 from pipeline.errors import CommandError, Poison
-from pipeline.events import storable
+from pipeline.events import decode_deep, storable
 from pipeline.progress import Progress
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.compare import Item, holds, is_live, of_row, of_user, version_of, written
@@ -77,9 +77,9 @@ def exported(lines: Iterable[bytes]) -> Iterator[Exported]:
         if not line.strip():
             continue
         try:
-            user = _line.decode(storable(line))
+            user = decode_deep(_line, storable(line))
             yield Exported(user.user_id, instant(user.updated_at))
-        except (msgspec.DecodeError, Poison):
+        except (msgspec.DecodeError, UnicodeDecodeError, Poison):
             raise CommandError(
                 f"Line {number} of the export is no user with user_id and updated_at: export both fields, as JSON."
             ) from None
@@ -181,7 +181,7 @@ def differences(user_id: str, answer: Fetched | Gone, row: Row | None, item: Ite
             if live:
                 yield Difference(Kind.GHOST, store, user_id, written_at)
             continue
-        updated_at, known = instant(_line.decode(user).updated_at), version[:INSTANT]
+        updated_at, known = instant(decode_deep(_line, user).updated_at), version[:INSTANT]
         changed_at = datetime.fromisoformat(updated_at)
         if not live and known <= updated_at:
             yield Difference(Kind.MISSING, store, user_id, changed_at)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.delivery.targets import Consumer
+from pipeline.events import decode_deep
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.canonical import DOCUMENTS, EMPTY
 from pipeline.reconcile.postgres import Row
@@ -69,16 +70,20 @@ Documents = Mapping[str, Any]
 
 def of_user(body: str | bytes) -> Documents:
     """Return the documents of a user in Auth0's JSON; absent metadata are empty."""
-    user = _json.decode(body)
+    user = _decoded(body)
     if not isinstance(user, dict):  # changed by hand
         return {"profile": user} | dict.fromkeys(METADATA)
     metadata = {name: {} if user.get(name) is None else user[name] for name in METADATA}
     return {"profile": {key: value for key, value in user.items() if key not in METADATA}, **metadata}
 
 
+def _decoded(text: str | bytes) -> Any:
+    return decode_deep(_json, text.encode() if isinstance(text, str) else text)
+
+
 def of_row(row: Row) -> Documents:
     """Return the documents of a row."""
-    metadata = {name: _json.decode(getattr(row, name)) for name in METADATA}
+    metadata = {name: _decoded(getattr(row, name)) for name in METADATA}
     return {**of_user(row.profile or "{}"), **metadata}
 
 
@@ -122,6 +127,6 @@ def equal(value: Any, stored: Mapping[str, Any]) -> bool:
 def _same_json(value: Any, text: str) -> bool:
     """Return whether a text is the JSON of a value that is none."""
     try:
-        return type(decoded := _json.decode(text)) is not str and bool(decoded == value)
+        return type(decoded := _decoded(text)) is not str and bool(decoded == value)
     except (msgspec.DecodeError, RecursionError):
         return False

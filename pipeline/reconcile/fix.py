@@ -15,6 +15,7 @@ from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.targets import Consumer
 from pipeline.errors import Poison
+from pipeline.events import decode_deep
 from pipeline.reconcile import STORES, Difference, Kind
 from pipeline.reconcile.canonical import document
 from pipeline.reconcile.compare import METADATA, Item
@@ -119,7 +120,7 @@ def _of_row(row: Row | None) -> StoredUser:
     if row is None or row.profile is None:
         raise NotSent
     try:
-        profile = _keys.decode(row.profile)
+        profile = decode_deep(_keys, row.profile.encode())
     except msgspec.DecodeError:  # no object: changed by hand
         raise NotSent from None
     for name in METADATA:  # whose columns may have been changed by hand
@@ -145,7 +146,7 @@ def _of_item(item: Item | None) -> StoredUser:
 def _profile(item: Item) -> str:
     """Return the whole user of an item as JSON; an item has metadata even where the user has none."""
     text = item["profile"]["S"] if "S" in item["profile"] else document(item["profile"])
-    whole = _keys.decode(text)
+    whole = decode_deep(_keys, text.encode())
     for name in METADATA:
         metadata: Any = item[name]
         if "carried" in item or metadata != {"M": {}}:

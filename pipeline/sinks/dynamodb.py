@@ -24,7 +24,7 @@ from msgspec import Raw
 
 from pipeline import errors
 from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
-from pipeline.events import shallow
+from pipeline.events import decode_deep
 from pipeline.sinks import Sink
 
 THREADS = 16
@@ -135,10 +135,7 @@ def item(change: Change) -> dict[str, Attribute]:
 
 def _decoded(profile: Raw) -> dict[str, Any]:
     """Read a profile, with values that are too deep for the reader as text."""
-    try:
-        return _json.decode(profile)
-    except RecursionError:
-        return _json.decode(shallow(bytes(profile).decode()))
+    return decode_deep(_json, bytes(profile))
 
 
 def _order(change: Change) -> dict[str, Attribute]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def _plain(value: Any) -> Any:
 def _email(item: Mapping[str, Any]) -> str | None:
     """Return the address in an item's profile, which the sink stores as JSON text where DynamoDB cannot hold it."""
     profile = item.get("profile", {})
-    if isinstance(profile, str):
-        profile = json.loads(profile)
-    email = profile.get("email")
+    with suppress(ValueError, RecursionError):  # changed by hand, or nested too deep: find the others
+        profile = json.loads(profile) if isinstance(profile, str) else profile
+    email = profile.get("email") if isinstance(profile, dict) else None
     return email if isinstance(email, str) else None

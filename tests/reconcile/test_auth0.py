@@ -13,7 +13,7 @@ from pipeline.delivery.targets import Consumer
 from pipeline.errors import CommandError
 from pipeline.progress import Quiet
 from pipeline.reconcile import STORES, Kind
-from pipeline.reconcile.auth0 import Report, exported, left, look, repair
+from pipeline.reconcile.auth0 import Report, differences, exported, left, look, repair
 from pipeline.reconcile.postgres import PostgresUsers
 from tests.reconcile.test_look import DYNAMODB, LATE, NEW, OLD, POSTGRES, version
 from tests.reconcile.world import Straight, World
@@ -180,3 +180,24 @@ def test_a_line_that_is_no_user_is_named(line: bytes) -> None:
     good = b'{"user_id": "a|1", "updated_at": "2026-01-15T09:00:00.000Z", "x": "\\ud800"}'
     with pytest.raises(CommandError, match="Line 3 "):
         list(exported([good, b"\n", line]))
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+"""A value that a user nested deeper than the decoder follows in Python 3.11."""
+
+
+def test_a_user_who_nests_a_value_does_not_end_the_comparison() -> None:
+    line = b'{"user_id": "a|1", "updated_at": "2026-01-15T09:00:00.000Z", "user_metadata": ' + DEEP + b"}"
+    assert [one.user_id for one in exported([line])] == ["a|1"]
+    answer = Fetched("a|1", line, datetime.now(UTC))
+    assert [one.kind for one in differences("a|1", answer, None, None)] == [Kind.MISSING, Kind.MISSING]
+
+
+def test_a_user_who_nests_a_value_is_compared_and_repaired(both: World, tenant: Tenant) -> None:
+    both.sql("UPDATE auth0.user_rows SET user_metadata = %s::jsonb WHERE user_id = 'auth0|3'", DEEP.decode())
+    drift = both.look().drift
+    assert [(one.user_id, one.kind) for one in drift] == [("auth0|3", Kind.DIFFERENT)]
+    both.repair(drift, trust=POSTGRES)
+    both.dynamodb.table.pop("auth0|3")
+    _, left_over, _ = both.repair(both.look().drift)
+    assert [one.kind for one in left_over if one.kind is not Kind.DIFFERENT] == []

@@ -41,6 +41,15 @@ def test_what_asks_for_nobody_is_counted_and_what_cannot_be_read_fails() -> None
     assert [(failure.message_id, failure.error.reason) for failure in signals.unread] == [("m-3", "NotJson")]
 
 
+def test_a_deep_message_that_names_the_refresh_takes_no_other_down() -> None:
+    nested = login().replace(
+        '"detail": {', '"detail": {"x": ' + "[" * 5000 + '"auth0-sync/refresh"' + "]" * 5000 + ", ", 1
+    )
+    assert "auth0-sync/refresh" in nested
+    signals = collect(records([nested, login("auth0|eve")])["Records"])
+    assert (list(signals.users), signals.unread) == (["auth0|ada", "auth0|eve"], [])
+
+
 def test_a_message_of_two_users_fails_once_if_both_do() -> None:
     signals = collect(records([unlink("auth0|ada", "google-oauth2", "115")])["Records"])
     assert list(signals.users) == ["auth0|ada", "google-oauth2|115"]
