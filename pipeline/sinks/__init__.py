@@ -7,6 +7,9 @@ from typing import Protocol, TypeVar
 from pipeline.changes import Change, HistoryEntry, Outcome
 from pipeline.errors import Refused
 
+NOT_OURS = "the stored user has a form in which no sink writes users"
+"""Detail of the error for a user whom somebody changed by hand: it must not fail the other users of the batch."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 

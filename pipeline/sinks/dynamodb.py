@@ -25,7 +25,7 @@ from msgspec import Raw
 from pipeline import errors
 from pipeline.changes import Carried, Change, HistoryEntry, Known, Outcome, Tombstone, merge
 from pipeline.events import decode_deep
-from pipeline.sinks import Sink
+from pipeline.sinks import NOT_OURS, Sink
 
 THREADS = 16
 TOMBSTONE_DAYS = 90
@@ -182,16 +182,26 @@ def _unread(value: Any) -> Attribute:
 
 
 def _stored(item: Mapping[str, Attribute]) -> Known[Attribute]:
-    """Return what an item holds of its user, by key."""
-    version = item["version"]["S"]
+    """Return what an item holds of its user, by key. Raises ``Refused`` for an item that no sink wrote."""
+    version, carried = _parts(item)
     if "carried" not in item and "deleted_at" in item:
         return Known(version, None, {})
     stored = item.get("profile", {"M": {}})
-    profile = dict(stored["M"]) if "M" in stored else _attributes(_json.decode(stored["S"]))
-    profile |= {name: item[name] for name in _METADATA if name in item}
-    profile |= {name: _OMITTED for name in _omitted(item) if name in _METADATA}
-    carried = _carried.decode(item["carried"]["S"]) if "carried" in item else None
+    try:
+        profile = dict(stored["M"]) if "M" in stored else _attributes(_decoded(Raw(stored["S"].encode())))
+        profile |= {name: item[name] for name in _METADATA if name in item}
+        profile |= {name: _OMITTED for name in _omitted(item) if name in _METADATA}
+    except (KeyError, msgspec.MsgspecError):
+        raise errors.Refused(NOT_OURS) from None
     return Known(version, carried, profile)
+
+
+def _parts(item: Mapping[str, Attribute]) -> tuple[str, Carried | None]:
+    """Return the version of an item, and those of its parts. Raises ``Refused`` for an item that no sink wrote."""
+    try:
+        return item["version"]["S"], _carried.decode(item["carried"]["S"]) if "carried" in item else None
+    except (KeyError, msgspec.MsgspecError):
+        raise errors.Refused(NOT_OURS) from None
 
 
 def _omitted(item: Mapping[str, Attribute]) -> set[str]:
@@ -282,9 +292,10 @@ class DynamoDBSink(Sink):
         stored = self._put_if(condition, {":version": {"S": change.version}}, whole)
         if stored is None:
             return "applied"
-        if "carried" in stored and _carried.decode(stored["carried"]["S"]).oldest < change.version:
+        version, carried = _parts(stored)
+        if carried is not None and carried.oldest < change.version:
             return self._merge(change, stored)
-        return "duplicate" if stored.get("version") == {"S": change.version} else "stale"
+        return "duplicate" if version == change.version else "stale"
 
     def _merge(self, change: Change, stored: Mapping[str, Attribute] | None = None) -> errors.Auth0SyncError | str:
         """Merge a change with the item, and put it if no other writer changed the item meanwhile; else try again."""

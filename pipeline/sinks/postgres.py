@@ -26,6 +26,7 @@ from pipeline.changes import (
     Carried,
     Change,
     HistoryEntry,
+    Known,
     Outcome,
     Partial,
     Snapshot,
@@ -36,7 +37,7 @@ from pipeline.changes import (
     newest_with,
 )
 from pipeline.settings import BAD_URL, Database, is_loopback
-from pipeline.sinks import B, Sink, T, bisect, halves
+from pipeline.sinks import NOT_OURS, B, Sink, T, bisect, halves
 
 UPSERT: LiteralString = Path(__file__).with_name("upsert.sql").read_text("utf-8")
 RECORD: LiteralString = Path(__file__).with_name("history.sql").read_text("utf-8")
@@ -383,7 +384,12 @@ class PostgresSink(Sink):
         newer = []
         for change in changes:
             version, carried = stored.get(change.user_id, ("", None))
-            if carried is not None and _carried.decode(carried).oldest < change.version:
+            try:
+                older = carried is not None and _carried.decode(carried).oldest < change.version
+            except msgspec.MsgspecError:
+                outcome.failed[change.user_id] = errors.Refused(NOT_OURS)
+                continue
+            if older:
                 newer.append(change)
             else:
                 (outcome.duplicate if version == change.version else outcome.stale).add(change.user_id)
@@ -392,21 +398,22 @@ class PostgresSink(Sink):
     def _merge(self, changes: Sequence[Change], entries: _Entries, outcome: Outcome) -> None:
         """Merge changes with their rows, and write those whose row no other writer has changed; try the rest again."""
         for _ in range(MERGES):
-            stored = {row[0]: _stored(*row) for row in self._execute(_STORED, [change.user_id for change in changes])}
+            stored, before = self._read_rows(changes, outcome)
             to_write: list[Change] = []
             unchanged: list[HistoryEntry] = []
             for change in changes:
                 user_id = change.user_id
+                if user_id in outcome.failed:
+                    continue
                 row = stored.get(user_id)
                 if row is None:
                     to_write.append(change)
                     continue
-                before = known(row)
-                after = merge(before, known(change))
-                if not after.same_as(before):
+                after = merge(before[user_id], known(change))
+                if not after.same_as(before[user_id]):
                     to_write.append(newest_with(after, row, change))
                     continue
-                (outcome.duplicate if before.includes(change.version) else outcome.stale).add(user_id)
+                (outcome.duplicate if before[user_id].includes(change.version) else outcome.stale).add(user_id)
                 unchanged += entries.get(user_id, ())
             if unchanged:
                 self._record(unchanged, outcome)
@@ -417,6 +424,20 @@ class PostgresSink(Sink):
                 return
         for user_id in left:
             outcome.failed[user_id] = errors.StoreBusy(f"other writers changed the row {MERGES} times in a row")
+
+    def _read_rows(
+        self, changes: Sequence[Change], outcome: Outcome
+    ) -> tuple[dict[str, Change], dict[str, Known[Raw]]]:
+        """Return the users' rows as changes, and what they hold; fail the users whose rows no sink wrote."""
+        stored: dict[str, Change] = {}
+        held: dict[str, Known[Raw]] = {}
+        for user_id, *row in self._execute(_STORED, [change.user_id for change in changes]):
+            try:
+                found = _stored(user_id, *row)
+                stored[user_id], held[user_id] = found, known(found)
+            except msgspec.MsgspecError:
+                outcome.failed[user_id] = errors.Refused(NOT_OURS)
+        return stored, held
 
     def _execute(self, statement: LiteralString, *parameters: object) -> list[Any]:
         """Run one statement, on a new connection if the kept one turns out to be dead.

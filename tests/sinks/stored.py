@@ -4,6 +4,7 @@ import json
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
+import psycopg.sql
 from boto3.dynamodb.types import TypeDeserializer
 from psycopg.rows import dict_row
 
@@ -47,6 +48,10 @@ class Store(Protocol):
         """Delete all users."""
         ...
 
+    def damage(self, user_id: str, part: str) -> None:
+        """Change ``carried`` or ``profile`` of a user by hand, so that it has no form in which a sink writes it."""
+        ...
+
 
 def users(store: Store) -> dict[str, Json]:
     """Return the profiles of the users who are not deleted, by user id."""
@@ -77,6 +82,12 @@ class Rows:
     def empty(self) -> None:
         """See ``Store``."""
         self.connection.execute("TRUNCATE auth0.user_rows")
+
+    def damage(self, user_id: str, part: str) -> None:
+        """See ``Store``."""
+        column = psycopg.sql.Identifier(part)
+        change = psycopg.sql.SQL("UPDATE auth0.user_rows SET {} = '[1]' WHERE user_id = %s").format(column)
+        self.connection.execute(change, [user_id])
 
 
 class Table:
@@ -121,6 +132,16 @@ class Items:
     def empty(self) -> None:
         """See ``Store``."""
         self.table.empty()
+
+    def damage(self, user_id: str, part: str) -> None:
+        """See ``Store``."""
+        self.table.client.update_item(
+            TableName=self.table.name,
+            Key={"user_id": {"S": user_id}},
+            UpdateExpression="SET #part = :odd",
+            ExpressionAttributeNames={"#part": part},
+            ExpressionAttributeValues={":odd": {"S": "[1]"}},
+        )
 
 
 def _profile(item: Json) -> Json:

@@ -227,7 +227,24 @@ def test_a_verified_email_may_be_text(rows: Rows) -> None:
     assert dict(found) == {f"a|{text}": value for text, value in said.items()} | {"apple|001": True}
 
 
+@pytest.mark.parametrize(("damaged", "change"), [("carried", whole(0)), ("carried", part(0)), ("profile", part(0))])
+def test_user_changed_by_hand_fails_alone(store: Store, damaged: str, change: Json) -> None:
+    stored(store, part(1))
+    store.damage("a|1", damaged)
+    other = updated(user("a|2", MOMENTS[1]))
+    outcome = store.sink.apply(changes(change, other))
+    assert {user_id: error.reason for user_id, error in outcome.failed.items()} == {"a|1": "Refused"}
+    assert store.sink.apply(changes(other)).duplicate == {"a|2"}
+
+
 # DynamoDB alone
+
+
+def test_item_without_a_version_fails_and_is_not_taken_for_a_newer_one(sink: DynamoDBSink, table: Table) -> None:
+    table.client.put_item(TableName=table.name, Item={"user_id": {"S": "a|1"}})
+    outcome = sink.apply(changes(whole(1), updated(user("a|2", MOMENTS[1]))))
+    assert {user_id: error.reason for user_id, error in outcome.failed.items()} == {"a|1": "Refused"}
+    assert outcome.stale == set()
 
 
 def test_omitted_part_stays_missing_until_the_whole_user_arrives(sink: DynamoDBSink, table: Table) -> None:
