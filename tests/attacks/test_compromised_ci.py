@@ -122,5 +122,5 @@ def test_no_job_gets_more_than_its_rights(planner: Actor, deployer: Actor, place
 
 
 @pytest.mark.parametrize("attempt", sorted(READS))
-def test_job_of_a_deployment_reads_no_user(deployer: Actor, attempt: str) -> None:
+def test_job_of_a_deployment_reads_neither_table_nor_secret(deployer: Actor, attempt: str) -> None:
     assert not deployer.may_attempt(attempt)

@@ -246,6 +246,14 @@ def test_resource_of_another_deployment_is_refused(action: str, resource: str) -
     assert not deployer.allows(documents, Asked(action, resource), ACCOUNT)
 
 
+def test_deployer_reads_postgres_as_the_threat_model_says() -> None:
+    """The smoke test signs in as auth0_query; the master's secret and the whole table stay closed (``OTHERS``)."""
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-query-AbCdEf"
+    assert may(APPLY, "secretsmanager:GetSecretValue", secret)
+    assert may(APPLY, "rds-data:ExecuteStatement", f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:{PREFIX}")
+    assert not may(APPLY, "dynamodb:Scan", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{PREFIX}-users")
+
+
 @pytest.mark.parametrize(
     "action",
     ["iam:PutRolePolicy", "s3:PutObject", "lambda:InvokeFunction", "sqs:SendMessage", "rds-data:ExecuteStatement"],

@@ -79,3 +79,29 @@ run "own_key" {
     error_message = "Each deployment uses the key that it was given."
   }
 }
+
+run "dns_firewall" {
+  command = plan
+
+  module {
+    source = "./examples/dns-firewall"
+  }
+
+  variables {
+    deployment = "auth0-sync-prod"
+    region     = "eu-central-1"
+  }
+
+  override_data {
+    target = data.aws_rds_cluster.database
+    values = {
+      endpoint        = "auth0-sync-prod.cluster-abc.eu-central-1.rds.amazonaws.com"
+      reader_endpoint = "auth0-sync-prod.cluster-ro-abc.eu-central-1.rds.amazonaws.com"
+    }
+  }
+
+  assert {
+    condition     = length(output.names) == 2 && alltrue([for name in output.names : startswith(name, "auth0-sync-prod.cluster-")])
+    error_message = "Only the cluster's endpoints are allowed."
+  }
+}

@@ -71,6 +71,8 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
 }
 
+# Without aws:SourceAccount: AWS does not document that Lambda sends it with this request, and nobody can pass a role to a
+# function of another account (IAM User Guide, "Granting a user permissions to pass a role to an AWS service").
 resource "aws_iam_role" "this" {
   name                 = var.name
   description          = "Role of the Lambda function ${var.name}."
