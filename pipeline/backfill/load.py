@@ -1,19 +1,25 @@
 """Load lines of an export into a store, in any order and as often as wanted: the order of the changes decides."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 
 from msgspec import Struct
 
-from pipeline.auth0.exports import changes
+from pipeline.auth0.exports import LONGEST, changes
 from pipeline.changes import DAY, Change, Export, HistoryEntry, Outcome, Partial, merged, validate_export
-from pipeline.errors import Auth0SyncError, Retry
+from pipeline.errors import Auth0SyncError, Poison, Retry
 from pipeline.sinks import Sink
 
 CHUNK = 1000
 """Lines that the store gets in one batch."""
+LARGEST = 3 * LONGEST
+"""Most bytes of the lines of a slice: three times what the command cuts, as text made of a deep value grows."""
+
+
+class SliceTooLarge(Poison):
+    """The lines have more bytes than a slice of an export: somebody else than the command made it."""
 
 
 class Refusal(Struct, frozen=True):
@@ -63,9 +69,10 @@ def load(
     """Load lines of an export into a store; return the counts, and the users that the store can never take.
 
     See ``pipeline.changes.exported`` for ``tolerance``. Raises ``Retry`` if the store did not take a user now: load the
-    lines again; and ``BadTimestamp`` for an export without a place in the order.
+    lines again; ``BadTimestamp`` for an export without a place in the order; ``SliceTooLarge`` before it loads a user.
     """
     validate_export(export, tolerance)
+    lines = _bounded(lines)
     total, refused, later = Loaded(), list[Refusal](), list[Auth0SyncError]()
     for batch, outcome in sink.write(_chunks(lines, chunk), partial(_read, export=export, tolerance=tolerance)):
         total += _counted(batch, outcome)
@@ -77,6 +84,16 @@ def load(
     if later:
         raise later[0]
     return total, refused
+
+
+def _bounded(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines; a few megabytes of gzip may hold more than the function's memory."""
+    left = LARGEST
+    for line in lines:
+        left -= len(line)
+        if left < 0:
+            raise SliceTooLarge
+        yield line
 
 
 def _chunks(lines: Iterable[bytes], size: int) -> list[list[bytes]]:

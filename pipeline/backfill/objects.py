@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "exports/"
 """Prefix of exports in the archive's bucket; they expire, and `auth0-sync erase` searches them."""
+LARGEST: Final = 4_700_000
+"""Most bytes of a slice as an object: in base64, more does not fit an invocation of 6,291,456 bytes."""
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -72,8 +74,14 @@ class Exports:
         self._put(_slice_key(export.export_id, number), content)
 
     def slice(self, task: Task) -> bytes:
-        """Read a slice. Raises ClientError, for one that is gone with the code AccessDenied or NoSuchKey."""
-        return self._get(_slice_key(task.export.export_id, task.number))
+        """Read a slice. Raises ClientError, for one that is gone with the code AccessDenied or NoSuchKey.
+
+        Raises ``UnknownShape`` for an object that no backfill wrote, as it is too large for an invocation.
+        """
+        content = self._get(_slice_key(task.export.export_id, task.number), LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UnknownShape(f"the object of the slice has more than {LARGEST:,} bytes")
+        return content
 
     def put_cut(self, cut: Cut) -> None:
         """Mark an export as complete: all of its slices are there."""
@@ -110,8 +118,8 @@ class Exports:
     def _put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
-    def _get(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+    def _get(self, key: str, most: int | None = None) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read(most)
 
 
 def _slice_key(export_id: str, number: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pipeline.backfill.load import Loaded
-from pipeline.backfill.objects import Cut, Exports, Result, Task, task
+from pipeline.backfill.objects import LARGEST, Cut, Exports, Result, Task, task
 from pipeline.backfill.watch import Watch
 from pipeline.changes import Export
 from pipeline.errors import CommandError, UnknownShape
@@ -115,6 +115,14 @@ def test_a_slice_goes_to_the_function_of_its_store_and_has_a_result(world: World
     watch.look()
     assert watch.loaded == dict.fromkeys(("postgres", "dynamodb"), Loaded(rows=1, applied=1))
     assert watch.missing("postgres") == [1, 2]
+
+
+def test_an_object_that_no_invocation_takes_is_not_read_to_its_end(world: World) -> None:
+    world.exports.put_slice(EXPORT, 3, b"x" * (2 * LARGEST))
+    assert world.invoke(body()) == ["m0"]
+    assert world.functions.invoked == []
+    assert world.log.lines[0][1]["reason"] == "UnknownShape"
+    assert 4 * -(-LARGEST // 3) < 6 << 20
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import base64
 import gzip
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from pipeline.backfill.load import SliceTooLarge
 from pipeline.changes import Outcome
 from pipeline.errors import Refused, StoreBusy, StoreDown
 from pipeline.functions.sync import Sync, answer
@@ -50,6 +52,21 @@ def test_a_slice_is_loaded_and_counted() -> None:
     assert said == {
         "loaded": {"rows": 3, "applied": 2, "duplicate": 0, "stale": 0, "refused": 0, "odd": 1}, "refused": {}
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [b"\n", b'{"user_id":"a|1"}\n', b" " * 1000 + b"\n"])
+def test_a_slice_that_would_fill_the_memory_is_refused(line: bytes) -> None:
+    """Less than a megabyte holds a hundred."""
+    bomb = gzip.compress(line * (100_000_000 // len(line)), compresslevel=1)
+    store = Recording()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SliceTooLarge):
+            function(store).load({"export": EXPORT, "lines": base64.b64encode(bomb).decode()})
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+    assert store.batches == []
 
 
 def test_a_refused_user_is_told_by_a_pseudonym(capsys: pytest.CaptureFixture[str]) -> None:
