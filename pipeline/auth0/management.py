@@ -45,6 +45,10 @@ class Unanswered(Auth0Error):
     """Auth0 did not answer a request, so it may or may not have done it."""
 
 
+class Limited(Unanswered):
+    """Auth0's rate limit lasts longer than a command waits."""
+
+
 class _Said(msgspec.Struct):
     message: str = ""
 
@@ -84,27 +88,31 @@ class Management:
         """Return the JSON of ``path`` below ``/api/v2/``. Raises Auth0Error."""
         return self._request("GET", path, None)
 
-    def post(self, path: str, body: object) -> Any:
-        """Create something. Raises Unanswered where a second try could create it twice, or another Auth0Error."""
-        return self._request("POST", path, body)
+    def post(self, path: str, body: object, *, repeat: bool = False) -> Any:
+        """Create something. Raises Unanswered where a second try could create it twice, or another Auth0Error.
+
+        ``repeat`` says that a second try does no harm.
+        """
+        return self._request("POST", path, body, repeat=repeat)
 
     def patch(self, path: str, body: object) -> Any:
         """Change something. Raises Auth0Error."""
         return self._request("PATCH", path, body)
 
-    def _request(self, method: str, path: str, body: object) -> Any:
+    def stream(self, path: str, silence: float) -> urllib3.BaseHTTPResponse:
+        """Open a stream of server-sent events. Auth0 may send nothing for ``silence`` seconds. Raises Auth0Error."""
+        what = f"GET /api/v2/{path.partition('?')[0]}"
+        answer = self._answer("GET", path, None, what, repeat=True, silence=silence)
+        if answer.status != 200:
+            raise self._refused(what, answer)
+        if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+            answer.close()
+            raise Unanswered(f"{what}: {self.domain} answered with something that is not a stream of events.")
+        return answer
+
+    def _request(self, method: str, path: str, body: object, *, repeat: bool = True) -> Any:
         what = f"{method} /api/v2/{path}"
-        self._until_answered("sign in", self._session.sign_in, repeat=True)
-
-        def send(deadline: float) -> urllib3.BaseHTTPResponse:
-            answer = self._session.send(method, f"/api/v2/{path}", deadline, json=body)[1]
-            if answer.status == 429:
-                raise RateLimited(what, wait(answer.headers, time.time()))
-            if answer.status >= 500:
-                raise Auth0Down(f"{answer.status} {code(answer.data)}".rstrip())
-            return answer
-
-        answer = self._until_answered(what, send, repeat=method != "POST")
+        answer = self._answer(method, path, body, what, repeat=repeat)
         if 200 <= answer.status < 300:
             try:
                 return msgspec.json.decode(answer.data)
@@ -112,9 +120,26 @@ class Management:
                 raise Unanswered(f"{what}: {self.domain} answered with something that is not JSON.") from None
         raise self._refused(what, answer)
 
+    def _answer(
+        self, method: str, path: str, body: object, what: str, *, repeat: bool, silence: float | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        self._until_answered("sign in", self._session.sign_in, repeat=True)
+
+        def send(deadline: float) -> urllib3.BaseHTTPResponse:
+            answer = self._session.send(method, f"/api/v2/{path}", deadline, json=body, silence=silence)[1]
+            if answer.status == 429:
+                raise RateLimited(what, wait(answer.headers, time.time()))
+            if answer.status >= 500:
+                raise Auth0Down(f"{answer.status} {code(answer.data)}".rstrip())
+            return answer
+
+        answer: urllib3.BaseHTTPResponse = self._until_answered(what, send, repeat=repeat)
+        return answer
+
     def _until_answered(self, what: str, send: Callable[[float], Any], *, repeat: bool) -> Any:
         """Return the answer, after waits for rate limits, and for outages if the request can be repeated."""
         deadline = time.monotonic() + self._seconds
+        kind: type[Unanswered]
         pauses = [self._pause * 2**n for n in range(TRIES - 1)] if repeat else []
         while True:
             try:
@@ -122,16 +147,16 @@ class Management:
             except CredentialsRefused as error:
                 raise self._credentials_refused(error) from None
             except RateLimited as error:
-                why, seconds = "has reached its rate limit", error.wait
+                why, seconds, kind = "has reached its rate limit", error.wait, Limited
             except Auth0Down as error:
                 why = f"does not answer ({error.detail})"
                 if not pauses or "NameResolution" in error.detail:  # no second try finds another name
                     raise Unanswered(
                         f"{what}: {self.domain} {why}. Check the domain and the network, then run this again."
                     ) from None
-                seconds = pauses.pop(0)
+                seconds, kind = pauses.pop(0), Unanswered
             if time.monotonic() + seconds > deadline:
-                raise Unanswered(f"{what}: {self.domain} {why}. Run this again in {seconds:.0f} seconds.")
+                raise kind(f"{what}: {self.domain} {why}. Run this again in {seconds:.0f} seconds.")
             self._tell(f"{self.domain} {why}; next try in {seconds:.0f} s")
             self._sleep(seconds)
 

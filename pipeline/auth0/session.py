@@ -60,17 +60,18 @@ class Session:
         """The scopes of the last token; None if Auth0 named none."""
 
     def send(
-        self, method: str, path: str, deadline: float, *, json: object = None
+        self, method: str, path: str, deadline: float, *, json: object = None, silence: float | None = None
     ) -> tuple[datetime, urllib3.BaseHTTPResponse]:
         """Send a request, perhaps with a JSON body; return its time and the response.
 
+        With ``silence``, the seconds that Auth0 may send nothing, the body of a success is left to read: a stream.
         Raises ``CredentialsRefused``, ``RateLimited`` (of the token endpoint only) or ``Auth0Down``.
         """
-        asked_at, answer = self._send(method, path, deadline, json)
+        asked_at, answer = self._send(method, path, deadline, json, silence)
         if answer.status == 401:
             # A token can become invalid early: after a rotation of the secret or a change of the grant.
             self._bearer = ""
-            asked_at, answer = self._send(method, path, deadline, json)
+            asked_at, answer = self._send(method, path, deadline, json, silence)
         return asked_at, answer
 
     def sign_in(self, deadline: float) -> str:
@@ -96,17 +97,30 @@ class Session:
         self.scopes = frozenset(token.scope.split()) if isinstance(token.scope, str) else None
         return self._bearer
 
-    def _send(self, method: str, path: str, deadline: float, json: object) -> tuple[datetime, urllib3.BaseHTTPResponse]:
+    def _send(
+        self, method: str, path: str, deadline: float, json: object, silence: float | None
+    ) -> tuple[datetime, urllib3.BaseHTTPResponse]:
         headers = {**self._pool.headers, "Authorization": f"Bearer {self.sign_in(deadline)}"}
+        if silence is not None:
+            headers["Accept"] = "text/event-stream"
         body = {} if json is None else {"json": json}
         asked_at = datetime.now(UTC)
-        return asked_at, self._request(method, path, deadline, headers=headers, **body)
+        return asked_at, self._request(method, path, deadline, silence, headers=headers, **body)
 
-    def _request(self, method: str, path: str, deadline: float, **parts: Any) -> urllib3.BaseHTTPResponse:
+    def _request(
+        self, method: str, path: str, deadline: float, silence: float | None = None, **parts: Any
+    ) -> urllib3.BaseHTTPResponse:
         left = max(deadline - time.monotonic(), 0.05)
-        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUT, left))
+        read = min(READ_TIMEOUT, left) if silence is None else silence
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=read)
+        whole = silence is None
         try:
-            return self._pool.request(method, self._base_url + path, timeout=timeout, redirect=False, **parts)
+            answer = self._pool.request(
+                method, self._base_url + path, timeout=timeout, redirect=False, preload_content=whole, **parts
+            )
+            if answer.status != 200:
+                _ = answer.data  # reads what is not read, so that the connection can serve the next request
+            return answer
         except urllib3.exceptions.HTTPError as error:
             # The error's text would contain the address with the user id.
             raise Auth0Down(f"{method}: {type(error).__name__}") from None

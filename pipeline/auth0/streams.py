@@ -31,6 +31,10 @@ _SOURCES: Final[dict[Kind, re.Pattern[str]]] = {
 SUBSCRIPTIONS: Final = ("user.created", "user.updated", "user.deleted")
 LOG_DAYS: Final = (30, 10, 5, 1)
 """The days for which Auth0's plans keep logs, by its page "Log Data Retention"."""
+REDELIVER: Final = "update:event_deliveries"
+"""The permission to redeliver."""
+_SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""Form of the times of a redelivery, to which Auth0's reference gives 20 characters."""
 _TRIES: Final = 3
 _MARGIN: Final = timedelta(minutes=5)
 """The start of the logs is later than the plan's limit by this time, as the clocks may differ."""
@@ -160,6 +164,18 @@ class Streams:
             return stream
         self._api.patch(f"{_PATHS[stream.kind]}/{quote(stream.id, safe='')}", {"status": status})
         return msgspec.structs.replace(stream, status=status)
+
+    def redeliver(self, stream: Stream, begin: datetime | None, end: datetime | None) -> tuple[str, str]:
+        """Let Auth0 send the failed deliveries of an Event Stream again; return the period in whole seconds.
+
+        A second time does no harm: Auth0 then sends only what has failed again, and the sinks know the others.
+        """
+        since = f"{begin.astimezone(UTC):{_SECONDS}}" if begin else ""
+        # Auth0 excludes the end itself.
+        until = f"{(end or self._now()).astimezone(UTC) + timedelta(seconds=0 if end else 1):{_SECONDS}}"
+        body = {"statuses": ["failed"], "date_to": until} | ({"date_from": since} if since else {})
+        self._api.post(f"{_PATHS['event']}/{quote(stream.id, safe='')}/redeliver", body, repeat=True)
+        return since, until
 
     def once(self, find: Callable[[], Stream | None], create: Callable[[], Stream]) -> tuple[Stream, bool]:
         """Return the stream that exists, or else create it; and whether this created it.

@@ -53,7 +53,11 @@ add(
     "pipeline.cli.init",
     "Connect an Auth0 tenant to the AWS account: streams, credentials, and the file of variables that `deploy` takes.",
 )
-add("streams", "pipeline.cli.streams", "Show, create, pause or start the Log Stream and the Event Stream in Auth0.")
+add(
+    "streams",
+    "pipeline.cli.streams",
+    "Show, create, pause or start the Log Stream and the Event Stream in Auth0, or redeliver its failed events.",
+)
 add(
     "credentials",
     "pipeline.cli.init",
@@ -112,6 +116,11 @@ add(
     "backfill",
     "pipeline.cli.backfill",
     "Load the existing users from an export of Auth0 into the stores, while events flow.",
+)
+add(
+    "catch-up",
+    "pipeline.cli.catch_up",
+    "Send the events that a disabled Event Stream missed, from Auth0's Events API, to the sinks' queues.",
 )
 add(
     "replay",

@@ -1,19 +1,21 @@
-"""The Log Stream and the Event Stream of an environment: show, create, pause and start them."""
+"""The Log Stream and the Event Stream of an environment: show, create, pause and start them, redeliver events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
-from pipeline.auth0.streams import TITLES, VERBS, Kind, Stream, Streams, Unavailable, Verb
+from pipeline.auth0.streams import REDELIVER, TITLES, VERBS, Kind, Stream, Streams, Unavailable, Verb
 from pipeline.cli import aws, tenant
 from pipeline.cli.app import AsJson, Env, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.tenant import Account, ClientId, Domain, Place, PrivateCloud, Region, SourceRegion
 from pipeline.cli.terminal import cell, console, errors, in_markup
+from pipeline.cli.times import past
 from pipeline.deploy import DeployError, connect
 from pipeline.deploy.connect import Connected, Connection, Started, Wanted
 from pipeline.deploy.deployment import Deployment
@@ -34,7 +36,7 @@ UPDATE: Final[tuple[Verb, ...]] = ("read", "update")
 
 _LOSES: Final[dict[Kind, str]] = {
     "log": "Auth0 keeps its logs for as long as the plan does, and delivers them after a start.",
-    "event": "Auth0 does not keep its events: the stores miss changes that no log carries, until the user's next one.",
+    "event": "Auth0 does not keep its events: after a start, `auth0-sync catch-up` reads them from its Events API.",
 }
 
 
@@ -65,6 +67,11 @@ def streams(
     create: Annotated[bool, typer.Option("--create", help="Create those that are missing, stopped.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Pause the Log Stream, disable the Event Stream.")] = False,
     start: Annotated[bool, typer.Option("--start", help="Start them, if their event sources have buses.")] = False,
+    redeliver: Annotated[
+        bool, typer.Option("--redeliver", help="Let Auth0 send the failed deliveries of the Event Stream again.")
+    ] = False,
+    since: Annotated[str, typer.Option(help="With --redeliver: 2h, or 2026-11-22T08:00:00Z; default: all.")] = "",
+    until: Annotated[str, typer.Option(help="With --redeliver: the end, in the same form; default: now.")] = "",
     domain: Domain = "",
     client_id: ClientId = "",
     private_cloud: PrivateCloud = False,
@@ -77,31 +84,60 @@ def streams(
     log_days: LogDays = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Show, create, pause or start the Log Stream and the Event Stream in Auth0.
+    """Show, create, pause or start the Log Stream and the Event Stream in Auth0, or redeliver its failed events.
 
     They are those whose event sources the file of variables names, or else those of the names. The credentials come
     from AUTH0_DOMAIN, AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, from the secret auth0-sync/NAME, or from you.
     """
-    if sum((show, create, pause, start)) > 1:
-        raise typer.BadParameter("one of --show, --create, --pause and --start")
+    if sum((show, create, pause, start, redeliver)) > 1:
+        raise typer.BadParameter("one of --show, --create, --pause, --start and --redeliver")
+    if (since or until) and not redeliver:
+        raise typer.BadParameter("--since and --until are for --redeliver")
+    period = _period(since, until)
     deployment = Deployment.named(env)
     place = Place.of(deployment, region, source_region, account)
     names = Names.of(env, log_stream, event_stream, no_event_stream=no_event_stream)
     verbs = VERBS if create else UPDATE if pause or start else READ
     kinds = names.kinds if create else tuple(_sources(deployment)) or names.kinds
+    if redeliver:
+        kinds = tuple(kind for kind in kinds if kind == "event")
+        if not kinds:
+            raise DeployError(f"{deployment.name} has no Event Stream, and a Log Stream keeps no failed deliveries.")
     found = tenant.application(place, domain, client_id, private_cloud=private_cloud)
     stopped = Stopped(deployment.directory)
     with Steps(errors if as_json else console) as steps:
         with steps.step("Auth0") as step:
-            api = tenant.sign_in(found, step, *kinds, verbs=verbs)
+            api = tenant.sign_in(found, step, *kinds, verbs=verbs, more=(REDELIVER,) if redeliver else ())
         if create:
             chosen = ensure(api, place, names, found, stopped, log_days, steps).streams
         else:
-            chosen = find(api, place, names)
+            chosen = [stream for stream in find(api, place, names) if stream.kind in kinds]
         sources = tenant.in_buses(place.events(), chosen)
         if pause or start:
             chosen = [_set(api, stream, stopped, sources, steps, runs=start) for stream in chosen]
+        if redeliver:
+            _redeliver(api, chosen, period, steps)
     _print(chosen, sources, as_json=as_json)
+
+
+def _period(since: str, until: str) -> tuple[datetime | None, datetime | None]:
+    now = datetime.now(UTC)
+    begin, end = (past(text, now) if text else None for text in (since, until))
+    if begin and end and begin >= end:
+        raise typer.BadParameter("--since is not before --until")
+    return begin, end
+
+
+def _redeliver(
+    api: Streams, chosen: list[Stream], period: tuple[datetime | None, datetime | None], steps: Progress
+) -> None:
+    with steps.step("Redeliver") as step:
+        for stream in chosen:
+            begin, end = api.redeliver(stream, *period)
+            step.update(
+                f"{stream.name}: Auth0 sends the failed deliveries {f'from {begin} ' if begin else ''}until {end} "
+                "again, as far as it keeps them. It does not say how many."
+            )
 
 
 def ensure(

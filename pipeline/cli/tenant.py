@@ -127,10 +127,12 @@ def management(found: Application, step: Step) -> Management:
     return Management(Auth0.from_env(variables), found.credentials, tell=step.update)
 
 
-def sign_in(found: Application, step: Step, *kinds: Kind, verbs: Iterable[Verb] = VERBS) -> Streams:
-    """Return the streams of the tenant, after a check of the credentials and the permissions."""
+def sign_in(
+    found: Application, step: Step, *kinds: Kind, verbs: Iterable[Verb] = VERBS, more: Iterable[str] = ()
+) -> Streams:
+    """Return the streams of the tenant, after a check of the credentials and the permissions, with ``more`` of them."""
     api = management(found, step)
-    api.require(scopes(*kinds, verbs=verbs))
+    api.require([*scopes(*kinds, verbs=verbs), *more])
     step.update(f"{found.domain}, application {found.client_id}")
     return Streams(api)
 

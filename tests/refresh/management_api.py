@@ -1,4 +1,4 @@
-"""A server on this machine that behaves like Auth0's Management API, as far as a token, users and streams go."""
+"""A server on this machine that behaves like Auth0's Management API, as far as a token, users, streams and past events go."""
 
 import json
 import threading
@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.refresh import events_api
+from tests.refresh.events_api import EventsApi
 from tests.refresh.streams_api import SCOPES, StreamsApi
 
 CLIENT_ID, CLIENT_SECRET, DOMAIN = "client-1", "s3cret-of-client-1", "acme.eu.auth0.com"
@@ -59,11 +61,13 @@ class ManagementApi:
         self.tokens: set[str] = set()
         self.secret = CLIENT_SECRET
         self.expires_in = 86400
-        self.scopes = {"read:users", *SCOPES}
+        self.scopes = {"read:users", "read:events", *SCOPES}
         """The application's grant."""
         self.streams = StreamsApi()
+        self.events = EventsApi()
         self.burst: tuple[float, int] | None = None
         """(seconds, requests): the limit, as Auth0 keeps it, if there is one."""
+        self.closed = False
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -75,6 +79,7 @@ class ManagementApi:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
+        self.closed = True
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -137,6 +142,16 @@ class ManagementApi:
                 return Answer(429, error(429, "Too Many Requests", "too_many_requests"), headers)
         return self.next_answers.popleft() if self.next_answers else None
 
+    def _events(self, path: str, authorization: str) -> Answer | None:
+        """Return the answer to a request for events that gets none, or None."""
+        answer = self._refusal(authorization)
+        if answer is None and (refused := self.events.refusal(path, self.scopes)):
+            status, message, code, headers = refused
+            document = {"statusCode": status, "error": message, "message": message, "errorCode": code}
+            answer = Answer(status, json.dumps(document).encode(), headers)
+        self.requests.append(Request(time.monotonic(), path, "", answer.status if answer else 200))
+        return answer
+
     def _any(self, method: str, path: str, authorization: str, body: bytes) -> Answer:
         if path == "/oauth/token":
             return self._token({name: values[0] for name, values in parse_qs(body.decode()).items()})
@@ -169,9 +184,36 @@ class ManagementApi:
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if urlsplit(self.path).path == events_api.PATH:
+                    self._stream()
+                    return
                 with api._lock:
                     answer = api._any(self.command, self.path, self.headers.get("Authorization", ""), body)
                 self._send(answer)
+
+            def _stream(self) -> None:
+                with api._lock:
+                    refusal = api._events(self.path, self.headers.get("Authorization", ""))
+                    api.events.open += refusal is None
+                if refusal:
+                    self._send(refusal)
+                    return
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    for piece in api.events.stream(self.path):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
+                        self.wfile.flush()
+                        if api.closed:
+                            break
+                    self.wfile.write(b"0\r\n\r\n")
+                except (OSError, events_api.Cut):
+                    self.close_connection = True
+                finally:
+                    with api._lock:
+                        api.events.open -= 1
 
             def _send(self, answer: Answer) -> None:
                 time.sleep(answer.seconds)

@@ -44,6 +44,8 @@ class StreamsApi:
 
     def answer(self, method: str, path: str, body: bytes, scopes: set[str]) -> Answer:
         address = urlsplit(path)
+        if method == "POST" and (found := re.fullmatch(r"/api/v2/event-streams/([^/]+)/redeliver", address.path)):
+            return self._redeliver(found[1], json.loads(body), scopes)
         found = re.fullmatch(r"/api/v2/(log|event)-streams(?:/([^/]+))?", address.path)
         if not found:
             return _error(404, "Not Found", "")
@@ -62,6 +64,18 @@ class StreamsApi:
         if stream is None:
             return _error(404, "The stream does not exist", "inexistent_stream")
         return (200, stream) if method == "GET" else self._update(kind, stream, json.loads(body))
+
+    def _redeliver(self, stream_id: str, body: Json, scopes: set[str]) -> Answer:
+        if "update:event_deliveries" not in scopes:
+            return _error(403, "Insufficient scope, expected any of: update:event_deliveries", "insufficient_scope")
+        if stream_id not in [each["id"] for each in self.event]:
+            return _error(404, "The stream does not exist", "inexistent_stream")
+        if body.keys() - {"date_from", "date_to", "statuses", "event_types"}:
+            return _error(400, "Payload validation error: 'Additional properties not allowed'.")
+        if any(len(body.get(name, "")) > 20 for name in ("date_from", "date_to")):
+            return _error(400, "Payload validation error: 'String is too long'.")
+        self.writes.append(("POST", "redeliver", body))
+        return 202, body
 
     def _page(self, query: dict[str, list[str]]) -> Json:
         begin = int(query.get("from", ["0"])[0])

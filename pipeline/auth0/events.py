@@ -1,0 +1,207 @@
+"""Read past events of a tenant from Auth0's Events API, until they have caught up with the present.
+
+Auth0 documents it in "Consume Events with the Events API": server-sent events, each with an offset from which another
+connection goes on. Auth0 closes each connection after some minutes. A marker `offset-only` has an offset and no event.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from msgspec import Raw
+
+from pipeline.auth0.management import PAUSE, TRIES, Auth0Error, Limited, Management, Refused, Unanswered
+from pipeline.auth0.sse import Message, Parser
+from pipeline.auth0.streams import SUBSCRIPTIONS
+from pipeline.changes import instant
+from pipeline.errors import BadTimestamp
+from pipeline.events import shallow
+
+SCOPE: Final = "read:events"
+QUIET: Final = 60.0
+"""Seconds of an open connection without an event after which there are no more."""
+UNREADABLE: Final = "unreadable"
+"""Problem of a message without an event."""
+_CHUNK: Final = 256 * 1024
+_LONGEST_RETRY: Final = 60.0
+_EXPIRED: Final = ("cursor_expired", "invalid_cursor")
+_TOO_LARGE: Final = "payload_too_large"
+_LIMIT: Final = (
+    "Auth0 also limits the open connections to the Events API: 1 on the plan Free, 4 on self-service plans, 8 on "
+    "Enterprise. End another consumer of the Events API, or wait, and run this again."
+)
+
+
+class Received(NamedTuple):
+    """A message of the Events API."""
+
+    offset: str
+    """The place behind this message; empty if it has none."""
+    event: bytes | None = None
+    """The event's JSON, as Auth0 wrote it."""
+    type: str = ""
+    time: str = ""
+    """The time of the event, an ``instant``; empty if it has none."""
+    problem: str = ""
+    """Why a message that should have an event has none."""
+
+
+class Expired(Auth0Error):
+    """Auth0 no longer keeps the events from the wanted place on. The text is Auth0's reason."""
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    time: Any = None
+
+
+class _Message(msgspec.Struct):
+    event: Raw | None = None
+    offset: Any = None
+
+
+class _ErrorDetail(msgspec.Struct):
+    code: Any = None
+    offset: Any = None
+
+
+class _Error(msgspec.Struct):
+    error: _ErrorDetail
+
+
+_message = msgspec.json.Decoder(_Message)
+_event = msgspec.json.Decoder(_Event)
+_error = msgspec.json.Decoder(_Error)
+
+
+class Events:
+    """The past events of a tenant about users."""
+
+    def __init__(
+        self,
+        api: Management,
+        *,
+        quiet: float = QUIET,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._api, self._quiet, self._pause, self._clock, self._sleep = api, quiet, pause, clock, sleep
+        self._idle = 0.0
+        """Seconds of waiting for an event that did not come, while the connection was known to live."""
+        self._offset = ""
+
+    def read(self, since: datetime, offset: str, until: datetime) -> Iterator[list[Received]]:
+        """Yield the messages behind ``offset``, or from ``since`` on if it is empty, until they have caught up.
+
+        They have if an event is of ``until`` or later, or if none has come for the quiet time on an open connection.
+        Raises Expired, or another Auth0Error.
+        """
+        self._offset, last, fruitless = offset, instant(until.isoformat()), 0
+        while True:
+            parser, began = Parser(), self._offset
+            caught_up, why = yield from self._connection(parser, since, last)
+            if caught_up:
+                return
+            fruitless = 0 if self._offset != began else fruitless + 1
+            if fruitless == TRIES:
+                raise Unanswered(
+                    f"{self._api.domain} has closed {TRIES} connections to the Events API without an event ({why}). "
+                    "Run this again later."
+                )
+            pause = self._pause * 2 ** (fruitless - 1) if fruitless else 0
+            self._sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
+
+    def _connection(self, parser: Parser, since: datetime, last: str) -> Any:
+        """Yield the messages of one connection; return whether they have caught up, and else why it ended."""
+        delivered = False
+        with closing(self._open(since)) as answer:
+            while True:
+                began = self._clock()
+                try:
+                    chunk = answer.read1(_CHUNK)
+                except urllib3.exceptions.ReadTimeoutError:
+                    # A connection that has delivered may be dead; another one, which Auth0 has just opened, is not.
+                    return not delivered, "silence"
+                except urllib3.exceptions.HTTPError as error:
+                    return False, type(error).__name__
+                if not chunk:
+                    return False, "closed"
+                self._idle += self._clock() - began
+                found, why = self._received(parser.feed(chunk))
+                delivered = delivered or bool(found)
+                if any(one.event for one in found):
+                    self._idle = 0
+                if found:
+                    yield found
+                if self._idle >= self._quiet or any(one.time >= last for one in found):
+                    return True, ""
+                if why:
+                    return False, why
+
+    def _received(self, messages: list[Message]) -> tuple[list[Received], str]:
+        """Return what messages mean, and the code of the error with which Auth0 ends the connection, if it does."""
+        found = []
+        for message in messages:
+            if message.event == "error":
+                code, offset = _error_of(message)
+                if code in _EXPIRED:
+                    raise Expired(code)
+                if code != _TOO_LARGE or offset in ("", self._offset):
+                    return found, code
+                # Auth0 cannot send the event before this offset: go on behind it.
+                found.append(Received(offset, problem=code))
+            else:
+                found.append(_read(message))
+            self._offset = found[-1].offset or self._offset
+        return found, ""
+
+    def _open(self, since: datetime) -> urllib3.BaseHTTPResponse:
+        # Auth0 takes whole seconds here: the reference allows 20 characters.
+        moment = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        begin = {"from": self._offset} if self._offset else {"from_timestamp": moment}
+        query = urlencode([*(("event_type", each) for each in SUBSCRIPTIONS), *begin.items()])
+        try:
+            return self._api.stream(f"events?{query}", self._quiet)
+        except Limited as error:
+            raise Limited(f"{error} {_LIMIT}") from None
+        except Refused as error:
+            if error.status == 410 or (error.status == 400 and self._offset):
+                raise Expired(str(error)) from None
+            if error.status in (403, 409):
+                raise Refused(f"{error} {_LIMIT}", error.status, error.code) from None
+            raise
+
+
+def _read(message: Message) -> Received:
+    try:
+        try:
+            found = _message.decode(message.data)
+        except RecursionError:
+            found = _message.decode(shallow(message.data))
+        offset = message.id or (found.offset if isinstance(found.offset, str) else "")
+        if message.event == "offset-only":
+            return Received(offset)
+        text = bytes(found.event or b"")
+        event = _event.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return Received(message.id, problem=UNREADABLE)
+    kind = event.type if isinstance(event.type, str) else message.event
+    try:
+        moment = instant(event.time) if isinstance(event.time, str) else ""
+    except BadTimestamp:
+        moment = ""
+    return Received(offset, text, kind, moment)
+
+
+def _error_of(message: Message) -> tuple[str, str]:
+    try:
+        error = _error.decode(message.data).error
+    except (msgspec.DecodeError, RecursionError):
+        return "error", ""
+    return (each if isinstance(each, str) else "" for each in (error.code, error.offset))  # type: ignore[return-value]

@@ -1,0 +1,190 @@
+"""Send the events of the time in which an Event Stream was disabled to the sinks' queues."""
+
+import os
+import re
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import boto3
+import typer
+
+from pipeline.auth0.credentials import credentials
+from pipeline.auth0.events import QUIET, SCOPE, Events, Expired
+from pipeline.auth0.management import Management
+from pipeline.auth0.settings import Auth0
+from pipeline.catchup import THREADS, Report
+from pipeline.catchup import catch_up as send
+from pipeline.catchup.place import Kept, Place
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
+from pipeline.cli.progress import Steps
+from pipeline.cli.terminal import console, errors, in_markup
+from pipeline.cli.times import past
+from pipeline.delivery.targets import Consumer, client_config, open_queue
+from pipeline.errors import CommandError
+from pipeline.locks import exclusive
+
+SINKS: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
+MARGIN: Final = timedelta(seconds=10)
+"""How far events may be out of order: an event this much later than the start has all earlier ones before it."""
+
+
+@app.command("catch-up")
+def catch_up(
+    since: Annotated[str, typer.Option(help="How long ago, or the first event's time: 2h, 2026-11-25T10:00:00Z.")],
+    deployment: DeploymentName,
+    source: Annotated[
+        str, typer.Option(envvar="LOG_STREAM_SOURCE", help="An event source of the deployment, to compare the tenant.")
+    ] = "",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin at --since, wherever an earlier run stopped.")
+    ] = False,
+    quiet: Annotated[
+        float, typer.Option(min=1, max=600, help="Seconds without an event after which there are no more.")
+    ] = QUIET,
+    place: Annotated[
+        Path | None,
+        typer.Option(help="File of the place to go on from. Default: ~/.local/state/auth0-sync/NAME.catch-up.json."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; send nothing, and keep no place.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send the events that a disabled Event Stream missed, from Auth0's Events API, to the sinks' queues.
+
+    Start the Event Stream before, so that no event falls between the two. Ends when it has caught up with its own
+    start. Goes on where an earlier run stopped; an event that the stores know changes nothing, so you can stop it and
+    run it again.
+
+    Reads AUTH0_DOMAIN, AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET of an application with `read:events`. Exit code 3 if an
+    event was not taken.
+    """
+    started = datetime.now(UTC)
+    begin = past(since, started)
+    settings = Auth0.from_env()
+    _require_tenant(settings, source)
+    file = place or _default_place(deployment)
+    kept = Kept(file)
+    busy = CommandError(f"Another catch-up of {deployment} runs on this machine.")
+    report = Report()
+    lock = nullcontext() if dry_run else exclusive(file.with_suffix(".lock"), busy)
+    with lock:
+        known = kept.read()
+        if restart or known is None or not known.goes_on(settings.domain, begin):
+            known = Place(settings.domain, begin, "", begin)
+        try:
+            with Steps(errors if as_json else console) as steps, steps.step("Catch up") as step:
+                step.update("sign in")
+                api = Management(settings, credentials(settings), tell=step.update)
+                api.require([SCOPE])
+                reader = Keeper(kept, known)
+                send(
+                    Events(api, quiet=quiet).read(begin, known.offset, started + MARGIN),
+                    {} if dry_run else _targets(deployment),
+                    report,
+                    reader.remember,
+                    dry_run=dry_run,
+                    update=lambda now: step.update(_progress(now)),
+                )
+                step.update(_progress(report))
+                if report.caught_up and not dry_run:
+                    reader.end(started)
+        except Expired as error:
+            raise _expired(known, error) from None
+        finally:
+            _show(report, known, dry_run=dry_run, as_json=as_json)
+    if not report.caught_up or report.refused or report.undelivered:
+        raise typer.Exit(EXIT_UNHEALTHY)
+
+
+class Keeper:
+    """Keeps the place of a run."""
+
+    def __init__(self, kept: Kept, place: Place) -> None:
+        self._kept, self._place = kept, place
+
+    def remember(self, offset: str, last: str) -> None:
+        """Keep that all events up to an offset are in the queues."""
+        reached = max(datetime.fromisoformat(last), self._place.reached) if last else self._place.reached
+        self._place = Place(self._place.domain, self._place.since, offset, reached)
+        self._kept.write(self._place)
+
+    def end(self, started: datetime) -> None:
+        """Keep that all events before the start of the run are in the queues."""
+        if self._place.offset:
+            place = self._place
+            self._kept.write(Place(place.domain, place.since, place.offset, started, caught_up=True))
+
+
+def _require_tenant(settings: Auth0, source: str) -> None:
+    """Raise CommandError if the events of this tenant are not those that the deployment mirrors."""
+    found = re.fullmatch(r"aws\.partner/auth0\.com/(.+?)-[0-9a-f]{8}-[0-9a-f-]+/auth0\.(logs|events)", source)
+    if found and settings.tenant and found[1].partition(".")[0] != settings.tenant:
+        raise CommandError(
+            f"AUTH0_DOMAIN is {settings.domain}, but the deployment mirrors the tenant {found[1]} ({source}). Nothing "
+            "was sent: point the shell at the right one of both."
+        )
+
+
+def _default_place(deployment: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", deployment):
+        raise typer.BadParameter("--deployment is the prefix of the names, such as auth0-sync-prod")
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "auth0-sync" / f"{deployment}.catch-up.json"
+
+
+def _targets(deployment: str) -> dict[Consumer, Any]:
+    config = client_config(THREADS)
+    sqs, lambda_ = boto3.client("sqs", config=config), boto3.client("lambda", config=config)
+    return {consumer: open_queue(sqs, lambda_, deployment, consumer) for consumer in SINKS}
+
+
+def _expired(place: Place, error: Expired) -> CommandError:
+    where = "from where an earlier run stopped, at" if place.offset else "from"
+    moment = f"{place.reached:%Y-%m-%dT%H:%M:%SZ}"
+    return CommandError(
+        f"Auth0 no longer keeps the events {where} {moment} on ({error}). Catch up from a later time, with --since and "
+        "--restart; the changes between are lost to this command. For them load an export (docs/backfill.md), and for "
+        "the deletions among them compare with one: auth0-sync reconcile --export FILE --exported-at TIME --fix"
+    )
+
+
+def _progress(report: Report) -> str:
+    events = report.events.total()
+    rate = f", {events / report.seconds:,.0f}/s" if events and report.seconds else ""
+    return f"{events:,} events{rate}" + (f", up to {report.last[:19]}Z" if report.last else "")
+
+
+def _show(report: Report, place: Place, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(report) | {"resumed": bool(place.offset)})
+        return
+    if place.offset:
+        console.print(
+            f"It went on from {place.reached:%Y-%m-%dT%H:%M:%SZ}, where an earlier run stopped.", highlight=False
+        )
+    _show_read(report)
+    if dry_run:
+        console.print("Nothing was sent: this was only a look.")
+        return
+    for consumer, number in report.sent.items():
+        direct = report.invoked[consumer]
+        console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
+    for reason, number in report.refused.most_common():
+        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
+    if not report.caught_up:
+        console.print("It stopped before the end. Run the same command again: it goes on from there.")
+    elif report.refused:
+        console.print(f"To send these again: --since {report.refused_from[:19]}Z --restart", highlight=False)
+
+
+def _show_read(report: Report) -> None:
+    for kind, number in sorted(report.events.items()):
+        console.print(f"  {in_markup(kind)}: {number:,}", highlight=False)
+    if report.first:
+        console.print(f"Events from {report.first[:19]}Z to {report.last[:19]}Z.", highlight=False)
+    elif report.caught_up:
+        console.print("Auth0 has no event of this time.", highlight=False)
+    for reason, number in report.undelivered.most_common():
+        console.print(f"  [red]not delivered by Auth0[/], {in_markup(reason)}: {number:,}", highlight=False)
