@@ -20,7 +20,7 @@ from pipeline.auth0.sse import Message, Parser
 from pipeline.auth0.streams import SUBSCRIPTIONS
 from pipeline.changes import instant
 from pipeline.errors import BadTimestamp
-from pipeline.events import shallow
+from pipeline.events import NULL, shallow
 
 SCOPE: Final = "read:events"
 QUIET: Final = 60.0
@@ -61,7 +61,7 @@ class _Event(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    event: Raw | None = None
+    event: Raw = NULL
     offset: Any = None
 
 
@@ -187,7 +187,7 @@ def _read(message: Message) -> Received:
         offset = message.id or (found.offset if isinstance(found.offset, str) else "")
         if message.event == "offset-only":
             return Received(offset)
-        text = bytes(found.event or b"")
+        text = bytes(found.event)
         event = _event.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return Received(message.id, problem=UNREADABLE)

@@ -203,12 +203,12 @@ class ManagementApi:
                     self.send_header("Content-Type", "text/event-stream; charset=utf-8")
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
+                    self.wfile.flush()
                     for piece in api.events.stream(self.path):
-                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
-                        self.wfile.flush()
+                        self.request.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
                         if api.closed:
                             break
-                    self.wfile.write(b"0\r\n\r\n")
+                    self.request.sendall(b"0\r\n\r\n")
                 except (OSError, events_api.Cut):
                     self.close_connection = True
                 finally:
