@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from pipeline.errors import CommandError
 
@@ -40,9 +41,27 @@ class Kept:
                 f"{self._file} is damaged. Delete it, and run this again: it begins at --since."
             ) from None
 
-    def write(self, place: Place) -> None:
+    def keep(self, place: Place) -> None:
         """Replace the place."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._file.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(place))
         new.replace(self._file)
+
+
+class Keeper:
+    """Keeps the place of a run."""
+
+    def __init__(self, kept: Kept, place: Place) -> None:
+        self._kept, self._place = kept, place
+
+    def remember(self, offset: str, last: str) -> None:
+        """Keep that all events up to an offset are in the queues; ``last`` is the latest one's time, if any."""
+        reached = max(datetime.fromisoformat(last), self._place.reached) if last else self._place.reached
+        self._place = replace(self._place, offset=offset, reached=reached, caught_up=False)
+        self._kept.keep(self._place)
+
+    def end(self, started: datetime) -> None:
+        """Keep that all events before the start of the run are in the queues."""
+        if self._place.offset:
+            self._kept.keep(replace(self._place, reached=started, caught_up=True))

@@ -3,7 +3,6 @@
 import os
 import re
 from contextlib import nullcontext
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,7 +16,7 @@ from pipeline.auth0.management import Management
 from pipeline.auth0.settings import Auth0
 from pipeline.catchup import THREADS, Report
 from pipeline.catchup import catch_up as send
-from pipeline.catchup.place import Kept, Place
+from pipeline.catchup.place import Keeper, Kept, Place
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
@@ -78,43 +77,24 @@ def catch_up(
                 step.update("sign in")
                 api = Management(settings, credentials(settings), tell=step.update)
                 api.require([SCOPE])
-                reader = Keeper(kept, known)
+                keeper = Keeper(kept, known)
                 send(
                     Events(api, quiet=quiet).read(begin, known.offset, started + MARGIN),
                     {} if dry_run else _targets(deployment),
                     report,
-                    reader.remember,
+                    keeper.remember,
                     dry_run=dry_run,
                     update=lambda now: step.update(_progress(now)),
                 )
                 step.update(_progress(report))
                 if report.caught_up and not dry_run:
-                    reader.end(started)
+                    keeper.end(started)
         except Expired as error:
             raise _expired(known, error) from None
         finally:
             _show(report, known, dry_run=dry_run, as_json=as_json)
     if not report.caught_up or report.refused or report.undelivered:
         raise typer.Exit(EXIT_UNHEALTHY)
-
-
-class Keeper:
-    """Keeps the place of a run."""
-
-    def __init__(self, kept: Kept, place: Place) -> None:
-        self._kept, self._place = kept, place
-
-    def remember(self, offset: str, last: str) -> None:
-        """Keep that all events up to an offset are in the queues."""
-        reached = max(datetime.fromisoformat(last), self._place.reached) if last else self._place.reached
-        self._place = Place(self._place.domain, self._place.since, offset, reached)
-        self._kept.write(self._place)
-
-    def end(self, started: datetime) -> None:
-        """Keep that all events before the start of the run are in the queues."""
-        if self._place.offset:
-            place = self._place
-            self._kept.write(Place(place.domain, place.since, place.offset, started, caught_up=True))
 
 
 def _require_tenant(settings: Auth0, source: str) -> None:
@@ -158,7 +138,7 @@ def _progress(report: Report) -> str:
 
 def _show(report: Report, place: Place, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        print_json(asdict(report) | {"resumed": bool(place.offset)})
+        print_json(vars(report) | {"resumed": bool(place.offset)})
         return
     if place.offset:
         console.print(

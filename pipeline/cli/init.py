@@ -138,7 +138,7 @@ def tfvars(
     alarm_email = _email(deployment, alarm_email)
     with Steps(console) as steps, steps.step("Auth0") as step:
         chosen = stream_commands.find_named(
-            tenant.sign_in(found, step, *names.kinds, verbs=stream_commands.READ), place, names
+            tenant.sign_in(found, step, *names.kinds, verbs=stream_commands.READ), place, names, names.kinds
         )
     if not _write(place, chosen, chosen_environment, example, alarm_email, found):
         raise typer.Exit(EXIT_UNHEALTHY)

@@ -1,6 +1,6 @@
 """The Log Stream and the Event Stream of an environment: show, create, pause and start them, redeliver events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -111,7 +111,7 @@ def streams(
         if create:
             chosen = ensure(api, place, names, found, stopped, log_days, steps).streams
         else:
-            chosen = [stream for stream in find(api, place, names) if stream.kind in kinds]
+            chosen = find(api, place, names, kinds)
         sources = tenant.in_buses(place.events(), chosen)
         if pause or start:
             chosen = [_set(api, stream, stopped, sources, steps, runs=start) for stream in chosen]
@@ -148,13 +148,14 @@ def ensure(
     return Connection(api, stopped, found.domain, found.client_id).make(wanted, steps)
 
 
-def find(api: Streams, place: Place, names: Names) -> list[Stream]:
-    """Return the streams whose event sources the file of variables names, or else those of the names."""
+def find(api: Streams, place: Place, names: Names, kinds: Iterable[Kind]) -> list[Stream]:
+    """Return the streams of some kinds: those whose event sources the file of variables names, or else by name."""
     sources = _sources(place.deployment)
     if not sources:
-        return find_named(api, place, names)
+        return find_named(api, place, names, kinds)
     chosen = []
-    for kind, source in sources.items():
+    for kind in kinds:
+        source = sources[kind]
         stream = next((each for each in api.all(kind) if each.source == source), None)
         if stream is None:
             raise DeployError(
@@ -165,10 +166,10 @@ def find(api: Streams, place: Place, names: Names) -> list[Stream]:
     return chosen
 
 
-def find_named(api: Streams, place: Place, names: Names) -> list[Stream]:
+def find_named(api: Streams, place: Place, names: Names, kinds: Iterable[Kind]) -> list[Stream]:
     """Return the streams of the names. Raises DeployError if one is missing that the tenant could have."""
     chosen = []
-    for kind in names.kinds:
+    for kind in kinds:
         name = names.log if kind == "log" else names.event
         try:
             stream = api.find(kind, name, place.identity.account, place.source_region)

@@ -120,12 +120,14 @@ NETWORKED = {
 WITHOUT_NETWORK = {"cost", "package", "demo", "events", "up", "down", "status"}
 BY_TERRAFORM = {"plan", "deploy", "migrate", "smoke", "outputs", "destroy", "env", "roles"}
 """Commands that begin with Terraform, whose state and account checks end them."""
+AUTH0_FIRST = {"catch-up"}
+"""Commands that ask Auth0 before AWS; tests/catchup/test_command.py has their errors."""
 OF_AUTH0 = {"init", "streams", "credentials", "tfvars"}
 """Commands that first ask AWS who the caller is; tests/deploy/test_preflight.py has their other errors."""
 
 
 def test_every_command_that_needs_aws_is_here() -> None:
-    assert {*NETWORKED, *WITHOUT_NETWORK, *BY_TERRAFORM, *OF_AUTH0} == set(commands.COMMANDS)
+    assert {*NETWORKED, *WITHOUT_NETWORK, *BY_TERRAFORM, *OF_AUTH0, *AUTH0_FIRST} == set(commands.COMMANDS)
 
 
 @pytest.fixture

@@ -111,6 +111,8 @@ OF_AUTH0: dict[str, tuple[tuple[str, ...], str]] = {
     "streams": (("streams", "--env", "prod"), "json"),
     "streams --create": (("streams", "--env", "prod", "--create"), "json"),
     "streams --start": (("streams", "--env", "prod", "--start"), ""),
+    "streams --redeliver": (("streams", "--env", "prod", "--redeliver"), "json"),
+    "catch-up": (("catch-up", "--since", "2h", "--quiet", "1", *DEPLOYMENT), "json"),
     "credentials": (("credentials", "--env", "prod"), ""),
     "tfvars": (("tfvars", "--env", "prod"), ""),
 }
@@ -147,7 +149,7 @@ def test_only_the_terminal_prints() -> None:
 
 
 def test_no_command_names_a_file_after_foreign_text() -> None:
-    """Only packages and deployments write files, and those take their names from the repository."""
+    """Packages and deployments write files named by the repository, and `catch-up` its place, named by the caller."""
     root = Path(commands.__file__).parents[1]
     writers = {"write_text", "write_bytes", "mkdir", "rename", "touch"}
     rooms = ("cli", "archive", "auth0", "backfill", "delivery", "doctor", "erasure", "reconcile", "stores")
@@ -350,7 +352,9 @@ def auth0(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Managemen
     root = tiny(tmp_path)
     monkeypatch.setattr(Deployment, "named", classmethod(lambda cls, name: cls(name, root)))
     api = ManagementApi()
-    api.scopes.add("read:anything")
+    api.scopes |= {"read:anything", "update:event_deliveries"}
+    api.events.heartbeat, api.events.most = 0.4, 100
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     variables = {"AUTH0_DOMAIN": DOMAIN, "AUTH0_CLIENT_ID": CLIENT_ID, "AUTH0_CLIENT_SECRET": CLIENT_SECRET}
     for name, value in (variables | {"AUTH0_BASE_URL": api.url}).items():
         monkeypatch.setenv(name, value)
@@ -365,6 +369,8 @@ def test_answers_of_auth0_are_harmless(
     aws: ForeignAws, auth0: ManagementApi, arguments: tuple[str, ...], live: bool, says: str, text: str
 ) -> None:
     aws.text = text
+    auth0.events.events = [{"id": text, "type": "user.updated", "time": text, "data": {"object": {"user_id": text}}}]
+    auth0.events.raw = {0: json.dumps({"event": {"type": text, "time": text}})}
     place = (text, text) if says == "another account" else ("123456789012", "eu-central-1")
     fields: dict[str, Any] = {"status": text, "pii_config": {"log_fields": [text]}}
     name = "auth0-sync-prod" if says != "streams" else text
@@ -422,6 +428,8 @@ def test_question_appears_before_the_answer_is_read(aws: ForeignAws, terraform: 
         ("logs", "{}", "--deployment", "{}"), ("plan", "--env", "{}"), ("package", "--architecture", "{}"),
         ("replay", "--since", "{}", *DEPLOYMENT, *BUCKET), ("events", "{}"), ("down", "{}"),
         ("init", "--env", "{}"), ("init", "--env", "x", "--region", "{}"), ("streams", "--env", "x", "--account", "{}"),
+        ("catch-up", "--since", "{}", *DEPLOYMENT), ("catch-up", "--since", "2h", "--deployment", "{}"),
+        ("streams", "--env", "x", "--redeliver", "--since", "{}"),
         ("tfvars", "--env", "x", "--environment", "{}"), ("credentials", "--env", "x", "--domain", "{}"),
     ],
 )  # fmt: skip

@@ -455,3 +455,45 @@ class TestAfterADeploy:
         assert "The Log Stream is not started: the deployment has no bus for its event source" in printed
         assert "The Event Stream is not started: it was deleted in Auth0." in printed
         assert auth0.streams.log[0]["status"] == "paused"
+
+
+class TestRedeliver:
+    @pytest.fixture(autouse=True)
+    def _stream(self, auth0: ManagementApi) -> None:
+        init()
+        auth0.streams.writes.clear()
+        auth0.scopes = {"read:event_streams", "update:event_deliveries"}
+
+    def test_auth0_sends_the_failed_deliveries_of_a_period(self, auth0: ManagementApi) -> None:
+        period = ("--since", "2026-01-15T10:00:00.5+01:00", "--until", "2026-01-16")
+        assert run("streams", "--env", "acme", "--redeliver", *period).code == 0
+        expected = {"date_from": "2026-01-15T09:00:00Z", "date_to": "2026-01-16T00:00:00Z", "statuses": ["failed"]}
+        assert auth0.streams.writes == [("POST", "redeliver", expected)]
+
+    def test_a_second_time_does_no_harm_so_an_outage_is_tried_again(self, auth0: ManagementApi) -> None:
+        auth0.lost_answers.extend([Answer(503)] * 2)
+        output = run("streams", "--env", "acme", "--redeliver")
+        assert output.code == 0, output.err
+        assert "sends the failed deliveries until" in said(output)
+        assert len(auth0.streams.writes) == 3
+        assert all(body.keys() == {"statuses", "date_to"} for _, _, body in auth0.streams.writes)
+
+    def test_the_missing_permission_is_named(self, auth0: ManagementApi) -> None:
+        auth0.scopes.discard("update:event_deliveries")
+        output = run("streams", "--env", "acme", "--redeliver")
+        assert output.code == 1
+        assert "update:event_deliveries" in said(output)
+
+    @pytest.mark.parametrize(
+        "arguments", [("--since", "2h"), ("--redeliver", "--since", "1h", "--until", "2h"), ("--redeliver", "--start"),
+                      ("--redeliver", "--since", "2999-01-01")]
+    )  # fmt: skip
+    def test_a_mistake_asks_nothing_of_auth0(self, auth0: ManagementApi, arguments: tuple[str, ...]) -> None:
+        assert run("streams", "--env", "acme", *arguments).code == 2
+        assert auth0.streams.writes == []
+
+    def test_a_deployment_without_an_event_stream(self, root: Path) -> None:
+        (root / "infra/terraform/environments/acme.tfvars").unlink()
+        output = run("streams", "--env", "acme", "--redeliver", "--no-event-stream")
+        assert output.code == 1
+        assert "has no Event Stream" in said(output)

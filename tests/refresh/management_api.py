@@ -1,4 +1,4 @@
-"""A server on this machine that behaves like Auth0's Management API, as far as a token, users, streams and past events go."""
+"""A server on this machine that behaves like Auth0's Management API: tokens, users, streams and past events."""
 
 import json
 import threading
@@ -185,35 +185,11 @@ class ManagementApi:
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if urlsplit(self.path).path == events_api.PATH:
-                    self._stream()
+                    _stream(api, self)
                     return
                 with api._lock:
                     answer = api._any(self.command, self.path, self.headers.get("Authorization", ""), body)
                 self._send(answer)
-
-            def _stream(self) -> None:
-                with api._lock:
-                    refusal = api._events(self.path, self.headers.get("Authorization", ""))
-                    api.events.open += refusal is None
-                if refusal:
-                    self._send(refusal)
-                    return
-                try:
-                    self.send_response(200)
-                    self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-                    self.send_header("Transfer-Encoding", "chunked")
-                    self.end_headers()
-                    self.wfile.flush()
-                    for piece in api.events.stream(self.path):
-                        self.request.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
-                        if api.closed:
-                            break
-                    self.request.sendall(b"0\r\n\r\n")
-                except (OSError, events_api.Cut):
-                    self.close_connection = True
-                finally:
-                    with api._lock:
-                        api.events.open -= 1
 
             def _send(self, answer: Answer) -> None:
                 time.sleep(answer.seconds)
@@ -232,3 +208,29 @@ class ManagementApi:
                 pass
 
         return Handler
+
+
+def _stream(api: ManagementApi, handler: Any) -> None:
+    """Answer a request for events."""
+    with api._lock:
+        refusal = api._events(handler.path, handler.headers.get("Authorization", ""))
+        api.events.open += refusal is None
+    if refusal:
+        handler._send(refusal)
+        return
+    try:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.flush()
+        for piece in api.events.stream(handler.path):
+            handler.request.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
+            if api.closed:
+                break
+        handler.request.sendall(b"0\r\n\r\n")
+    except (OSError, events_api.Cut):
+        handler.close_connection = True
+    finally:
+        with api._lock:
+            api.events.open -= 1
