@@ -7,7 +7,8 @@ connection goes on. Auth0 closes each connection after some minutes. A marker `o
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -95,17 +96,19 @@ class Events:
         self._idle = 0.0
         """Seconds of waiting for an event that did not come, while the connection was known to live."""
         self._offset = ""
+        self._last = ""
+        """Time by Auth0's clock from which on an event is later than the wanted ones."""
 
     def read(self, since: datetime, offset: str, until: datetime) -> Iterator[list[Received]]:
         """Yield the messages behind ``offset``, or from ``since`` on if it is empty, until they have caught up.
 
         They have if an event is of ``until`` or later, or if none has come for the quiet time on an open connection.
-        Raises Expired, or another Auth0Error.
+        ``until`` is by this machine's clock, the events' times by Auth0's. Raises Expired, or another Auth0Error.
         """
-        self._offset, last, fruitless = offset, instant(until.isoformat()), 0
+        self._offset, self._last, fruitless = offset, "", 0
         while True:
             parser, began = Parser(), self._offset
-            caught_up, why = yield from self._connection(parser, since, last)
+            caught_up, why = yield from self._connection(parser, since, until)
             if caught_up:
                 return
             fruitless = 0 if self._offset != began else fruitless + 1
@@ -117,10 +120,11 @@ class Events:
             pause = self._pause * 2 ** (fruitless - 1) if fruitless else 0
             self._sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
 
-    def _connection(self, parser: Parser, since: datetime, last: str) -> Any:
+    def _connection(self, parser: Parser, since: datetime, until: datetime) -> Any:
         """Yield the messages of one connection; return whether they have caught up, and else why it ended."""
         delivered = False
         with closing(self._open(since)) as answer:
+            self._last = self._last or instant((until + _ahead(answer.headers.get("Date", ""))).isoformat())
             while True:
                 began = self._clock()
                 try:
@@ -139,7 +143,7 @@ class Events:
                     self._idle = 0
                 if found:
                     yield found
-                if self._idle >= self._quiet or any(one.time >= last for one in found):
+                if self._idle >= self._quiet or any(one.time >= self._last for one in found):
                     return True, ""
                 if why:
                     return False, why
@@ -176,6 +180,14 @@ class Events:
             if error.status in (403, 409):
                 raise Refused(f"{error} {_LIMIT}", error.status, error.code) from None
             raise
+
+
+def _ahead(date: str) -> timedelta:
+    """Return how far Auth0's clock is ahead of this machine's at most, by the header `Date`, of whole seconds."""
+    try:
+        return parsedate_to_datetime(date) + timedelta(seconds=1) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return timedelta()
 
 
 def _read(message: Message) -> Received:

@@ -166,7 +166,7 @@ def keep_absent_keys(expected: ExpectedState, deliveries: list[Event]) -> None:
 def test_a_stream_that_was_disabled_for_an_hour(
     deployment: Deployment, auth0: ManagementApi, stores: dict[str, tuple[Sync, Store]]
 ) -> None:
-    """The Event Stream delivers the first quarter of an hour, then nothing for an hour, then again, during the catch-up."""
+    """The Event Stream delivers a quarter of an hour, then nothing for an hour, then again, during the catch-up."""
     start = datetime.now(UTC) - timedelta(minutes=100)
     traffic = Traffic(events=2600, users=60, seed=11, start=start)
     deliveries = [one for one in traffic if not one.attempt and one.change]

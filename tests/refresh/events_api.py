@@ -9,7 +9,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,6 +37,8 @@ class EventsApi:
         """Events after which it closes a connection."""
         self.per_event = 0.0
         """Seconds for each event."""
+        self.ahead = timedelta()
+        """How far its clock is ahead of this machine's."""
         self.cuts: deque[int] = deque()
         """For each of the next connections the bytes after which it breaks; 0 for never."""
         self.errors: deque[Json] = deque()

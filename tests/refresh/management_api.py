@@ -5,6 +5,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -219,6 +221,7 @@ def _stream(api: ManagementApi, handler: Any) -> None:
         handler._send(refusal)
         return
     try:
+        handler.date_time_string = lambda: format_datetime(datetime.now(UTC) + api.events.ahead, usegmt=True)
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
         handler.send_header("Transfer-Encoding", "chunked")

@@ -65,10 +65,18 @@ def test_events_of_other_kinds_do_not_come(auth0: ManagementApi, read: Read) -> 
     assert numbers(read()) == [0, 1, 2, *range(4, 20)]
 
 
-def test_an_event_of_the_end_ends_it_at_once(read: Read) -> None:
+def test_an_event_of_the_end_ends_it_at_once(auth0: ManagementApi, read: Read) -> None:
+    auth0.events.events.append(event(30))
     began = time.monotonic()
-    assert numbers(read(until=START + timedelta(seconds=19), quiet=60)) == [*range(20)]
+    assert numbers(read(until=START + timedelta(seconds=25), quiet=60)) == [*range(20), 30]
     assert time.monotonic() - began < 30
+
+
+def test_the_end_is_by_the_clock_of_auth0(auth0: ManagementApi, read: Read) -> None:
+    auth0.events.per_event = 0.01
+    assert len(read(until=START)) < 20
+    auth0.events.ahead = timedelta(hours=1)
+    assert numbers(read(until=START)) == [*range(20)]
 
 
 def test_events_that_come_meanwhile_belong_to_it(auth0: ManagementApi, read: Read) -> None:
