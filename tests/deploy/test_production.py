@@ -235,6 +235,8 @@ NOT_RUN = {
     "make deploy ENV=acme": "the test does it, by the command that make calls",
     "cat infra/terraform/environments/acme.s3.tfbackend": "test_remote_state.py has a state in S3",
     "auth0 ": "Auth0's",
+    "auth0-sync streams --env acme --redeliver": "it asks Auth0; tests/init has a local server for Auth0",
+    "auth0-sync catch-up": "it asks Auth0; tests/catchup has a local server for Auth0",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
     "aws secretsmanager put-secret-value": "it replaces the secret of the test's own Auth0",
     "mkdir policies": "before the deployment; tests/infra/test_deployer.py makes the policies so",
