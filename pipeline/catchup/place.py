@@ -43,7 +43,7 @@ class Kept:
 
     def keep(self, place: Place) -> None:
         """Replace the place."""
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         new = self._file.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(place))
         new.replace(self._file)
@@ -53,15 +53,15 @@ class Keeper:
     """Keeps the place of a run."""
 
     def __init__(self, kept: Kept, place: Place) -> None:
-        self._kept, self._place = kept, place
+        self._kept, self.place = kept, place
 
     def remember(self, offset: str, last: str) -> None:
         """Keep that all events up to an offset are in the queues; ``last`` is the latest one's time, if any."""
-        reached = max(datetime.fromisoformat(last), self._place.reached) if last else self._place.reached
-        self._place = replace(self._place, offset=offset, reached=reached, caught_up=False)
-        self._kept.keep(self._place)
+        reached = max(datetime.fromisoformat(last), self.place.reached) if last else self.place.reached
+        self.place = replace(self.place, offset=offset, reached=reached, caught_up=False)
+        self._kept.keep(self.place)
 
     def end(self, started: datetime) -> None:
         """Keep that all events before the start of the run are in the queues."""
-        if self._place.offset:
-            self._kept.keep(replace(self._place, reached=started, caught_up=True))
+        if self.place.offset:
+            self._kept.keep(replace(self.place, reached=started, caught_up=True))

@@ -72,12 +72,12 @@ def catch_up(
         known = kept.read()
         if restart or known is None or not known.goes_on(settings.domain, begin):
             known = Place(settings.domain, begin, "", begin)
+        keeper = Keeper(kept, known)
         try:
             with Steps(errors if as_json else console) as steps, steps.step("Catch up") as step:
                 step.update("sign in")
                 api = Management(settings, credentials(settings), tell=step.update)
                 api.require([SCOPE])
-                keeper = Keeper(kept, known)
                 send(
                     Events(api, quiet=quiet).read(begin, known.offset, started + MARGIN),
                     {} if dry_run else _targets(deployment),
@@ -90,7 +90,7 @@ def catch_up(
                 if report.caught_up and not dry_run:
                     keeper.end(started)
         except Expired as error:
-            raise _expired(known, error) from None
+            raise _expired(keeper.place, error) from None
         finally:
             _show(report, known, dry_run=dry_run, as_json=as_json)
     if not report.caught_up or report.refused or report.undelivered:
@@ -121,12 +121,12 @@ def _targets(deployment: str) -> dict[Consumer, Any]:
 
 
 def _expired(place: Place, error: Expired) -> CommandError:
-    where = "from where an earlier run stopped, at" if place.offset else "from"
     moment = f"{place.reached:%Y-%m-%dT%H:%M:%SZ}"
+    said = f" The queues have the events before {moment}, from an earlier run." if place.offset else ""
     return CommandError(
-        f"Auth0 no longer keeps the events {where} {moment} on ({error}). Catch up from a later time, with --since and "
-        "--restart; the changes between are lost to this command. For them load an export (docs/backfill.md), and for "
-        "the deletions among them compare with one: auth0-sync reconcile --export FILE --exported-at TIME --fix"
+        f"Auth0 no longer keeps the events from {moment} on ({error}).{said} Catch up from a later time, with --since "
+        "and --restart; for the changes between, load an export (docs/backfill.md), and for the deletions among them "
+        "compare with one: auth0-sync reconcile --export FILE --exported-at TIME --fix"
     )
 
 
@@ -153,9 +153,9 @@ def _show(report: Report, place: Place, *, dry_run: bool, as_json: bool) -> None
         console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
     for reason, number in report.refused.most_common():
         console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
-    if not report.caught_up:
+    if report.events and not report.caught_up:
         console.print("It stopped before the end. Run the same command again: it goes on from there.")
-    elif report.refused:
+    elif report.refused_from:
         console.print(f"To send these again: --since {report.refused_from[:19]}Z --restart", highlight=False)
 
 
