@@ -150,7 +150,7 @@ class Events:
 
     def _received(self, messages: list[Message]) -> tuple[list[Received], str]:
         """Return what messages mean, and the code of the error with which Auth0 ends the connection, if it does."""
-        found = []
+        found: list[Received] = []
         for message in messages:
             if message.event == "error":
                 code, offset = _error_of(message)

@@ -22,7 +22,10 @@ streams = st.lists(st.tuples(line, ends), max_size=25).map(lambda parts: "".join
 
 def whole(text: str) -> tuple[list[Message], float | None]:
     """Read a whole stream at once."""
-    found, event, identity, data, retry = [], "", "", [], None
+    found: list[Message] = []
+    data: list[str] = []
+    event = identity = ""
+    retry: float | None = None
     lines = re.split("\r\n|\r|\n", text.removeprefix("\ufeff"))
     for one in lines[:-1]:
         name, _, rest = one.partition(":")
