@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pipeline.errors import BadSettings
 
@@ -27,6 +28,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_safe(url: str) -> bool:
+    """Return whether a secret may be sent to ``url``: encrypted, or without leaving this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    return (parts.scheme == "https" and bool(host)) or (parts.scheme == "http" and is_loopback(host))
 
 
 def sink(env: Mapping[str, str] = os.environ) -> Sink:

@@ -1,6 +1,8 @@
 """Errors of fetching a user's profile for a signal."""
 
-from pipeline.errors import Auth0SyncError, Poison, Retry
+from collections.abc import Sequence
+
+from pipeline.errors import Auth0SyncError, CommandError, Poison, Retry
 
 
 class CredentialsRefused(Retry):
@@ -63,3 +65,29 @@ class LineTooLong(Poison):
 
 class DamagedExport(Auth0SyncError):
     """The file cannot be decompressed to its end; download the export again."""
+
+
+class JobEnded(CommandError):
+    """An export job gives no file, so that only another job can."""
+
+
+class JobGone(JobEnded):
+    """Auth0 has no such job any more."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"Auth0 no longer has the export job {job_id}: it keeps a job and its file for 24 hours. Run this again: "
+            "it starts another one."
+        )
+
+
+class JobFailed(JobEnded):
+    """Auth0 could not export the users."""
+
+    def __init__(self, job_id: str, reasons: Sequence[str]) -> None:
+        said = "; ".join(reasons) or "Auth0 gives no reason"
+        super().__init__(f"Auth0's export job {job_id} has failed: {said}. Run this again; it starts another one.")
+
+
+class NotDownloaded(CommandError):
+    """The file of an export job could not be read to its end."""

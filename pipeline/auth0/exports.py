@@ -1,10 +1,11 @@
 """Read an export of users: a user's JSON object on each line, as Auth0's export job writes it, perhaps compressed."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import IO, Final
+from typing import Final, cast
 
 from msgspec import Struct
 
@@ -30,9 +31,12 @@ class Row(Struct, frozen=True):
     """Oddities of the user; see ``pipeline.changes.exported``."""
 
 
-def changes(lines: Iterable[bytes], export: Export, tolerance: timedelta = DAY) -> Iterator[Row]:
-    """Return each line's user as a change; see ``pipeline.changes.exported``. Skips empty lines."""
-    for number, line in enumerate(lines, 1):
+def changes(lines: Iterable[bytes], export: Export, tolerance: timedelta = DAY, *, first: int = 1) -> Iterator[Row]:
+    """Return each line's user as a change; see ``pipeline.changes.exported``. Skips empty lines.
+
+    ``first`` is the place of the first of the ``lines`` in the export.
+    """
+    for number, line in enumerate(lines, first):
         text = (line.removeprefix(_MARK) if number == 1 else line).strip()
         if not text:
             continue
@@ -44,14 +48,14 @@ def changes(lines: Iterable[bytes], export: Export, tolerance: timedelta = DAY) 
             yield Row(number, error)
 
 
-def lines(file: IO[bytes]) -> Iterator[bytes]:
+def lines(file: io.IOBase) -> Iterator[bytes]:
     """Return the lines of an export, decompressed if they are gzip; of a longer one than ``LONGEST`` only the start.
 
-    ``file`` is buffered and at its start. Needs the memory of one line. Raises ``DamagedExport``.
+    ``file`` is at its start, and need not be seekable. Needs the memory of one line. Raises ``DamagedExport``.
     """
-    start = file.read(len(_GZIP))
-    file.seek(0)
-    stream = gzip.GzipFile(fileobj=file) if start == _GZIP else file
+    buffered = io.BufferedReader(cast("io.RawIOBase", file))  # BufferedReader takes every file that can be read into
+    is_packed = buffered.peek(len(_GZIP)).startswith(_GZIP)
+    stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if is_packed else buffered
     number = 0
     try:
         while line := stream.readline(LONGEST + 1):

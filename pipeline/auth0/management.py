@@ -19,6 +19,8 @@ TRIES: Final = 4
 """Tries of a request that Auth0 does not answer."""
 PAUSE: Final = 1.0
 """Seconds before the second try after an outage; doubled before each further one."""
+RATE_LIMITED: Final = "too_many_requests"
+"""The code of the rate limit; another 429 is about what the tenant does already, which no wait of seconds changes."""
 _LONGEST_TEXT: Final = 300
 
 _WHERE: Final = "Auth0's dashboard: Applications, APIs, Auth0 Management API, Machine to Machine Applications"
@@ -85,7 +87,7 @@ class Management:
             )
 
     def get(self, path: str) -> Any:
-        """Return the JSON of ``path`` below ``/api/v2/``. Raises Auth0Error."""
+        """Return the JSON of ``path`` below ``/api/v2/``, or None if there is no content. Raises Auth0Error."""
         return self._request("GET", path, None)
 
     def post(self, path: str, body: object, *, repeat: bool = False) -> Any:
@@ -113,6 +115,8 @@ class Management:
     def _request(self, method: str, path: str, body: object, *, repeat: bool = True) -> Any:
         what = f"{method} /api/v2/{path}"
         answer = self._answer(method, path, body, what, repeat=repeat)
+        if answer.status == 204:
+            return None
         if 200 <= answer.status < 300:
             try:
                 return msgspec.json.decode(answer.data)
@@ -127,7 +131,7 @@ class Management:
 
         def send(deadline: float) -> urllib3.BaseHTTPResponse:
             answer = self._session.send(method, f"/api/v2/{path}", deadline, json=body, silence=silence)[1]
-            if answer.status == 429:
+            if answer.status == 429 and code(answer.data) in ("", RATE_LIMITED):
                 raise RateLimited(what, wait(answer.headers, time.time()))
             if answer.status >= 500:
                 raise Auth0Down(f"{answer.status} {code(answer.data)}".rstrip())

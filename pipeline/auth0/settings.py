@@ -4,10 +4,9 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from pipeline.errors import BadSettings
-from pipeline.settings import is_loopback
+from pipeline.settings import is_safe
 
 DEFAULT_RATE = 2.0
 DEFAULT_MAX_AGE = 4 * 24 * 3600
@@ -37,16 +36,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _is_safe(url: str) -> bool:
-    """Return whether a secret may be sent to ``url``: encrypted, or without leaving this machine."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    return (parts.scheme == "https" and bool(host)) or (parts.scheme == "http" and is_loopback(host))
-
-
 @dataclass(frozen=True)
 class Auth0:
     """A tenant, and its machine-to-machine application with the Management API grant ``read:users``."""
@@ -74,7 +63,7 @@ class Auth0:
         if not _HOST.fullmatch(domain):
             raise BadSettings(f"AUTH0_DOMAIN is {domain!r}, not a host name such as 'acme.eu.auth0.com'")
         base_url = (env.get("AUTH0_BASE_URL") or f"https://{domain}").rstrip("/")
-        if not _is_safe(base_url):
+        if not is_safe(base_url):
             raise BadSettings("AUTH0_BASE_URL must begin with https://, or with http:// and a loopback address")
         secret, arn = env.get("AUTH0_CLIENT_SECRET", ""), env.get("AUTH0_CLIENT_SECRET_ARN", "")
         if not (secret or arn):

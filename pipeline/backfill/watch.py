@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.backfill.load import Loaded
 from pipeline.backfill.objects import Cut, Exports, results
+from pipeline.duration import duration
 
 _RESULT = re.compile(r"([0-9]{6,})\.json", re.ASCII)
 
@@ -64,10 +65,4 @@ class Watch:
         if rate < 1:
             return text
         left = (self.cut.users * len(self.loaded) - self._rows) / rate
-        return f"{text}, {rate:,.0f}/s" + (f", {_duration(left)} left" if left > 0 else "")
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+        return f"{text}, {rate:,.0f}/s" + (f", {duration(left)} left" if left > 0 else "")

@@ -115,7 +115,7 @@ add(
 add(
     "backfill",
     "pipeline.cli.backfill",
-    "Load the existing users from an export of Auth0 into the stores, while events flow.",
+    "Load the existing users into the stores, while events flow: from Auth0 by an export job, or from a file.",
 )
 add(
     "catch-up",

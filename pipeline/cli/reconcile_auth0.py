@@ -1,6 +1,5 @@
 """The part of `reconcile` that compares with Auth0."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -9,12 +8,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from pipeline.auth0.api import Fetched, Gone, ManagementApi
-from pipeline.auth0.credentials import credentials
-from pipeline.auth0.errors import RateLimited
 from pipeline.auth0.exports import lines
-from pipeline.auth0.fetcher import Fetcher
-from pipeline.auth0.settings import Auth0
+from pipeline.cli.fetching import fetch_at
 from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
 from pipeline.delivery.targets import Consumer
@@ -25,8 +20,6 @@ from pipeline.reconcile.look import Stores
 from pipeline.reconcile.postgres import PostgresUsers
 
 TITLES: Final = {Consumer.POSTGRES: "Postgres", Consumer.DYNAMODB: "DynamoDB"}
-SECONDS: Final = 60.0
-"""Seconds for the requests about one user."""
 
 Counts = Counter[tuple[Kind, Consumer | None]]
 
@@ -113,21 +106,6 @@ class AgainstAuth0:
                 f"  {report.unconfirmed:,} more users may differ, and were not fetched: --most, or backfill.",
                 highlight=False,
             )
-
-
-def fetch_at(rate: float) -> Callable[[str], Fetched | Gone]:
-    """Return a function that fetches users, at a rate; it waits as long as Auth0 demands."""
-    settings = Auth0.from_env()
-    fetcher = Fetcher(ManagementApi(settings, credentials(settings)), rate)
-
-    def fetch(user_id: str) -> Fetched | Gone:
-        while True:
-            try:
-                return fetcher.fetch(user_id, time.monotonic() + SECONDS)
-            except RateLimited as error:
-                time.sleep(error.wait)
-
-    return fetch
 
 
 def rows(counts: Counts) -> list[dict[str, Any]]:

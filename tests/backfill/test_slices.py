@@ -81,10 +81,10 @@ def test_users_of_one_connection_only() -> None:
     odd = [user(f"a|{kind}", identities=value) for kind, value in enumerate(others)]
     without = {key: value for key, value in user("auth0|2").items() if key != "identities"}
     profiles = lines(linked, user("auth0|3"), without, *odd)
-    found, report = sliced(profiles, connection="google-oauth2")
+    found, report = sliced(profiles, connections=["google-oauth2"])
     assert found == [[profiles[0]]]
     assert report.left_out == 7
-    assert sliced(profiles, connection="Customers")[1].users == 2
+    assert sliced(profiles, connections=["Customers"])[1].users == 2
 
 
 def test_only_keys_that_a_user_has_count_as_exported() -> None:

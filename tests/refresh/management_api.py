@@ -1,4 +1,4 @@
-"""A server on this machine that behaves like Auth0's Management API: tokens, users, streams and past events."""
+"""A server on this machine that behaves like Auth0's Management API: tokens, users, jobs, streams and past events."""
 
 import json
 import threading
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.refresh import events_api
 from tests.refresh.events_api import EventsApi
+from tests.refresh.jobs_api import JobsApi
 from tests.refresh.streams_api import SCOPES, StreamsApi
 
 CLIENT_ID, CLIENT_SECRET, DOMAIN = "client-1", "s3cret-of-client-1", "acme.eu.auth0.com"
@@ -25,6 +26,8 @@ class Answer(NamedTuple):
     body: bytes = b"{}"
     headers: Mapping[str, str] = MappingProxyType({})
     seconds: float = 0
+    breaks_after: int | None = None
+    """Bytes of the body after which the connection breaks."""
 
 
 class Request(NamedTuple):
@@ -63,16 +66,18 @@ class ManagementApi:
         self.tokens: set[str] = set()
         self.secret = CLIENT_SECRET
         self.expires_in = 86400
-        self.scopes = {"read:users", "read:events", *SCOPES}
+        self.scopes = {"read:users", "read:connections", "read:events", *SCOPES}
         """The application's grant."""
         self.streams = StreamsApi()
         self.events = EventsApi()
+        self.jobs = JobsApi(lambda: self.users)
         self.burst: tuple[float, int] | None = None
         """(seconds, requests): the limit, as Auth0 keeps it, if there is one."""
         self.closed = False
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self.jobs.url = self.url
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 
@@ -154,15 +159,19 @@ class ManagementApi:
         self.requests.append(Request(time.monotonic(), path, "", answer.status if answer else 200))
         return answer
 
-    def _any(self, method: str, path: str, authorization: str, body: bytes) -> Answer:
+    def _any(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if path.startswith("/files/"):
+            return Answer(*self.jobs.file(path, headers))
+        authorization = headers.get("Authorization", "")
         if path == "/oauth/token":
             return self._token({name: values[0] for name, values in parse_qs(body.decode()).items()})
         if method == "GET" and path.startswith(PREFIX) and "/" not in path.removeprefix(PREFIX):
             return self._user(path, authorization)
         answer = self._refusal(authorization)
         if answer is None:
-            status, document = self.streams.answer(method, path, body, self.scopes)
-            answer = Answer(status, json.dumps(document).encode())
+            found = self.jobs.answer(method, path, body, self.scopes)
+            status, document = found or self.streams.answer(method, path, body, self.scopes)
+            answer = Answer(status, b"" if status == 204 else json.dumps(document).encode())
             if method == "POST" and self.lost_answers:
                 answer = self.lost_answers.popleft()
         self.requests.append(Request(time.monotonic(), f"{method} {path}", "", answer.status))
@@ -190,7 +199,7 @@ class ManagementApi:
                     _stream(api, self)
                     return
                 with api._lock:
-                    answer = api._any(self.command, self.path, self.headers.get("Authorization", ""), body)
+                    answer = api._any(self.command, self.path, self.headers, body)
                 self._send(answer)
 
             def _send(self, answer: Answer) -> None:
@@ -202,7 +211,8 @@ class ManagementApi:
                     self.send_header("Content-Type", "application/json; charset=utf-8")
                     self.send_header("Content-Length", str(len(answer.body)))
                     self.end_headers()
-                    self.wfile.write(answer.body)
+                    self.wfile.write(answer.body[: answer.breaks_after])
+                    self.close_connection = answer.breaks_after is not None
                 except OSError:
                     self.close_connection = True  # the client gave up waiting
 

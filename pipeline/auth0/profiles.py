@@ -1,0 +1,143 @@
+"""Learn which fields the users of a tenant have: from Auth0's list, and from a sample of each connection.
+
+An export has only the fields that its job names, so that a field that nobody names would be missing. `GET /users` lists
+at most 1,000 users and is only eventually consistent; so it gives the sample's ids, and each user is fetched by id.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from pipeline.auth0.api import Fetched, Gone
+from pipeline.auth0.errors import UserIdRefused
+from pipeline.auth0.management import Auth0Error, Management
+from pipeline.errors import CommandError
+from pipeline.events import storable
+
+SCOPES: Final = ("read:users", "read:connections")
+SAMPLE: Final = 10
+"""Users to fetch of each connection."""
+EXPORTABLE: Final = (
+    "app_metadata", "blocked", "created_at", "email", "email_verified", "family_name", "given_name", "identities",
+    "last_ip", "last_login", "last_password_reset", "logins_count", "multifactor", "multifactor_last_modified", "name",
+    "nickname", "phone_number", "phone_verified", "picture", "updated_at", "user_id", "user_metadata", "username",
+)  # fmt: skip
+"""Fields that Auth0's page "User Profile Structure" calls exportable."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+"""Fields that a job can name: a name is a path, with dots and brackets, of at most 100 characters (the reference)."""
+_PAGE: Final = 100
+
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Connection(NamedTuple):
+    """A connection, by the id that jobs take and the name that users have."""
+
+    id: str
+    name: str
+
+
+class Learnt(NamedTuple):
+    """What the sample of users shows."""
+
+    users: Mapping[str, bytes]
+    """The JSON of each user, by id."""
+    keys: Mapping[str, frozenset[str]]
+    """The keys of the sample's users, by connection."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Return the fields to export: Auth0's, and those of the sample that a job can name."""
+        seen = frozenset[str]().union(*self.keys.values())
+        return tuple(sorted({*EXPORTABLE, *filter(_PLAIN.fullmatch, seen)}))
+
+
+class Profiles:
+    """The connections of a tenant, and samples of their users."""
+
+    def __init__(self, api: Management) -> None:
+        self._api = api
+
+    def connections(self) -> list[Connection]:
+        """Return every connection. Raises Auth0Error."""
+        found: list[Connection] = []
+        begin = ""
+        while True:
+            query = {"take": _PAGE, "fields": "id,name", "include_fields": "true"} | ({"from": begin} if begin else {})
+            page = self._api.get(f"connections?{urlencode(query)}")
+            listed = page.get("connections") if isinstance(page, dict) else page
+            try:
+                found += [Connection(one["id"], one["name"]) for one in listed or []]
+            except (KeyError, TypeError):
+                raise Auth0Error("Auth0 answered a request for its connections with something else.") from None
+            begin, before = str(page.get("next") or "") if isinstance(page, dict) else "", begin
+            if begin in ("", before):
+                return found
+
+    def named(self, names: Collection[str]) -> list[Connection]:
+        """Return the connections of these names or ids. Raises CommandError for one that the tenant does not have."""
+        there = self.connections() if names else []
+        if unknown := set(names).difference(*map(set, there)):
+            raise CommandError(
+                f"{self._api.domain} has no connection {', '.join(sorted(unknown))}. It has "
+                f"{', '.join(sorted(one.name for one in there)) or 'none'}."
+            )
+        return [one for one in there if {*one} & {*names}]
+
+    def count(self, connection: Connection | None = None) -> int:
+        """Return the number of users, of a connection only if it is given."""
+        answer = self._users(connection, 1, include_totals="true")
+        total = answer.get("total") if isinstance(answer, dict) else None
+        if not isinstance(total, int):
+            raise Auth0Error("Auth0 answered a request for the number of users with something else.")
+        return total
+
+    def sample(self, connection: Connection, most: int = SAMPLE) -> list[str]:
+        """Return ids of some users of a connection."""
+        answer = self._users(connection, most, fields="user_id", include_fields="true")
+        try:
+            return [str(one["user_id"]) for one in answer]
+        except (KeyError, TypeError):
+            raise Auth0Error("Auth0 answered a request for users with something else.") from None
+
+    def _users(self, connection: Connection | None, most: int, **query: str) -> Any:
+        asked = {"per_page": str(most), "page": "0", "search_engine": "v3", "primary_order": "false"} | query
+        if connection is not None:
+            name = re.sub(r'(["\\])', r"\\\1", connection.name)
+            asked["q"] = f'identities.connection:"{name}"'
+        return self._api.get(f"users?{urlencode(asked, quote_via=quote)}")
+
+
+def learn(
+    profiles: Profiles,
+    connections: Iterable[Connection],
+    fetch: Callable[[str], Fetched | Gone],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Learnt:
+    """Fetch a sample of the users of each connection."""
+    users: dict[str, bytes] = {}
+    keys: dict[str, frozenset[str]] = {}
+    for connection in connections:
+        for user_id, body in _fetched(profiles.sample(connection), fetch):
+            users[user_id] = body
+            keys[connection.name] = keys.get(connection.name, frozenset()) | keys_of(body)
+            tell(f"{len(users):,} users fetched, {connection.name}")
+    return Learnt(users, keys)
+
+
+def _fetched(user_ids: Iterable[str], fetch: Callable[[str], Fetched | Gone]) -> Iterator[tuple[str, bytes]]:
+    for user_id in user_ids:
+        try:
+            answer = fetch(user_id)
+        except UserIdRefused:
+            continue
+        if isinstance(answer, Fetched):  # of a user who was linked to another one since, the other one
+            yield answer.user_id, answer.body
+
+
+def keys_of(body: bytes) -> frozenset[str]:
+    """Return the top-level keys of a user."""
+    return frozenset(_keys.decode(storable(body)))

@@ -1,0 +1,83 @@
+"""The part of `backfill` that reads an export from a file, or finds one that is uploaded."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from pipeline.auth0.exports import lines
+from pipeline.backfill.objects import Cut, Exports
+from pipeline.backfill.slices import Report
+from pipeline.changes import Export, instant
+from pipeline.progress import Progress
+
+
+class Slices(Protocol):
+    """``pipeline.backfill.slices.cut`` with its options."""
+
+    def __call__(self, lines: Iterator[bytes], export: Export, report: Report) -> Iterator[bytes]:
+        """Yield the users of an export in slices."""
+
+
+class Uploaded:
+    """An export that is in the bucket."""
+
+    hint = "The same command goes on."
+    report: Report | None = None
+    not_exported: Sequence[str] = ()
+
+    def __init__(self, export_id: str) -> None:
+        self._export_id = export_id
+
+    def get(self, _steps: Progress, exports: Exports | None) -> Cut:
+        """Return the export. Raises CommandError if not all of it is there."""
+        assert exports is not None  # noqa: S101 - only a dry run has none
+        return exports.cut(self._export_id)
+
+    def end(self) -> None:
+        """Do nothing: there is no state."""
+
+
+class FromFile:
+    """A file with an export."""
+
+    hint = "Start again: the file was not read to its end, and nothing was loaded."
+    not_exported: Sequence[str] = ()
+
+    def __init__(self, file: Path, fields: Sequence[str], slices: Slices) -> None:
+        self._file, self._fields, self._slices = file, fields, slices
+        self.report: Report | None = Report()
+
+    def get(self, steps: Progress, exports: Exports | None) -> Cut:
+        """Upload the export in slices, and its description at the end; without ``exports``, only read it."""
+        file, report = self._file, self.report or Report()
+        export = Export(new_id(), _taken_at(file))
+        began = time.monotonic()
+        with steps.step("Read") as step, file.open("rb") as stream:
+            for content in self._slices(lines(stream), export, report):
+                if exports is not None:
+                    exports.put_slice(export, report.slices, content)
+                rate = report.users / max(time.monotonic() - began, 0.001)
+                part = stream.tell() / file.stat().st_size
+                step.update(f"{report.users:,} users, {rate:,.0f}/s, {part:.0%} of the file")
+        found = Cut(replace(export, fields=report.exported(self._fields)), report.slices, report.users)
+        if exports is not None:
+            exports.put_cut(found)
+        return found
+
+    def end(self) -> None:
+        """Do nothing: there is no state."""
+
+
+def new_id() -> str:
+    """Return the id of a new export."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+
+
+def _taken_at(file: Path) -> str:
+    """Return the time of the file as that of the export, or now if the file's is in the future."""
+    return instant(min(datetime.fromtimestamp(file.stat().st_mtime, UTC), datetime.now(UTC)).isoformat())
