@@ -53,7 +53,8 @@ def lines(file: io.IOBase) -> Iterator[bytes]:
 
     ``file`` is at its start, and need not be seekable. Needs the memory of one line. Raises ``DamagedExport``.
     """
-    buffered = io.BufferedReader(cast("io.RawIOBase", file))  # BufferedReader takes every file that can be read into
+    # BufferedReader takes every file that can be read into, and closes it with itself.
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
     is_packed = buffered.peek(len(_GZIP)).startswith(_GZIP)
     stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if is_packed else buffered
     number = 0

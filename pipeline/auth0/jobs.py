@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.auth0.errors import JobFailed, JobGone
 from pipeline.auth0.management import Auth0Error, Management, Refused
-from pipeline.duration import duration
+from pipeline.progress import duration
 
 SCOPE: Final = "read:users"
 HOURS: Final = 24

@@ -44,7 +44,7 @@ class Learnt(NamedTuple):
     """What the sample of users shows."""
 
     users: Mapping[str, bytes]
-    """The JSON of each user, by id."""
+    """The JSON of each user, a line, by id."""
     keys: Mapping[str, frozenset[str]]
     """The keys of the sample's users, by connection."""
 
@@ -135,7 +135,12 @@ def _fetched(user_ids: Iterable[str], fetch: Callable[[str], Fetched | Gone]) ->
         except UserIdRefused:
             continue
         if isinstance(answer, Fetched):  # of a user who was linked to another one since, the other one
-            yield answer.user_id, answer.body
+            yield answer.user_id, one_line(answer.body)
+
+
+def one_line(body: bytes) -> bytes:
+    """Return a user's JSON as a line: the line breaks in it are between values."""
+    return body.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def keys_of(body: bytes) -> frozenset[str]:

@@ -19,8 +19,9 @@ from pipeline.auth0.exports import lines
 from pipeline.auth0.jobs import HOURS, ExportJobs
 from pipeline.auth0.management import Refused
 from pipeline.auth0.profiles import EXPORTABLE, Connection
-from pipeline.backfill.objects import Cut, Download, Exports, Job, Kept
+from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import cut
+from pipeline.backfill.state import Download, Downloads, Job, Kept
 from pipeline.backfill.whole import LARGE, Whole
 from pipeline.changes import instant
 from pipeline.errors import BadTimestamp
@@ -53,6 +54,7 @@ class Downloader:
     ) -> None:
         """``etag`` is that of the state at ``key``, empty where none is."""
         self._exports, self._jobs, self._key = exports, jobs, key
+        self._downloads = Downloads(exports.s3, exports.bucket)
         self._limit, self._clock = limit, clock
         self._etag = etag
         self.state = download
@@ -122,7 +124,7 @@ class Downloader:
         return found
 
     def _save(self, state: Download) -> None:
-        self._etag = self._exports.put_download(self._key, state, self._etag)
+        self._etag = self._downloads.put(self._key, state, self._etag)
         self.state = state
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.backfill.load import Loaded
 from pipeline.backfill.objects import Cut, Exports, results
-from pipeline.duration import duration
+from pipeline.progress import duration
 
 _RESULT = re.compile(r"([0-9]{6,})\.json", re.ASCII)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.auth0.api import Fetched, Gone
 from pipeline.auth0.errors import UserIdRefused
-from pipeline.auth0.profiles import keys_of
+from pipeline.auth0.profiles import keys_of, one_line
 from pipeline.backfill.slices import Answer
 from pipeline.changes import Export, Partial, exported
 from pipeline.errors import Poison
@@ -54,7 +54,7 @@ class Whole:
 
     def _user(self, body: bytes) -> Partial | None:
         """Return a user as a line of the export would be; None for one that no line can have."""
-        try:  # a line break in JSON is between values
-            return exported(body.replace(b"\r", b" ").replace(b"\n", b" "), self._export)[0]
+        try:
+            return exported(one_line(body), self._export)[0]
         except Poison:
             return None

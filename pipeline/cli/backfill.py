@@ -107,7 +107,8 @@ def backfill(
                 if wait:
                     _wait(steps, watch, queue, source)
     except KeyboardInterrupt:
-        errors.print(in_markup(source.hint if watch is None else ""), highlight=False, soft_wrap=True)
+        if watch is None:  # else the report says how to go on
+            errors.print(in_markup(source.hint), highlight=False, soft_wrap=True)
         raise
     finally:
         show(source, watch, stores, as_json=as_json)

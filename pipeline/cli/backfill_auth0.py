@@ -11,8 +11,9 @@ from pipeline.auth0.management import Management
 from pipeline.auth0.profiles import SCOPES, Connection, Profiles, learn
 from pipeline.auth0.settings import Auth0
 from pipeline.backfill.download import Downloader, Fetch, is_open
-from pipeline.backfill.objects import Cut, Download, Exports, download_key
+from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import USERS, Report
+from pipeline.backfill.state import Download, Downloads, download_key
 from pipeline.changes import Export, instant
 from pipeline.cli.backfill_file import new_id
 from pipeline.cli.fetching import fetch_at
@@ -83,7 +84,8 @@ class FromAuth0:
         assert exports is not None  # noqa: S101 - only a dry run has none
         options = self._options
         key = download_key(self._settings.domain, sorted(options.connections), options.limit)
-        kept = exports.download(key)
+        downloads = Downloads(exports.s3, exports.bucket)
+        kept = downloads.find(key)
         etag = kept.etag if kept else ""
         before = kept.download if kept and is_open(kept, datetime.now(UTC)) and not options.new else None
         with steps.step("Auth0") as step:
@@ -94,10 +96,10 @@ class FromAuth0:
         fetch = fetch_at(options.rate)
         if before:
             state = before
-            sample: Mapping[str, bytes] = exports.sample(before.export)
+            sample: Mapping[str, bytes] = downloads.sample(before.export)
         else:
             state, sample = self._begin(steps, profiles, chosen, fetch)
-            exports.put_sample(state.export, sample)
+            downloads.put_sample(state.export, sample)
         self._downloader = Downloader(exports, ExportJobs(api), key, state, etag, limit=options.limit)
         if state.complete:
             return exports.cut(state.export.export_id)

@@ -21,7 +21,8 @@ from pipeline.auth0.profiles import EXPORTABLE, Connection, Learnt, Profiles, le
 from pipeline.auth0.settings import Auth0
 from pipeline.backfill import slices
 from pipeline.backfill.download import Downloader, is_open
-from pipeline.backfill.objects import Cut, Download, Exports, Kept, Task
+from pipeline.backfill.objects import Cut, Exports, Task
+from pipeline.backfill.state import Download, Downloads, Kept
 from pipeline.changes import Export, Snapshot, exported, instant, merged
 from pipeline.errors import CommandError
 from pipeline.progress import Quiet
@@ -79,6 +80,7 @@ class World:
         self.api = Management(where, who, sleep=lambda _: None)
         self._single = ManagementApi(where, who)
         self.exports = Exports(self.s3, "b")  # type: ignore[arg-type]  # a stand-in
+        self.downloads = Downloads(self.s3, "b")  # type: ignore[arg-type]  # a stand-in
         self.learnt = Learnt({}, {})
 
     def fetch(self, user_id: str) -> Fetched | Gone:
@@ -94,12 +96,12 @@ class World:
         return user_id
 
     def downloader(self, limit: int | None = None) -> Downloader:
-        kept = self.exports.download(KEY)
+        kept = self.downloads.find(KEY)
         if kept is None or kept.download.over:
             profiles = Profiles(self.api)
             self.learnt = learn(profiles, profiles.connections(), self.fetch)
             state = Download(Export("job-1", "2026-01-15T09:00:00.000000Z"), self.learnt.fields)
-            self.exports.put_sample(state.export, self.learnt.users)
+            self.downloads.put_sample(state.export, self.learnt.users)
         else:
             state = kept.download
         jobs = ExportJobs(self.api, lambda _: None)
@@ -108,7 +110,7 @@ class World:
     def run(self, *connections: str, limit: int | None = None, large: int = 10_000) -> Cut:
         downloader = self.downloader(limit)
         chosen = [Connection(each, name) for each, name in CONNECTIONS.items() if name in connections]
-        sample = self.exports.sample(downloader.state.export)
+        sample = self.downloads.sample(downloader.state.export)
         return downloader.run(chosen, self.fetch, sample, Quiet(), large)
 
     def loaded(self, cut: Cut) -> list[dict[str, Any]]:
@@ -155,7 +157,7 @@ def test_a_field_counts_as_exported_only_if_a_line_has_it(world: World) -> None:
     cut = world.run()
     assert cut.export.fields == ("email", "identities", "updated_at", "user_id")
     assert world.loaded(cut) == [json.loads(world.auth0.users["auth0|1"])]
-    report = world.exports.download(KEY)
+    report = world.downloads.find(KEY)
     assert report is not None
     assert report.download.report.missing == {"blocked": 1, "own": 1}
 
@@ -200,7 +202,7 @@ class TestLargeUsers:
         cut = world.run()
         assert {user["user_id"]: user for user in world.loaded(cut)}[large] == json.loads(world.auth0.users[large])
         assert {user["user_id"]: user for user in world.loaded(cut)}["auth0|30"]["user_metadata"] == {"line": "a\nb"}
-        kept = world.exports.download(KEY)
+        kept = world.downloads.find(KEY)
         assert kept is not None
         assert kept.download.report.missing == {"user_metadata": 2}
 
@@ -319,7 +321,7 @@ def test_fields_that_auth0_refuses_are_told_and_left_out(world: World) -> None:
     world.add(1, own=1)
     cut = world.run()
     assert "own" in world.loaded(cut)[0]  # of the sample
-    kept = world.exports.download(KEY)
+    kept = world.downloads.find(KEY)
     assert kept is not None
     assert kept.download.unnamed == ("own",)
     assert {*kept.download.fields} == {*EXPORTABLE}
@@ -337,7 +339,7 @@ def test_lines_that_are_no_users_are_told_over_all_jobs(world: World, small_slic
     for number in range(15, 30):
         world.add(number, "Staff", **({"updated_at": None} if number == 27 else {}))
     world.run("Customers", "Staff")
-    kept = world.exports.download(KEY)
+    kept = world.downloads.find(KEY)
     assert kept is not None
     assert [(name, odd.first) for name, odd in kept.download.report.odd.items()] == [("BadTimestamp", [28])]
     assert [job.first for job in kept.download.jobs] == [0, 15]
@@ -348,7 +350,7 @@ def test_memory_does_not_grow_with_the_file(world: World) -> None:
 
     def peak(number: int) -> int:
         world.s3.objects.clear()
-        world.s3.put_object = lambda Bucket, Key, Body, **_: world.s3.objects.update({KEY: b""}) or {"ETag": ""}  # type: ignore[method-assign,func-returns-value] # noqa: N803
+        world.s3.put_object = lambda **_: {"ETag": ""}  # type: ignore[method-assign]  # keeps nothing
         line = json.dumps({"user_id": "auth0|1", "updated_at": MOMENT, "name": "x" * 2000}).encode() + b"\n"
         world.auth0.jobs.files = {}
         downloader = world.downloader()

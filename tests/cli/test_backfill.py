@@ -5,16 +5,19 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from pipeline.auth0.exports import LONGEST
 from pipeline.backfill.objects import Exports, task
+from pipeline.backfill.state import Download, Downloads
 from pipeline.backfill.watch import Watch
-from pipeline.changes import instant
+from pipeline.changes import Export, instant
 from pipeline.cli import app, backfill
 from pipeline.deploy import cost as costs
 from pipeline.errors import CommandError, Retry
@@ -23,6 +26,7 @@ from pipeline.functions.sync import Sync
 from pipeline.packaging import ROOT
 from pipeline.progress import Quiet
 from tests.cli.test_undelivered import Deployment, deployment
+from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, ManagementApi
 from tests.sinks.test_load import Busy, Recording
 from tests.strategies import records, text, user
 
@@ -193,7 +197,8 @@ def test_a_deployment_without_a_backfill_says_what_to_set(world: World) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--from-file", "FILE", "--resume", "x"], ["--resume", "x", "--dry-run"], ["--resume", "x", "--limit", "1"],
+    [["--from-file", "FILE", "--resume", "x"], ["--resume", "x", "--dry-run"], ["--resume", "x", "--limit", "1"],
+     ["--resume", "x", "--new"], ["--resume", "x", "--connection", "c"], ["--rate", "0"],
      ["--from-file", "FILE", "--sink", "refresh"], ["--from-file", "FILE", "--limit", "0"], ["--from-file", "/none"]],
 )  # fmt: skip
 def test_arguments_that_do_not_go_together_are_refused(world: World, arguments: list[str]) -> None:
@@ -221,3 +226,109 @@ def test_people_read_what_happened(world: World) -> None:
     assert "5 users" in said
     assert "no user, LineTooLong: 1, in line 6" in said
     assert "auth0-sync backfill --resume" in said
+
+
+class TestFromAuth0:
+    """The users come from a tenant on this machine."""
+
+    @pytest.fixture
+    def auth0(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagementApi]:
+        api = ManagementApi()
+        api.jobs.connections = {"con_0000000000000001": "Customers", "con_0000000000000002": "Staff"}
+        api.jobs.looks = 1
+        for number in range(USERS):
+            profile = user(f"auth0|{number}", user_metadata={"n": number}, own=number)
+            profile["identities"][0]["connection"] = ["Customers", "Staff"][number % 2]
+            api.users[f"auth0|{number}"] = text(profile).encode()
+        variables = {
+            "AUTH0_DOMAIN": DOMAIN, "AUTH0_CLIENT_ID": CLIENT_ID, "AUTH0_CLIENT_SECRET": CLIENT_SECRET,
+            "AUTH0_BASE_URL": api.url,
+        }  # fmt: skip
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("LOG_STREAM_SOURCE", raising=False)
+        yield api
+        api.close()
+
+    def test_every_user_is_exported_and_loaded(self, world: World, auth0: ManagementApi) -> None:
+        report = world.run("--rate", "1000", "--no-wait")
+        assert (report["read"]["users"], report["read"]["slices"], report["read"]["odd"]) == (USERS, 3, {})
+        assert (report["read"]["compared"], report["read"]["missing"]) == (20, {})
+        assert "not_exported" not in report
+        sinks = Sinks()
+        assert world.load(6, sinks) == 0
+        assert (sinks.users("postgres"), sinks.users("dynamodb")) == (USERS, USERS)
+        # The same command goes on with the same export until it is loaded, and the one after it starts another.
+        again = world.run("--rate", "1000")
+        assert again["export"] == report["export"]
+        assert again["stores"]["postgres"]["applied"] == USERS
+        assert len(auth0.jobs.bodies) == 1
+        assert world.run("--rate", "1000", "--no-wait")["export"] != report["export"]
+
+    def test_a_new_export_can_be_asked_for(self, world: World, auth0: ManagementApi) -> None:
+        first = world.run("--rate", "1000", "--limit", "5", "--no-wait")
+        assert world.run("--rate", "1000", "--limit", "5", "--no-wait", "--new")["export"] != first["export"]
+
+    def test_connections_and_the_limit_reach_auth0(self, world: World, auth0: ManagementApi) -> None:
+        where = ["--connection", "Staff", "--connection", "Customers", "--limit", "30", "--fields", "own_too"]
+        report = world.run("--rate", "1000", "--no-wait", *where)
+        assert report["read"]["users"] == 30
+        [body] = auth0.jobs.bodies  # the first job has all that are wanted
+        assert (body["connection_id"], body["limit"]) == ("con_0000000000000001", 30)
+        assert {"own", "own_too", "user_metadata", "app_metadata"} <= {field["name"] for field in body["fields"]}
+
+    def test_a_look_counts_the_users_and_starts_no_job(self, world: World, auth0: ManagementApi) -> None:
+        report = world.run("--rate", "1000", "--dry-run")["estimate"]
+        assert (report["users"], report["slices"]) == (USERS, 3)
+        assert 0.001 < report["dollars"] < 0.05
+        assert "own" in report["fields"]
+        assert world.run("--rate", "1000", "--dry-run", "--connection", "Staff")["estimate"]["users"] == USERS // 2
+        assert auth0.jobs.bodies == []
+        assert (world.on.aws.keys(world.bucket), world.on.waiting(world.url)) == ([], 0)
+        said = self.invoke(world, "--dry-run", "--rate", "1000").stdout
+        assert "4,500 users" in said
+        assert "No export was started" in said
+
+    def test_two_commands_cannot_write_the_same_slices(self, world: World, auth0: ManagementApi) -> None:
+        """S3's conditional writes, by the emulator."""
+        downloads = Downloads(world.on.aws.s3, world.bucket)
+        download = Download(Export("x", ""), ())
+        etag = downloads.put("exports/x.json", download)
+        assert downloads.put("exports/x.json", replace(download, complete=True), etag) != etag
+        for stale in ("", etag):
+            with pytest.raises(CommandError, match="another command"):
+                downloads.put("exports/x.json", download, stale)
+
+    def invoke(self, world: World, *arguments: str, input: str | None = None) -> Any:  # noqa: A002
+        where = ["--deployment", world.on.name, "--bucket", world.bucket]
+        return CliRunner().invoke(app, ["backfill", *where, *arguments], input=input)
+
+    def test_a_stop_says_how_to_go_on(
+        self, world: World, auth0: ManagementApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stop(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("pipeline.auth0.jobs.ExportJobs.completed", stop)
+        result = self.invoke(world, "--rate", "1000")
+        assert "The same command goes on where this one stopped, within 24 hours." in " ".join(result.output.split())
+        assert result.exit_code != 0
+        monkeypatch.undo()
+
+    def test_a_missing_permission_is_named_first(self, world: World, auth0: ManagementApi) -> None:
+        auth0.scopes = {"read:connections"}
+        assert "read:users" in str(self.invoke(world).exception)
+        assert auth0.jobs.bodies == []
+
+    def test_users_of_another_tenant_do_not_come_into_the_stores(self, world: World, auth0: ManagementApi) -> None:
+        for tenant in ("acme", DOMAIN):
+            source = ["--log-stream-source", f"aws.partner/auth0.com/{tenant}-1b2c3d4e-0000/auth0.logs"]
+            world.run("--dry-run", "--rate", "1000", *source)
+        source = ["--log-stream-source", "aws.partner/auth0.com/other-1b2c3d4e-0000/auth0.logs"]
+        assert "of another tenant" in str(self.invoke(world, *source).exception)
+
+    def test_credentials_that_are_not_set_are_named(
+        self, world: World, auth0: ManagementApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AUTH0_DOMAIN")
+        assert "AUTH0_DOMAIN is not set" in str(self.invoke(world).exception)

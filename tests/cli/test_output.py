@@ -115,6 +115,8 @@ OF_AUTH0: dict[str, tuple[tuple[str, ...], str]] = {
     "catch-up": (("catch-up", "--since", "2h", "--quiet", "1", *DEPLOYMENT), "json"),
     "credentials": (("credentials", "--env", "prod"), ""),
     "tfvars": (("tfvars", "--env", "prod"), ""),
+    "backfill --dry-run": (("backfill", "--dry-run", "--rate", "1000", *DEPLOYMENT, "--bucket", "b"), "json"),
+    "backfill --connection": (("backfill", "--connection", "c", *DEPLOYMENT, "--bucket", "b"), "json"),
 }
 """Commands that print text of Auth0's Management API."""
 TESTED_ALONE = {"demo", "up", "status", "events", "package"}
@@ -377,6 +379,10 @@ def test_answers_of_auth0_are_harmless(
     auth0.streams.log[:] = [stream("log", name, *place, **fields)]
     auth0.streams.event[:] = [stream("event", name, *place, text, status=text, subscriptions=[{"event_type": text}])]
     auth0.streams.most = dict.fromkeys(("log", "event"), 0 if says == "no room" else 9)
+    auth0.jobs.connections = {"con_0000000000000001": text}
+    identities = [{"provider": "auth0", "user_id": "1", "connection": text}]
+    profile = {"user_id": "auth0|1", "updated_at": "2026-01-14T09:00:00.000Z", "identities": identities, text: 1}
+    auth0.users = {"auth0|1": json.dumps(profile).encode()}
     refusal = Answer(403, json.dumps({"message": text, "errorCode": text, "error": text}).encode())
     auth0.next_answers.clear()
     auth0.next_answers.extend([refusal] * (says == "a refusal"))

@@ -199,7 +199,7 @@ class ManagementApi:
                     _stream(api, self)
                     return
                 with api._lock:
-                    answer = api._any(self.command, self.path, self.headers, body)
+                    answer = api._any(self.command, self.path, dict(self.headers.items()), body)
                 self._send(answer)
 
             def _send(self, answer: Answer) -> None:

@@ -1,0 +1,141 @@
+"""The state of downloads from Auth0 in the archive's bucket, so that a killed command goes on, on any machine."""
+
+import gzip
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from botocore.exceptions import ClientError
+from msgspec import Struct
+
+from pipeline.backfill.objects import PREFIX
+from pipeline.backfill.slices import Report
+from pipeline.changes import Export
+from pipeline.errors import CommandError
+from pipeline.events import storable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Job(Struct, frozen=True):
+    """An export job of Auth0."""
+
+    id: str
+    connection: str
+    """Name of the connection that it exports; empty for all."""
+    first: int
+    """Lines of the jobs before this one."""
+
+
+class Download(Struct, frozen=True):
+    """The download of an export from Auth0, as far as it is: a run that is killed goes on with it."""
+
+    export: Export
+    fields: tuple[str, ...]
+    """The fields that its jobs name."""
+    unnamed: tuple[str, ...] = ()
+    """Keys of the sample that no job can name."""
+    jobs: tuple[Job, ...] = ()
+    report: Report = msgspec.field(default_factory=Report)
+    """The report of the lines in the slices so far."""
+    complete: bool = False
+    """Whether all slices are there."""
+    over: bool = False
+    """Whether the next run starts another export: this one is loaded, or its job has failed."""
+
+
+class Kept(Struct, frozen=True):
+    """A download in the bucket."""
+
+    download: Download
+    etag: str
+    at: datetime
+    """When it was written."""
+
+
+class _User(Struct, frozen=True):
+    user_id: str
+
+
+T = TypeVar("T")
+
+_download = msgspec.json.Decoder(Download)
+_user = msgspec.json.Decoder(_User)
+
+
+class Downloads:
+    """The downloads in a bucket."""
+
+    def __init__(self, s3: "S3Client", bucket: str) -> None:
+        self.s3, self.bucket = s3, bucket
+
+    def find(self, key: str) -> Kept | None:
+        """Return the download of a key, if there is one."""
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            # Without s3:ListBucket, S3 answers AccessDenied in place of NoSuchKey.
+            if _code(error) != "NoSuchKey":
+                raise
+            return None
+        found = _decoded(_download, answer["Body"].read(), self.bucket, key)
+        return Kept(found, answer["ETag"], answer["LastModified"])
+
+    def put(self, key: str, download: Download, etag: str = "") -> str:
+        """Write the state of a download over the one of this ETag, or where none is; return its ETag.
+
+        Raises ``CommandError`` if another command has written it meanwhile.
+        """
+        body = msgspec.json.encode(download)
+        try:
+            if etag:
+                answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfMatch=etag)
+            else:
+                answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            raise CommandError(
+                "another command downloads the same export at this moment, so this one ends. Wait for the other, or "
+                "run this again."
+            ) from None
+        return answer["ETag"]
+
+    def put_sample(self, export: Export, sample: Mapping[str, bytes]) -> None:
+        """Write the users of the sample, each in a line, beside the slices."""
+        content = gzip.compress(b"".join(body + b"\n" for body in sample.values()))
+        self.s3.put_object(Bucket=self.bucket, Key=_sample_key(export.export_id), Body=content)
+
+    def sample(self, export: Export) -> dict[str, bytes]:
+        """Return the users of the sample; none if it is gone, as after `auth0-sync erase`."""
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=_sample_key(export.export_id))
+        except ClientError as error:
+            if _code(error) != "NoSuchKey":
+                raise
+            return {}
+        lines = gzip.decompress(answer["Body"].read()).splitlines()
+        return {_user.decode(storable(line)).user_id: line for line in lines}
+
+
+def download_key(*options: object) -> str:
+    """Return the key of the download with these options: the same command finds it again."""
+    return f"{PREFIX}{sha256(msgspec.json.encode(options)).hexdigest()[:32]}.json"
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], content: bytes, bucket: str, key: str) -> T:
+    try:
+        return decoder.decode(content)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{key} in {bucket} is not what a backfill writes: {error}") from None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _sample_key(export_id: str) -> str:
+    return f"{PREFIX}{export_id}/sample.ndjson.gz"
