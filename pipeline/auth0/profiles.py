@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from pipeline.auth0.api import Fetched, Gone
-from pipeline.auth0.errors import UserIdRefused
+from pipeline.auth0.errors import Auth0Down, UserIdRefused
 from pipeline.auth0.management import Auth0Error, Management
 from pipeline.errors import CommandError
 from pipeline.events import storable
@@ -117,25 +117,34 @@ def learn(
     fetch: Callable[[str], Fetched | Gone],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Learnt:
-    """Fetch a sample of the users of each connection."""
+    """Fetch a sample of the users of each connection. Raises Auth0Down if Auth0 answers for none of a connection's."""
     users: dict[str, bytes] = {}
     keys: dict[str, frozenset[str]] = {}
     for connection in connections:
-        for user_id, body in _fetched(profiles.sample(connection), fetch):
-            users[user_id] = body
-            keys[connection.name] = keys.get(connection.name, frozenset()) | keys_of(body)
+        user_ids = profiles.sample(connection)
+        failures: list[Auth0Down] = []
+        for answer in _fetched(user_ids, fetch, failures):
+            users[answer.user_id] = one_line(answer.body)
+            keys[connection.name] = keys.get(connection.name, frozenset()) | keys_of(answer.body)
             tell(f"{len(users):,} users fetched, {connection.name}")
+        if failures and len(failures) == len(user_ids):
+            raise failures[0]
     return Learnt(users, keys)
 
 
-def _fetched(user_ids: Iterable[str], fetch: Callable[[str], Fetched | Gone]) -> Iterator[tuple[str, bytes]]:
+def _fetched(
+    user_ids: Iterable[str], fetch: Callable[[str], Fetched | Gone], failures: list[Auth0Down]
+) -> Iterator[Fetched]:
     for user_id in user_ids:
         try:
             answer = fetch(user_id)
         except UserIdRefused:
             continue
+        except Auth0Down as error:  # perhaps about this user alone, such as one that is too large
+            failures.append(error)
+            continue
         if isinstance(answer, Fetched):  # of a user who was linked to another one since, the other one
-            yield answer.user_id, one_line(answer.body)
+            yield answer
 
 
 def one_line(body: bytes) -> bytes:

@@ -25,7 +25,7 @@ from pipeline.backfill.state import Download, Downloads, Job, Kept
 from pipeline.backfill.whole import LARGE, Whole
 from pipeline.changes import instant
 from pipeline.errors import BadTimestamp
-from pipeline.progress import Progress, Step
+from pipeline.progress import Progress, Step, duration
 
 EVERY = Connection("", "")
 """Stands for all connections."""
@@ -111,7 +111,7 @@ class Downloader:
                 self._exports.put_slice(state.export, report.slices, content)
                 self._save(self.state)
                 rate = (report.users - before) / max(self._clock() - began, 0.001)
-                part = f", {file.place / file.size:.0%} of the file" if file.size else ""
+                part = _part(file, self._clock() - began)
                 asked = f", {report.compared:,} compared" if report.compared else ""
                 step.update(f"{report.users:,} users, {rate:,.0f}/s{part}{asked}")
 
@@ -126,6 +126,14 @@ class Downloader:
     def _save(self, state: Download) -> None:
         self._etag = self._downloads.put(self._key, state, self._etag)
         self.state = state
+
+
+def _part(file: files.Download, seconds: float) -> str:
+    """Return the part of a file that was read in ``seconds``, and the time that the rest will take."""
+    if not (file.size and file.place):
+        return ""
+    part = file.place / file.size
+    return f", {part:.0%} of the file" + (f", {duration(seconds / part - seconds)} left" if part < 1 else "")
 
 
 def _rest(file: io.RawIOBase, skipped: int) -> Iterator[bytes]:

@@ -9,11 +9,11 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from pipeline.auth0.api import Fetched, Gone
-from pipeline.auth0.errors import UserIdRefused
+from pipeline.auth0.errors import Auth0Down, UserIdRefused
 from pipeline.auth0.profiles import keys_of, one_line
 from pipeline.backfill.slices import Answer
 from pipeline.changes import Export, Partial, exported
-from pipeline.errors import Poison
+from pipeline.errors import CommandError, Poison
 
 LARGE: Final = 10 * 1024
 """Bytes of a line from which a user is fetched: Auth0's limit of a user's metadata since August 2026."""
@@ -44,6 +44,12 @@ class Whole:
             answer = self._fetch(user.user_id)
         except UserIdRefused:
             return None
+        except Auth0Down as error:
+            size = len(bytes(user.profile))
+            raise CommandError(
+                f"Auth0 does not answer a request for a user of {size:,} bytes ({error.detail}). Run this again; it "
+                f"goes on. If that does not help, load users of this size as they are exported: --fetch-above {size}"
+            ) from None
         if isinstance(answer, Gone) or answer.user_id != user.user_id:  # a linked identity is no user
             return Answer(None)
         found = self._user(answer.body)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import Credentials
-from pipeline.auth0.errors import JobFailed, JobGone
+from pipeline.auth0.errors import Auth0Down, JobFailed, JobGone
 from pipeline.auth0.jobs import ExportJobs
 from pipeline.auth0.management import Management, Refused
 from pipeline.auth0.profiles import EXPORTABLE, Connection, Learnt, Profiles, learn
@@ -26,7 +27,7 @@ from pipeline.backfill.state import Download, Downloads, Kept
 from pipeline.changes import Export, Snapshot, exported, instant, merged
 from pipeline.errors import CommandError
 from pipeline.progress import Quiet
-from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN
+from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, Answer
 from tests.refresh.management_api import ManagementApi as Server
 from tests.strategies import change, updated
 
@@ -222,6 +223,25 @@ class TestLargeUsers:
         found = downloader.run([], world.fetch, sample, Quiet())
         assert world.loaded(found) == [json.loads(world.auth0.users[user_id])]
 
+    def test_one_whom_auth0_does_not_give_out_can_be_loaded_as_exported(self, world: World) -> None:
+        """The user's request fails for good, as it may for one whom Auth0 cannot answer in time."""
+        for number in range(12):
+            world.add(number, name="z" * (12_000 if number == 3 else 1))
+        world.auth0.always["auth0|3"] = Answer(503)
+        with pytest.raises(CommandError, match=r"a user of 12,\d{3} bytes .* --fetch-above 12\d{3}"):
+            world.run()
+        cut = world.run(large=13_000)
+        assert world.loaded(cut)[3] == json.loads(world.auth0.users["auth0|3"])
+        assert len(world.auth0.jobs.bodies) == 1
+
+    def test_an_outage_teaches_no_fields(self, world: World) -> None:
+        for number in range(3):
+            world.add(number)
+            world.auth0.always[f"auth0|{number}"] = Answer(503)
+        with pytest.raises(Auth0Down):
+            world.run()
+        assert world.auth0.jobs.bodies == []
+
     def test_zero_fetches_everyone(self, world: World) -> None:
         world.auth0.jobs.never = {"own"}
         for number in range(15):
@@ -346,8 +366,6 @@ def test_lines_that_are_no_users_are_told_over_all_jobs(world: World, small_slic
 
 
 def test_memory_does_not_grow_with_the_file(world: World) -> None:
-    import tracemalloc
-
     def peak(number: int) -> int:
         world.s3.objects.clear()
         world.s3.put_object = lambda **_: {"ETag": ""}  # type: ignore[method-assign]  # keeps nothing
