@@ -83,7 +83,7 @@ class FromAuth0:
         """Export the users into slices, or go on with that; return the export. Raises CommandError."""
         assert exports is not None  # noqa: S101 - only a dry run has none
         options = self._options
-        key = download_key(self._settings.domain, sorted(options.connections), options.limit)
+        key = download_key(self._settings.domain, sorted(options.connections), sorted(options.fields), options.limit)
         downloads = Downloads(exports.s3, exports.bucket)
         kept = downloads.find(key)
         etag = kept.etag if kept else ""

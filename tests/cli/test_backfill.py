@@ -268,6 +268,7 @@ class TestFromAuth0:
     def test_a_new_export_can_be_asked_for(self, world: World, auth0: ManagementApi) -> None:
         first = world.run("--rate", "1000", "--limit", "5", "--no-wait")
         assert world.run("--rate", "1000", "--limit", "5", "--no-wait", "--new")["export"] != first["export"]
+        assert world.run("--rate", "1000", "--limit", "5", "--no-wait", "--fields", "x")["export"] != first["export"]
 
     def test_connections_and_the_limit_reach_auth0(self, world: World, auth0: ManagementApi) -> None:
         where = ["--connection", "Staff", "--connection", "Customers", "--limit", "30", "--fields", "own_too"]
