@@ -5,11 +5,14 @@ import gzip
 import logging
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import psutil
 
 from benchmarks.records import Users
+from benchmarks.timing import cpu_seconds
 from pipeline.backfill.slices import USERS
 from pipeline.changes import Export, Snapshot, exported, read
 from pipeline.functions.migrate import migrate
@@ -46,68 +49,87 @@ FIELDS = (
     "username",
 )
 """The fields that Auth0 can export; a user lacks a third of them."""
+_CARRIED = "SELECT avg(pg_column_size(carried)) FROM auth0.user_rows WHERE carried IS NOT NULL"
+
+
+class Turn:
+    """The cost of one kind of load: time, and CPU time of this process and of Postgres."""
+
+    def __init__(self, server: psutil.Process) -> None:
+        self._server = server
+        self.users, self._seconds, self._here, self._there = 0, 0.0, 0.0, 0.0
+
+    def run(self, users: int, work: Callable[[], None]) -> None:
+        """Add the cost of ``work``, which loads ``users``."""
+        start, here, there = time.perf_counter(), time.process_time(), cpu_seconds(self._server)
+        work()
+        self._seconds += time.perf_counter() - start
+        self._here += time.process_time() - here
+        self._there += cpu_seconds(self._server) - there
+        self.users += users
+
+    def figures(self) -> dict[str, float]:
+        """Return users per second, and microseconds of CPU per user."""
+        return {
+            "users_per_second": round(self.users / self._seconds),
+            "cpu_function": round(self._here / self.users * 1e6, 1),
+            "cpu_postgres": round(self._there / self.users * 1e6, 1),
+        }
 
 
 def run(url: str, users: int) -> dict[str, Any]:
-    """Users per second, reading included, and the memory of the process; ``statement`` gets whole users, read before.
+    """Users per second and CPU time, reading included, and memory; ``statement`` gets whole users, read before.
 
     Every tenth slice goes to the contestants of that comparison, in turns, so that the table grows for all alike.
     """
     database = Database(url=url)
     migrate(database)
-    sink = postgres.PostgresSink(lambda: postgres.connect(database))
+    connection = postgres.connect(database)
+    sink = postgres.PostgresSink(lambda: connection)
     function = Sync(sink, "postgres", log=_silent(), measure=lambda *_: None)
     export = Export("bench", "2026-11-01T00:00:00.000000Z", FIELDS)
     lines = _templates()
-    seconds = dict.fromkeys(("first", "again", "statement"), 0.0)
-    counts = dict.fromkeys(seconds, 0)
+    turns = {name: Turn(psutil.Process(connection.info.backend_pid)) for name in ("first", "again", "statement")}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number, first in enumerate(range(0, users, USERS)):
         some = [_line(lines[user % TEMPLATES], user) for user in range(first, min(first + USERS, users))]
         if number % 10 == 9:
-            turn, work = "statement", _statement(sink, some, export)
+            turns["statement"].run(len(some), _statement(sink, some, export))
         else:
-            turn, work = "first", _slice(function, some, export)
-        seconds[turn] += work()
-        counts[turn] += len(some)
+            turns["first"].run(len(some), _slice(function, some, export))
         if number % 10 == 5:
-            seconds["again"] += _slice(function, some, export)()
-            counts["again"] += len(some)
-    sink.close()
-    rates = {turn: round(counts[turn] / seconds[turn]) for turn in seconds if counts[turn]}
+            turns["again"].run(len(some), _slice(function, some, export))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    [(carried,)] = connection.execute(_CARRIED).fetchall()
+    sink.close()
     return {
         "users": users,
         "line_bytes": sum(map(len, lines)) // TEMPLATES,
-        "users_per_second": rates,
+        "carried_bytes": int(carried),
+        **{name: turn.figures() for name, turn in turns.items() if turn.users},
         "peak_megabytes": after // 1024,
         "of_which_before": before // 1024,
     }
 
 
-def _slice(function: Sync, lines: list[bytes], export: Export) -> Any:
+def _slice(function: Sync, lines: list[bytes], export: Export) -> Callable[[], None]:
     content = base64.b64encode(gzip.compress(b"\n".join(lines), compresslevel=6)).decode()
     event = {"export": msgspec.to_builtins(export), "lines": content}
 
-    def work() -> float:
-        start = time.perf_counter()
+    def work() -> None:
         loaded = function.load(event)["loaded"]
-        taken = time.perf_counter() - start
         assert loaded["rows"] == loaded["applied"] + loaded["duplicate"] == len(lines), loaded
-        return taken
 
     return work
 
 
-def _statement(sink: postgres.PostgresSink, lines: list[bytes], export: Export) -> Any:
+def _statement(sink: postgres.PostgresSink, lines: list[bytes], export: Export) -> Callable[[], None]:
     rows = [exported(line, export)[0] for line in lines]
     whole = [Snapshot(r.user_id, r.version, r.source, r.event_id, r.updated_at, r.profile) for r in rows]
 
-    def work() -> float:
-        start = time.perf_counter()
+    def work() -> None:
         for place in range(0, len(whole), BATCH):
             sink.apply(whole[place : place + BATCH])
-        return time.perf_counter() - start
 
     return work
 

@@ -180,7 +180,7 @@ def _parts(newest: Change) -> set[str]:
     """Return the versions of the changes that ``newest`` was merged from."""
     if newest.carried is None:
         return {newest.version}
-    return {newest.version, newest.carried.whole, *newest.carried.keys.values()}
+    return {newest.version, newest.carried.whole, *newest.carried.keys}
 
 
 def event_times(batch: Batch, outcome: Outcome) -> list[str]:

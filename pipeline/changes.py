@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -51,13 +52,26 @@ class Carried(Struct, frozen=True, gc=False):
 
     whole: str = ""
     """Version of the newest change that carried every key but those in ``keys``: as of it, absent keys are empty."""
-    keys: dict[str, str] = {}
-    """Versions of the other keys: present ones that are older than the newest change, and absent ones."""
+    keys: dict[str, tuple[str, ...]] = {}
+    """Version to the other keys of it, sorted: present ones that are older than the newest change, and absent ones."""
+
+    @classmethod
+    def of(cls, whole: str, versions: Mapping[str, str]) -> "Carried":
+        """Return the parts of a user whose keys have other ``versions`` than ``whole``."""
+        keys: dict[str, tuple[str, ...]] = {}
+        for key in sorted(versions):
+            keys[versions[key]] = (*keys.get(versions[key], ()), key)
+        return cls(whole, keys)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the keys that differ from ``whole``; the newest of a key that has two."""
+        return {key: since for since in sorted(self.keys) for key in self.keys[since]}
 
     @property
     def oldest(self) -> str:
         """Version of the oldest part: an older change adds nothing."""
-        return min(self.whole, *self.keys.values()) if self.keys else self.whole
+        return min(self.whole, *self.keys) if self.keys else self.whole
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -153,13 +167,11 @@ class Known(NamedTuple, Generic[T]):
     @property
     def versions(self) -> Mapping[str, str]:
         """Return the versions of the keys that differ from ``whole``."""
-        return {} if self.carried is None else self.carried.keys
+        return {} if self.carried is None else self.carried.versions
 
-    def since(self, key: str) -> str:
-        """Return the version of the newest change that carried ``key``."""
-        if key in self.versions:
-            return self.versions[key]
-        return self.version if key in self.profile else self.whole
+    def since(self) -> dict[str, str]:
+        """Return the version of the newest change that carried a key, by key; of all others it is ``whole``."""
+        return {**dict.fromkeys(self.profile, self.version), **self.versions}
 
     def same_as(self, other: "Known[T]") -> bool:
         """Return whether both hold the same of one user."""
@@ -170,23 +182,26 @@ class Known(NamedTuple, Generic[T]):
     def includes(self, version: str) -> bool:
         """Return whether a change of this version is the known user or a part of it."""
         carried = self.carried or Carried()
-        return version == self.version or version == carried.whole or version in carried.keys.values()
+        return version == self.version or version == carried.whole or version in carried.keys
 
 
 def merge(one: Known[T], other: Known[T]) -> Known[T]:
     """Return the newest value of each key from both; the order of the arguments does not matter."""
     version, whole = max(one.version, other.version), max(one.whole, other.whole)
+    # Of equal versions prefer the whole one: the same event may arrive again unmasked, with more keys.
+    first, second = (one, other) if one.whole >= other.whole else (other, one)
+    since, others = first.since(), second.since()
     profile: dict[str, T] = {}
     older: dict[str, str] = {}
-    for key in {**one.profile, **other.profile, **one.versions, **other.versions}:
-        # Of equal versions prefer the whole one: the same event may arrive again unmasked, with more keys.
-        newest = max(one, other, key=lambda known: (known.since(key), known.whole))
-        since, default = newest.since(key), whole
+    for key in {**since, **others}:
+        newest, moment, default = first, since.get(key, first.whole), whole
+        if (late := others.get(key, second.whole)) > moment:
+            newest, moment = second, late
         if key in newest.profile:
             profile[key], default = newest.profile[key], version
-        if since != default:
-            older[key] = since
-    return Known(version, Carried(whole, older) if older or whole != version else None, profile)
+        if moment != default:
+            older[key] = moment
+    return Known(version, Carried.of(whole, older) if older or whole != version else None, profile)
 
 
 Change = Snapshot | Tombstone
@@ -305,6 +320,7 @@ _carried = msgspec.json.Decoder(Carried)
 _any = msgspec.json.Decoder(float_hook=lambda text: Raw(text.encode()))  # as it is written
 
 EMPTY = Raw(b"{}")
+_NOTHING = Carried()
 
 
 def instant(text: str) -> str:
@@ -332,6 +348,9 @@ def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
     """
     digest = hashlib.blake2b(event_id.encode("utf-8", "replace"), digest_size=8).hexdigest()
     return f"{changed_at}.{rank}.{event_time}.{digest}"
+
+
+_order_of_export = lru_cache(maxsize=8)(version)  # its end is the same for all users of an export
 
 
 def validate_user_id(user_id: str) -> str:
@@ -443,7 +462,7 @@ def history_entry(change: Change, body: str) -> HistoryEntry:
 
 def _given(value: Raw | UnsetType, key: str, change: Change) -> Raw:
     if isinstance(value, UnsetType):
-        carries = change.carried is None or (change.carried.whole and key not in change.carried.keys)
+        carries = change.carried is None or (change.carried.whole and key not in change.carried.versions)
         return EMPTY if carries else NULL
     return EMPTY if bytes(value) == b"null" else value
 
@@ -628,12 +647,13 @@ def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[P
         raise errors.BadTimestamp("the export has no updated_at of this user")
     updated_at = instant(head.updated_at)
     ahead = _is_ahead(updated_at, tolerance)
-    order = version(export.taken_at if ahead else updated_at, _EXPORTED_RANK, export.taken_at, export.export_id)
+    same = _order_of_export("", _EXPORTED_RANK, export.taken_at, export.export_id)
+    order = f"{export.taken_at if ahead else updated_at}{same}"
     profile = Raw(text)
-    present = _keys.decode(profile).keys() if export.fields else ()
-    empty = {key: order for key in export.fields if key not in present}
+    present = _keys.decode(profile) if export.fields else ()
+    empty = tuple(sorted([key for key in export.fields if key not in present]))
     place = (validate_user_id(head.user_id), order, EXPORT, export.export_id, updated_at)
-    return Partial(*place, profile, Carried(keys=empty)), (WRONG_CLOCK,) if ahead else ()
+    return Partial(*place, profile, Carried(keys={order: empty}) if empty else _NOTHING), (WRONG_CLOCK,) if ahead else ()
 
 
 def validate_export(export: Export, tolerance: timedelta = DAY) -> None:
@@ -707,9 +727,9 @@ def _parts(carried: Raw, order: str) -> Carried:
         parts = _carried.decode(carried)
     except msgspec.ValidationError as error:
         raise errors.UnknownShape(f"in detail.carried: {error}") from None
-    if max(parts.whole, *parts.keys.values(), order) != order:
+    if max(parts.whole, *parts.keys, order) != order:
         raise errors.UnknownShape("detail.carried has a newer version than the user")
-    return parts
+    return Carried.of(parts.whole, parts.versions)
 
 
 def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
@@ -723,7 +743,9 @@ def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
     kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
     rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
     left = (
-        Partial(*_place(change), rest, Carried(change.version, unknown)) if unknown else Snapshot(*_place(change), rest)
+        Partial(*_place(change), rest, Carried.of(change.version, unknown))
+        if unknown
+        else Snapshot(*_place(change), rest)
     )
     return left, Signal(change.user_id, MASKED)
 

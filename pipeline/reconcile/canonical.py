@@ -39,7 +39,7 @@ def _parts(item: Mapping[str, Any]) -> str:
         carried = _carried.decode(item["carried"]["S"])
     except (KeyError, msgspec.DecodeError):  # changed by hand
         return "?"
-    return " ".join(sorted({carried.whole, *carried.keys.values()}))
+    return " ".join(sorted({carried.whole, *carried.keys}))
 
 
 def document(value: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ _RETRY_WITH: Final = 4
 # The versions of which a user consists, as in `pipeline.reconcile.canonical`.
 _PARTS: Final = """coalesce(CASE WHEN jsonb_typeof(carried -> 'keys') = 'object' THEN (
     SELECT string_agg(DISTINCT part COLLATE "C", ' ' ORDER BY part COLLATE "C")
-    FROM (SELECT carried ->> 'whole' UNION ALL SELECT value FROM jsonb_each_text(carried -> 'keys')) AS parts (part)
+    FROM (SELECT carried ->> 'whole' UNION ALL SELECT jsonb_object_keys(carried -> 'keys')) AS parts (part)
 ) END, '')"""
 _VERSIONS: Final = f"version || ' ' || {_PARTS} || ' ' || user_id"
 # A profile that is no object was written by hand, and must not fail the statement.

@@ -227,7 +227,7 @@ def _item_of(known: Known[Attribute], order: Mapping[str, Attribute], missing: C
         inner = {key: attribute(value["JSON"], 2) if "JSON" in value else value for key, value in profile.items()}
         document = {"M": inner}
     documents = {name: value for name, value in {**metadata, "profile": document}.items() if name not in missing}
-    parts = _sorted.encode(Carried(carried.whole, never | carried.keys)).decode()
+    parts = _sorted.encode(Carried.of(carried.whole, never | carried.versions)).decode()
     return _fitting({**order, **documents, "carried": {"S": parts}}, missing)
 
 

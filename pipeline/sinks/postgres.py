@@ -23,6 +23,7 @@ from psycopg.types.json import Jsonb
 
 from pipeline import errors
 from pipeline.changes import (
+    EXPORT,
     Carried,
     Change,
     HistoryEntry,
@@ -60,6 +61,7 @@ SELECT user_id, version, source, event_id, updated_at, deleted_at, profile::text
 FROM auth0.users WHERE user_id = ANY(%s)
 """
 
+INSERT: LiteralString = f"{UPSERT.partition('ON CONFLICT')[0]}ON CONFLICT (user_id) DO NOTHING RETURNING user_id"
 MERGE: LiteralString = f"WITH {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 RECORD_AND_MERGE: LiteralString = f"WITH recorded AS ({RECORD}), {_SEEN}\n{UPSERT.replace(GUARD, _AS_SEEN)}"
 
@@ -269,6 +271,8 @@ class PostgresSink(Sink):
         rest = [change for change in whole if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
             others += self._compare(rest, outcome)
+        if others and not entries:
+            others = self._insert(others, outcome)
         if others:
             self._merge(sorted(others, key=lambda change: change.user_id), entries, outcome)
         if outcome.failed:
@@ -322,6 +326,12 @@ class PostgresSink(Sink):
             else:
                 written.update(user_id for (user_id,) in result)
         return written
+
+    def _insert(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
+        """Write those rows of exports whose users the store lacks, mostly all; return the other changes."""
+        exported = [change for change in changes if change.source == EXPORT]
+        done = self._write(exported, {}, outcome, seen={}) | outcome.failed.keys()
+        return [change for change in changes if change.user_id not in done]
 
     def _parts(
         self, upsert: Callable[[Sequence[Change]], list[Any]], changes: Sequence[Change], entries: _Entries
@@ -503,6 +513,8 @@ def _statement(
     if seen is None:
         return (RECORD_AND_UPSERT, _json(history), _json(changes)) if history else (UPSERT, _json(changes))
     rows = [seen[change.user_id] for change in changes if change.user_id in seen]
+    if not rows and not history:
+        return (INSERT, _json(changes))
     expected = Jsonb(
         [{"user_id": row.user_id, "version": row.version, "carried": row.carried} for row in rows], _encode
     )
