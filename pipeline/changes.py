@@ -187,15 +187,17 @@ class Known(NamedTuple, Generic[T]):
 
 def merge(one: Known[T], other: Known[T]) -> Known[T]:
     """Return the newest value of each key from both; the order of the arguments does not matter."""
-    version, whole = max(one.version, other.version), max(one.whole, other.whole)
+    if one.same_as(other):
+        return one
     # Of equal versions prefer the whole one: the same event may arrive again unmasked, with more keys.
     first, second = (one, other) if one.whole >= other.whole else (other, one)
+    version, whole, less_whole = max(one.version, other.version), first.whole, second.whole
     since, others = first.since(), second.since()
     profile: dict[str, T] = {}
     older: dict[str, str] = {}
     for key in {**since, **others}:
-        newest, moment, default = first, since.get(key, first.whole), whole
-        if (late := others.get(key, second.whole)) > moment:
+        newest, moment, default = first, since.get(key, whole), whole
+        if (late := others.get(key, less_whole)) > moment:
             newest, moment = second, late
         if key in newest.profile:
             profile[key], default = newest.profile[key], version

@@ -1,5 +1,6 @@
 """Lines of an export in each store: beside events, again, and with users that a store cannot hold."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from pipeline.backfill.load import Loaded, load
 from pipeline.changes import Change, Export, HistoryEntry, Outcome
 from pipeline.sinks import Sink
 from tests.sinks.stored import Rows, Store, users
-from tests.strategies import Json, changes, deleted, text, updated, user
+from tests.strategies import Json, changes, deleted, streamed, text, updated, user
 
 MOMENTS = [f"2026-01-15T09:00:0{second}.000Z" for second in range(10)]
 EXPORT = Export("job_1", "2026-01-15T09:30:00.000000Z")
@@ -58,6 +59,46 @@ def test_a_row_clears_what_was_exported_and_keeps_what_was_not(store: Store) -> 
     loaded(store, row, export=Export("job_1", EXPORT.taken_at, ("user_id", "updated_at", "email", "blocked")))
     rest = {key: value for key, value in before.items() if key != "blocked"}
     assert users(store) == {"a|1": rest | row}
+
+
+def test_keys_that_came_empty_with_one_export_share_its_version(store: Store) -> None:
+    fields = ("app_metadata", "blocked", "email", "family_name", "given_name", "user_metadata", "username")
+    loaded(store, user("a|1", MOMENTS[1], email="a@acme.example"), export=Export("job_1", EXPORT.taken_at, fields))
+    row = store.stored["a|1"]
+    carried = json.loads(row.carried) if isinstance(row.carried, str) else row.carried
+    keys = carried["keys"][row.version]
+    assert carried == {"whole": "", "keys": {row.version: sorted(keys)}}
+    assert set(keys) >= {"blocked", "family_name", "given_name", "username"}
+    assert len(json.dumps(carried)) < 250
+
+
+def test_new_and_known_users_are_loaded_together(store: Store) -> None:
+    """Postgres gets the new ones in a statement of their own."""
+    partial = streamed("user.updated", {"user_id": "a|3", "updated_at": MOMENTS[2], "blocked": True}, event_id="e")
+    store.sink.apply(changes(updated(user("a|1", MOMENTS[2], name="event")), deleted("a|2", date=MOMENTS[2]), partial))
+    rows = [user(f"a|{number}", MOMENTS[at], name="export") for number, at in enumerate((1, 3, 1, 1, 1))]
+    assert loaded(store, *rows) == Loaded(rows=5, applied=4, stale=1)
+    found = users(store)
+    assert {user_id: one["name"] for user_id, one in found.items()} == dict.fromkeys(
+        ("a|0", "a|1", "a|3", "a|4"), "export"
+    )
+    assert (found["a|3"]["blocked"], found["a|3"]["updated_at"]) == (True, MOMENTS[2])
+
+
+@pytest.mark.parametrize("event", [updated(user("a|1", MOMENTS[2])), deleted("a|1", date=MOMENTS[2])])
+def test_an_event_before_the_first_write_of_a_row_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch, event: Json
+) -> None:
+    write, pending = getattr(store.sink, store.write), [event]
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        while arguments[0] and pending:
+            assert store.sink.apply(changes(pending.pop())).failed == {}
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store.sink, store.write, overtaken)
+    assert loaded(store, user("a|1", MOMENTS[1])) == Loaded(rows=1, stale=1)
+    assert store.stored["a|1"].source == "auth0.logs"
 
 
 def test_the_same_user_twice_is_one_change(store: Store) -> None:

@@ -794,6 +794,13 @@ def test_a_row_carries_only_what_was_exported() -> None:
     assert (asked.event_id, asked.updated_at) == ("job_1", instant(UPDATED_AT))
 
 
+def test_of_two_versions_of_a_key_the_newer_counts() -> None:
+    parts = Carried("", {"2": ("b", "a"), "1": ("a", "c")})
+    assert parts.versions == {"a": "2", "b": "2", "c": "1"}
+    assert Carried.of("", parts.versions) == Carried("", {"1": ("c",), "2": ("a", "b")})
+    assert (parts.oldest, Carried("3", {"4": ("a",)}).oldest) == ("", "3")
+
+
 def test_a_row_clears_what_was_exported_and_keeps_what_was_not() -> None:
     before = snapshot(updated(user("a|1", UPDATED_AT, username="ada", blocked=True)))
     later = {"user_id": "a|1", "updated_at": "2023-07-11T16:30:54.000Z"}
