@@ -151,7 +151,7 @@ def whole_users_clear_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keys_of_the_newest_change_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes.Known, "since", lambda known, key: known.version if key in known.profile else "")
+    monkeypatch.setattr(changes.Known, "since", lambda known: dict.fromkeys(known.profile, known.version))
 
 
 def a_late_whole_user_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
