@@ -22,7 +22,8 @@ from pipeline.delivery.targets import Consumer
 from pipeline.functions.migrate import migrate
 from pipeline.progress import Quiet
 from pipeline.reconcile import STORES
-from pipeline.reconcile.dynamodb import DynamoDBUsers
+from pipeline.reconcile.canonical import Item
+from pipeline.reconcile.dynamodb import DynamoDBUsers, Page
 from pipeline.reconcile.look import Report, Stores
 from pipeline.reconcile.postgres import PostgresUsers
 from pipeline.settings import Database
@@ -43,26 +44,34 @@ class Pages:
 
     def __init__(self, templates: Sequence[bytes], users: int) -> None:
         self._templates, self._users = templates, users
+        self._projected = [_projected(template) for template in templates]
         self.changed: dict[str, Any] = {}
         self.read_units = 0.0
 
-    def scan(self, **request: Any) -> Any:
-        """Make a page and read it as a client does, JSON and all."""
+    def scan(self, **request: Any) -> Page:
+        """Make a page, and read it as ``ScanRequests`` does."""
         segment, segments = request["Segment"], request["TotalSegments"]
         end = self._users * (segment + 1) // segments
         start = int(request.get("ExclusiveStartKey", {}).get("number", self._users * segment // segments))
         numbers = range(start, min(start + PAGE, end))
-        made = [b'{"user_id":{"S":"auth0|%d"},%s' % (n, self._templates[n % len(self._templates)]) for n in numbers]
-        page = msgspec.json.decode(b'{"Items":[' + b",".join(made) + b"]}")
-        self.read_units += sum(map(len, made)) / 8192
-        if "ProjectionExpression" in request:
-            kept = request["ProjectionExpression"].split(", ")
-            page["Items"] = [{name: item[name] for name in kept if name in item} for item in page["Items"]]
-        page["Items"] = [self.changed.get(item["user_id"]["S"], item) for item in page["Items"]]
+        count = len(self._templates)
+        templates = self._projected if "ProjectionExpression" in request else self._templates
+        made = [b'{"user_id":{"S":"auth0|%d"},%s' % (n, templates[n % count]) for n in numbers]
+        self.read_units += sum(len(self._templates[n % count]) + len(str(n)) + 26 for n in numbers) / 8192
+        found = msgspec.json.decode(b'{"Items":[' + b",".join(made) + b"]}", type=Page)
+        if self.changed:
+            found.items = [item for item in map(self._now, found.items) if item is not None]
         if not segment and not start:
-            page["Items"] += [self.changed[key] for key in list(self.changed) if int(key[6:]) >= self._users]
-        page["Items"] = [item for item in page["Items"] if item]
-        return page | ({"LastEvaluatedKey": {"number": numbers.stop}} if numbers.stop < end else {})
+            new = [item for user_id, item in list(self.changed.items()) if int(user_id[6:]) >= self._users]
+            found.items += msgspec.convert(new, list[Item])
+        found.last = {"number": numbers.stop} if numbers.stop < end else None
+        return found
+
+    def _now(self, item: Item) -> Item | None:
+        if item.id not in self.changed:
+            return item
+        changed = self.changed[item.id]
+        return msgspec.convert(changed, Item) if changed else None
 
     def batch_get_item(self, **request: Any) -> Any:
         """Return single items."""
@@ -77,6 +86,12 @@ class Pages:
             return self.changed.get(user_id)
         item = msgspec.json.decode(b"{" + self._templates[number % len(self._templates)])
         return {"user_id": {"S": user_id}, **item}
+
+
+def _projected(template: bytes) -> bytes:
+    """Return the attributes that the comparison by versions asks for."""
+    item = msgspec.json.decode(b"{" + template)
+    return msgspec.json.encode({name: item[name] for name in ("version", "carried") if name in item})[1:]
 
 
 def fill(url: str, users: int) -> list[bytes]:

@@ -655,7 +655,9 @@ def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[P
     present = _keys.decode(profile) if export.fields else ()
     empty = tuple(sorted([key for key in export.fields if key not in present]))
     place = (validate_user_id(head.user_id), order, EXPORT, export.export_id, updated_at)
-    return Partial(*place, profile, Carried(keys={order: empty}) if empty else _NOTHING), (WRONG_CLOCK,) if ahead else ()
+    return Partial(*place, profile, Carried(keys={order: empty}) if empty else _NOTHING), (
+        WRONG_CLOCK,
+    ) if ahead else ()
 
 
 def validate_export(export: Export, tolerance: timedelta = DAY) -> None:

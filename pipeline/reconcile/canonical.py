@@ -6,62 +6,89 @@ DynamoDB holds as text gives another text than the row; ``compare`` then finds t
 """
 
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring as quoted
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from pipeline.changes import Carried
 
-DOCUMENTS: Final = ("profile", "user_metadata", "app_metadata")
-EMPTY: Final = {"M": dict[str, Any]()}
 _ZEROS: Final = re.compile(r"(\.[0-9]*[1-9])0+([],}])|\.0+([],}])")
 _ZERO: Final = re.compile(r"\.[0-9]*0[],}]")  # finds as much in a twentieth of the time
 _carried = msgspec.json.Decoder(Carried)
 
 
-def text(item: Mapping[str, Any], *, contents: bool) -> str:
+class Attribute(Struct, frozen=True, gc=False):
+    """A value in DynamoDB's own JSON, read in half the time of a dict; without sets and bytes, which no sink writes."""
+
+    S: str | None = None
+    M: "dict[str, Attribute] | None" = None
+    N: str | None = None
+    BOOL: bool | None = None
+    L: "list[Attribute] | None" = None
+    NULL: bool | None = None
+
+
+NOTHING: Final = Attribute()
+EMPTY: Final = Attribute(M={})
+
+
+class Item(Struct):
+    """The part of an item that the comparison by hashes reads."""
+
+    user_id: Attribute
+    version: Attribute = NOTHING
+    carried: Attribute | None = None
+    deleted_at: Attribute | None = None
+    profile: Attribute = EMPTY
+    user_metadata: Attribute = EMPTY
+    app_metadata: Attribute = EMPTY
+
+    @property
+    def id(self) -> str:
+        """The user id."""
+        return self.user_id.S or ""
+
+
+def text(item: Item, *, contents: bool) -> str:
     """Return the text of a live user: version, parts, id, and with ``contents`` the documents."""
-    user_id, version = item["user_id"]["S"], item.get("version", {}).get("S", "")
-    shared = f"{version} {_parts(item) if 'carried' in item else ''} {user_id}"
+    shared = f"{item.version.S or ''} {_parts(item.carried) if item.carried else ''} {item.id}"
     if not contents:
         return shared
-    whole = "\n".join((shared, *[document(item.get(name, EMPTY)) for name in DOCUMENTS]))
+    documents = document(item.profile), document(item.user_metadata), document(item.app_metadata)
+    whole = "\n".join((shared, *documents))
     return _ZEROS.sub(r"\1\2\3", whole) if _ZERO.search(whole) else whole
 
 
-def _parts(item: Mapping[str, Any]) -> str:
+def _parts(found: Attribute) -> str:
     """Return the versions of which a user consists. Their keys differ: an item always has metadata."""
     try:
-        carried = _carried.decode(item["carried"]["S"])
-    except (KeyError, msgspec.DecodeError):  # changed by hand
+        carried = _carried.decode(found.S or "")
+    except msgspec.DecodeError:  # changed by hand
         return "?"
     return " ".join(sorted({carried.whole, *carried.keys}))
 
 
-def document(value: Mapping[str, Any]) -> str:
-    """Return a value in DynamoDB's own JSON as Postgres writes the same ``jsonb``."""
-    if "S" in value:
-        return quoted(value["S"])
-    if "M" in value:
-        content = value["M"]
+def document(value: Attribute) -> str:
+    """Return a value as Postgres writes the same ``jsonb``."""
+    if value.S is not None:
+        return quoted(value.S)
+    if (content := value.M) is not None:
         pairs = [
-            name + (quoted(inner["S"]) if "S" in (inner := content[key]) else document(inner))
+            name + (quoted(inner.S) if (inner := content[key]).S is not None else document(inner))
             for key, name in _in_order(tuple(content))
         ]
         return f"{{{', '.join(pairs)}}}"
-    if "N" in value:
-        return value["N"] if value["N"].isdecimal() else number(value["N"])
-    if "BOOL" in value:
-        return "true" if value["BOOL"] else "false"
-    if "L" in value:
-        return f"[{', '.join(map(document, value['L']))}]"
-    if "NULL" in value:
-        return "null"
-    return f"{dict(value)}"  # sets and bytes, which only a change by hand can bring
+    if value.N is not None:
+        return value.N if value.N.isdecimal() else number(value.N)
+    if value.BOOL is not None:
+        return "true" if value.BOOL else "false"
+    if value.L is not None:
+        return f"[{', '.join(map(document, value.L))}]"
+    return "null" if value.NULL else "?"  # no JSON: only a change by hand can bring it
 
 
 def number(text: str) -> str:

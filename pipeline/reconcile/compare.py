@@ -10,7 +10,6 @@ import msgspec
 from pipeline.delivery.targets import Consumer
 from pipeline.events import decode_deep
 from pipeline.reconcile import Difference, Kind
-from pipeline.reconcile.canonical import DOCUMENTS, EMPTY
 from pipeline.reconcile.postgres import Row
 from pipeline.sinks.dynamodb import read_number
 
@@ -18,6 +17,8 @@ Item = Mapping[str, Any]
 """An item in DynamoDB's own JSON."""
 
 METADATA: Final = ("user_metadata", "app_metadata")
+DOCUMENTS: Final = ("profile", *METADATA)
+EMPTY: Final = {"M": dict[str, Any]()}
 
 _json = msgspec.json.Decoder(float_hook=read_number)
 

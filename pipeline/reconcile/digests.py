@@ -1,7 +1,7 @@
 """Pure: hashes of users by bucket, and the users themselves in little memory."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipeline.reconcile import BUCKETS
@@ -41,16 +41,19 @@ class Listing:
     def __init__(self) -> None:
         self._rows: dict[int, bytearray] = {}
         """Bucket to its users: the length of the id in two bytes, the id, the hash."""
+        self._digests: dict[int, Digest] = {}
 
     def add(self, user_id: str, text: str) -> None:
         """Add a user; equal users have equal texts."""
-        encoded = user_id.encode()
-        rows = self._rows.setdefault(bucket_of(user_id), bytearray())
-        rows += len(encoded).to_bytes(2) + encoded + hash_of(text)
+        encoded, hashed, bucket = user_id.encode(), hash_of(text), bucket_of(user_id)
+        rows = self._rows.setdefault(bucket, bytearray())
+        rows += len(encoded).to_bytes(2) + encoded + hashed
+        users, total = self._digests.get(bucket, NOBODY)
+        self._digests[bucket] = Digest(users + 1, (total + int.from_bytes(hashed)) % 2**64)
 
     def digests(self) -> dict[int, Digest]:
         """Return the digest of each bucket that has users."""
-        return {bucket: _digest(self.users(bucket)) for bucket in self._rows}
+        return self._digests
 
     def users(self, bucket: int) -> Iterator[tuple[str, int]]:
         """Yield each user of a bucket with its hash."""
@@ -61,8 +64,3 @@ class Listing:
             end = start + int.from_bytes(rows[place:start])
             place = end + HASH_BYTES
             yield rows[start:end].decode(), int.from_bytes(rows[end:place])
-
-
-def _digest(users: Iterable[tuple[str, int]]) -> Digest:
-    hashes = [number for _, number in users]
-    return Digest(len(hashes), sum(hashes) % 2**64)

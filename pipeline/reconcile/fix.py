@@ -17,7 +17,7 @@ from pipeline.delivery.targets import Consumer
 from pipeline.errors import Poison
 from pipeline.events import decode_deep
 from pipeline.reconcile import STORES, Difference, Kind
-from pipeline.reconcile.canonical import document
+from pipeline.reconcile.canonical import Attribute, document
 from pipeline.reconcile.compare import METADATA, Item
 from pipeline.reconcile.look import Stores, batches
 from pipeline.reconcile.postgres import READ, Row
@@ -145,13 +145,17 @@ def _of_item(item: Item | None) -> StoredUser:
 
 def _profile(item: Item) -> str:
     """Return the whole user of an item as JSON; an item has metadata even where the user has none."""
-    text = item["profile"]["S"] if "S" in item["profile"] else document(item["profile"])
+    text = item["profile"]["S"] if "S" in item["profile"] else _json(item["profile"])
     whole = decode_deep(_keys, text.encode())
     for name in METADATA:
         metadata: Any = item[name]
         if "carried" in item or metadata != {"M": {}}:
-            whole[name] = Raw(document(metadata).encode())
+            whole[name] = Raw(_json(metadata).encode())
     return msgspec.json.encode(whole).decode()
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return document(msgspec.convert(value, Attribute))
 
 
 def look_again(

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import botocore
@@ -38,6 +38,8 @@ LONGEST_PAUSE = 1.0
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
 CONTENT_TYPE = "application/x-amz-json-1.0"
+
+T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(dict[str, Any])
@@ -164,17 +166,20 @@ class PreparedRequests:
                 self._made = self._make_client()
             return self._made
 
-    def _first_attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _first_attempt(
+        self, operation: str, request: dict[str, Any], decoder: "msgspec.json.Decoder[T]" = _decoder
+    ) -> T | None:
         """Return the answer, or None if boto3 has to try again. Raises ``ClientError`` if the condition failed."""
         body = _encoder.encode(request)
         headers = self._signer.headers(f"DynamoDB_20120810.{operation}", body, self._key(), datetime.now(UTC))
         status, answer = self.send(self._url, headers, body)
+        content: dict[str, Any] = {}
         try:
+            if status == 200:
+                return decoder.decode(answer)
             content = _decoder.decode(answer)
         except msgspec.DecodeError:
-            status, content = 0, {}
-        if status == 200:
-            return content
+            status = 0
         if status == 400 and str(content.get("__type")).endswith(f"#{CONDITION_FAILED}"):
             message = content.get("message", "")
             failed: Any = {"Error": {"Code": CONDITION_FAILED, "Message": message}, **content}

@@ -4,11 +4,13 @@ import json
 import random
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reconcile import Kind
-from pipeline.reconcile.canonical import document, number
+from pipeline.reconcile.canonical import Attribute, document, number
 from pipeline.reconcile.digests import bucket_of, hash_of
 from tests.reconcile.world import World
 from tests.sinks.test_carried import KEYS, MOMENTS
@@ -103,9 +105,17 @@ def test_a_change_by_hand_is_found_where_postgres_finds_the_values_unequal(
 
 
 def test_texts_as_postgres_writes_them() -> None:
-    assert document(
-        {"M": {"bb": {"N": "1E+2"}, "a": {"L": [{"NULL": True}, {"BOOL": False}]}, "é": {"S": 'x"\n\x01'}}}
-    ) == ('{"a": [null, false], "bb": 100, "é": "x\\"\\n\\u0001"}')
+    stored = {"M": {"bb": {"N": "1E+2"}, "a": {"L": [{"NULL": True}, {"BOOL": False}]}, "é": {"S": 'x"\n\x01'}}}
+    assert document(msgspec.convert(stored, Attribute)) == '{"a": [null, false], "bb": 100, "é": "x\\"\\n\\u0001"}'
+
+
+@pytest.mark.parametrize("odd", [{"SS": ["a"]}, {"B": b"a"}, {"NS": ["1"]}])
+def test_a_value_that_no_sink_writes_has_a_text_that_no_row_has(odd: Any) -> None:
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(document(msgspec.convert({"M": {"a": odd}}, Attribute)))
+
+
+def test_numbers_as_postgres_writes_them() -> None:
     assert [number(text) for text in ("1.0", "-0", "1E-7", "-1.50", "0")] == ["1", "0", "0.0000001", "-1.5", "0"]
 
 
