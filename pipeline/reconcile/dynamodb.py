@@ -1,9 +1,11 @@
 """A parallel scan of the users table that hashes its users, the cost of the scan, and the items of single users."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -121,7 +123,7 @@ class DynamoDBUsers:
                     items += len(page)
                     update(items)
 
-        with ThreadPoolExecutor(self._segments) as pool:
+        with _uncollected(), ThreadPoolExecutor(self._segments) as pool:
             for _ in pool.map(scan, range(self._segments)):
                 pass
         return found
@@ -162,3 +164,15 @@ class DynamoDBUsers:
                 if wanted := answer.get("UnprocessedKeys"):
                     self._sleep(PAUSE)
         return found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage in the block: items have no cycles, and the search takes a fifth of the time of a scan."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
