@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -352,9 +351,6 @@ def version(changed_at: str, rank: str, event_time: str, event_id: str) -> str:
     return f"{changed_at}.{rank}.{event_time}.{digest}"
 
 
-_order_of_export = lru_cache(maxsize=8)(version)  # its end is the same for all users of an export
-
-
 def validate_user_id(user_id: str) -> str:
     """Return ``user_id`` if it can be a key in both stores. Raises ``NoUserId``."""
     if not user_id or "\ufffd" in user_id or (not user_id.isprintable() and _NOT_IN_IDS.search(user_id)):
@@ -649,8 +645,7 @@ def exported(line: bytes, export: Export, tolerance: timedelta = DAY) -> tuple[P
         raise errors.BadTimestamp("the export has no updated_at of this user")
     updated_at = instant(head.updated_at)
     ahead = _is_ahead(updated_at, tolerance)
-    same = _order_of_export("", _EXPORTED_RANK, export.taken_at, export.export_id)
-    order = f"{export.taken_at if ahead else updated_at}{same}"
+    order = version(export.taken_at if ahead else updated_at, _EXPORTED_RANK, export.taken_at, export.export_id)
     profile = Raw(text)
     present = _keys.decode(profile) if export.fields else ()
     empty = tuple(sorted([key for key in export.fields if key not in present]))

@@ -152,12 +152,12 @@ class PreparedRequests:
 
     def put_item(self, **request: Any) -> Any:
         """Put an item; see boto3."""
-        answer = self._first_attempt("PutItem", request)
+        answer = self._first_attempt("PutItem", request, _decoder)
         return self._client().put_item(**request) if answer is None else answer
 
     def get_item(self, **request: Any) -> Any:
         """Get an item; see boto3."""
-        answer = self._first_attempt("GetItem", request)
+        answer = self._first_attempt("GetItem", request, _decoder)
         return self._client().get_item(**request) if answer is None else answer
 
     def _client(self) -> "DynamoDBClient":
@@ -166,9 +166,7 @@ class PreparedRequests:
                 self._made = self._make_client()
             return self._made
 
-    def _first_attempt(
-        self, operation: str, request: dict[str, Any], decoder: "msgspec.json.Decoder[T]" = _decoder
-    ) -> T | None:
+    def _first_attempt(self, operation: str, request: dict[str, Any], decoder: "msgspec.json.Decoder[T]") -> T | None:
         """Return the answer, or None if boto3 has to try again. Raises ``ClientError`` if the condition failed."""
         body = _encoder.encode(request)
         headers = self._signer.headers(f"DynamoDB_20120810.{operation}", body, self._key(), datetime.now(UTC))
