@@ -100,7 +100,7 @@ check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Ter
 lock: .venv-lock/.ready ## Compile requirements/*.txt from *.in; UPGRADE=--upgrade takes newer versions
 	cd requirements && for name in lock dev awscli checkov audit; do $(COMPILE) -o $$name.txt $$name.in || exit; done
 	cd requirements && $(COMPILE) --no-deps -o matrix.txt matrix.in
-	cd requirements && for name in postgres dynamodb migrate refresh roles peers; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
+	cd requirements && for name in postgres dynamodb migrate reconcile refresh roles peers; do $(COMPILE) -c dev.txt -o $$name.txt $$name.in || exit; done
 
 # What is pinned stays as it is, as long as it suits the .in files. The file names no index, so that any mirror will do.
 COMPILE = ../.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)

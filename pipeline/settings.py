@@ -242,6 +242,31 @@ class Manifests:
         )
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The two stores that the reconcile function compares, and how."""
+
+    database: Database
+    table: str
+    lag: timedelta
+    """Time for which a change may be in a queue."""
+    contents: bool
+    """Whether to compare all values, too."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Comparison":
+        """Read the settings: those of ``Database``, ``USERS_TABLE``, ``RECONCILE_LAG`` and ``RECONCILE_CONTENTS``."""
+        lag = _required(env, "RECONCILE_LAG")
+        if not lag.isdecimal():
+            raise BadSettings(f"RECONCILE_LAG is {lag!r}, not a number of seconds")
+        return cls(
+            database=Database.from_env(env),
+            table=users_table(env),
+            lag=timedelta(seconds=int(lag)),
+            contents=_switch(env, "RECONCILE_CONTENTS", default=True),
+        )
+
+
 def _days(env: Mapping[str, str], name: str) -> int:
     text = _required(env, name)
     if not text.isdecimal() or text == "0":

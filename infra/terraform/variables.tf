@@ -19,6 +19,7 @@ locals {
     users_table = ["point_in_time_recovery"]
     archive     = ["buffering_seconds", "buffering_size_mb", "bytes_scanned_cutoff", "error_prefix", "expire_after_days", "first_day", "glacier_ir_after_days", "lock_days", "manifest", "prefix", "results_expire_after_days"]
     watch       = ["emails", "questions", "schedule", "topic_arn", "topic_kms_key_arn", "window_days"]
+    reconcile   = ["contents", "lag_seconds", "memory_mb", "schedule"]
   }
 }
 
@@ -99,6 +100,13 @@ variable "database_url" {
 
 variable "migration_database_url" {
   description = "postgresql:// URL for migrations, past the connection pooler that database_url leads to: they need the server itself. null: database_url."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "reader_database_url" {
+  description = "postgresql:// URL of a login that may only read, such as auth0_reader, for `reconcile` with database_url."
   type        = string
   default     = null
   sensitive   = true
@@ -271,5 +279,16 @@ variable "watch" {
   validation {
     condition     = length(setsubtract(try(keys(var.watch), []), local.attributes.watch)) == 0
     error_message = "watch has no ${join(", ", setsubtract(try(keys(var.watch), []), local.attributes.watch))}. It has ${join(", ", local.attributes.watch)}."
+  }
+}
+
+variable "reconcile" {
+  description = "Compare Postgres with DynamoDB on a schedule, read-only, and alarm on users who differ; docs/reconcile.md explains it. null: no comparison. In a VPC of yours (network, vpc_config) the subnets need a way to DynamoDB, such as a gateway endpoint. With database_url it needs reader_database_url."
+  type        = any
+  default     = null
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.reconcile), []), local.attributes.reconcile)) == 0
+    error_message = "reconcile has no ${join(", ", setsubtract(try(keys(var.reconcile), []), local.attributes.reconcile))}. It has ${join(", ", local.attributes.reconcile)}."
   }
 }

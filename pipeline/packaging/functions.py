@@ -75,6 +75,14 @@ FUNCTIONS: Final = {
         ),
         budget=Budget(zipped=9.75, unzipped=35.0),
     ),
+    "reconcile": Function(
+        handler="pipeline.functions.reconcile",
+        requirements="reconcile.txt",
+        without=("pipeline.stores.aurora",),
+        files=POSTGRES,
+        services=("dynamodb",),
+        budget=Budget(zipped=6.75, unzipped=22.5),
+    ),
     "roles": Function(
         handler="pipeline.functions.roles",
         requirements="roles.txt",

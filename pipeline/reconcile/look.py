@@ -41,6 +41,7 @@ class Report:
     in_flight: int = 0
     """Users whose last change may still be in a queue."""
     seconds: float = 0.0
+    finished: bool = False
 
     @property
     def counts(self) -> Counter[tuple[Kind, Consumer | None]]:
@@ -54,12 +55,15 @@ class Stores:
     def __init__(self, postgres: PostgresUsers, dynamodb: Items) -> None:
         self.postgres, self.dynamodb = postgres, dynamodb
 
-    def look(self, settled: Callable[[], Mapping[Consumer, datetime]], progress: Progress) -> Report:
+    def look(
+        self, settled: Callable[[], Mapping[Consumer, datetime]], progress: Progress, report: Report | None = None
+    ) -> Report:
         """Compare all users.
 
-        ``settled`` returns, for each store, the time up to which all changes have left its queue.
+        ``settled`` returns, for each store, the time up to which all changes have left its queue. A ``report`` of the
+        caller has what was found until an exception.
         """
-        began, report = time.monotonic(), Report()
+        began, report = time.monotonic(), report or Report()
         digests, listing = self._sides(progress)
         theirs = listing.digests()
         report.users = {Consumer.POSTGRES: total(digests), Consumer.DYNAMODB: total(theirs)}
@@ -75,7 +79,7 @@ class Stores:
                     else:
                         report.drift.append(one)
                 step.update(f"{report.read:,} users read, {len(report.drift):,} differ")
-        report.seconds = time.monotonic() - began
+        report.seconds, report.finished = time.monotonic() - began, True
         return report
 
     def differences(self, user_ids: Sequence[str]) -> Iterator[Difference]:

@@ -56,6 +56,10 @@ LIVES = {
         import pipeline.migration.views  # as a migration of the user's own may
         import alembic.script, sqlalchemy.dialects.postgresql.psycopg
         """,
+    "reconcile": """
+        import pipeline.functions.reconcile, pipeline.sinks.iam
+        client("dynamodb")
+        """,
     "roles": """
         import pipeline.functions.roles
         client("rds-data"), client("secretsmanager")
@@ -208,6 +212,7 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
         "refresh": {"botocore", "msgspec", "urllib3"},
         "backfill": {"botocore", "msgspec"},
         "migrate": {"alembic", "sqlalchemy", "psycopg"},
+        "reconcile": {"botocore", "msgspec", "psycopg", "urllib3"},
         "roles": {"botocore", "msgspec"},
         "watch": {"botocore", "msgspec"},
         "manifest": {"botocore", "msgspec"},
@@ -215,8 +220,8 @@ def test_holds_what_it_needs_and_no_more(function: str, packages: dict[str, Path
     assert wanted[function] <= has
     assert ("sqlalchemy" in has) == (function == "migrate")
     assert ("boto3" in has) == (function == "sync-dynamodb")
-    assert ("botocore" in has) == ("psycopg" not in has)
-    assert ("psycopg" in has) == (function in ("sync-postgres", "migrate"))
+    assert ("botocore" in has) == ("psycopg" not in has or function == "reconcile")
+    assert ("psycopg" in has) == (function in ("sync-postgres", "migrate", "reconcile"))
     assert ("migrations/env.py" in content) == (function == "migrate")
     assert ("pipeline/sinks/rds-ca-bundle.pem" in content) == ("psycopg" in has)
     assert ("botocore/cacert.pem" in content) == ("botocore" in has)

@@ -22,6 +22,7 @@ POSTGRES = {"SINK": "postgres", "PGHOST": "h", "PGDATABASE": "d", "PGUSER": "u",
 REFRESH = {"AUTH0_DOMAIN": "acme.eu.auth0.com", "AUTH0_CLIENT_SECRET_ARN": "a", "REFRESH_QUEUE_URL": "q"}
 REFRESH |= {"SINK_QUEUE_URLS": "q"}
 AUTH0 = ("api", "credentials", "deletions", "envelope", "errors", "fetcher", "session", "settings", "signals")
+COMPARISON = ("canonical", "compare", "digests", "dynamodb", "look", "postgres")
 
 READING = {"batch", "changes", "errors", "events", "log_types", "pseudonym", "senders", "settings", "telemetry"}
 SYNC = READING | {"functions", "functions.sync", "signature", "sinks"}
@@ -64,6 +65,17 @@ FUNCTIONS: dict[str, tuple[dict[str, str], str, set[str], set[str]]] = {
         | {"functions.migrate", "migration", "migration.files", "migration.plan"}
         | {"changes", "events", "log_types", "signature", "sinks", "sinks.iam", "sinks.postgres"},
         {"alembic", "mako", "markupsafe", "msgspec", "psycopg", "psycopg_binary", "sqlalchemy"},
+    ),
+    "reconcile": (
+        {},
+        "import pipeline.functions.reconcile, pipeline.sinks.iam",
+        WRITTEN
+        | {"functions.reconcile", "reconcile", *(f"reconcile.{name}" for name in COMPARISON)}
+        | {"changes", "data_api", "events", "log_types", "progress", "query", "signature"}
+        | {"delivery", *(f"delivery.{name}" for name in ("batching", "envelope", "errors", "function", "queue"))}
+        | {"delivery.targets", "sinks", "sinks.dynamodb", "sinks.dynamodb_requests", "sinks.iam", "sinks.postgres"}
+        | {"stores", "stores.postgres", "stores.server"},
+        AWS | {"msgspec", "psycopg", "psycopg_binary"},
     ),
     "roles": (
         {},

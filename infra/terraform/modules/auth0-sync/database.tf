@@ -48,20 +48,23 @@ locals {
       port        = local.aurora.port
       name        = local.aurora.database_name
       resource_id = local.aurora.cluster_resource_id
-      users       = { writer = "auth0_writer", migrator = "auth0_migrator" }
+      users       = { writer = "auth0_writer", migrator = "auth0_migrator", reader = "auth0_reader" }
     } :
     var.database != null ? {
       host        = var.database.host
       port        = var.database.port
       name        = var.database.name
       resource_id = var.database.resource_id
-      users       = { writer = var.database.writer_user, migrator = var.database.migrator_user }
+      users       = { writer = var.database.writer_user, migrator = var.database.migrator_user, reader = "auth0_reader" }
     } : null
   )
 
   database_environment = {
-    for role in ["writer", "migrator"] : role => local.iam_database == null ? tomap({
-      DATABASE_URL = role == "migrator" ? coalesce(var.migration_database_url, var.database_url) : var.database_url
+    for role in ["writer", "migrator", "reader"] : role => local.iam_database == null ? tomap({
+      DATABASE_URL = (
+        role == "migrator" ? coalesce(var.migration_database_url, var.database_url) :
+        role == "reader" ? var.reader_database_url : var.database_url
+      )
       }) : tomap({
       PGHOST     = local.iam_database.host
       PGPORT     = tostring(local.iam_database.port)
@@ -71,7 +74,7 @@ locals {
   }
 
   database_statements = {
-    for role in ["writer", "migrator"] : role => [
+    for role in ["writer", "migrator", "reader"] : role => [
       for database in local.iam_database[*] : {
         actions = ["rds-db:connect"]
         resources = [join(":", [
@@ -84,14 +87,11 @@ locals {
 
   # For programs, which sign in as auth0_reader.
   reader_statements = [
-    for database in local.iam_database[*] : {
-      Sid    = "SignIn"
-      Effect = "Allow"
-      Action = ["rds-db:connect"]
-      Resource = [join(":", [
-        "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
-        "${data.aws_caller_identity.current.account_id}:dbuser:${database.resource_id}/auth0_reader",
-      ])]
+    for statement in local.database_statements.reader : {
+      Sid      = "SignIn"
+      Effect   = "Allow"
+      Action   = statement.actions
+      Resource = statement.resources
     }
   ]
 

@@ -49,11 +49,11 @@ locals {
 
   # Settings of functions that need the migrated schema. SCHEMA_REVISION is for the reader, and for the order of a
   # deployment: new code comes after the migration, and one that fails leaves every function as it was.
-  sync_environment = merge(
+  schema_environment = merge(
     local.function_environment,
     { for done in aws_lambda_invocation.migrate : "SCHEMA_REVISION" => jsondecode(done.result).to },
-    { PSEUDONYM_KEY = terraform_data.pseudonym_key.output },
   )
+  sync_environment = merge(local.schema_environment, { PSEUDONYM_KEY = terraform_data.pseudonym_key.output })
 
   # The events that a sink believes: Auth0's from these sources, and of the refresh's role only the refresh's own.
   sink_environment = merge(

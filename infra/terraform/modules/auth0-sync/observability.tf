@@ -44,12 +44,13 @@ module "observability" {
     { for name, consumer in local.consumers : name => consumer.undelivered_queue_name if name != "backfill" },
     { archive = module.archive.undelivered_queue_name },
   )
-  rules             = local.watched_rules
-  deploy_functions  = merge({ migrate = module.migrate.name }, { for roles in module.roles : "roles" => roles.name })
-  archive           = { firehose = module.archive.firehose_name, log_group = module.archive.log_group_name }
-  users_table       = module.users_table.table_name
-  watch_function    = one(module.watch[*].function_name)
-  manifest_function = one(module.manifest[*].name)
+  rules              = local.watched_rules
+  deploy_functions   = merge({ migrate = module.migrate.name }, { for roles in module.roles : "roles" => roles.name })
+  archive            = { firehose = module.archive.firehose_name, log_group = module.archive.log_group_name }
+  users_table        = module.users_table.table_name
+  watch_function     = one(module.watch[*].function_name)
+  manifest_function  = one(module.manifest[*].name)
+  reconcile_function = one(module.reconcile[*].function_name)
   aurora = local.aurora == null ? null : {
     cluster_identifier = local.aurora.cluster_identifier
     min_capacity       = var.aurora.min_capacity

@@ -52,6 +52,7 @@ output "function_names" {
     { for roles in module.roles : "roles" => roles.name },
     { for watch in module.watch : "watch" => watch.function_name },
     { for manifest in module.manifest : "manifest" => manifest.name },
+    { for reconcile in module.reconcile : "reconcile" => reconcile.function_name },
   )
 }
 
@@ -68,6 +69,7 @@ output "log_group_names" {
     { for roles in module.roles : "roles" => roles.log_group_name },
     { for watch in module.watch : "watch" => watch.log_group_name },
     { for manifest in module.manifest : "manifest" => manifest.log_group_name },
+    { for reconcile in module.reconcile : "reconcile" => reconcile.log_group_name },
   )
 }
 
@@ -178,6 +180,14 @@ output "database" {
   precondition {
     condition     = var.migration_database_url == null || (var.database_url != null && can(regex(local.postgres_url, var.migration_database_url)))
     error_message = "migration_database_url must be a URL like database_url, with its special characters percent-encoded, and beside it."
+  }
+
+  precondition {
+    condition = (
+      var.reader_database_url == null ? var.reconcile == null || var.database_url == null :
+      var.database_url != null && can(regex(local.postgres_url, var.reader_database_url))
+    )
+    error_message = "reader_database_url must be a URL like database_url, with its special characters percent-encoded, and beside it; reconcile needs it with database_url."
   }
 }
 

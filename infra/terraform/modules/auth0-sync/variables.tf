@@ -197,6 +197,13 @@ variable "migration_database_url" {
   sensitive   = true
 }
 
+variable "reader_database_url" {
+  description = "postgresql:// URL of a login that may only read, such as auth0_reader, for `reconcile` with database_url."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
 variable "vpc_config" {
   description = <<-EOT
     Where the functions that use a Postgres server of your own run; null if it can be reached from outside a VPC.
@@ -749,5 +756,39 @@ variable "watch" {
   validation {
     condition     = alltrue([for email in try(var.watch.emails, []) : can(regex("^[^@\\s]+@[^@\\s]+$", email))])
     error_message = "watch.emails must be e-mail addresses."
+  }
+}
+
+# Reconcile
+
+variable "reconcile" {
+  description = <<-EOT
+    Compare Postgres with DynamoDB on a schedule, read-only, and alarm on users who differ; docs/reconcile.md explains it. null: no comparison. In a VPC of yours (network, vpc_config) the subnets need a way to DynamoDB, such as a gateway endpoint. With database_url it needs reader_database_url.
+    schedule: rate(…) or cron(…) of EventBridge. Each run scans the users table.
+    lag_seconds: a difference whose last change is younger is in flight, and no drift: longer than a message may be tried.
+    contents: compare all values, too, which finds users who were changed by hand.
+    memory_mb: memory of the function, with which its CPU grows, up to one at 1769. A run has 15 minutes.
+  EOT
+  type = object({
+    schedule    = optional(string, "rate(1 day)")
+    lag_seconds = optional(number, 3600)
+    contents    = optional(bool, true)
+    memory_mb   = optional(number, 1769)
+  })
+  default = null
+
+  validation {
+    condition     = var.reconcile == null || can(regex("^(rate|cron)\\(.+\\)$", var.reconcile.schedule))
+    error_message = "reconcile.schedule must be rate(…) or cron(…), such as rate(1 day)."
+  }
+
+  validation {
+    condition     = var.reconcile == null || try(var.reconcile.lag_seconds >= 60 && var.reconcile.lag_seconds <= 86400 && floor(var.reconcile.lag_seconds) == var.reconcile.lag_seconds, false)
+    error_message = "reconcile.lag_seconds must be a whole number of 60 to 86400."
+  }
+
+  validation {
+    condition     = var.reconcile == null || try(var.reconcile.memory_mb >= 512 && var.reconcile.memory_mb <= 10240, false)
+    error_message = "reconcile.memory_mb must be 512 to 10240."
   }
 }

@@ -134,10 +134,11 @@ run "everything" {
         }
       }
     ]...)
-    deploy_functions  = { migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles" }
-    watch_function    = "auth0-sync-test-watch"
-    manifest_function = "auth0-sync-test-manifest"
-    aurora            = { cluster_identifier = "auth0-sync-test", min_capacity = 0.5, max_capacity = 4 }
+    deploy_functions   = { migrate = "auth0-sync-test-migrate", roles = "auth0-sync-test-roles" }
+    watch_function     = "auth0-sync-test-watch"
+    manifest_function  = "auth0-sync-test-manifest"
+    reconcile_function = "auth0-sync-test-reconcile"
+    aurora             = { cluster_identifier = "auth0-sync-test", min_capacity = 0.5, max_capacity = 4 }
     alarms = {
       enabled             = true
       topic_arn           = null

@@ -184,6 +184,11 @@ override_resource {
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-manifest" }
 }
 
+override_resource {
+  target = module.reconcile[0].module.function.aws_cloudwatch_event_rule.schedule
+  values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-reconcile" }
+}
+
 variables {
   environment = "test"
   package_dir = "tests/packages"
@@ -204,8 +209,9 @@ variables {
 
   backfill = {}
 
-  archive = { lock_days = 30 }
-  watch   = { questions = { mfa_weakened = {} }, schedule = "rate(2 hours)" }
+  archive   = { lock_days = 30 }
+  reconcile = { schedule = "rate(12 hours)" }
+  watch     = { questions = { mfa_weakened = {} }, schedule = "rate(2 hours)" }
 
   access = {
     permissions_boundary_arn = "arn:aws:iam::123456789012:policy/auth0-sync-boundary"

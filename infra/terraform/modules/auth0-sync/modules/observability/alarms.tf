@@ -1,6 +1,6 @@
 # An alarm for everything that loses or delays data. Each has a `kind`, which is a heading in docs/runbook.md, and comes
 # once for each queue, rule, function, … that can have the problem. $0.10 a month each: 35 in the smallest deployment,
-# 71 with everything.
+# 74 with everything.
 #
 # Meaning of missing data, by metric:
 # - `ignore`, the state stays: SQS sends nothing of a queue that has been left alone for hours, full or empty.
@@ -18,6 +18,8 @@ locals {
     { for key, consumer in local.sinks : key => { deployment = var.name, service = consumer.service, sink = key } },
     { for key, consumer in local.refresh : key => { deployment = var.name, service = consumer.service, function = key } },
   )
+
+  reconcile_dimensions = { deployment = var.name, service = "reconcile", function = "reconcile" }
 
   targeted_rules  = { for key, rule in var.rules : key => rule if rule.has_target }
   rule_dimensions = { for key, rule in var.rules : key => { EventBusName = rule.event_bus_name, RuleName = rule.name } }
@@ -290,6 +292,42 @@ locals {
     },
   )
 
+  # Comparison of the stores. `ignore`: each state stays until the next run, of the day after.
+
+  compared = merge(
+    {
+      for _ in var.reconcile_function[*] : "drift" => {
+        kind       = "drift"
+        meaning    = "Users in Postgres and in DynamoDB differ, and not because a change is still on its way: the next comparison without a difference ends this."
+        namespace  = local.own_namespace
+        metric     = "Drift"
+        dimensions = local.reconcile_dimensions
+        statistic  = "Maximum"
+        missing    = "ignore"
+      }
+    },
+    {
+      for _ in var.reconcile_function[*] : "reconcile-unfinished" => {
+        kind       = "reconcile-unfinished"
+        meaning    = "The comparison of the stores did not end in 15 minutes: there are too many users, or too many differ, and nobody knows whether the rest agrees."
+        namespace  = local.own_namespace
+        metric     = "Unfinished"
+        dimensions = local.reconcile_dimensions
+        statistic  = "Maximum"
+        missing    = "ignore"
+      }
+    },
+    {
+      for function in var.reconcile_function[*] : "reconcile-errors" => {
+        kind       = "reconcile-errors"
+        meaning    = "The comparison of the stores failed, so that nobody knows whether they agree: a store could not be read, or the function is broken."
+        namespace  = "AWS/Lambda"
+        metric     = "Errors"
+        dimensions = { FunctionName = function }
+      }
+    },
+  )
+
   # Stores
 
   stores = merge(
@@ -389,7 +427,7 @@ locals {
   )
 
   alarms = {
-    for key, alarm in merge(local.lost, local.late, local.functions, local.watched, local.evidence, local.stores, local.archived) :
+    for key, alarm in merge(local.lost, local.late, local.functions, local.watched, local.evidence, local.compared, local.stores, local.archived) :
     key => merge(local.alarm_defaults, alarm) if var.alarms.enabled
   }
 }

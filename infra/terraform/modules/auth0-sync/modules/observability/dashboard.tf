@@ -373,6 +373,43 @@ locals {
     ]],
   )
 
+  compared_metrics = flatten([for name in sort(keys(local.reconcile_dimensions)) : [name, local.reconcile_dimensions[name]]])
+  comparison       = merge(local.graph, { period = 3600, stat = "Maximum", yAxis = local.zero })
+
+  stage_comparison = [for _ in var.reconcile_function[*] : [
+    {
+      type = "metric", width = 8, height = 6
+      properties = merge(local.comparison, {
+        title = "Users who differ between the stores"
+        metrics = [
+          for kind in ["missing", "stale", "ghost", "different"] :
+          [local.own_namespace, "Drift", "deployment", var.name, "kind", kind, "service", "reconcile", { label = kind }]
+        ]
+      })
+    },
+    {
+      type = "metric", width = 8, height = 6
+      properties = merge(local.comparison, {
+        title = "Users compared, and in flight"
+        metrics = [
+          concat([local.own_namespace, "UsersCompared"], local.compared_metrics, [{ label = "compared" }]),
+          concat([local.own_namespace, "InFlight"], local.compared_metrics, [{ label = "in flight" }]),
+        ]
+      })
+    },
+    {
+      type = "metric", width = 8, height = 6
+      properties = merge(local.comparison, {
+        title = "Comparison: seconds, of 900"
+        metrics = [
+          [{ expression = "ms/1000", label = "seconds", id = "seconds" }],
+          concat([local.own_namespace, "CompareTime"], local.compared_metrics, [{ id = "ms", visible = false }]),
+          concat([local.own_namespace, "Unfinished"], local.compared_metrics, [{ label = "not finished", color = "#d62728" }]),
+        ]
+      })
+    },
+  ]]
+
   stage_archive = flatten([for archive in var.archive[*] : [
     { row = [{ type = "text", width = 24, height = 1, properties = { markdown = "## 5 Archive" } }] },
     { row = [
@@ -427,6 +464,7 @@ locals {
   rows = [
     for row in concat(
       local.overview, local.stage_events, local.stage_queues, local.stage_functions, local.stage_stores,
+      local.stage_comparison,
       local.stage_archive, local.last_failures,
     ) : row if length(row) > 0
   ]

@@ -79,6 +79,12 @@ variable "manifest_function" {
   default     = null
 }
 
+variable "reconcile_function" {
+  description = "Name of the function that compares the stores on a schedule; null: there is none."
+  type        = string
+  default     = null
+}
+
 variable "archive" {
   description = "Name of the delivery stream and of the log group of its errors; null: there is none."
   type = object({

@@ -11,6 +11,13 @@ locals {
     "kms:EncryptionContext:aws:dynamodb:subscriberId" = [data.aws_caller_identity.current.account_id]
     "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.users.name]
   }
+
+  # DynamoDB decrypts the table's own key in the name of who reads or writes; it encrypts by a grant of its own.
+  key_statements = [for key in var.kms_key_arn[*] : {
+    actions    = ["kms:Decrypt"]
+    resources  = [key]
+    conditions = { StringEquals = local.key_context }
+  }]
 }
 
 resource "aws_dynamodb_table" "users" {

@@ -25,15 +25,18 @@ output "reader_policy" {
   })
 }
 
+output "compare_statements" {
+  description = "Rights that a function needs to read all users of the table, as statements of the function module."
+  value = concat(
+    [{ actions = ["dynamodb:BatchGetItem", "dynamodb:Scan"], resources = [aws_dynamodb_table.users.arn], conditions = null }],
+    local.key_statements,
+  )
+}
+
 output "write_statements" {
   description = "Rights that a function needs to write users to the table, as statements of the function module."
   value = concat(
     [{ actions = ["dynamodb:GetItem", "dynamodb:PutItem"], resources = [aws_dynamodb_table.users.arn], conditions = null }],
-    # DynamoDB decrypts the table's own key in the writer's name; it encrypts by a grant of its own.
-    [for key in var.kms_key_arn[*] : {
-      actions    = ["kms:Decrypt"]
-      resources  = [key]
-      conditions = { StringEquals = local.key_context }
-    }],
+    local.key_statements,
   )
 }

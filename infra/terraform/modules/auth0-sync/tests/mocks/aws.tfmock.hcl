@@ -102,6 +102,14 @@ mock_resource "aws_security_group" {
   defaults = { id = "sg-0123456789abcdef0" }
 }
 
+mock_data "aws_prefix_list" {
+  defaults = { id = "pl-0123456789abcdef0" }
+}
+
+mock_resource "aws_default_route_table" {
+  defaults = { id = "rtb-0123456789abcdef0" }
+}
+
 mock_resource "aws_subnet" {
   defaults = { id = "subnet-0123456789abcdef0" }
 }
