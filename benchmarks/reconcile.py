@@ -18,7 +18,7 @@ import psycopg
 from benchmarks.records import Users
 from benchmarks.tables import payload
 from pipeline.batch import collect
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.functions.migrate import migrate
 from pipeline.progress import Quiet
 from pipeline.reconcile import STORES

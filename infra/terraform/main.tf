@@ -14,6 +14,7 @@ module "auth0_sync" {
   database               = var.database
   database_url           = var.database_url
   migration_database_url = var.migration_database_url
+  reader_database_url    = var.reader_database_url
   vpc_config             = var.vpc_config
   migrate_on_apply       = var.migrate_on_apply
   encryption             = var.encryption
@@ -30,4 +31,5 @@ module "auth0_sync" {
   users_table            = var.users_table
   archive                = var.archive
   watch                  = var.watch
+  reconcile              = var.reconcile
 }

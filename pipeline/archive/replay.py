@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from pipeline.archive.objects import read_again
 from pipeline.changes import read
 from pipeline.delivery import Sent
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.errors import QueueDown, cause
 from pipeline.delivery.queue import BATCH_MESSAGES, Queue
-from pipeline.delivery.targets import Consumer
 from pipeline.errors import Poison
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from pipeline.cli.backfill_file import FromFile, Uploaded
 from pipeline.cli.backfill_report import print_estimate, show
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.dead_letters import waiting
 from pipeline.delivery.queue import Queue
-from pipeline.delivery.targets import Consumer, client_config, queue_url
+from pipeline.delivery.targets import client_config, queue_url
 from pipeline.errors import BadSettings, CommandError
 from pipeline.progress import Progress
 

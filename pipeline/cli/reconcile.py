@@ -14,11 +14,13 @@ from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_
 from pipeline.cli.progress import Steps
 from pipeline.cli.reconcile_auth0 import TITLES, AgainstAuth0, print_counts, print_refused, repaired, rows
 from pipeline.cli.terminal import Terminal, ask, can_ask, console, errors, in_markup
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.queue import Queue
-from pipeline.delivery.targets import Consumer, client_config, open_queue
+from pipeline.delivery.targets import client_config, open_queue
 from pipeline.errors import CommandError
-from pipeline.reconcile import STORES, Difference, dynamodb
-from pipeline.reconcile.dynamodb import SEGMENTS, Cost, DynamoDBUsers, ScanRequests
+from pipeline.reconcile import STORES, Difference
+from pipeline.reconcile.cost import Cost, cost_of_scan
+from pipeline.reconcile.dynamodb import SEGMENTS, DynamoDBUsers, ScanRequests
 from pipeline.reconcile.fix import PATIENCE, Repair, deletions, look_again, repair
 from pipeline.reconcile.look import Report, Stores
 from pipeline.reconcile.postgres import PostgresUsers
@@ -79,7 +81,7 @@ def reconcile(
     if trust is Consumer.REFRESH:
         raise typer.BadParameter("--trust is postgres or dynamodb")
     client, table = aws.client("dynamodb"), settings.users_table()
-    cost = dynamodb.cost(client, table)
+    cost = cost_of_scan(client, table)
     asks = can_ask() and not as_json
     _confirm(cost, asks=asks, yes=yes)
     queues = _Queues(deployment, lag)

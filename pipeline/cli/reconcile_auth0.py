@@ -12,7 +12,7 @@ from pipeline.auth0.exports import lines
 from pipeline.cli.fetching import fetch_at
 from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Progress
 from pipeline.reconcile import Difference, Kind, auth0, fix
 from pipeline.reconcile.fix import PATIENCE, until_repaired

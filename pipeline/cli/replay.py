@@ -23,8 +23,9 @@ from pipeline.cli.app import (
 )
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.stream import Stream
-from pipeline.delivery.targets import Consumer, client_config, open_queue
+from pipeline.delivery.targets import client_config, open_queue
 
 
 @app.command()

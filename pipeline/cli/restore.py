@@ -12,10 +12,11 @@ from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.data_api import TooLarge
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
-from pipeline.delivery.targets import Consumer, client_config, open_queue
+from pipeline.delivery.targets import client_config, open_queue
 
 PAGE: Final = 200
 """Users of one statement; fewer if they exceed what the Data API returns, 1 MiB."""

@@ -1,18 +1,16 @@
 """The targets in a deployment: its queues by name, each with its function, and the archive's stream."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
 from pipeline.delivery import Delivery, Sent
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.function import Function
 from pipeline.delivery.queue import Queue
 from pipeline.errors import Auth0SyncError, BadSettings
-from pipeline.log_types import LOGINS
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -20,32 +18,6 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 120
 """Seconds that a command waits for the answer of a function or of another request."""
-
-
-class Consumer(StrEnum):
-    """A queue of the deployment, and the function that reads it."""
-
-    POSTGRES = "postgres"
-    DYNAMODB = "dynamodb"
-    REFRESH = "refresh"
-
-    @property
-    def function(self) -> str:
-        """Return the function's name without the deployment's prefix."""
-        return self.value if self is Consumer.REFRESH else f"sync-{self.value}"
-
-    def wants(self, meanings: Sequence[Meaning], user_id: str | None = None) -> bool:
-        """Return whether an event is for this consumer and concerns a user, or the user with that id.
-
-        Sinks store changes. The refresh fetches the users that events only name, except after logins: too many.
-        """
-        return any(
-            (isinstance(meaning, Signal) and meaning.cause not in LOGINS)
-            if self is Consumer.REFRESH
-            else isinstance(meaning, Snapshot | Tombstone)
-            for meaning in meanings
-            if user_id is None or getattr(meaning, "user_id", None) == user_id
-        )
 
 
 def client_config(threads: int = 1) -> Config:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.changes import read
 from pipeline.delivery import Delivery
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.queue import Queue
 from pipeline.delivery.stream import Stream
-from pipeline.delivery.targets import Consumer, Each, Only, open_queue, queue_url
+from pipeline.delivery.targets import Each, Only, open_queue, queue_url
 from pipeline.errors import BadSettings, Poison
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from pipeline.deploy import DeployError
 from pipeline.deploy.deployment import Deployment
 
-_URL: Final = re.compile(r'^\s*"?(?P<name>(?:migration_)?database_url)"?\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"')
+_URL: Final = re.compile(r'^\s*"?(?P<name>(?:migration_|reader_)?database_url)"?\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"')
 
 
 def check(deployment: Deployment) -> str:

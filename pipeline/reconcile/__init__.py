@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 
 BUCKETS: Final = 4096
 """Number of groups of users, by the first 12 bits of a SHA-256 of the user id."""

@@ -18,9 +18,9 @@ from pipeline.auth0.api import Fetched, Gone
 from pipeline.auth0.errors import NobodyKnown, UserIdRefused
 from pipeline.changes import instant
 from pipeline.delivery import Delivery
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.envelope import INSTANT
 from pipeline.delivery.errors import cause
-from pipeline.delivery.targets import Consumer
 from pipeline.errors import CommandError, Poison
 from pipeline.events import decode_deep, storable
 from pipeline.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.events import decode_deep
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.postgres import Row

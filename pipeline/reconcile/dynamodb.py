@@ -1,4 +1,4 @@
-"""A parallel scan of the users table that hashes its users, the cost of the scan, and the items of single users."""
+"""A parallel scan of the users table that hashes its users, and the items of single users."""
 
 import gc
 import threading
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from botocore import exceptions
@@ -23,8 +23,6 @@ SEGMENTS: Final = 16
 """Parts of the table that are read side by side."""
 READ: Final = 100
 """Most items of one BatchGetItem."""
-DOLLARS_PER_MILLION: Final = 0.125
-"""Price of a million read units on demand in us-east-1 (docs/cost.md)."""
 
 PAUSE: Final = 0.5
 """Seconds before another attempt if DynamoDB throttles; for a page twice as long before each further one."""
@@ -39,26 +37,6 @@ _AGAIN: Final = (
 )
 
 _VERSIONS: Final = "user_id, version, carried, deleted_at"
-
-
-class Cost(NamedTuple):
-    """The cost of one scan, by the table's size, which DynamoDB updates every six hours."""
-
-    users: int
-    bytes: int
-
-    @property
-    def read_units(self) -> int:
-        """Return the units of a scan: half a unit for 4 KB, as it need not be consistent.
-
-        DynamoDB bills what it reads, before the projection (Developer Guide, "Scanning tables").
-        """
-        return -(-self.bytes // 8192)
-
-    @property
-    def dollars(self) -> float:
-        """Return the price on demand in us-east-1."""
-        return self.read_units * DOLLARS_PER_MILLION / 1_000_000
 
 
 class Page(Struct):
@@ -85,12 +63,6 @@ class ScanRequests(PreparedRequests):
         """Read a page of a table, mostly as a ``Page``; see boto3."""
         answer = self._first_attempt("Scan", request, _page)
         return self._client().scan(**request) if answer is None else answer
-
-
-def cost(client: "DynamoDBClient", table: str) -> Cost:
-    """Return the cost of a scan of a table."""
-    described = client.describe_table(TableName=table)["Table"]
-    return Cost(described.get("ItemCount", 0), described.get("TableSizeBytes", 0))
 
 
 class DynamoDBUsers:

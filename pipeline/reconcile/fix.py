@@ -11,9 +11,9 @@ from msgspec import Raw
 
 from pipeline.changes import Snapshot, Tombstone, read
 from pipeline.delivery import Delivery
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
-from pipeline.delivery.targets import Consumer
 from pipeline.errors import Poison
 from pipeline.events import decode_deep
 from pipeline.reconcile import STORES, Difference, Kind

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Progress
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.compare import Item, difference
@@ -113,11 +113,12 @@ class Stores:
 
 def suspects(listing: Listing, postgres: PostgresUsers, buckets: Sequence[int], users: int) -> Iterator[str]:
     """Yield the ids of users that only one side lists, or both with different hashes."""
-    theirs = {user_id: number for bucket in buckets for user_id, number in listing.users(bucket)}
-    for user_id, number in postgres.users(buckets, users):
-        if theirs.pop(user_id, None) != number:
-            yield user_id
-    yield from theirs
+    for group in postgres.groups(buckets, users):
+        theirs = {user_id: number for bucket in group for user_id, number in listing.users(bucket)}
+        for user_id, number in postgres.users(group):
+            if theirs.pop(user_id, None) != number:
+                yield user_id
+        yield from theirs
 
 
 def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -138,13 +138,17 @@ class PostgresUsers:
         last: str | None = row["last"]
         return last
 
-    def users(self, buckets: Sequence[int], users: int) -> Iterator[tuple[str, int]]:
-        """Yield id and hash of each user in some buckets; ``users`` is the number of all users, about."""
+    def groups(self, buckets: Sequence[int], users: int) -> Iterator[Sequence[int]]:
+        """Yield the buckets that one statement lists; ``users`` is the number of all users, about."""
         looked_at, most = (users, LISTED) if self._chunk is None else (self._chunk, LISTED_IN_CHUNKS)
         size = max(most * BUCKETS // max(looked_at, 1), 1)
+        for start in range(0, len(buckets), size):
+            yield buckets[start : start + size]
+
+    def users(self, buckets: Sequence[int]) -> Iterator[tuple[str, int]]:
+        """Yield id and hash of each user in the buckets of one of ``groups``."""
         for between in self._ranges:
-            for start in range(0, len(buckets), size):
-                yield from self._listed(between, buckets[start : start + size])
+            yield from self._listed(between, buckets)
 
     def _listed(self, between: Range, buckets: Sequence[int]) -> Iterator[tuple[str, int]]:
         try:

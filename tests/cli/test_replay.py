@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from pipeline.archive import replay
 from pipeline.cli import app
 from pipeline.delivery import Sent
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.errors import QueueDown
 from pipeline.delivery.queue import Queue
-from pipeline.delivery.targets import Consumer
 from tests.cli.test_undelivered import Deployment, archived, deployment, make_stream
 from tests.emulator.support import wait_for
 from tests.strategies import deleted, log, text, updated, user

@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.changes import read
 from pipeline.delivery import Sent
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.errors import QueueDown, QueueRefused
-from pipeline.delivery.targets import Consumer, Each, Only, open_queue
+from pipeline.delivery.targets import Each, Only, open_queue
 from tests.refresh.support import Functions, Sqs
 from tests.strategies import deleted, log, text, updated, user
 

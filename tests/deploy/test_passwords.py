@@ -25,6 +25,7 @@ def deployment(root: Path, variables: str, *, tracked: bool = False) -> Deployme
     [
         f'database_url = "{URL}"',
         f'  migration_database_url="{URL}"',
+        f'reader_database_url = "{URL}"',
         f'"database_url" = "{URL}" # for now',
         'database_url = "postgresql://db.example.com/app?user=writer&password=hunter2"',
         'database_url = "postgres://writer:hunter2@[::1/app"',

@@ -46,7 +46,7 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
     local = (packaging.ROOT / "infra/terraform/environments/local.tfvars").read_text()
     assert 'environment       = "local"\nprotect_data      = false\n' in local
     variables = local.replace('"local"', f'"{ENVIRONMENT}"').replace("protect_data      = false", "protect_data = true")
-    variables += "\nwatch = { questions = { mfa_weakened = {} } }\n"
+    variables += "\nwatch = { questions = { mfa_weakened = {} } }\nreconcile = { lag_seconds = 60 }\n"
     # One principal plays every part here, those of Firehose and of an eraser, too.
     variables += f'access = {{ archive_eraser_arns = ["arn:aws:iam::{ACCOUNT}:root"] }}\n'
     real(tmp_path, environment=ENVIRONMENT, variables=f"{variables}\n{auth0(source)}")
@@ -60,6 +60,7 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": REGION,
         "TF_VAR_database_url": empty_postgres_url,
+        "TF_VAR_reader_database_url": empty_postgres_url,
         "TF_VAR_package_dir": str(packages),
         "TF_VAR_lambda": json.dumps(
             {"architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"}
@@ -99,6 +100,13 @@ def tables(aws: Aws) -> list[str]:
 def buckets(aws: Aws) -> list[str]:
     found = aws.s3.list_buckets()["Buckets"]
     return [bucket["Name"] for bucket in found if bucket["Name"].startswith(PREFIX)]
+
+
+def compared(aws: Aws) -> Any:
+    """Have the reconcile function compare the stores."""
+    answer = aws.lambda_.invoke(FunctionName=f"{PREFIX}-reconcile", Payload=b"{}")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    return json.loads(answer["Payload"].read())
 
 
 def prove_archive(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +163,10 @@ def test_from_nothing_to_nothing(
     # The watch asks its question, with the rights of its role.
     asked = aws.lambda_.invoke(FunctionName=f"{PREFIX}-watch", Payload=b"{}")
     assert "FunctionError" not in asked, asked["Payload"].read()
+
+    # The comparison reads both stores, with the rights of its role.
+    found = compared(aws)
+    assert (found["finished"], found["users"], found["drift"]) == (True, {"postgres": 0, "dynamodb": 0}, {})
 
     prove_archive(aws, monkeypatch)
 

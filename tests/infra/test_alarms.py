@@ -23,8 +23,9 @@ from pipeline.auth0.signals import Signals, Wanted
 from pipeline.batch import Counts
 from pipeline.changes import Outcome
 from pipeline.errors import Refused
-from pipeline.functions import manifest
+from pipeline.functions import manifest, reconcile
 from pipeline.functions.refresh import Refresh, Run
+from pipeline.reconcile.look import Report
 from pipeline.sinks import Sink
 from tests.invoking import sync_with
 from tests.manifest.bucket import SETTINGS, START, Bucket, Key
@@ -191,6 +192,8 @@ def sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     Run(signals, Refresh(Config("", ()), unused, unused, unused)).count(0)
     monkeypatch.setenv("SERVICE_NAME", "manifest")
     manifest.count(manifest.Run(SETTINGS, Bucket(), Key(), START))
+    monkeypatch.setenv("SERVICE_NAME", "reconcile")
+    reconcile.count(Report(finished=True))
     found = {}
     for line in capsys.readouterr().out.splitlines():
         if '"_aws"' not in line:

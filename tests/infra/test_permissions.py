@@ -44,6 +44,7 @@ from pipeline.backfill.load import Loaded
 from pipeline.backfill.objects import Result, Task
 from pipeline.changes import Export
 from pipeline.functions.watch import QuestionsFailed
+from pipeline.sinks.dynamodb_requests import PreparedRequests
 from tests.infra.deployed import Json, Resource, State
 from tests.manifest.bucket import SETTINGS, Bucket, fill, sign
 from tests.refresh.support import Context, login
@@ -254,7 +255,9 @@ def asked_of_kms(action: str, resource: str, key: str) -> set[Right]:
             actions, context = ["kms:Decrypt"], {"aws:sqs:arn": resource}
         case "sqs:SendMessage":
             actions, context = ["kms:Decrypt", "kms:GenerateDataKey"], {"aws:sqs:arn": resource}
-        case "dynamodb:BatchGetItem" | "dynamodb:DeleteItem" | "dynamodb:GetItem" | "dynamodb:PutItem":
+        case (
+            "dynamodb:BatchGetItem" | "dynamodb:DeleteItem" | "dynamodb:GetItem" | "dynamodb:PutItem" | "dynamodb:Scan"
+        ):
             actions, context = ["kms:Decrypt"], {"aws:dynamodb:subscriberId": ACCOUNT, "aws:dynamodb:tableName": name}
         case "secretsmanager:GetSecretValue":
             actions, context = ["kms:Decrypt"], {"SecretARN": resource}
@@ -287,7 +290,7 @@ def given_anyway(function: Function, key: str) -> set[Right]:
 
 def forget_clients() -> None:
     """Handlers keep theirs for the life of an execution environment."""
-    for name in ("sync", "refresh", "backfill", "roles", "watch", "manifest"):
+    for name in ("sync", "refresh", "backfill", "reconcile", "roles", "watch", "manifest"):
         module = import_module(f"pipeline.functions.{name}")
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
@@ -432,9 +435,22 @@ def backfill(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> N
     assert answer == {"batchItemFailures": []}
 
 
+def reconcile(aws: Aws, function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign in to Postgres; and find a user who is in DynamoDB alone, with a Postgres of nobody."""
+    item = {"user_id": {"S": "auth0|ada"}, "version": {"S": "1"}}
+    aws.answers["Scan"] = lambda request: {"Items": [item] if request["Segment"] == 0 else []}
+    aws.answers["BatchGetItem"] = lambda request: {"Responses": {table: [item] for table in request["RequestItems"]}}
+    monkeypatch.setattr(PreparedRequests, "_first_attempt", lambda *_: None)
+    with pytest.raises(Connected):
+        invoke(function, {})
+    monkeypatch.setattr("pipeline.stores.server.Server.rows", lambda *_: [])
+    assert invoke(function, {})["drift"] == {"missing in postgres": 1}
+
+
 RUNS = {
     "backfill": backfill,
     "manifest": manifests,
+    "reconcile": reconcile,
     "sync-postgres": sync_to_postgres,
     "sync-dynamodb": sync_to_dynamodb,
     "refresh": refresh,
@@ -659,11 +675,15 @@ def test_only_its_schedule_starts_a_scheduled_function(deployment: Deployment) -
     rules = {
         rule.module: rule for rule in deployment.all("aws_cloudwatch_event_rule") if rule.values["schedule_expression"]
     }
-    functions = {deployment.functions()[name].name for name in ("watch", "manifest")}
+    functions = {deployment.functions()[name].name for name in ("watch", "manifest", "reconcile")}
     assert {permission.values["function_name"] for permission in permissions} == functions
     assert len(permissions) == len(rules) == len(functions)
     expressions = {rule.values["name"]: rule.values["schedule_expression"] for rule in rules.values()}
-    assert expressions == {f"{PREFIX}-watch": "rate(2 hours)", f"{PREFIX}-manifest": "rate(1 hour)"}
+    assert expressions == {
+        f"{PREFIX}-watch": "rate(2 hours)",
+        f"{PREFIX}-manifest": "rate(1 hour)",
+        f"{PREFIX}-reconcile": "rate(12 hours)",
+    }
     for permission in permissions:
         assert permission.values["principal"] == "events.amazonaws.com"
         assert permission.values["source_arn"] == rules[permission.module].values["arn"]

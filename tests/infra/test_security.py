@@ -15,7 +15,7 @@ from pipeline.sinks import iam
 from pipeline.sinks.dynamodb import TOMBSTONE_DAYS
 from tests.infra.deployed import MODULE, Json, Resource
 from tests.infra.test_deployer import BEYOND, KEY
-from tests.infra.test_permissions import PREFIX, SECURITY, Deployment, in_the_data_region, listed
+from tests.infra.test_permissions import ACCOUNT, PREFIX, SECURITY, Deployment, in_the_data_region, listed
 
 PAGE = SECURITY.read_text("utf-8")
 POLICIES = SECURITY.parents[1] / "infra/terraform/policies"
@@ -134,7 +134,7 @@ def test_the_deployments_key_is_not_used_where_the_page_names_another(deployment
 
 WAYS = {
     "aws_egress_only_internet_gateway", "aws_eip", "aws_internet_gateway", "aws_lambda_function_url", "aws_lb",
-    "aws_nat_gateway", "aws_route", "aws_vpc_endpoint", "aws_vpc_peering_connection",
+    "aws_nat_gateway", "aws_route", "aws_vpc_peering_connection",
 }  # fmt: skip
 
 
@@ -142,6 +142,17 @@ def test_network_has_no_way_in_or_out(deployment: Deployment) -> None:
     assert {found.type for found in deployment.resources} & WAYS == set()
     assert {subnet.values["map_public_ip_on_launch"] for subnet in deployment.all("aws_subnet")} == {False}
     assert {one.values["publicly_accessible"] for one in deployment.all("aws_rds_cluster_instance")} == {False}
+
+
+def test_the_only_endpoint_lets_the_comparison_read_the_users_table(deployment: Deployment) -> None:
+    [endpoint] = deployment.all("aws_vpc_endpoint")
+    [statement] = json.loads(endpoint.values["policy"])["Statement"]
+    function = deployment.functions()["reconcile"]
+    on_dynamodb = {right for right in function.rights if right.action.startswith("dynamodb:")}
+    assert set(statement["Action"]) == {right.action for right in on_dynamodb}
+    assert set(statement["Resource"]) == {right.resource for right in on_dynamodb}
+    assert statement["Condition"] == {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/{function.name}"}}
+    assert endpoint.values["vpc_endpoint_type"] == "Gateway"
 
 
 def policies(deployment: Deployment) -> list[Resource]:

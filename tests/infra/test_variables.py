@@ -156,6 +156,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"refresh": REFRESH | {"timeout_seconds": 10}}, "refresh.timeout_seconds must be"),
     ({"refresh": REFRESH | {"batch_size": 50, "batch_window_seconds": 0}}, "refresh.batch_size must be"),
     ({"refresh": REFRESH | {"memory_mb": 64}}, "refresh.memory_mb must be"),
+    ({"reconcile": {"schedule": "daily"}}, "reconcile.schedule must be"),
+    ({"reconcile": {"lag_seconds": 1}}, "reconcile.lag_seconds must be"),
+    ({"reconcile": {"memory_mb": 128}}, "reconcile.memory_mb must be"),
     # Archive
     ({"archive": {"prefix": "logs"}}, "archive.prefix must be"),
     ({"archive": {"error_prefix": "logs/errors/"}}, "archive.error_prefix must be"),
@@ -214,7 +217,7 @@ def test_a_secret_has_no_validation() -> None:
     """Terraform prints the value that a variable's own validation refuses, also of a sensitive one."""
     variables = blocks(MODULE / "variables.tf", "variable")
     secrets = {name for name, block in variables.items() if block.get("sensitive")}
-    assert secrets == {"database_url", "migration_database_url"}
+    assert secrets == {"database_url", "migration_database_url", "reader_database_url"}
     assert not [name for name in secrets if variables[name].get("validation")]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.auth0.api import Fetched, Gone
 from pipeline.auth0.errors import NobodyKnown, UserIdRefused
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.errors import CommandError
 from pipeline.progress import Quiet
 from pipeline.reconcile import STORES, Kind

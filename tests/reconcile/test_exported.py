@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.changes import Export, exported
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from tests.reconcile.test_look import DYNAMODB, OLD, POSTGRES
 from tests.reconcile.world import World
 from tests.strategies import user

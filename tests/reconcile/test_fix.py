@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.reconcile import Difference, Kind
 from pipeline.reconcile.fix import deletions
 from tests.reconcile.test_hashes import hashes

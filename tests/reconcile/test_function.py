@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.errors import StoreDown
 from pipeline.functions import reconcile
 from pipeline.functions.reconcile import Deadline, OutOfTime, PostgresNotRead

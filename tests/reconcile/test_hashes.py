@@ -48,7 +48,7 @@ def hashes(both: World, *, contents: bool = True) -> tuple[dict[str, int], dict[
     stores = both.stores(contents=contents)
     digests = stores.postgres.digests()
     listing: Any = stores.dynamodb.listing(lambda _: None)
-    rows = dict(stores.postgres.users(range(4096), 1))
+    rows = dict(stores.postgres.users(range(4096)))
     items = {user_id: value for bucket in range(4096) for user_id, value in listing.users(bucket)}
     assert {bucket_of(user_id) for user_id in rows} == digests.keys()
     assert sum(digest.users for digest in digests.values()) == len(rows)

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from pipeline.data_api import TimedOut, TooLarge
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Quiet
 from pipeline.reconcile import Kind
 from pipeline.reconcile.digests import Digest, Listing, differing
@@ -127,12 +127,12 @@ class Chunks:
 def test_ranges_have_all_users_and_each_once(both: World, slow: int) -> None:
     plant(both)
     whole = PostgresUsers(both.reader, contents=True)
-    digests, everybody = whole.digests(), sorted(whole.users(range(4096), 50))
+    digests, everybody = whole.digests(), sorted(whole.users(range(4096)))
     chunks = Chunks(both.reader)
     chunks.slow = slow
     parts = PostgresUsers(chunks, contents=True)
     assert parts.digests() == digests
-    assert sorted(parts.users(range(4096), 50)) == everybody
+    assert sorted(parts.users(range(4096))) == everybody
     chunks.slow = 100
     with pytest.raises(TimedOut):
         parts.digests()

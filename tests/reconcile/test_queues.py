@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.reconcile.dynamodb import Cost
+from pipeline.reconcile.cost import Cost
 from pipeline.reconcile.queues import waiting
 
 NOW = datetime(2026, 11, 22, 7, tzinfo=UTC)

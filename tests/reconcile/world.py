@@ -11,7 +11,7 @@ import psycopg
 
 from pipeline.changes import Change
 from pipeline.delivery import Sent
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Quiet
 from pipeline.reconcile import STORES, Difference
 from pipeline.reconcile.dynamodb import DynamoDBUsers

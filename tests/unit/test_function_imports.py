@@ -72,8 +72,8 @@ FUNCTIONS: dict[str, tuple[dict[str, str], str, set[str], set[str]]] = {
         WRITTEN
         | {"functions.reconcile", "reconcile", *(f"reconcile.{name}" for name in COMPARISON)}
         | {"changes", "data_api", "events", "log_types", "progress", "query", "signature"}
-        | {"delivery", *(f"delivery.{name}" for name in ("batching", "envelope", "errors", "function", "queue"))}
-        | {"delivery.targets", "sinks", "sinks.dynamodb", "sinks.dynamodb_requests", "sinks.iam", "sinks.postgres"}
+        | {"delivery", "delivery.consumers", "delivery.envelope"}
+        | {"sinks", "sinks.dynamodb", "sinks.dynamodb_requests", "sinks.iam", "sinks.postgres"}
         | {"stores", "stores.postgres", "stores.server"},
         AWS | {"msgspec", "psycopg", "psycopg_binary"},
     ),

@@ -14,8 +14,8 @@ module "reconcile" {
   # Beside the group that reaches the cluster, the function gets one of its own, which reaches DynamoDB.
   vpc_config = local.database_vpc_config
   aurora_vpc = local.aurora == null ? null : {
-    vpc_id         = coalesce(var.network.vpc_id, one(module.network[*].vpc_id))
-    route_table_id = one(module.network[*].route_table_id)
+    vpc_id          = coalesce(var.network.vpc_id, one(module.network[*].vpc_id))
+    route_table_ids = module.network[*].route_table_id
   }
 
   function = {

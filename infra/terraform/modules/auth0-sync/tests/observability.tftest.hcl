@@ -199,7 +199,7 @@ run "everything" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this) <= 61
+    condition     = length(aws_cloudwatch_metric_alarm.this) <= 64
     error_message = "Each alarm costs $0.10 a month, and an alarm widget shows at most 100."
   }
 }

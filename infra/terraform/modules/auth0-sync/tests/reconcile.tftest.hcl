@@ -84,7 +84,7 @@ run "in_our_vpc" {
     statements           = []
     users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
     vpc_config           = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
-    aurora_vpc           = { vpc_id = "vpc-mock", route_table_id = "rtb-mock" }
+    aurora_vpc           = { vpc_id = "vpc-mock", route_table_ids = ["rtb-mock"] }
     function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
     function_environment = {}
   }
@@ -129,7 +129,7 @@ run "in_a_vpc_of_ones_own" {
     statements           = []
     users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
     vpc_config           = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
-    aurora_vpc           = { vpc_id = "vpc-theirs", route_table_id = null }
+    aurora_vpc           = { vpc_id = "vpc-theirs", route_table_ids = [] }
     function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
     function_environment = {}
   }

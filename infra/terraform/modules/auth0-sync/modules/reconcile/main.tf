@@ -51,12 +51,12 @@ resource "aws_vpc_security_group_egress_rule" "dynamodb" {
 
 # A VPC of the user's has its own way to DynamoDB.
 resource "aws_vpc_endpoint" "dynamodb" {
-  count = try(var.aurora_vpc.route_table_id, null) == null ? 0 : 1
+  count = var.aurora_vpc == null ? 0 : length(var.aurora_vpc.route_table_ids) > 0 ? 1 : 0
 
   vpc_id            = var.aurora_vpc.vpc_id
   service_name      = local.dynamodb
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [var.aurora_vpc.route_table_id]
+  route_table_ids   = var.aurora_vpc.route_table_ids
 
   # For the function's role and what it does, and nobody else in the VPC.
   policy = jsonencode({

@@ -31,8 +31,8 @@ variable "vpc_config" {
 }
 
 variable "aurora_vpc" {
-  description = "VPC of the deployment's cluster, and its route table, which gets the endpoint of DynamoDB; null where the VPC is the user's. null: the deployment has no cluster."
-  type        = object({ vpc_id = string, route_table_id = string })
+  description = "VPC of the deployment's cluster, and its route tables, which get the endpoint of DynamoDB; none where the VPC is the user's. null: the deployment has no cluster."
+  type        = object({ vpc_id = string, route_table_ids = list(string) })
 }
 
 variable "function" {
