@@ -17,7 +17,7 @@ from pipeline.delivery import Delivery
 from pipeline.delivery.envelope import own_event, own_source
 from pipeline.delivery.errors import QueueDown, cause
 from pipeline.delivery.queue import BATCH_MESSAGES
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 
 SENDER: Final = "catch-up"
 THREADS: Final = 16

@@ -21,7 +21,8 @@ from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.cli.times import past
-from pipeline.delivery.targets import Consumer, client_config, open_queue
+from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.targets import client_config, open_queue
 from pipeline.errors import CommandError
 from pipeline.locks import exclusive
 

@@ -237,6 +237,8 @@ NOT_RUN = {
     "auth0 ": "Auth0's",
     "auth0-sync streams --env acme --redeliver": "it asks Auth0; tests/init has a local server for Auth0",
     "auth0-sync catch-up": "it asks Auth0; tests/catchup has a local server for Auth0",
+    "auth0-sync reconcile": "it asks before it scans; tests/cli/test_reconcile.py answers",
+    'aws lambda invoke --function-name "$DEPLOYMENT-reconcile"': "test_whole.py has the function, by `reconcile`",
     "aws secretsmanager create-secret": "before the deployment, whose file names the secret",
     "aws secretsmanager put-secret-value": "it replaces the secret of the test's own Auth0",
     "mkdir policies": "before the deployment; tests/infra/test_deployer.py makes the policies so",

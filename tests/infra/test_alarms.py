@@ -145,7 +145,7 @@ def test_advice_is_valid_shell(block: str) -> None:
 
 
 BEYOND_THE_API = {("rds", "wait"), ("dynamodb", "wait")}
-GLOBAL = {"query", "output", "region"}
+GLOBAL = {"cli-read-timeout", "query", "output", "region"}
 
 
 def commands() -> set[str]:

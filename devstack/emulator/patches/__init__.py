@@ -39,6 +39,7 @@ from devstack.emulator.patches import (
     sender_ids,
     service_models,
     size_limits,
+    vpc_endpoints,
 )
 
 PATCHES = (
@@ -74,6 +75,7 @@ PATCHES = (
     recovery_period,
     object_lock,
     flow_logs,
+    vpc_endpoints,
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
     query_definitions,

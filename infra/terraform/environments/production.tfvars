@@ -58,6 +58,9 @@ alarms = {
 #   emails    = ["security@example.com"]
 # }
 
+# Compare Postgres with DynamoDB every night, and alarm on users who differ; docs/reconcile.md has the limits and the cost.
+# reconcile = { schedule = "cron(0 3 * * ? *)" }
+
 # Every version of each user's metadata, with who changed it: a row per change.
 sync = { history = true }
 

@@ -765,13 +765,13 @@ variable "reconcile" {
   description = <<-EOT
     Compare Postgres with DynamoDB on a schedule, read-only, and alarm on users who differ; docs/reconcile.md explains it. null: no comparison. In a VPC of yours (network, vpc_config) the subnets need a way to DynamoDB, such as a gateway endpoint. With database_url it needs reader_database_url.
     schedule: rate(…) or cron(…) of EventBridge. Each run scans the users table.
-    lag_seconds: a difference whose last change is younger is in flight, and no drift: longer than a message may be tried.
+    lag_seconds: a difference whose last change is younger is in flight, and no drift. Three hours outlast the tries of a message by the default settings.
     contents: compare all values, too, which finds users who were changed by hand.
     memory_mb: memory of the function, with which its CPU grows, up to one at 1769. A run has 15 minutes.
   EOT
   type = object({
     schedule    = optional(string, "rate(1 day)")
-    lag_seconds = optional(number, 3600)
+    lag_seconds = optional(number, 10800)
     contents    = optional(bool, true)
     memory_mb   = optional(number, 1769)
   })
