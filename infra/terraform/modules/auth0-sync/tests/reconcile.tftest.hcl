@@ -115,7 +115,7 @@ run "in_our_vpc" {
   }
 
   assert {
-    condition     = local.vpc_config.security_group_ids == tolist(["sg-database-clients", "sg-0123456789abcdef0"])
+    condition     = tolist(local.vpc_config.security_group_ids) == tolist(["sg-database-clients", "sg-0123456789abcdef0"])
     error_message = "The function is in two groups: that of the database's clients, and its own."
   }
 }
