@@ -27,6 +27,7 @@ from devstack.emulator.patches import (
     object_lock,
     partner_events,
     policy_propagation,
+    prefix_lists,
     principal_keys,
     query_definitions,
     recovery_period,
@@ -75,6 +76,7 @@ PATCHES = (
     recovery_period,
     object_lock,
     flow_logs,
+    prefix_lists,
     vpc_endpoints,
     alarms,
     alarm_states,  # describes alarms as the one before, but as they are now
