@@ -14,10 +14,10 @@ from pipeline.auth0.events import Received
 from pipeline.catchup.ahead import Ahead
 from pipeline.changes import EVENT_STREAM
 from pipeline.delivery import Delivery
+from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.envelope import own_event, own_source
 from pipeline.delivery.errors import QueueDown, cause
 from pipeline.delivery.queue import BATCH_MESSAGES
-from pipeline.delivery.consumers import Consumer
 
 SENDER: Final = "catch-up"
 THREADS: Final = 16

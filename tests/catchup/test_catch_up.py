@@ -19,8 +19,8 @@ from pipeline.catchup.ahead import AT_ONCE, Ahead
 from pipeline.catchup.place import Keeper, Kept, Place
 from pipeline.changes import read
 from pipeline.delivery import Sent
-from pipeline.delivery.errors import NotStored, QueueDown
 from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.errors import NotStored, QueueDown
 from pipeline.errors import Auth0SyncError, CommandError
 from tests.strategies import streamed, text, user
 
