@@ -10,7 +10,7 @@ from pipeline.backfill.watch import Watch
 from pipeline.cli.app import print_json
 from pipeline.cli.backfill_auth0 import Estimate
 from pipeline.cli.terminal import console, in_markup
-from pipeline.delivery.targets import Consumer
+from pipeline.delivery.consumers import Consumer
 from pipeline.deploy import cost as costs
 
 SHOWN: Final = 100
