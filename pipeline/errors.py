@@ -71,6 +71,10 @@ class BadSettings(Auth0SyncError):
     """A setting is missing or wrong."""
 
 
+class NotSet(BadSettings):
+    """A setting is missing."""
+
+
 class CommandError(Auth0SyncError):
     """A command could not do what was asked; ``auth0-sync`` prints the message, without a traceback."""
 

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pipeline.errors import BadSettings
+from pipeline.errors import BadSettings, NotSet
 
 Sink = Literal["postgres", "dynamodb"]
 
@@ -18,7 +18,7 @@ Sink = Literal["postgres", "dynamodb"]
 def _required(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "")
     if not value:
-        raise BadSettings(f"{name} is not set")
+        raise NotSet(f"{name} is not set")
     return value
 
 
@@ -147,7 +147,7 @@ class Database:
         if url := env.get("DATABASE_URL", ""):
             return cls(url=url)
         if not env.get("PGHOST"):
-            raise BadSettings("neither DATABASE_URL nor PGHOST is set")
+            raise NotSet("neither DATABASE_URL nor PGHOST is set")
         port = env.get("PGPORT") or "5432"
         if not port.isdecimal():
             raise BadSettings(f"PGPORT is {port!r}, not a number")

@@ -1,8 +1,12 @@
 """The Typer application; it loads a command when it runs."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from shlex import quote
+from shutil import which
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +16,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info
 
-from pipeline.cli import commands
+from pipeline.cli import commands, local
 from pipeline.cli.terminal import console, echo
 from pipeline.errors import CommandError
 from pipeline.foreign import as_json, plain
@@ -64,6 +68,8 @@ def _visible() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if getattr(getattr(error, "param", None), "envvar", None) and not error.message:  # type: ignore[attr-defined]  # a missing option
+            error.message = how_to_select()  # type: ignore[attr-defined]
         if hasattr(error, "format_message"):
             error.message = plain(error.message, keep="\n")  # type: ignore[attr-defined]  # Click's errors, of which Typer has a copy
         raise
@@ -107,6 +113,19 @@ Recorder = Annotated[
 Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
 
 
+def as_called() -> str:
+    """Return the command as it was called: its name, or its path if it is not on the shell's."""
+    name = Path(sys.argv[0]).name
+    return name if which(name) == sys.argv[0] else quote(sys.argv[0])
+
+
+def how_to_select() -> str:
+    """Return a sentence with the line that selects a deployment, or the stack of this machine if there is one."""
+    line = f'eval "$({as_called()} env'
+    here = f'; at the local stack: {line})"' if local.installed() else ""
+    return f'Point this shell at a deployment: {line} --env NAME)"{here}'
+
+
 def print_json(value: Any) -> None:
     """Print ``value`` as one JSON document; times as ISO 8601."""
     echo(as_json(value))
@@ -121,9 +140,16 @@ def load(name: str) -> Any:
             raise CommandError(f"`{name}` needs the extra `{extra}`: pip install 'auth0-sync[{extra}]'") from None
         raise
     [info] = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == name]
-    return get_command_from_info(
+    command = get_command_from_info(
         info, pretty_exceptions_short=app.pretty_exceptions_short, rich_markup_mode=app.rich_markup_mode
     )
+    command.help = _unwrapped(command.help or "")
+    return command
+
+
+def _unwrapped(text: str) -> str:
+    """Return paragraphs of one line each: Typer keeps line breaks, which are for the width of the code."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _print_version(wanted: bool) -> None:

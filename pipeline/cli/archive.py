@@ -14,7 +14,7 @@ from pipeline.cli import aws
 from pipeline.cli.app import AsCsv, AsJson, Timeout, app
 from pipeline.cli.rows import require_one, show
 from pipeline.cli.terminal import console, errors, in_markup
-from pipeline.errors import BadSettings
+from pipeline.errors import NotSet
 from pipeline.query import Result
 
 
@@ -122,5 +122,5 @@ def _workgroup() -> str:
 def _required(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
-        raise BadSettings(f'{name} is not set; the local stack\'s: eval "$(auth0-sync env)"')
+        raise NotSet(f"{name} is not set")
     return value

@@ -1,7 +1,6 @@
 """A deployment in an AWS account: plan, deploy, migrate, smoke, outputs, destroy."""
 
 import signal
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from pipeline import doctor, invocation, packaging, terraform
 from pipeline.cli import checks, plans, streams
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, Env, app, print_json
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, Env, app, as_called, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, echo, errors, in_markup
 from pipeline.deploy import DeployError, migration, passwords, planning, preflight, teardown
@@ -378,15 +377,10 @@ def _show_next(deployment: Deployment, outputs: Mapping[str, Any]) -> None:
     if topic := outputs.get("alarm_topic_arn"):
         lines.append(f"  Alarms go to {topic}; addresses that get them by e-mail must confirm first.")
     lines += [
-        f'  eval "$({_command()} env --env {deployment.name})"   point this shell at it, then:',
-        f"  {_command()} user 'USER ID'          a user that you have just changed in Auth0, in both stores",
-        f"  {_command()} ask activity user_id='USER ID'",
-        f"  {_command()} backfill --from-file users.ndjson.gz   the users who are there already, see docs/backfill.md",
+        f'  eval "$({as_called()} env --env {deployment.name})"   point this shell at it, then:',
+        f"  {as_called()} user 'USER ID'          a user that you have just changed in Auth0, in both stores",
+        f"  {as_called()} ask activity user_id='USER ID'",
+        f"  {as_called()} backfill --from-file users.ndjson.gz   the users who are there already, see docs/backfill.md",
     ]
     for line in lines:
         console.print(in_markup(line), highlight=False, soft_wrap=True)
-
-
-def _command() -> str:
-    """Return the command as it was called."""
-    return Path(sys.argv[0]).name if "/" not in sys.argv[0] else f".venv/bin/{Path(sys.argv[0]).name}"

@@ -8,9 +8,9 @@ from typing import Final
 import psycopg
 from botocore import exceptions
 
-from pipeline.cli.app import TIMED_OUT
+from pipeline.cli.app import TIMED_OUT, how_to_select
 from pipeline.data_api import DataApiError, Unreachable
-from pipeline.errors import Auth0SyncError, StoreDown
+from pipeline.errors import Auth0SyncError, NotSet, StoreDown
 from pipeline.query import TimedOut
 
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -48,6 +48,8 @@ def message(error: BaseException) -> str | None:
         if said is not None:
             return said
     match error:
+        case NotSet():
+            return f"{error} {how_to_select()}"
         case Auth0SyncError():
             return str(error)
         case exceptions.ClientError():
@@ -83,7 +85,7 @@ def _not_sent(error: exceptions.BotoCoreError) -> str:
     said = _line(str(error))
     match error:
         case exceptions.NoRegionError():
-            return f"No AWS region is set. Set {_REGION}, such as eu-central-1."
+            return f"No AWS region is set. Set {_REGION}, such as eu-central-1. {how_to_select()}"
         case exceptions.InvalidRegionError():
             return f"The AWS region is not valid. Check {_REGION}. ({said})"
         case exceptions.ProfileNotFound():

@@ -37,6 +37,11 @@ def use(found: Local) -> None:
     _used[:] = [found]
 
 
+def installed() -> bool:
+    """Return whether a package has a stack for this machine."""
+    return bool(_used)
+
+
 def stack() -> Local:
     """Return the stack of this machine. Raises BadSettings if no package has one."""
     if not _used:

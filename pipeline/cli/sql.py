@@ -12,7 +12,7 @@ from pipeline import settings
 from pipeline.cli.app import AsCsv, AsJson, Timeout, app
 from pipeline.cli.rows import require_one, show
 from pipeline.cli.terminal import console, echo, errors, in_markup
-from pipeline.errors import BadSettings, CommandError
+from pipeline.errors import CommandError, NotSet
 from pipeline.query import Result, TimedOut
 
 TIMEOUT: Final = 300.0
@@ -90,10 +90,7 @@ def ask(query: str, timeout: float = TIMEOUT) -> Result:
         return _from_server(query, timeout)
     if os.environ.get("CLUSTER_ARN"):
         return through_data_api(query, timeout)
-    raise BadSettings(
-        "none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in, and the local "
-        'stack\'s is: eval "$(auth0-sync env)"'
-    )
+    raise NotSet("none of DATABASE_URL, PGHOST and CLUSTER_ARN is set; docs/database.md has the ways in")
 
 
 @app.command()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ print(*({unused!r} & sys.modules.keys()), file=sys.stderr)
     environment = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/d", "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("command", ["erase", "init", "user"])
+def test_a_help_breaks_lines_only_where_they_are_full(command: str) -> None:
+    lines = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output.splitlines()
+    described = [line.strip() for line in lines[3 : next(n for n, line in enumerate(lines) if "╭" in line)]]
+    for line, following in pairwise(described):
+        if line and following:
+            assert len(f"{line} {following.split()[0]}") > 78
 
 
 def test_a_wrong_command_line_is_exit_code_2() -> None:

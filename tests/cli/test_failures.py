@@ -14,8 +14,10 @@ import psycopg
 import pytest
 from botocore import exceptions
 from botocore.session import Session
+from typer.testing import CliRunner
 
-from pipeline.cli import aws, commands, failures, main
+from pipeline.cli import app, aws, commands, failures, main
+from pipeline.cli.app import how_to_select
 from pipeline.data_api import DataApiError, NotAllowed, Unreachable
 from pipeline.errors import StoreDown
 
@@ -96,6 +98,43 @@ def test_aws_out_of_reach_takes_seconds(typed: Any, arguments: Any, variables: A
     assert NOBODY in said
     assert "AWS_ENDPOINT_URL" in said
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (ASK, {}),
+        (ASK, ATHENA),
+        (["sql", "SELECT 1"], {}),
+        (["user", "auth0|1"], {}),
+        (["user", "auth0|1"], {"CLUSTER_ARN": "arn:aws:rds:eu:1:c"}),
+    ],
+)
+def test_a_shell_that_selects_nothing_gets_the_line_to_type(typed: Any, arguments: Any, variables: Any) -> None:
+    said = typed(*arguments, **variables)
+    assert 'at a deployment: eval "$(auth0-sync env --env NAME)"' in said
+    assert 'at the local stack: eval "$(auth0-sync env)"' in said
+
+
+@pytest.mark.parametrize("arguments", [["failed", "postgres"], ["reconcile"], ["verify"]])
+def test_a_missing_option_that_env_sets_gets_the_line_to_type(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["auth0-sync", *arguments])
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert 'at a deployment: eval "$(auth0-sync env --env NAME)"' in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("called", ["{bin}/auth0-sync", ".venv/bin/auth0-sync", "/clone/.venv/bin/auth0-sync"])
+def test_the_line_to_type_names_the_command_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, called: str
+) -> None:
+    (tmp_path / "auth0-sync").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [called.format(bin=tmp_path), "user", "auth0|1"])
+    named = "auth0-sync" if called.startswith("{bin}") else called
+    assert f'eval "$({named} env)"' in how_to_select()
 
 
 PLACES = ("nobody listens", "nobody answers", "no such name", "another service")
