@@ -14,7 +14,7 @@ from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_
 from pipeline.cli.progress import Steps
 from pipeline.cli.reconcile_auth0 import TITLES, AgainstAuth0, print_counts, print_refused, repaired, rows
 from pipeline.cli.terminal import Terminal, ask, can_ask, console, errors, in_markup
-from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.consumers import Consumer, Storing
 from pipeline.delivery.queue import Queue
 from pipeline.delivery.targets import client_config, open_queue
 from pipeline.errors import CommandError
@@ -43,7 +43,7 @@ def reconcile(
         bool, typer.Option("--fix", help="Send the newer store's user to the other one's queue, and look again.")
     ] = False,
     trust: Annotated[
-        Consumer | None, typer.Option(help="With --fix: the store that is right about users of one version.")
+        Storing | None, typer.Option(help="With --fix: the store that is right about users of one version.")
     ] = None,
     lag: Annotated[
         int, typer.Option(min=0, help="Seconds for which a change may be in a queue, and is no difference.")
@@ -78,8 +78,6 @@ def reconcile(
     """
     if (export is None) is not (exported_at is None):
         raise typer.BadParameter("--export needs --exported-at, and the other way round")
-    if trust is Consumer.REFRESH:
-        raise typer.BadParameter("--trust is postgres or dynamodb")
     client, table = aws.client("dynamodb"), settings.users_table()
     cost = cost_of_scan(client, table)
     asks = can_ask() and not as_json

@@ -12,7 +12,7 @@ from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.data_api import TooLarge
-from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.consumers import Consumer, Storing
 from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
@@ -24,7 +24,7 @@ PAGE: Final = 200
 
 @app.command()
 def restore(
-    sink: Annotated[Consumer, typer.Argument(help="Whose queue: postgres or dynamodb.")],
+    sink: Annotated[Storing, typer.Argument(help="Whose queue.")],
     deployment: DeploymentName,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also replace rows of the same version, such as ones changed by hand.")
@@ -37,8 +37,6 @@ def restore(
     Reads the variables of `sql`. Users keep their versions: rows of the same or a newer version stay as they are. Exit
     code 3 if a user was not taken; run it again.
     """
-    if sink is Consumer.REFRESH:
-        raise typer.BadParameter("postgres or dynamodb")
     config = client_config()
     target = open_queue(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
     users = sent = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Literal
 
 from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
 from pipeline.log_types import LOGINS
@@ -31,3 +32,7 @@ class Consumer(StrEnum):
             for meaning in meanings
             if user_id is None or getattr(meaning, "user_id", None) == user_id
         )
+
+
+Storing = Literal[Consumer.POSTGRES, Consumer.DYNAMODB]
+"""The consumers that write into a store."""

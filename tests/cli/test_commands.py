@@ -104,6 +104,12 @@ def test_a_help_breaks_lines_only_where_they_are_full(command: str) -> None:
             assert len(f"{line} {following.split()[0]}") > 78
 
 
+@pytest.mark.parametrize("command", ["reconcile", "restore"])
+def test_a_help_offers_only_the_stores_where_the_refresh_is_no_choice(command: str) -> None:
+    printed = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"}).output
+    assert "<postgres|dynamodb>" in printed
+
+
 def test_a_wrong_command_line_is_exit_code_2() -> None:
     assert CliRunner().invoke(app, ["events", "none"]).exit_code == 2
     assert CliRunner().invoke(app, ["ask", "who_knows"]).exit_code == 2
