@@ -12,7 +12,7 @@ from pipeline.cli.progress import Steps
 from pipeline.cli.sql import ask
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.data_api import TooLarge
-from pipeline.delivery.consumers import Consumer, Storing
+from pipeline.delivery.consumers import Storing
 from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
