@@ -24,6 +24,8 @@ data "aws_prefix_list" "dynamodb" {
 }
 
 resource "aws_security_group" "this" {
+  #checkov:skip=CKV2_AWS_5:Another module creates the function that uses it
+
   count = var.aurora_vpc == null ? 0 : 1
 
   name        = var.name
