@@ -5,7 +5,7 @@ connection goes on. Auth0 closes each connection after some minutes. A marker `o
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -43,8 +43,8 @@ class Received(NamedTuple):
 
     offset: str
     """The place behind this message; empty if it has none."""
-    event: bytes | None = None
-    """The event's JSON, as Auth0 wrote it."""
+    event: bytes = b""
+    """The event's JSON, as Auth0 wrote it; empty if there is none."""
     type: str = ""
     time: str = ""
     """The time of the event, an ``instant``; empty if it has none."""
@@ -67,7 +67,7 @@ class _Message(msgspec.Struct):
 
 
 class _ErrorDetail(msgspec.Struct):
-    code: Any = None
+    code: str = ""
     offset: Any = None
 
 
@@ -120,7 +120,9 @@ class Events:
             pause = self._pause * 2 ** (fruitless - 1) if fruitless else 0
             self._sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
 
-    def _connection(self, parser: Parser, since: datetime, until: datetime) -> Any:
+    def _connection(
+        self, parser: Parser, since: datetime, until: datetime
+    ) -> Generator[list[Received], None, tuple[bool, str]]:
         """Yield the messages of one connection; return whether they have caught up, and else why it ended."""
         delivered = False
         with closing(self._open(since)) as answer:
@@ -145,6 +147,8 @@ class Events:
                     yield found
                 if self._idle >= self._quiet or any(one.time >= self._last for one in found):
                     return True, ""
+                if why in _EXPIRED:
+                    raise Expired(why)
                 if why:
                     return False, why
 
@@ -154,8 +158,6 @@ class Events:
         for message in messages:
             if message.event == "error":
                 code, offset = _error_of(message)
-                if code in _EXPIRED:
-                    raise Expired(code)
                 if code != _TOO_LARGE or offset in ("", self._offset):
                     return found, code
                 # Auth0 cannot send the event before this offset: go on behind it.
@@ -216,4 +218,4 @@ def _error_of(message: Message) -> tuple[str, str]:
         error = _error.decode(message.data).error
     except (msgspec.DecodeError, RecursionError):
         return "error", ""
-    return (each if isinstance(each, str) else "" for each in (error.code, error.offset))  # type: ignore[return-value]
+    return error.code, error.offset if isinstance(error.offset, str) else ""

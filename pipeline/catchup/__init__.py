@@ -41,7 +41,7 @@ class Report:
     refused: Counter[str] = field(default_factory=Counter)
     """Consumer and reason, to number of events that it did not take."""
     refused_from: str = ""
-    """Time of the earliest event that a consumer did not take."""
+    """Time of the earliest event that a consumer did not take, and that the next run does not send again."""
     undelivered: Counter[str] = field(default_factory=Counter)
     """Reason to number of messages of Auth0 without the event that they should have."""
     caught_up: bool = False
@@ -51,7 +51,7 @@ class Report:
 def body(received: Received) -> str:
     """Return the message for the queues: as one of the Event Stream, so that the same event has the same version."""
     time = received.time or datetime.now(UTC).isoformat()
-    return own_event(SENDER, Raw(received.event or b"null"), time, source=own_source(EVENT_STREAM))
+    return own_event(SENDER, Raw(received.event), time, source=own_source(EVENT_STREAM))
 
 
 def catch_up(
@@ -94,15 +94,17 @@ def _send(
         for start in starts
         for consumer, target in targets.items()
     ]
-    up = True
+    up, refused = True, []
     for consumer, start, future in pending:
         failed, invoked = future.result()
         report.sent[consumer] += len(bodies[start : start + BATCH_MESSAGES]) - len(failed)
         report.invoked += Counter({consumer: len(invoked - failed.keys())})
         for place, error in failed.items():
             report.refused[f"{consumer}: {cause(error)}"] += 1
-            report.refused_from = min(filter(None, (report.refused_from, events[start + place].time)), default="")
+            refused.append(events[start + place].time)
             up = up and not isinstance(error, QueueDown)
+    if up:  # else the next run begins with these events
+        report.refused_from = min(filter(None, (report.refused_from, *refused)), default="")
     return up
 
 

@@ -48,6 +48,10 @@ class Kept:
         new.write_bytes(msgspec.json.encode(place))
         new.replace(self._file)
 
+    def forget(self) -> None:
+        """Delete the place."""
+        self._file.unlink(missing_ok=True)
+
 
 class Keeper:
     """Keeps the place of a run."""

@@ -30,6 +30,8 @@ SINKS: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
 MARGIN: Final = timedelta(seconds=10)
 """How far events may be out of order: an event this much later than the start has all earlier ones before it."""
 
+AGAIN: Final = "It stopped before the end. Run it again without --restart: it goes on from there."
+
 
 @app.command("catch-up")
 def catch_up(
@@ -70,8 +72,10 @@ def catch_up(
     report = Report()
     lock = nullcontext() if dry_run else exclusive(file.with_suffix(".lock"), busy)
     with lock:
-        known = kept.read()
-        if restart or known is None or not known.goes_on(settings.domain, begin):
+        if restart and not dry_run:  # now, so that a run after this one does not go on from the earlier place
+            kept.forget()
+        known = None if restart else kept.read()
+        if known is None or not known.goes_on(settings.domain, begin):
             known = Place(settings.domain, begin, "", begin)
         keeper = Keeper(kept, known)
         try:
@@ -90,10 +94,16 @@ def catch_up(
                 step.update(_progress(report))
                 if report.caught_up and not dry_run:
                     keeper.end(started)
+        except KeyboardInterrupt:
+            if not dry_run:
+                errors.print(AGAIN, highlight=False)
+            raise
         except Expired as error:
             raise _expired(keeper.place, error) from None
         finally:
             _show(report, known, dry_run=dry_run, as_json=as_json)
+    if not report.caught_up:
+        errors.print(AGAIN, highlight=False)
     if not report.caught_up or report.refused or report.undelivered:
         raise typer.Exit(EXIT_UNHEALTHY)
 
@@ -154,9 +164,7 @@ def _show(report: Report, place: Place, *, dry_run: bool, as_json: bool) -> None
         console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
     for reason, number in report.refused.most_common():
         console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
-    if report.events and not report.caught_up:
-        console.print("It stopped before the end. Run the same command again: it goes on from there.")
-    elif report.refused_from:
+    if report.refused_from:
         console.print(f"To send these again: --since {report.refused_from[:19]}Z --restart", highlight=False)
 
 

@@ -100,11 +100,13 @@ class EventsApi:
                 event, position = self.events[position], position + 1
                 if event["type"] in types:
                     time.sleep(self.per_event)
-                    yield self._message(event, position)
+                    message = self._message(event, position)
                     delivered += 1
                     if self.errors:
-                        yield f"event: error\ndata: {json.dumps({'error': self.errors.popleft()})}\n\n".encode()
+                        error = json.dumps({"error": self.errors.popleft()})
+                        yield message + f"event: error\ndata: {error}\n\n".encode()
                         return
+                    yield message
                 if delivered == self.per_connection:
                     return
                 continue
