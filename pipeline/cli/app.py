@@ -109,6 +109,9 @@ ErrorPrefix = Annotated[str, typer.Option(envvar="ARCHIVE_ERROR_PREFIX", help="P
 Recorder = Annotated[
     str | None, typer.Option(envvar="MANIFEST_FUNCTION", help="Function that records the deletions for `verify`.")
 ]
+LogStreamSource = Annotated[
+    str, typer.Option(envvar="LOG_STREAM_SOURCE", help="The deployment's event source, to compare the tenant.")
+]
 
 Env = Annotated[str, typer.Option("--env", help="The environment: infra/terraform/environments/NAME.tfvars.")]
 

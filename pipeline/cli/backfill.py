@@ -14,7 +14,7 @@ from pipeline.backfill.objects import Exports, Task
 from pipeline.backfill.slices import cut
 from pipeline.backfill.watch import Watch
 from pipeline.backfill.whole import LARGE
-from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, app
+from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, LogStreamSource, app
 from pipeline.cli.backfill_auth0 import FromAuth0, Options
 from pipeline.cli.backfill_file import FromFile, Uploaded
 from pipeline.cli.backfill_report import print_estimate, show
@@ -67,9 +67,7 @@ def backfill(
     fetch_above: Annotated[
         int, typer.Option(min=0, help="Fetch each user of more bytes from Auth0, as an export may lack parts of it.")
     ] = LARGE,
-    log_stream_source: Annotated[
-        str, typer.Option(envvar="LOG_STREAM_SOURCE", help="The deployment's event source, to check the tenant.")
-    ] = "",
+    log_stream_source: LogStreamSource = "",
     as_json: AsJson = False,
 ) -> None:
     """Load the existing users into the stores, while events flow: from Auth0 by an export job, or from a file.

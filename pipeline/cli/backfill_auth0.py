@@ -3,24 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from pipeline.auth0.credentials import credentials
 from pipeline.auth0.jobs import ExportJobs
 from pipeline.auth0.management import Management
 from pipeline.auth0.profiles import SCOPES, Connection, Profiles, learn
-from pipeline.auth0.settings import Auth0
 from pipeline.backfill.download import Downloader, Fetch, is_open
 from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import USERS, Report
 from pipeline.backfill.state import Download, Downloads, download_key
 from pipeline.changes import Export, instant
+from pipeline.cli import auth0
+from pipeline.cli.auth0 import fetch_at
 from pipeline.cli.backfill_file import new_id
-from pipeline.cli.fetching import fetch_at
-from pipeline.errors import CommandError
 from pipeline.progress import Progress
-
-_SOURCE: Final = "aws.partner/auth0.com/"
 
 
 @dataclass(frozen=True)
@@ -50,8 +46,7 @@ class FromAuth0:
 
     def __init__(self, options: Options, log_stream_source: str) -> None:
         """``log_stream_source`` is the event source of the deployment, or empty. Raises CommandError."""
-        self._settings, self._options = Auth0.from_env(), options
-        _require_the_tenant(self._settings, log_stream_source)
+        self._settings, self._options = auth0.settings(log_stream_source), options
         self._downloader: Downloader | None = None
 
     hint = "Stopped. The same command goes on where this one stopped, within 24 hours."
@@ -122,22 +117,10 @@ class FromAuth0:
             self._downloader.end()
 
     def _management(self, tell: Callable[[str], None]) -> Management:
-        api = Management(self._settings, credentials(self._settings), tell=tell)
-        api.require(SCOPES)
-        return api
+        return auth0.management(self._settings, SCOPES, tell)
 
 
 def _as_before(state: Download, chosen: Sequence[Connection]) -> list[Connection]:
     """Return the connections in the order of the jobs that exist."""
     order = [job.connection for job in state.jobs]
     return sorted(chosen, key=lambda one: (order.index(one.name) if one.name in order else len(order), one.name))
-
-
-def _require_the_tenant(settings: Auth0, source: str) -> None:
-    """Raise CommandError if the deployment is of another tenant, as far as the names tell."""
-    tenants = (settings.tenant, settings.domain.lower())
-    if source and settings.tenant and not source.startswith(tuple(f"{_SOURCE}{one}-" for one in tenants)):
-        raise CommandError(
-            f"AUTH0_DOMAIN is {settings.domain}, but the deployment's events come from {source}: its stores are of "
-            "another tenant. Check AUTH0_DOMAIN, and `auth0-sync env`."
-        )

@@ -10,14 +10,12 @@ from typing import Annotated, Any, Final
 import boto3
 import typer
 
-from pipeline.auth0.credentials import credentials
 from pipeline.auth0.events import QUIET, SCOPE, Events, Expired
-from pipeline.auth0.management import Management
-from pipeline.auth0.settings import Auth0
 from pipeline.catchup import THREADS, Report
 from pipeline.catchup import catch_up as send
 from pipeline.catchup.place import Keeper, Kept, Place
-from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
+from pipeline.cli import auth0
+from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, LogStreamSource, app, print_json
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.cli.times import past
@@ -37,9 +35,7 @@ AGAIN: Final = "It stopped before the end. Run it again without --restart: it go
 def catch_up(
     since: Annotated[str, typer.Option(help="How long ago, or the first event's time: 2h, 2026-11-25T10:00:00Z.")],
     deployment: DeploymentName,
-    source: Annotated[
-        str, typer.Option(envvar="LOG_STREAM_SOURCE", help="An event source of the deployment, to compare the tenant.")
-    ] = "",
+    log_stream_source: LogStreamSource = "",
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin at --since, wherever an earlier run stopped.")
     ] = False,
@@ -64,8 +60,7 @@ def catch_up(
     """
     started = datetime.now(UTC)
     begin = past(since, started)
-    settings = Auth0.from_env()
-    _require_tenant(settings, source)
+    settings = auth0.settings(log_stream_source)
     file = place or _default_place(deployment)
     kept = Kept(file)
     busy = CommandError(f"Another catch-up of {deployment} runs on this machine.")
@@ -81,8 +76,7 @@ def catch_up(
         try:
             with Steps(errors if as_json else console) as steps, steps.step("Catch up") as step:
                 step.update("sign in")
-                api = Management(settings, credentials(settings), tell=step.update)
-                api.require([SCOPE])
+                api = auth0.management(settings, [SCOPE], step.update)
                 send(
                     Events(api, quiet=quiet).read(begin, known.offset, started + MARGIN),
                     {} if dry_run else _targets(deployment),
@@ -106,16 +100,6 @@ def catch_up(
         errors.print(AGAIN, highlight=False)
     if not report.caught_up or report.refused or report.undelivered:
         raise typer.Exit(EXIT_UNHEALTHY)
-
-
-def _require_tenant(settings: Auth0, source: str) -> None:
-    """Raise CommandError if the events of this tenant are not those that the deployment mirrors."""
-    found = re.fullmatch(r"aws\.partner/auth0\.com/(.+?)-[0-9a-f]{8}-[0-9a-f-]+/auth0\.(logs|events)", source)
-    if found and settings.tenant and found[1].partition(".")[0] != settings.tenant:
-        raise CommandError(
-            f"AUTH0_DOMAIN is {settings.domain}, but the deployment mirrors the tenant {found[1]} ({source}). Nothing "
-            "was sent: point the shell at the right one of both."
-        )
 
 
 def _default_place(deployment: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from pipeline.auth0.exports import lines
-from pipeline.cli.fetching import fetch_at
+from pipeline.cli.auth0 import fetch_at
 from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
 from pipeline.delivery.consumers import Consumer
