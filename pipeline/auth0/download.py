@@ -21,7 +21,7 @@ PAUSE: Final = 1.0
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=60)
 
 
-class Download(io.RawIOBase):
+class ExportFile(io.RawIOBase):
     """The bytes of a file. Goes on where a connection broke, with a new link, by a request for the remaining range."""
 
     def __init__(

@@ -4,17 +4,16 @@ A job per wanted connection, or one for all. The state, an object beside the exp
 of the slices so far: it is written after each slice, so that a slice without it is written again.
 """
 
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from msgspec.structs import replace
 
-from pipeline.auth0 import download as files
 from pipeline.auth0.api import Fetched, Gone
-from pipeline.auth0.errors import JobEnded
+from pipeline.auth0.download import ExportFile
+from pipeline.auth0.errors import DamagedExport, JobEnded
 from pipeline.auth0.exports import lines
 from pipeline.auth0.jobs import HOURS, ExportJobs
 from pipeline.auth0.management import Refused
@@ -67,7 +66,7 @@ class Downloader:
         progress: Progress,
         large: int = LARGE,
     ) -> Cut:
-        """Download the users of ``connections``; return the export. Raises JobEnded or another CommandError."""
+        """Download the users of ``connections``; return the export. Raises DamagedExport or a CommandError."""
         try:
             for place, connection in enumerate(connections or [EVERY]):
                 if place + 1 < len(self.state.jobs) or self.state.report.users == self._limit:
@@ -79,7 +78,7 @@ class Downloader:
                     step.update(self._jobs.completed(job.id, step.update).progress)
                 with progress.step("Download") as step:
                     self._slices(job, Whole(self.state.export, fetch, sample, large), step)
-        except JobEnded:
+        except (JobEnded, DamagedExport):  # else each further run would read the same file
             self.end()
             raise
         return self._complete()
@@ -105,8 +104,8 @@ class Downloader:
     def _slices(self, job: Job, ask: Whole, step: Step) -> None:
         state, report = self.state, self.state.report
         began, before = self._clock(), report.users
-        with files.Download(lambda: self._jobs.location(job.id)) as file:
-            rest = _rest(file, report.lines - job.first)
+        with ExportFile(lambda: self._jobs.location(job.id)) as file:
+            rest = islice(lines(file), report.lines - job.first, None)
             for content in cut(rest, state.export, report, limit=self._limit, ask=ask):
                 self._exports.put_slice(state.export, report.slices, content)
                 self._save(self.state)
@@ -128,17 +127,12 @@ class Downloader:
         self.state = state
 
 
-def _part(file: files.Download, seconds: float) -> str:
+def _part(file: ExportFile, seconds: float) -> str:
     """Return the part of a file that was read in ``seconds``, and the time that the rest will take."""
     if not (file.size and file.place):
         return ""
     part = file.place / file.size
     return f", {part:.0%} of the file" + (f", {duration(seconds / part - seconds)} left" if part < 1 else "")
-
-
-def _rest(file: io.RawIOBase, skipped: int) -> Iterator[bytes]:
-    """Return the lines of an export without the first ones."""
-    return islice(lines(file), skipped, None)
 
 
 def _taken_at(created_at: str) -> str:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import Credentials
-from pipeline.auth0.errors import Auth0Down, JobFailed, JobGone
+from pipeline.auth0.errors import Auth0Down, DamagedExport, JobFailed, JobGone
 from pipeline.auth0.jobs import ExportJobs
 from pipeline.auth0.management import Management, Refused
-from pipeline.auth0.profiles import EXPORTABLE, Connection, Learnt, Profiles, learn
+from pipeline.auth0.profiles import EXPORTABLE, SAMPLE, Connection, Learnt, Profiles, learn
 from pipeline.auth0.settings import Auth0
 from pipeline.backfill import slices
 from pipeline.backfill.download import Downloader, is_open
@@ -194,13 +194,13 @@ class TestLargeUsers:
     def test_they_are_fetched(self, world: World) -> None:
         """An export that leaves out metadata of large users, as listing does beyond 1 MB."""
         world.auth0.jobs.longest = 9_000
-        for number in range(3):
+        for number in range(SAMPLE):  # so that the large ones are not of the sample
             world.add(number)
-        large = world.add(3, user_metadata={"text": "x" * 20_000}, app_metadata={"text": "y" * 20_000})
+        large = world.add(29, user_metadata={"text": "x" * 20_000}, app_metadata={"text": "y" * 20_000})
         world.add(30, user_metadata={"line": "a\nb"}, name="z" * 12_000)
         world.auth0.users["auth0|30"] = world.auth0.users["auth0|30"].replace(b", ", b",\r\n ")
-        world.learnt = Learnt({}, {})
         cut = world.run()
+        assert large not in world.learnt.users
         assert {user["user_id"]: user for user in world.loaded(cut)}[large] == json.loads(world.auth0.users[large])
         assert {user["user_id"]: user for user in world.loaded(cut)}["auth0|30"]["user_metadata"] == {"line": "a\nb"}
         kept = world.downloads.find(KEY)
@@ -306,6 +306,19 @@ class TestGoingOn:
         with pytest.raises(JobGone, match="starts another one"):
             world.run()
         assert world.run().users == 1
+
+    def test_a_damaged_file_is_followed_by_another_job(self, world: World) -> None:
+        world.add(1)
+        world.s3.dies_at = 2
+        with pytest.raises(Killed):
+            world.run()
+        world.s3.dies_at = None
+        [job_id] = world.auth0.jobs.files
+        world.auth0.jobs.files[job_id] = world.auth0.jobs.files[job_id][:-9]
+        with pytest.raises(DamagedExport):
+            world.run()
+        assert world.run().users == 1
+        assert len(world.auth0.jobs.bodies) == 2
 
     def test_two_commands_do_not_mix_their_slices(self, world: World, small_slices: int) -> None:
         for number in range(30):

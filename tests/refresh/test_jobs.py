@@ -13,7 +13,7 @@ from auth0.management import ManagementClient
 
 from pipeline.auth0.api import Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import Credentials
-from pipeline.auth0.download import TRIES, Download
+from pipeline.auth0.download import TRIES, ExportFile
 from pipeline.auth0.errors import JobFailed, JobGone, NotDownloaded
 from pipeline.auth0.jobs import BUSY_SECONDS, ExportJobs
 from pipeline.auth0.management import Management, MissingScopes, Refused
@@ -179,8 +179,8 @@ class TestDownload:
         auth0.jobs.files[job.id] = gzip.compress(random.Random(1).randbytes(500_000))
         return auth0.jobs.files[job.id]
 
-    def read(self, jobs: ExportJobs, waits: Waits) -> tuple[bytes, Download]:
-        download = Download(lambda: jobs.location("job_0000000000000001"), sleep=waits.sleep)
+    def read(self, jobs: ExportJobs, waits: Waits) -> tuple[bytes, ExportFile]:
+        download = ExportFile(lambda: jobs.location("job_0000000000000001"), sleep=waits.sleep)
         with io.BufferedReader(download) as file:
             return file.read(), download
 
@@ -205,7 +205,7 @@ class TestDownload:
         links = iter([*[jobs.location("job_0000000000000001")] * 2])
         auth0.jobs.link_seconds = 60
         location = lambda: next(links, None) or jobs.location("job_0000000000000001")  # noqa: E731
-        with io.BufferedReader(Download(location, sleep=waits.sleep)) as file:
+        with io.BufferedReader(ExportFile(location, sleep=waits.sleep)) as file:
             assert file.read() == content
         assert waits.slept[-2:] == [1, 2]
 
@@ -219,7 +219,7 @@ class TestDownload:
         self, auth0: Server, jobs: ExportJobs, waits: Waits, content: bytes
     ) -> None:
         auth0.jobs.breaks = [70_000]
-        download = Download(lambda: jobs.location("job_0000000000000001"), sleep=waits.sleep)
+        download = ExportFile(lambda: jobs.location("job_0000000000000001"), sleep=waits.sleep)
         with download, io.BufferedReader(download) as file:
             file.read(60_000)
             auth0.jobs.files["job_0000000000000001"] = b"another"
@@ -228,7 +228,7 @@ class TestDownload:
 
     def test_it_reads_no_file_in_the_clear(self) -> None:
         with pytest.raises(NotDownloaded, match="not on HTTPS"):
-            Download(lambda: "http://files.example/1").readinto(memoryview(bytearray(9)))
+            ExportFile(lambda: "http://files.example/1").readinto(memoryview(bytearray(9)))
 
     def test_an_empty_file_is_empty(self, auth0: Server, jobs: ExportJobs, waits: Waits, content: bytes) -> None:
         auth0.jobs.files["job_0000000000000001"] = b""
