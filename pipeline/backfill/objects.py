@@ -93,7 +93,7 @@ class Exports:
             if _ID.fullmatch(export_id):
                 return self._read(_cut, _cut_key(export_id))
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+            if code(error) != "NoSuchKey":
                 raise
         raise CommandError(
             f"there is no complete export {export_id} in {self.bucket}: its upload was interrupted, or it has "
@@ -110,16 +110,26 @@ class Exports:
         return self._read(_result, key)
 
     def _read(self, decoder: msgspec.json.Decoder[T], key: str) -> T:
-        try:
-            return decoder.decode(self._get(key))
-        except msgspec.DecodeError as error:
-            raise CommandError(f"{key} in {self.bucket} is not what a backfill writes: {error}") from None
+        return decoded(decoder, self._get(key), self.bucket, key)
 
     def _put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def _get(self, key: str, most: int | None = None) -> bytes:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read(most)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], content: bytes, bucket: str, key: str) -> T:
+    """Return the value of an object. Raises ``CommandError`` for one that no backfill wrote."""
+    try:
+        return decoder.decode(content)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{key} in {bucket} is not what a backfill writes: {error}") from None
+
+
+def code(error: ClientError) -> str:
+    """Return the code of S3's error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _slice_key(export_id: str, number: int) -> str:

@@ -4,13 +4,13 @@ import gzip
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from pipeline.backfill.objects import PREFIX
+from pipeline.backfill.objects import PREFIX, code, decoded
 from pipeline.backfill.slices import Report
 from pipeline.changes import Export
 from pipeline.errors import CommandError
@@ -60,8 +60,6 @@ class _User(Struct, frozen=True):
     user_id: str
 
 
-T = TypeVar("T")
-
 _download = msgspec.json.Decoder(Download)
 _user = msgspec.json.Decoder(_User)
 
@@ -77,11 +75,10 @@ class Downloads:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
-            # Without s3:ListBucket, S3 answers AccessDenied in place of NoSuchKey.
-            if _code(error) != "NoSuchKey":
+            if code(error) != "NoSuchKey":
                 raise
             return None
-        found = _decoded(_download, answer["Body"].read(), self.bucket, key)
+        found = decoded(_download, answer["Body"].read(), self.bucket, key)
         return Kept(found, answer["ETag"], answer["LastModified"])
 
     def put(self, key: str, download: Download, etag: str = "") -> str:
@@ -96,7 +93,7 @@ class Downloads:
             else:
                 answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
         except ClientError as error:
-            if _code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
             raise CommandError(
                 "another command downloads the same export at this moment, so this one ends. Wait for the other, or "
@@ -114,7 +111,7 @@ class Downloads:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=_sample_key(export.export_id))
         except ClientError as error:
-            if _code(error) != "NoSuchKey":
+            if code(error) != "NoSuchKey":
                 raise
             return {}
         lines = gzip.decompress(answer["Body"].read()).splitlines()
@@ -124,17 +121,6 @@ class Downloads:
 def download_key(*options: object) -> str:
     """Return the key of the download with these options: the same command finds it again."""
     return f"{PREFIX}{sha256(msgspec.json.encode(options)).hexdigest()[:32]}.json"
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], content: bytes, bucket: str, key: str) -> T:
-    try:
-        return decoder.decode(content)
-    except msgspec.DecodeError as error:
-        raise CommandError(f"{key} in {bucket} is not what a backfill writes: {error}") from None
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _sample_key(export_id: str) -> str:

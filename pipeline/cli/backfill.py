@@ -11,7 +11,6 @@ import msgspec
 import typer
 
 from pipeline.backfill.objects import Exports, Task
-from pipeline.backfill.slices import cut
 from pipeline.backfill.watch import Watch
 from pipeline.backfill.whole import LARGE
 from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, LogStreamSource, app
@@ -86,7 +85,7 @@ def backfill(
     if resume is not None:
         source = Uploaded(resume)
     elif from_file is not None:
-        source = FromFile(from_file, names, partial(cut, limit=limit, connections=connection or ()))
+        source = FromFile(from_file, names, connection or (), limit)
     else:
         chosen = Options(connection or [], names, limit, rate, fetch_above, new)
         source = FromAuth0(chosen, log_stream_source)

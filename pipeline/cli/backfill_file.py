@@ -1,26 +1,18 @@
 """The part of `backfill` that reads an export from a file, or finds one that is uploaded."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 from uuid import uuid4
 
 from msgspec.structs import replace
 
 from pipeline.auth0.exports import lines
 from pipeline.backfill.objects import Cut, Exports
-from pipeline.backfill.slices import Report
+from pipeline.backfill.slices import Report, cut
 from pipeline.changes import Export, instant
 from pipeline.progress import Progress
-
-
-class Slices(Protocol):
-    """``pipeline.backfill.slices.cut`` with its options."""
-
-    def __call__(self, lines: Iterator[bytes], export: Export, report: Report) -> Iterator[bytes]:
-        """Yield the users of an export in slices."""
 
 
 class Uploaded:
@@ -48,17 +40,18 @@ class FromFile:
     hint = "Start again: the file was not read to its end, and nothing was loaded."
     not_exported: Sequence[str] = ()
 
-    def __init__(self, file: Path, fields: Sequence[str], slices: Slices) -> None:
-        self._file, self._fields, self._slices = file, fields, slices
-        self.report: Report | None = Report()
+    def __init__(self, file: Path, fields: Sequence[str], connections: Collection[str], limit: int | None) -> None:
+        self._file, self._fields, self._connections, self._limit = file, fields, connections, limit
+        self.report = Report()
 
     def get(self, steps: Progress, exports: Exports | None) -> Cut:
         """Upload the export in slices, and its description at the end; without ``exports``, only read it."""
-        file, report = self._file, self.report or Report()
+        file, report = self._file, self.report
         export = Export(new_id(), _taken_at(file))
         began = time.monotonic()
         with steps.step("Read") as step, file.open("rb") as stream:
-            for content in self._slices(lines(stream), export, report):
+            users = cut(lines(stream), export, report, limit=self._limit, connections=self._connections)
+            for content in users:
                 if exports is not None:
                     exports.put_slice(export, report.slices, content)
                 rate = report.users / max(time.monotonic() - began, 0.001)
