@@ -24,12 +24,10 @@ _TIMEOUT: Final = urllib3.Timeout(connect=10, read=60)
 class ExportFile(io.RawIOBase):
     """The bytes of a file. Goes on where a connection broke, with a new link, by a request for the remaining range."""
 
-    def __init__(
-        self, location: Callable[[], str], *, sleep: Callable[[float], None] = time.sleep, pause: float = PAUSE
-    ) -> None:
+    def __init__(self, location: Callable[[], str], *, sleep: Callable[[float], None] = time.sleep) -> None:
         """``location`` returns a new link."""
         super().__init__()
-        self._location, self._sleep, self._pause = location, sleep, pause
+        self._location, self._sleep = location, sleep
         self._pool = urllib3.PoolManager(retries=False, headers={"User-Agent": "auth0-sync"})
         self._response: urllib3.BaseHTTPResponse | None = None
         self._etag = ""
@@ -47,7 +45,7 @@ class ExportFile(io.RawIOBase):
         why = ""
         for attempt in range(TRIES):
             if attempt:
-                self._sleep(self._pause * 2 ** (attempt - 1))
+                self._sleep(PAUSE * 2 ** (attempt - 1))
             try:
                 response = self._response or self._open()
                 data = response.read(len(buffer), decode_content=False)

@@ -5,7 +5,7 @@ connection goes on. Auth0 closes each connection after some minutes. A marker `o
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -89,10 +89,8 @@ class Events:
         *,
         quiet: float = QUIET,
         pause: float = PAUSE,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._api, self._quiet, self._pause, self._clock, self._sleep = api, quiet, pause, clock, sleep
+        self._api, self._quiet, self._pause = api, quiet, pause
         self._idle = 0.0
         """Seconds of waiting for an event that did not come, while the connection was known to live."""
         self._offset = ""
@@ -118,7 +116,7 @@ class Events:
                     "Run this again later."
                 )
             pause = self._pause * 2 ** (fruitless - 1) if fruitless else 0
-            self._sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
+            time.sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
 
     def _connection(
         self, parser: Parser, since: datetime, until: datetime
@@ -128,7 +126,7 @@ class Events:
         with closing(self._open(since)) as answer:
             self._last = self._last or instant((until + _ahead(answer.headers.get("Date", ""))).isoformat())
             while True:
-                began = self._clock()
+                began = time.monotonic()
                 try:
                     chunk = answer.read1(_CHUNK)
                 except urllib3.exceptions.ReadTimeoutError:
@@ -138,7 +136,7 @@ class Events:
                     return False, type(error).__name__
                 if not chunk:
                     return False, "closed"
-                self._idle += self._clock() - began
+                self._idle += time.monotonic() - began
                 found, why = self._received(parser.feed(chunk))
                 delivered = delivered or bool(found)
                 if any(one.event for one in found):

@@ -15,7 +15,6 @@ from pipeline.auth0.errors import JobFailed, JobGone
 from pipeline.auth0.management import Auth0Error, Management, Refused
 from pipeline.progress import duration
 
-SCOPE: Final = "read:users"
 HOURS: Final = 24
 """Hours for which Auth0 keeps a job and its file."""
 FIRST_PAUSE: Final = 1.0

@@ -49,10 +49,14 @@ class Learnt(NamedTuple):
     """The keys of the sample's users, by connection."""
 
     @property
+    def seen(self) -> frozenset[str]:
+        """Return the keys of all users of the sample."""
+        return frozenset().union(*self.keys.values())
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Return the fields to export: Auth0's, and those of the sample that a job can name."""
-        seen = frozenset[str]().union(*self.keys.values())
-        return tuple(sorted({*EXPORTABLE, *filter(_PLAIN.fullmatch, seen)}))
+        return tuple(sorted({*EXPORTABLE, *filter(_PLAIN.fullmatch, self.seen)}))
 
 
 class Profiles:

@@ -119,7 +119,7 @@ class Session:
                 method, self._base_url + path, timeout=timeout, redirect=False, preload_content=whole, **parts
             )
             if answer.status != 200:
-                _ = answer.data  # reads what is not read, so that the connection can serve the next request
+                _ = answer.data  # the connection can serve the next request only when this answer is read
             return answer
         except urllib3.exceptions.HTTPError as error:
             # The error's text would contain the address with the user id.

@@ -49,13 +49,11 @@ class Downloader:
         etag: str = "",
         *,
         limit: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``etag`` is that of the state at ``key``, empty where none is."""
         self._exports, self._jobs, self._key = exports, jobs, key
         self._downloads = Downloads(exports.s3, exports.bucket)
-        self._limit, self._clock = limit, clock
-        self._etag = etag
+        self._limit, self._etag = limit, etag
         self.state = download
 
     def run(
@@ -103,14 +101,15 @@ class Downloader:
 
     def _slices(self, job: Job, ask: Whole, step: Step) -> None:
         state, report = self.state, self.state.report
-        began, before = self._clock(), report.users
+        began, before = time.monotonic(), report.users
         with ExportFile(lambda: self._jobs.location(job.id)) as file:
             rest = islice(lines(file), report.lines - job.first, None)
             for content in cut(rest, state.export, report, limit=self._limit, ask=ask):
                 self._exports.put_slice(state.export, report.slices, content)
                 self._save(self.state)
-                rate = (report.users - before) / max(self._clock() - began, 0.001)
-                part = _part(file, self._clock() - began)
+                seconds = max(time.monotonic() - began, 0.001)
+                rate = (report.users - before) / seconds
+                part = _part(file, seconds)
                 asked = f", {report.compared:,} compared" if report.compared else ""
                 step.update(f"{report.users:,} users, {rate:,.0f}/s{part}{asked}")
 

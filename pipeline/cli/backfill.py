@@ -16,7 +16,7 @@ from pipeline.backfill.whole import LARGE
 from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, LogStreamSource, app
 from pipeline.cli.backfill_auth0 import FromAuth0, Options
 from pipeline.cli.backfill_file import FromFile, Uploaded
-from pipeline.cli.backfill_report import print_estimate, show
+from pipeline.cli.backfill_report import Source, print_estimate, show
 from pipeline.cli.progress import Steps
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.delivery.consumers import Consumer
@@ -81,17 +81,17 @@ def backfill(
     stores = _stores(sink)
     exports = Exports(boto3.client("s3", config=client_config()), bucket)
     names = [name.strip() for name in (fields or "").split(",") if name.strip()]
-    source: FromAuth0 | FromFile | Uploaded
+    source: Source
     if resume is not None:
         source = Uploaded(resume)
     elif from_file is not None:
         source = FromFile(from_file, names, connection or (), limit)
     else:
         chosen = Options(connection or [], names, limit, rate, fetch_above, new)
-        source = FromAuth0(chosen, log_stream_source)
+        source = from_auth0 = FromAuth0(chosen, log_stream_source)
         if dry_run:
             with Steps(errors if as_json else console) as steps:
-                estimate = source.estimate(steps)
+                estimate = from_auth0.estimate(steps)
             print_estimate(estimate, stores, as_json=as_json)
             return
     queue = None if dry_run else _queue(deployment)
@@ -109,7 +109,7 @@ def backfill(
             errors.print(in_markup(source.hint), highlight=False, soft_wrap=True)
         raise
     finally:
-        show(source, watch, stores, as_json=as_json)
+        show(source, watch, stores, dry_run=dry_run, as_json=as_json)
     lacking = watch is not None and wait and not watch.done
     if lacking or (source.report and source.report.odd) or (watch and any(watch.refused.values())):
         raise typer.Exit(EXIT_UNHEALTHY)
@@ -172,7 +172,7 @@ def _follow(
         step.update(watch.progress())
 
 
-def _wait(steps: Progress, watch: Watch, queue: Queue, source: FromAuth0 | FromFile | Uploaded) -> None:
+def _wait(steps: Progress, watch: Watch, queue: Queue, source: Source) -> None:
     sqs = boto3.client("sqs", config=client_config())
     _follow(steps, watch, partial(_is_busy, sqs, queue.url))
     if watch.done:

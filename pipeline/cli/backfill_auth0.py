@@ -107,7 +107,7 @@ class FromAuth0:
         with steps.step("Fields") as step:
             learnt = learn(profiles, chosen or profiles.connections(), fetch, step.update)
             fields = tuple(sorted({*learnt.fields, *self._options.fields}))
-            unnamed = tuple(sorted(frozenset[str]().union(*learnt.keys.values()).difference(fields)))
+            unnamed = tuple(sorted(learnt.seen.difference(fields)))
             step.update(f"{len(fields)} fields, by {len(learnt.users):,} users of {len(learnt.keys):,} connections")
         return Download(Export(new_id(), instant(datetime.now(UTC).isoformat())), fields, unnamed), learnt.users
 

@@ -25,7 +25,7 @@ class Uploaded:
     def __init__(self, export_id: str) -> None:
         self._export_id = export_id
 
-    def get(self, _steps: Progress, exports: Exports | None) -> Cut:
+    def get(self, steps: Progress, exports: Exports | None) -> Cut:  # noqa: ARG002 - the protocol's
         """Return the export. Raises CommandError if not all of it is there."""
         assert exports is not None  # noqa: S101 - only a dry run has none
         return exports.cut(self._export_id)

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import Report
 from pipeline.backfill.watch import Watch
 from pipeline.cli.app import print_json
@@ -12,13 +13,18 @@ from pipeline.cli.backfill_auth0 import Estimate
 from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery.consumers import Consumer
 from pipeline.deploy import cost as costs
+from pipeline.progress import Progress
 
 SHOWN: Final = 100
 """Refused users to print for each store."""
 
 
 class Source(Protocol):
-    """Where an export comes from."""
+    """The source of an export: Auth0, a file, or the bucket."""
+
+    @property
+    def hint(self) -> str:
+        """Return what to do after a stop."""
 
     @property
     def report(self) -> Report | None:
@@ -27,6 +33,12 @@ class Source(Protocol):
     @property
     def not_exported(self) -> Sequence[str]:
         """Return the keys of users that no export has."""
+
+    def get(self, steps: Progress, exports: Exports | None) -> Cut:
+        """Write the export into ``exports``, if they are given, and return it. Raises CommandError."""
+
+    def end(self) -> None:
+        """Note that the users are loaded."""
 
 
 def print_estimate(estimate: Estimate, stores: Sequence[Consumer], *, as_json: bool) -> None:
@@ -40,8 +52,8 @@ def print_estimate(estimate: Estimate, stores: Sequence[Consumer], *, as_json: b
     console.print(f"To load them costs about ${dollars:,.2f}. No export was started: this was only a look.")
 
 
-def show(source: Source, watch: Watch | None, stores: Sequence[Consumer], *, as_json: bool) -> None:
-    """Print the report of an export, and of its load."""
+def show(source: Source, watch: Watch | None, stores: Sequence[Consumer], *, dry_run: bool, as_json: bool) -> None:
+    """Print the report of an export, and of its load, also after an error."""
     read = source.report
     if as_json:
         print_json(_as_json(source, watch, stores))
@@ -53,7 +65,7 @@ def show(source: Source, watch: Watch | None, stores: Sequence[Consumer], *, as_
         console.print(f"  [yellow]{in_markup(said)}[/]", highlight=False)
     if watch is not None:
         _print_loaded(watch)
-    elif read is not None:
+    elif read is not None and dry_run:
         dollars = costs.backfill(read.users, read.bytes, read.slices, stores)
         console.print(f"To load them costs about ${dollars:,.2f}. Nothing was sent: this was only a look.")
 

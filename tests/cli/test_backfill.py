@@ -212,6 +212,7 @@ def test_a_damaged_file_is_told_before_anything_is_loaded(world: World) -> None:
     where = ["--deployment", world.on.name, "--bucket", world.bucket]
     result = CliRunner().invoke(app, ["backfill", *where, "--from-file", str(world.file)])
     assert "after line" in str(result.exception)
+    assert "only a look" not in result.stdout
     assert world.on.waiting(world.url) == 0
     assert not [key for key in world.on.aws.keys(world.bucket) if key.endswith("export.json")]
 
