@@ -259,9 +259,8 @@ class TestGoingOn:
         fetch = world.fetch
         world.fetch = lambda user_id: fetched.append(user_id) or fetch(user_id)  # type: ignore[func-returns-value,method-assign]
         while True:
-            world.s3.dies_at = (
-                len(world.s3.writes) + 2
-            )  # the sample and the state; a slice and its state; a state alone
+            # The two writes are the sample and the state, a slice and its state, or a state and a slice.
+            world.s3.dies_at = len(world.s3.writes) + 2
             try:
                 cut = world.run("Customers", "Staff")
                 break
