@@ -1,7 +1,7 @@
 """Postgres: one statement per batch, last write wins by ``version``.
 
 For changes that do not carry the whole user, the sink reads the rows, merges in Python and writes each row that is
-still the same, in two statements per batch.
+still the same, in two statements per batch. It first inserts the rows of an export whose users are new.
 """
 
 import re
@@ -271,7 +271,7 @@ class PostgresSink(Sink):
         rest = [change for change in whole if change.user_id not in written and change.user_id not in outcome.failed]
         if rest:
             others += self._compare(rest, outcome)
-        if others and not entries:
+        if others and not entries:  # an export has no history
             others = self._insert(others, outcome)
         if others:
             self._merge(sorted(others, key=lambda change: change.user_id), entries, outcome)
@@ -328,7 +328,7 @@ class PostgresSink(Sink):
         return written
 
     def _insert(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
-        """Write those rows of exports whose users the store lacks, mostly all; return the other changes."""
+        """Insert the rows of an export whose users the store lacks, which are most; return the other changes."""
         exported = [change for change in changes if change.source == EXPORT]
         done = self._write(exported, {}, outcome, seen={}) | outcome.failed.keys()
         return [change for change in changes if change.user_id not in done]
@@ -509,7 +509,7 @@ def _flush(connection: Connection) -> None:
 def _statement(
     changes: Sequence[Change], history: Sequence[HistoryEntry], seen: Mapping[str, Change] | None
 ) -> tuple[LiteralString, *tuple[object, ...]]:
-    """Return the statement that writes ``changes``, and its parameters."""
+    """Return the statement that writes ``changes``, and its parameters; see ``PostgresSink._write`` for ``seen``."""
     if seen is None:
         return (RECORD_AND_UPSERT, _json(history), _json(changes)) if history else (UPSERT, _json(changes))
     rows = [seen[change.user_id] for change in changes if change.user_id in seen]
