@@ -96,14 +96,19 @@ def compare(stores: Stores, settings: Comparison, deadline: Deadline) -> Report:
 
 
 def count(report: Report) -> None:
-    """Send the metrics of a comparison. One that is not finished sends the drift that it found, but never none."""
-    counts = {"Unfinished": int(not report.finished)}
-    if report.finished or report.drift:
-        for kind in Kind:
-            emit(("kind", kind), {"Drift": sum(one.kind is kind for one in report.drift)}, {})
-        counts |= {"Drift": len(report.drift), "InFlight": report.in_flight}
-        counts["UsersCompared"] = max(report.users.values(), default=0)
-    emit(("function", "reconcile"), counts, {"CompareTime": report.seconds * 1000})
+    """Send the metrics of a comparison. One that is not finished sends no zeros, which would tell of unseen users."""
+    for kind in Kind:
+        drift = sum(one.kind is kind for one in report.drift)
+        if drift or report.finished:
+            emit(("kind", kind), {"Drift": drift}, {})
+    users = max(report.users.values(), default=0)
+    found = {"Drift": len(report.drift), "InFlight": report.in_flight, "UsersCompared": users}
+    sent = {name: number for name, number in found.items() if number or report.finished}
+    emit(
+        ("function", "reconcile"),
+        sent | {"Unfinished": int(not report.finished)},
+        {"CompareTime": report.seconds * 1000},
+    )
 
 
 def log(report: Report) -> dict[str, Any]:
