@@ -21,7 +21,7 @@ from pipeline.errors import CommandError
 from pipeline.reconcile import STORES, Difference
 from pipeline.reconcile.cost import Cost, cost_of_scan
 from pipeline.reconcile.dynamodb import SEGMENTS, DynamoDBUsers, ScanRequests
-from pipeline.reconcile.fix import PATIENCE, Repair, deletions, look_again, repair
+from pipeline.reconcile.fix import TIMEOUT, Repair, deletions, look_again, repair
 from pipeline.reconcile.look import Report, Stores
 from pipeline.reconcile.postgres import PostgresUsers
 from pipeline.reconcile.queues import waiting
@@ -172,7 +172,7 @@ def _compare(
         with steps.step("Repair") as step:
             done = repair(stores, report.drift, queues.targets(), trust=trust, update=step.update)
         with steps.step("Look again") as step:
-            left = look_again(stores, report.drift, done, step.update, patience=PATIENCE)
+            left = look_again(stores, report.drift, done, step.update, timeout=TIMEOUT)
     return _Found(report, done, left)
 
 

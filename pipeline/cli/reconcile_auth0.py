@@ -15,7 +15,7 @@ from pipeline.delivery import Delivery
 from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Progress
 from pipeline.reconcile import Difference, Kind, auth0, fix
-from pipeline.reconcile.fix import PATIENCE, until_repaired
+from pipeline.reconcile.fix import TIMEOUT, until_repaired
 from pipeline.reconcile.look import Stores
 from pipeline.reconcile.postgres import PostgresUsers
 
@@ -70,7 +70,7 @@ class AgainstAuth0:
                 list(self._report.truth),
                 lambda user_ids: auth0.left(self._stores, self._report, user_ids),
                 step.update,
-                patience=PATIENCE,
+                timeout=TIMEOUT,
             )
 
     def document(self) -> dict[str, Any]:

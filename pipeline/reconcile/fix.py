@@ -28,7 +28,7 @@ DELETIONS: Final = 0.01
 PAUSE: Final = 2.0
 """Seconds between two looks at the users that were sent."""
 
-PATIENCE: Final = 180.0
+TIMEOUT: Final = 180.0
 """Seconds without a repaired user after which the look gives up: the sink takes a batch within seconds."""
 
 _ORDER: Final = ("user_id", "version", "source", "event_id")
@@ -164,7 +164,7 @@ def look_again(
     done: Repair,
     update: Callable[[str], None] = lambda _: None,
     *,
-    patience: float = PATIENCE,
+    timeout: float = TIMEOUT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Difference]:
     """Wait until the stores agree about the users that were sent, and return what of the drift is left."""
@@ -173,7 +173,7 @@ def look_again(
     def differences(user_ids: Sequence[str]) -> list[Difference]:
         return [one for batch in batches(user_ids, READ) for one in stores.differences(batch)]
 
-    left = until_repaired(list(sent), differences, update, patience=patience, sleep=sleep)
+    left = until_repaired(list(sent), differences, update, timeout=timeout, sleep=sleep)
     return [*left, *differences([one.user_id for one in drift if one.user_id not in sent])]
 
 
@@ -182,11 +182,11 @@ def until_repaired(
     differences: Callable[[Sequence[str]], list[Difference]],
     update: Callable[[str], None] = lambda _: None,
     *,
-    patience: float = PATIENCE,
+    timeout: float = TIMEOUT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Difference]:
-    """Wait until no user differs, or none was repaired for ``patience`` seconds; return what differs."""
-    left, deadline = list(user_ids), time.monotonic() + patience
+    """Wait until no user differs, or none was repaired for ``timeout`` seconds; return what differs."""
+    left, deadline = list(user_ids), time.monotonic() + timeout
     while True:
         found = differences(left)
         still = list(dict.fromkeys(one.user_id for one in found))
@@ -194,6 +194,6 @@ def until_repaired(
         if not found or time.monotonic() > deadline:
             return found
         if len(still) < len(left):
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + timeout
         left = still
         sleep(PAUSE)

@@ -246,7 +246,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ForeignAws]
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr("pipeline.cli.reconcile.PATIENCE", 0)
+    monkeypatch.setattr("pipeline.cli.reconcile.TIMEOUT", 0)
     with foreign_aws(monkeypatch) as world:
         yield world
 

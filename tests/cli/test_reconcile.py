@@ -147,7 +147,7 @@ def test_young_changes_are_in_flight(deployment: Deployment) -> None:
 def test_what_no_sink_takes_is_left(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(deployment)
     monkeypatch.setattr("pipeline.reconcile.fix.PAUSE", 0)
-    monkeypatch.setattr("pipeline.cli.reconcile.PATIENCE", 0)
+    monkeypatch.setattr("pipeline.cli.reconcile.TIMEOUT", 0)
     result = deployment.run("--yes", "--lag", "0", "--fix", "--allow-data-loss", "--users")
     assert result.exit_code == 3
     assert "missing in DynamoDB: auth0|missing-1" in result.stdout

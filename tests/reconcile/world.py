@@ -119,7 +119,7 @@ class World:
         """Repair drift; also return the remaining drift, and the number of messages by store."""
         stores, targets = self.stores(), {consumer: Straight(sink) for consumer, sink in self.sinks.items()}
         done = repair(stores, drift, targets, trust=trust)
-        left = look_again(stores, drift, done, patience=0, sleep=lambda _: None)
+        left = look_again(stores, drift, done, timeout=0, sleep=lambda _: None)
         return done, left, {consumer: target.sent for consumer, target in targets.items()}
 
 
