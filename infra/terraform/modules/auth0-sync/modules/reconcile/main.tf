@@ -1,5 +1,5 @@
-# A comparison of the two stores on a schedule: rule -> function. In the VPC of the deployment's cluster, the function also
-# reaches DynamoDB: by a gateway endpoint, which costs nothing.
+# A comparison of the two stores on a schedule: rule -> function. In the VPC of the deployment's cluster, the function
+# reaches DynamoDB by a gateway endpoint, which costs nothing.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -29,7 +29,7 @@ resource "aws_security_group" "this" {
   count = var.aurora_vpc == null ? 0 : 1
 
   name        = var.name
-  description = "What compares the stores: reaches DynamoDB, and nothing else."
+  description = "The reconcile function: to DynamoDB, and nothing else."
   vpc_id      = var.aurora_vpc.vpc_id
 
   tags = { Name = var.name }
@@ -60,7 +60,7 @@ resource "aws_vpc_endpoint" "dynamodb" {
   vpc_endpoint_type = "Gateway"
   route_table_ids   = var.aurora_vpc.route_table_ids
 
-  # For the function's role and what it does, and nobody else in the VPC.
+  # The endpoint serves the whole VPC, so its policy admits only this function's role and its two reads.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
