@@ -185,6 +185,11 @@ override_resource {
 }
 
 override_resource {
+  target = module.reconcile[0].aws_security_group.this
+  values = { id = "sg-reconcile" }
+}
+
+override_resource {
   target = module.reconcile[0].module.function.aws_cloudwatch_event_rule.schedule
   values = { arn = "arn:aws:events:eu-central-1:123456789012:rule/auth0-sync-test-reconcile" }
 }

@@ -12,8 +12,9 @@ locals {
   dynamodb = "com.amazonaws.${data.aws_region.current.id}.dynamodb"
 
   vpc_config = var.vpc_config == null ? null : {
-    subnet_ids         = var.vpc_config.subnet_ids
-    security_group_ids = concat(var.vpc_config.security_group_ids, aws_security_group.this[*].id)
+    subnet_ids = var.vpc_config.subnet_ids
+    # By its rule, so that nothing runs before the rule exists.
+    security_group_ids = concat(var.vpc_config.security_group_ids, aws_vpc_security_group_egress_rule.dynamodb[*].security_group_id)
   }
 }
 
