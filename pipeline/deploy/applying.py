@@ -24,6 +24,7 @@ STAGES: Final = (
     ("Sync to DynamoDB", r"module\.dynamodb_sink"),
     ("Refresh", r"module\.refresh"),
     ("Watch", r"module\.watch"),
+    ("Reconcile", r"module\.reconcile"),
     ("Manifests", r"module\.manifest"),
     ("Alarms", r"module\.(source_)?observability"),
     ("Buses and rules", r"module\.(log_bus|event_bus|relay)|aws_cloudwatch_event_"),

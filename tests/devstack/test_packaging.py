@@ -428,7 +428,7 @@ class TestCache:
         for function in packaging.FUNCTIONS:
             package = packaging.build(function, "host", tmp_path / "out")
             assert "good.py" in names(package)
-        assert installed == ["sync-postgres", "sync-dynamodb", "refresh"]
+        assert installed == ["sync-postgres", "sync-dynamodb", "refresh", "reconcile"]
 
     def plant(self, layer: Path) -> None:
         with zipfile.ZipFile(layer, "w") as planted:
