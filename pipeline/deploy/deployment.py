@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -235,15 +235,24 @@ class Deployment:
 
         The module requires `package_dir`, for which the root has a default; it is empty here.
         """
-        directory = self.root / ".deploy" / f"{self.name}.variables"
+        files = [self.configuration / name for name in VARIABLES]
+        return self._apart("variables", files, {"TF_VAR_package_dir": ""})
+
+    def _apart(self, name: str, files: Iterable[Path], environment: Mapping[str, str]) -> Program:
+        """Return Terraform in a directory of its own with links to those of `files` that exist.
+
+        `environment` has defaults for variables that the caller's environment does not set.
+        """
+        directory = self.root / ".deploy" / f"{self.name}.{name}"
         directory.mkdir(parents=True, exist_ok=True)
-        for name in VARIABLES:
-            file, link = self.configuration / name, directory / Path(name).name
-            if file.exists() and not link.is_symlink():
+        for file in files:
+            link = directory / file.name
+            if not file.exists():
+                link.unlink(missing_ok=True)
+            elif not link.is_symlink():
                 link.symlink_to(os.path.relpath(file, directory))
         terraform = self.terraform
-        environment = {"TF_VAR_package_dir": ""} | dict(terraform.environment)
-        return replace(terraform, directory=directory, environment=environment)
+        return replace(terraform, directory=directory, environment={**environment, **terraform.environment})
 
     def state(self) -> State:
         """Return the state's outputs and resources; none before the first apply. Raises TerraformError."""
@@ -257,14 +266,8 @@ class Deployment:
 
         It has the backend that `prepare` has set up, or a link to the state on this machine.
         """
-        directory = self.root / ".deploy" / f"{self.name}.state"
-        directory.mkdir(parents=True, exist_ok=True)
-        self._write_backend(directory)
-        if not (link := directory / "terraform.tfstate").is_symlink():
-            link.symlink_to(os.path.relpath(self.directory / link.name, directory))
-        terraform = self.terraform
-        environment = dict(terraform.environment) | {"TF_DATA_DIR": str(self.directory / ".terraform")}
-        return replace(terraform, directory=directory, environment=environment)
+        files = [self.directory / name for name in ("backend.tf", "terraform.tfstate")]
+        return self._apart("state", files, {"TF_DATA_DIR": str(self.directory / ".terraform")})
 
     def deployed(self) -> dict[str, Any]:
         """Return the outputs of an existing deployment. Raises DeployError if there is none."""
@@ -287,10 +290,7 @@ class Deployment:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o700)  # state and plans hold the values of sensitive variables
         stage(self.configuration, self.directory, leave=NOT_STAGED)
-        self._write_backend(self.directory)
-
-    def _write_backend(self, directory: Path) -> None:
-        backend = directory / "backend.tf"
+        backend = self.directory / "backend.tf"
         if self.backend_file.exists():
             backend.write_text(BACKEND)
         else:
