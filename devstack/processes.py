@@ -25,13 +25,18 @@ def kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def has_ended(process: psutil.Process, seconds: float) -> bool:
-    """Wait up to `seconds` for the end of a process; a zombie (in a container without an init) counts as ended."""
+    """Wait up to `seconds` for the end of a process, and return whether it has ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
+        if not (process.is_running() and alive(process.pid)):
             return True
         time.sleep(0.02)
     return False
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie (in a container without an init) has ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

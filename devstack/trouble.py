@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-import psutil
-
 from devstack import StackError, stack
+from devstack.processes import alive
 from devstack.terraform import end_leftovers
 
 POLL_SECONDS: Final = 0.5
@@ -81,7 +80,7 @@ class _Watch:
         parts = stack.parts(self._directory)
         if self._seen and not parts:
             return f"Another command has stopped the stack. Start it again: {command}"
-        dead = {name: pid for name, pid in parts.items() if not _alive(pid)}
+        dead = {name: pid for name, pid in parts.items() if not alive(pid)}
         if not dead:
             return ""
         lines = []
@@ -96,9 +95,9 @@ class _Watch:
     def _work(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
             pids = set(stack.parts(self._directory).values())
-            alive = {pid for pid in pids if _alive(pid)}
-            self._seen |= alive
-            if not (pids - alive) & self._seen:
+            running = {pid for pid in pids if alive(pid)}
+            self._seen |= running
+            if not (pids - running) & self._seen:
                 continue  # an earlier stack's part, never seen alive; this command may start it again
             end_leftovers(self._directory / "terraform")  # it would ask an emulator that is gone for minutes
             with self._lock:
@@ -126,13 +125,6 @@ def _end(directory: Path, command: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _tail(log: Path) -> list[str]:
