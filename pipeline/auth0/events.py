@@ -21,7 +21,7 @@ from pipeline.auth0.sse import Message, Parser
 from pipeline.auth0.streams import SUBSCRIPTIONS
 from pipeline.changes import instant
 from pipeline.errors import BadTimestamp
-from pipeline.events import NULL, shallow
+from pipeline.events import NULL, decode_deep
 
 SCOPE: Final = "read:events"
 QUIET: Final = 60.0
@@ -192,10 +192,7 @@ def _ahead(date: str) -> timedelta:
 
 def _read(message: Message) -> Received:
     try:
-        try:
-            found = _message.decode(message.data)
-        except RecursionError:
-            found = _message.decode(shallow(message.data))
+        found = decode_deep(_message, message.data.encode())
         offset = message.id or (found.offset if isinstance(found.offset, str) else "")
         if message.event == "offset-only":
             return Received(offset)

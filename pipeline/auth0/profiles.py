@@ -15,7 +15,7 @@ from pipeline.auth0.api import Fetched, Gone
 from pipeline.auth0.errors import Auth0Down, UserIdRefused
 from pipeline.auth0.management import Auth0Error, Management
 from pipeline.errors import CommandError
-from pipeline.events import storable
+from pipeline.events import decode_deep, storable
 
 SCOPES: Final = ("read:users", "read:connections")
 SAMPLE: Final = 10
@@ -158,4 +158,4 @@ def one_line(body: bytes) -> bytes:
 
 def keys_of(body: bytes) -> frozenset[str]:
     """Return the top-level keys of a user."""
-    return frozenset(_keys.decode(storable(body)))
+    return frozenset(decode_deep(_keys, storable(body)))

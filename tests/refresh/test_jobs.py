@@ -5,6 +5,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
 import msgspec
@@ -157,6 +158,14 @@ class TestFields:
         auth0.add("auth0|1", identities=[{"provider": "auth0", "user_id": "1", "connection": "Customers"}])
         learnt = learn(Profiles(api), [Connection(ONE, "Customers")], lambda _: Gone(None))  # type: ignore[arg-type]
         assert (learnt.users, learnt.keys, learnt.fields) == ({}, {}, EXPORTABLE)
+
+    def test_a_user_of_any_depth_is_learnt(self, auth0: Server, api: Management) -> None:
+        auth0.jobs.connections[ONE] = "Customers"
+        auth0.add("auth0|1", identities=[{"provider": "auth0", "user_id": "1", "connection": "Customers"}])
+        body = b'{"user_id":"auth0|1","own":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+        fetched = Fetched("auth0|1", body, datetime.now(UTC))
+        learnt = learn(Profiles(api), [Connection(ONE, "Customers")], lambda _: fetched)
+        assert learnt.seen == {"user_id", "own"}
 
     def test_users_are_counted(self, auth0: Server, api: Management) -> None:
         for number, name in enumerate(["A", "B", "B"]):
