@@ -1,8 +1,9 @@
 """The Management API for commands: JSON in and out, with retries, and errors that a person can act on."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 import urllib3
@@ -89,6 +90,25 @@ class Management:
     def get(self, path: str) -> Any:
         """Return the JSON of ``path`` below ``/api/v2/``, or None if there is no content. Raises Auth0Error."""
         return self._request("GET", path, None)
+
+    def entries(self, path: str, key: str = "", **query: str) -> Iterator[Any]:
+        """Yield the entries of a list below ``/api/v2/``. Raises Auth0Error.
+
+        Auth0 answers with the list, or with pages: objects with a part of the list as ``key``, and perhaps a ``next``.
+        """
+        begin, seen = "", set[str]()
+        while begin not in seen:
+            seen.add(begin)
+            asked = urlencode(query | ({"from": begin} if begin else {}))
+            answer = self.get(f"{path}?{asked}" if asked else path)
+            page = answer if isinstance(answer, dict) else {key: answer}
+            if not isinstance(page.get(key), list):
+                raise Unanswered(
+                    f"{self.domain} answered a request for its {path} with something that is no list. Run this again "
+                    "later."
+                )
+            yield from page[key]
+            begin = str(page.get("next") or "")
 
     def post(self, path: str, body: object, *, repeat: bool = False) -> Any:
         """Create something. Raises Unanswered where a second try could create it twice, or another Auth0Error.

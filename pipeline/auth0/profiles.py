@@ -28,7 +28,6 @@ EXPORTABLE: Final = (
 """Fields that Auth0's page "User Profile Structure" calls exportable."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 """Fields that a job can name: a name is a path, with dots and brackets, of at most 100 characters (the reference)."""
-_PAGE: Final = 100
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -67,19 +66,12 @@ class Profiles:
 
     def connections(self) -> list[Connection]:
         """Return every connection. Raises Auth0Error."""
-        found: list[Connection] = []
-        begin = ""
-        while True:
-            query = {"take": _PAGE, "fields": "id,name", "include_fields": "true"} | ({"from": begin} if begin else {})
-            page = self._api.get(f"connections?{urlencode(query)}")
-            listed = page.get("connections") if isinstance(page, dict) else page
-            try:
-                found += [Connection(one["id"], one["name"]) for one in listed or []]
-            except (KeyError, TypeError):
-                raise Auth0Error("Auth0 answered a request for its connections with something else.") from None
-            begin, before = str(page.get("next") or "") if isinstance(page, dict) else "", begin
-            if begin in ("", before):
-                return found
+        query = {"take": "100", "fields": "id,name", "include_fields": "true"}
+        found = list(self._api.entries("connections", "connections", **query))
+        try:
+            return [Connection(one["id"], one["name"]) for one in found]
+        except (KeyError, TypeError):
+            raise Auth0Error("Auth0 answered a request for its connections with something else.") from None
 
     def named(self, names: Collection[str]) -> list[Connection]:
         """Return the connections of these names or ids. Raises CommandError for one that the tenant does not have."""

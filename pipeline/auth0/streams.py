@@ -6,7 +6,7 @@ the stream. Auth0 documents the requests in the reference of its Management API 
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -90,9 +90,10 @@ class Streams:
     def all(self, kind: Kind) -> list[Stream]:
         """Return the streams of a kind that go to EventBridge. Raises Auth0Error; Unavailable for no Event Streams."""
         if kind == "log":
-            return [stream for one in _listed(self._api.get(_PATHS[kind])) if (stream := _log_stream(one))]
+            return [stream for one in self._api.entries(_PATHS[kind]) if (stream := _log_stream(one))]
         try:
-            return [stream for one in self._event_pages() if (stream := _event_stream(one))]
+            found = self._api.entries(_PATHS[kind], "eventStreams", take="50")
+            return [stream for one in found if (stream := _event_stream(one))]
         except Refused as error:
             raise _unavailable(error) from None
 
@@ -193,15 +194,6 @@ class Streams:
                 self._sleep(2)
         raise AssertionError("the last try returns or raises")
 
-    def _event_pages(self) -> Iterator[Any]:
-        begin, seen = "", set()
-        while begin not in seen:
-            seen.add(begin)
-            page = self._api.get(_PATHS["event"] + "?take=50" + (f"&from={quote(begin)}" if begin else ""))
-            found = page if isinstance(page, dict) else {"eventStreams": page}
-            yield from _listed(found.get("eventStreams"))
-            begin = str(found.get("next") or "")
-
     def _no_log_stream(self, error: Refused) -> Refused:
         there = [stream.name for stream in self.all("log")]
         adopt = (
@@ -300,14 +292,6 @@ def _created(kind: Kind, answer: Any, stream: Stream | None) -> Stream:
     if stream is None:
         raise WrongStream(f"Auth0 created a {TITLES[kind]}, and answered without its event source: {answer!r}")
     return stream
-
-
-def _listed(answer: Any) -> list[Any]:
-    if not isinstance(answer, list):
-        raise Unanswered(
-            "Auth0 answered a request for its streams with something that is no list. Run this again later."
-        )
-    return answer
 
 
 def _days(most: int) -> list[int]:
