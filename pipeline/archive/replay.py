@@ -16,8 +16,8 @@ from pipeline.archive.objects import read_again
 from pipeline.changes import read
 from pipeline.delivery import Sent
 from pipeline.delivery.consumers import Consumer
-from pipeline.delivery.errors import QueueDown, cause
 from pipeline.delivery.queue import BATCH_MESSAGES, Queue
+from pipeline.delivery.tally import Tally
 from pipeline.errors import Poison
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HOUR: Final = "%Y-%m-%dT%H"
 
 
 @dataclass
-class Report:
+class Report(Tally):
     """The events that a replay found, and how many of them it sent."""
 
     objects: int = 0
@@ -41,12 +41,6 @@ class Report:
     """Consumer to number of events for it."""
     too_large: Counter[str] = field(default_factory=Counter)
     """Consumer to number of events over its queue's limit, which go to its function."""
-    sent: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of events that it took."""
-    invoked: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of events that its function took in place of its queue."""
-    refused: Counter[str] = field(default_factory=Counter)
-    """Consumer and reason, to number of events that it did not take."""
     unreadable: Counter[str] = field(default_factory=Counter)
     """Reason why the sync cannot read an event, to number of events. Replay does not send these."""
     resume: str | None = None
@@ -125,11 +119,7 @@ def replay(
         up = True
         while len(pending) > left:
             consumer, count, future = pending.popleft()
-            failed, invoked = future.result()
-            report.sent[consumer] += count - len(failed)
-            report.invoked += Counter({consumer: len(invoked - failed.keys())})
-            report.refused.update(f"{consumer}: {cause(error)}" for error in failed.values())
-            up = up and not any(isinstance(error, QueueDown) for error in failed.values())
+            up = report.add(consumer, count, future.result()) and up
         report.seconds = time.monotonic() - began
         update(report)
         return up

@@ -16,8 +16,8 @@ from pipeline.changes import EVENT_STREAM
 from pipeline.delivery import Delivery
 from pipeline.delivery.consumers import Consumer
 from pipeline.delivery.envelope import own_event, own_source
-from pipeline.delivery.errors import QueueDown, cause
 from pipeline.delivery.queue import BATCH_MESSAGES
+from pipeline.delivery.tally import Tally
 
 SENDER: Final = "catch-up"
 THREADS: Final = 16
@@ -25,7 +25,7 @@ THREADS: Final = 16
 
 
 @dataclass
-class Report:
+class Report(Tally):
     """The events that a catch-up found, and how many of them it sent."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -34,12 +34,6 @@ class Report:
     """Time of the earliest event."""
     last: str = ""
     """Time of the latest event."""
-    sent: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of events that it took."""
-    invoked: Counter[str] = field(default_factory=Counter)
-    """Consumer to number of events that its function took in place of its queue."""
-    refused: Counter[str] = field(default_factory=Counter)
-    """Consumer and reason, to number of events that it did not take."""
     refused_from: str = ""
     """Time of the earliest event that a consumer did not take, and that the next run does not send again."""
     undelivered: Counter[str] = field(default_factory=Counter)
@@ -88,21 +82,17 @@ def _send(
 ) -> bool:
     """Send events to every target; return whether every queue was up."""
     bodies = [body(one) for one in events]
-    starts = range(0, len(bodies), BATCH_MESSAGES)
+    batches = [(start, bodies[start : start + BATCH_MESSAGES]) for start in range(0, len(bodies), BATCH_MESSAGES)]
     pending = [
-        (consumer, start, pool.submit(target.send, bodies[start : start + BATCH_MESSAGES]))
-        for start in starts
+        (consumer, start, len(batch), pool.submit(target.send, batch))
+        for start, batch in batches
         for consumer, target in targets.items()
     ]
     up, refused = True, []
-    for consumer, start, future in pending:
-        failed, invoked = future.result()
-        report.sent[consumer] += len(bodies[start : start + BATCH_MESSAGES]) - len(failed)
-        report.invoked += Counter({consumer: len(invoked - failed.keys())})
-        for place, error in failed.items():
-            report.refused[f"{consumer}: {cause(error)}"] += 1
-            refused.append(events[start + place].time)
-            up = up and not isinstance(error, QueueDown)
+    for consumer, start, count, future in pending:
+        outcome = future.result()
+        up = report.add(consumer, count, outcome) and up
+        refused += [events[start + place].time for place in outcome.failed]
     if up:  # else the next run begins with these events
         report.refused_from = min(filter(None, (report.refused_from, *refused)), default="")
     return up

@@ -5,9 +5,8 @@ import re
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import boto3
 import typer
 
 from pipeline.auth0.events import QUIET, SCOPE, Events, Expired
@@ -17,14 +16,13 @@ from pipeline.catchup.place import Keeper, Kept, Place
 from pipeline.cli import auth0
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, LogStreamSource, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.sending import open_queues, show_outcome
 from pipeline.cli.terminal import console, errors, in_markup
 from pipeline.cli.times import past
-from pipeline.delivery.consumers import Consumer
-from pipeline.delivery.targets import client_config, open_queue
+from pipeline.delivery.consumers import SINKS
 from pipeline.errors import CommandError
 from pipeline.locks import exclusive
 
-SINKS: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
 MARGIN: Final = timedelta(seconds=10)
 """How far events may be out of order: an event this much later than the start has all earlier ones before it."""
 
@@ -79,7 +77,7 @@ def catch_up(
                 api = auth0.management(settings, [SCOPE], step.update)
                 send(
                     Events(api, quiet=quiet).read(begin, known.offset, started + MARGIN),
-                    {} if dry_run else _targets(deployment),
+                    {} if dry_run else open_queues(deployment, SINKS, THREADS),
                     report,
                     keeper.remember,
                     dry_run=dry_run,
@@ -107,12 +105,6 @@ def _default_place(deployment: str) -> Path:
         raise typer.BadParameter("--deployment is the prefix of the names, such as auth0-sync-prod")
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "auth0-sync" / f"{deployment}.catch-up.json"
-
-
-def _targets(deployment: str) -> dict[Consumer, Any]:
-    config = client_config(THREADS)
-    sqs, lambda_ = boto3.client("sqs", config=config), boto3.client("lambda", config=config)
-    return {consumer: open_queue(sqs, lambda_, deployment, consumer) for consumer in SINKS}
 
 
 def _expired(place: Place, error: Expired) -> CommandError:
@@ -143,11 +135,7 @@ def _show(report: Report, place: Place, *, dry_run: bool, as_json: bool) -> None
     if dry_run:
         console.print("Nothing was sent: this was only a look.")
         return
-    for consumer, number in report.sent.items():
-        direct = report.invoked[consumer]
-        console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
-    for reason, number in report.refused.most_common():
-        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
+    show_outcome(report)
     if report.refused_from:
         console.print(f"To send these again: --since {report.refused_from[:19]}Z --restart", highlight=False)
 

@@ -22,10 +22,11 @@ from pipeline.cli.app import (
     print_json,
 )
 from pipeline.cli.progress import Steps
+from pipeline.cli.sending import open_queues, show_outcome, show_refused
 from pipeline.cli.terminal import console, errors, in_markup
-from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.consumers import SINKS, Consumer
 from pipeline.delivery.stream import Stream
-from pipeline.delivery.targets import client_config, open_queue
+from pipeline.delivery.targets import client_config
 
 
 @app.command()
@@ -50,11 +51,8 @@ def replay(
         start, end = archive.period(since, until, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    config = client_config(archive.THREADS)
-    s3 = boto3.client("s3", config=config)
-    sqs, lambda_ = boto3.client("sqs", config=config), boto3.client("lambda", config=config)
-    consumers = sink or (Consumer.POSTGRES, Consumer.DYNAMODB)
-    targets = {consumer: open_queue(sqs, lambda_, deployment, consumer) for consumer in consumers}
+    s3 = boto3.client("s3", config=client_config(archive.THREADS))
+    targets = open_queues(deployment, sink or SINKS, archive.THREADS)
     report = archive.Report()
     try:
         with Steps(errors if as_json else console) as steps, steps.step("Replay") as step:
@@ -93,11 +91,7 @@ def _print(report: archive.Report, *, dry_run: bool) -> None:
     if dry_run:
         console.print("Nothing was sent: this was only a look.")
         return
-    for consumer, number in report.sent.items():
-        direct = report.invoked[consumer]
-        console.print(f"Sent to {consumer}: {number:,}" + (f", {direct:,} directly to its function" if direct else ""))
-    for reason, number in report.refused.most_common():
-        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
+    show_outcome(report)
     if report.resume:
         console.print(f"It stopped before the end. Go on with: --since {in_markup(report.resume)}", highlight=False)
 
@@ -131,7 +125,6 @@ def rearchive(
         console.print(
             "Nothing was sent: this was only a look." if dry_run else f"Sent to {in_markup(name)}: {report.sent:,}"
         )
-        for reason, number in report.refused.most_common():
-            console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
+        show_refused(report.refused)
     if report.refused:
         raise typer.Exit(EXIT_UNHEALTHY)

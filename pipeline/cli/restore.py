@@ -4,19 +4,18 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-import boto3
 import typer
 
 from pipeline.cli.app import EXIT_UNHEALTHY, AsJson, DeploymentName, app, print_json
 from pipeline.cli.progress import Steps
+from pipeline.cli.sending import open_queues, show_refused
 from pipeline.cli.sql import ask
-from pipeline.cli.terminal import console, errors, in_markup
+from pipeline.cli.terminal import console, errors
 from pipeline.data_api import TooLarge
 from pipeline.delivery.consumers import Storing
 from pipeline.delivery.envelope import StoredUser, stored_user
 from pipeline.delivery.errors import cause
 from pipeline.delivery.queue import BATCH_MESSAGES
-from pipeline.delivery.targets import client_config, open_queue
 
 PAGE: Final = 200
 """Users of one statement; fewer if they exceed what the Data API returns, 1 MiB."""
@@ -37,8 +36,7 @@ def restore(
     Reads the variables of `sql`. Users keep their versions: rows of the same or a newer version stay as they are. Exit
     code 3 if a user was not taken; run it again.
     """
-    config = client_config()
-    target = open_queue(boto3.client("sqs", config=config), boto3.client("lambda", config=config), deployment, sink)
+    target = open_queues(deployment, [sink])[sink]
     users = sent = 0
     refused = Counter[str]()
     with Steps(errors if as_json else console) as steps, steps.step("Users") as step:
@@ -51,8 +49,8 @@ def restore(
             step.update(f"{users:,} read, {sent:,} sent")
     if as_json:
         print_json({"users": users, "sent": sent, "refused": refused})
-    for reason, number in ({} if as_json else refused).items():
-        console.print(f"  [red]not taken[/], {in_markup(reason)}: {number:,}", highlight=False)
+    else:
+        show_refused(refused)
     if refused:
         raise typer.Exit(EXIT_UNHEALTHY)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.changes import Meaning, Signal, Snapshot, Tombstone
 from pipeline.log_types import LOGINS
@@ -34,5 +34,6 @@ class Consumer(StrEnum):
         )
 
 
+SINKS: Final = (Consumer.POSTGRES, Consumer.DYNAMODB)
 Storing = Literal[Consumer.POSTGRES, Consumer.DYNAMODB]
 """The consumers that write into a store."""

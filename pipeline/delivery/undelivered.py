@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.changes import read
 from pipeline.delivery import Delivery
-from pipeline.delivery.consumers import Consumer
+from pipeline.delivery.consumers import SINKS, Consumer
 from pipeline.delivery.queue import Queue
 from pipeline.delivery.stream import Stream
 from pipeline.delivery.targets import Each, Only, open_queue, queue_url
@@ -57,7 +57,7 @@ def destination(
         return Queue(sqs, queue_url(sqs, f"{deployment}-{target}"))
     if target.consumer is not None:
         return open_queue(sqs, lambda_, deployment, target.consumer)
-    sinks = [open_queue(sqs, lambda_, deployment, sink) for sink in (Consumer.POSTGRES, Consumer.DYNAMODB)]
+    sinks = [open_queue(sqs, lambda_, deployment, sink) for sink in SINKS]
     try:
         refresh = open_queue(sqs, lambda_, deployment, Consumer.REFRESH)
     except BadSettings:
