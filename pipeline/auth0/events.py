@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from pipeline.auth0.management import PAUSE, TRIES, Auth0Error, Limited, Management, Refused, Unanswered
 from pipeline.auth0.sse import Message, Parser
-from pipeline.auth0.streams import SUBSCRIPTIONS
+from pipeline.auth0.streams import SUBSCRIPTIONS, seconds
 from pipeline.changes import instant
 from pipeline.errors import BadTimestamp
 from pipeline.events import NULL, decode_deep
@@ -116,7 +116,8 @@ class Events:
                     "Run this again later."
                 )
             pause = self._pause * 2 ** (fruitless - 1) if fruitless else 0
-            time.sleep(max(pause, min(self._pause if parser.retry is None else parser.retry, _LONGEST_RETRY)))
+            wanted = self._pause if parser.retry is None else min(parser.retry, _LONGEST_RETRY)  # by Auth0
+            time.sleep(max(pause, wanted))
 
     def _connection(
         self, parser: Parser, since: datetime, until: datetime
@@ -166,9 +167,7 @@ class Events:
         return found, ""
 
     def _open(self, since: datetime) -> urllib3.BaseHTTPResponse:
-        # Auth0 takes whole seconds here: the reference allows 20 characters.
-        moment = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        begin = {"from": self._offset} if self._offset else {"from_timestamp": moment}
+        begin = {"from": self._offset} if self._offset else {"from_timestamp": seconds(since)}
         query = urlencode([*(("event_type", each) for each in SUBSCRIPTIONS), *begin.items()])
         try:
             return self._api.stream(f"events?{query}", self._quiet)

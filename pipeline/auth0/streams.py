@@ -33,8 +33,6 @@ LOG_DAYS: Final = (30, 10, 5, 1)
 """The days for which Auth0's plans keep logs, by its page "Log Data Retention"."""
 REDELIVER: Final = "update:event_deliveries"
 """The permission to redeliver."""
-_SECONDS: Final = "%Y-%m-%dT%H:%M:%SZ"
-"""Form of the times of a redelivery, to which Auth0's reference gives 20 characters."""
 _TRIES: Final = 3
 _MARGIN: Final = timedelta(minutes=5)
 """The start of the logs is later than the plan's limit by this time, as the clocks may differ."""
@@ -171,9 +169,8 @@ class Streams:
 
         A second time does no harm: Auth0 then sends only what has failed again, and the sinks know the others.
         """
-        since = f"{begin.astimezone(UTC):{_SECONDS}}" if begin else ""
-        # Auth0 excludes the end itself.
-        until = f"{(end or self._now()).astimezone(UTC) + timedelta(seconds=0 if end else 1):{_SECONDS}}"
+        since = seconds(begin) if begin else ""
+        until = seconds(end or self._now() + timedelta(seconds=1))  # Auth0 excludes the end itself
         body = {"statuses": ["failed"], "date_to": until} | ({"date_from": since} if since else {})
         self._api.post(f"{_PATHS['event']}/{quote(stream.id, safe='')}/redeliver", body, repeat=True)
         return since, until
@@ -203,6 +200,11 @@ class Streams:
             else " If the tenant has as many as its plan allows, delete one."
         )
         return Refused(f"Auth0 did not create the Log Stream. {error}{adopt}", error.status, error.code)
+
+
+def seconds(moment: datetime) -> str:
+    """Return a moment in whole seconds, UTC: Auth0's reference gives 20 characters to the times of a period."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class _LogSink(msgspec.Struct):
