@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.refresh.refusals import refusal
+
 Json = dict[str, Any]
 PATH = "/api/v2/events"
 TYPES = {"user.created", "user.updated", "user.deleted", "organization.created"}
@@ -23,7 +25,7 @@ class Cut(Exception):
 
 
 class EventsApi:
-    """Keeps events in the order of Auth0; each connection begins where its offset or its time says."""
+    """Keeps events in the order of Auth0; each connection begins at its offset or at its time."""
 
     def __init__(self) -> None:
         self.events: list[Json] = []
@@ -36,35 +38,35 @@ class EventsApi:
         self.per_connection = 10**9
         """Events after which it closes a connection."""
         self.per_event = 0.0
-        """Seconds for each event."""
+        """Seconds before each event."""
         self.ahead = timedelta()
-        """How far its clock is ahead of this machine's."""
+        """Its clock is ahead of this machine's by this time."""
         self.cuts: deque[int] = deque()
         """For each of the next connections the bytes after which it breaks; 0 for never."""
         self.errors: deque[Json] = deque()
         """Errors with which it ends the next connections after their first event."""
         self.markers, self.silent = True, False
         self.begins: list[str] = []
-        """Where each connection began: an offset or a time."""
+        """The offset or the time at which each connection began."""
         self.raw: dict[int, str] = {}
         """Replaces the data of the message of an event, by its position."""
 
-    def refusal(self, path: str, scopes: set[str]) -> tuple[int, str, str, dict[str, str]] | None:
-        """Status, message, code and headers of the answer to a request that it refuses."""
+    def refused(self, path: str, scopes: set[str]) -> tuple[int, Json, dict[str, str]] | None:
+        """Return status, document and headers of the refusal of a request, or None if it gets a stream."""
         query = parse_qs(urlsplit(path).query)
         if "read:events" not in scopes:
-            return 403, "Insufficient scope, expected any of: read:events", "insufficient_scope", {}
+            return *refusal(403, "Insufficient scope, expected any of: read:events", "insufficient_scope"), {}
         if set(query.get("event_type", [])) - TYPES or {"from", "from_timestamp"} <= query.keys():
-            return 400, "Query validation error", "invalid_query_string", {}
+            return *refusal(400, "Query validation error", "invalid_query_string"), {}
         if self.open >= self.most:
-            return 429, "Too many connections", "too_many_requests", {"Retry-After": "1"}
+            return *refusal(429, "Too many connections", "too_many_requests"), {"Retry-After": "1"}
         self.begins.append((query.get("from") or query.get("from_timestamp") or ["latest"])[0])
         try:
             position = self._begin(query)
         except ValueError:
-            return 400, "Invalid offset", "invalid_query_string", {}
+            return *refusal(400, "Invalid offset", "invalid_query_string"), {}
         if position < self.first:
-            return 410, "The offset has expired", "cursor_expired", {}
+            return *refusal(410, "The offset has expired", "cursor_expired"), {}
         return None
 
     def _begin(self, query: dict[str, list[str]]) -> int:
@@ -127,5 +129,5 @@ class EventsApi:
 
 
 def offset_of(position: int) -> str:
-    """The offset behind the first ``position`` events."""
+    """Return the offset behind the first ``position`` events."""
     return base64.b64encode(str(position).encode()).decode()

@@ -2,7 +2,8 @@
 
 By its pages "Bulk User Exports" and "List or Search Users", and its reference: a link to a file lasts 60 seconds, a job
 is kept for 24 hours, `GET /users` gives at most 100 users a page. The file is in S3, which answers a request that
-has both a signature and an ``Authorization`` header with 400. What Auth0 does not document is a choice of the tests.
+has both a signature and an ``Authorization`` header with 400. The tests choose the answers that Auth0 does not
+document.
 """
 
 import gzip
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.refresh.refusals import refusal
 
 Json = dict[str, Any]
 Answer = tuple[int, Any]
@@ -37,7 +40,7 @@ class JobsApi:
         self.bodies: list[Json] = []
         """The bodies of the requests for a job."""
         self.looks = 2
-        """Looks at a job before it is complete."""
+        """Requests for a job before it is complete."""
         self.most = 2
         """Jobs at a time; Auth0 does not document it for exports."""
         self.refused: set[str] = set()
@@ -45,7 +48,7 @@ class JobsApi:
         self.never: set[str] = set()
         """Fields that Auth0 leaves out of exports."""
         self.longest: int | None = None
-        """Leave metadata out of larger users."""
+        """Characters of a user above which an export leaves out the metadata."""
         self.fails: Json | None = None
         """The errors with which jobs fail."""
         self.link_seconds = 60.0
@@ -66,7 +69,7 @@ class JobsApi:
         if not (place in ("connections", "users") or place.startswith("jobs/")):
             return None
         if needs not in scopes:
-            return _error(403, f"Insufficient scope, expected any of: {needs}", "insufficient_scope")
+            return refusal(403, f"Insufficient scope, expected any of: {needs}", "insufficient_scope")
         if place == "connections":
             return 200, self._page(query)
         if place == "users":
@@ -75,7 +78,7 @@ class JobsApi:
             return self._start(json.loads(body))
         job_id, _, beneath = place.removeprefix("jobs/").partition("/")
         if job_id not in self.jobs:
-            return _error(404, "The job does not exist", "inexistent_job")
+            return refusal(404, "The job does not exist", "inexistent_job")
         if beneath == "errors":
             return (200, self.fails["errors"]) if self.fails else (204, None)
         return 200, self._look(self.jobs[job_id])
@@ -88,12 +91,12 @@ class JobsApi:
 
     def _list(self, query: dict[str, str]) -> Answer:
         if not 1 <= int(query["per_page"]) <= 100:
-            return _error(400, "Query validation error: per_page", "invalid_query_string")
+            return refusal(400, "Query validation error: per_page", "invalid_query_string")
         found = [json.loads(body) for body in self._users().values()]
         if "q" in query:
             name = re.fullmatch(r'identities\.connection:"((?:[^"\\]|\\.)*)"', query["q"])
             if name is None:
-                return _error(400, "invalid query", "invalid_query_string")
+                return refusal(400, "invalid query", "invalid_query_string")
             wanted = re.sub(r"\\(.)", r"\1", name[1])
             found = [user for user in found if _is_of(user, wanted)]
         page = found[: int(query["per_page"])]
@@ -108,12 +111,12 @@ class JobsApi:
         running = [job for job in self.jobs.values() if job["status"] in ("pending", "processing")]
         if len(running) >= self.most:
             said = f"There are {len(running)} active export users jobs, please wait until some of them are finished"
-            return _error(429, f"{said} and try again", "too_many_jobs")
+            return refusal(429, f"{said} and try again", "too_many_jobs")
         names = [field["name"] for field in body.get("fields", [])] or [*DEFAULT_FIELDS]
         if not all(map(PATH.fullmatch, names)) or self.refused.intersection(names):
-            return _error(400, "Payload validation error: fields", "invalid_body")
+            return refusal(400, "Payload validation error: fields", "invalid_body")
         if "connection_id" in body and body["connection_id"] not in self.connections:
-            return _error(400, "connection_id does not exist", "inexistent_connection")
+            return refusal(400, "connection_id does not exist", "inexistent_connection")
         job_id = f"job_{len(self.jobs) + 1:016}"
         moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 1))
         self.jobs[job_id] = {
@@ -169,7 +172,3 @@ class JobsApi:
 
 def _is_of(user: Json, connection: str) -> bool:
     return any(identity.get("connection") == connection for identity in user["identities"])
-
-
-def _error(status: int, message: str, code: str) -> Answer:
-    return status, {"statusCode": status, "error": "Error", "message": message, "errorCode": code}

@@ -150,11 +150,10 @@ class ManagementApi:
         return self.next_answers.popleft() if self.next_answers else None
 
     def _events(self, path: str, authorization: str) -> Answer | None:
-        """Return the answer to a request for events that gets none, or None."""
+        """Return the refusal of a request for events, or None if it gets a stream."""
         answer = self._refusal(authorization)
-        if answer is None and (refused := self.events.refusal(path, self.scopes)):
-            status, message, code, headers = refused
-            document = {"statusCode": status, "error": message, "message": message, "errorCode": code}
+        if answer is None and (refused := self.events.refused(path, self.scopes)):
+            status, document, headers = refused
             answer = Answer(status, json.dumps(document).encode(), headers)
         self.requests.append(Request(time.monotonic(), path, "", answer.status if answer else 200))
         return answer

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.refresh.refusals import refusal
+
 Json = dict[str, Any]
 Answer = tuple[int, Any]
 
@@ -48,13 +50,13 @@ class StreamsApi:
             return self._redeliver(found[1], json.loads(body), scopes)
         found = re.fullmatch(r"/api/v2/(log|event)-streams(?:/([^/]+))?", address.path)
         if not found:
-            return _error(404, "Not Found", "")
+            return refusal(404, "Not Found", "")
         kind, stream_id = found.groups()
         scope = f"{ {'GET': 'read', 'POST': 'create', 'PATCH': 'update'}[method] }:{kind}_streams"
         if scope not in scopes:
-            return _error(403, f"Insufficient scope, expected any of: {scope}", "insufficient_scope")
+            return refusal(403, f"Insufficient scope, expected any of: {scope}", "insufficient_scope")
         if kind == "event" and not self.has_event_streams:
-            return _error(403, "This feature is not enabled for the tenant", "feature_not_enabled")
+            return refusal(403, "This feature is not enabled for the tenant", "feature_not_enabled")
         streams = self.log if kind == "log" else self.event
         if method == "GET" and not stream_id:
             return 200, (streams if kind == "log" else self._page(parse_qs(address.query)))
@@ -62,18 +64,18 @@ class StreamsApi:
             return self._create(kind, streams, json.loads(body))
         stream = next((each for each in streams if each["id"] == stream_id), None)
         if stream is None:
-            return _error(404, "The stream does not exist", "inexistent_stream")
+            return refusal(404, "The stream does not exist", "inexistent_stream")
         return (200, stream) if method == "GET" else self._update(kind, stream, json.loads(body))
 
     def _redeliver(self, stream_id: str, body: Json, scopes: set[str]) -> Answer:
         if "update:event_deliveries" not in scopes:
-            return _error(403, "Insufficient scope, expected any of: update:event_deliveries", "insufficient_scope")
+            return refusal(403, "Insufficient scope, expected any of: update:event_deliveries", "insufficient_scope")
         if stream_id not in [each["id"] for each in self.event]:
-            return _error(404, "The stream does not exist", "inexistent_stream")
+            return refusal(404, "The stream does not exist", "inexistent_stream")
         if body.keys() - {"date_from", "date_to", "statuses", "event_types"}:
-            return _error(400, "Payload validation error: 'Additional properties not allowed'.")
+            return refusal(400, "Payload validation error: 'Additional properties not allowed'.")
         if any(len(body.get(name, "")) > 20 for name in ("date_from", "date_to")):
-            return _error(400, "Payload validation error: 'String is too long'.")
+            return refusal(400, "Payload validation error: 'String is too long'.")
         self.writes.append(("POST", "redeliver", body))
         return 202, body
 
@@ -86,15 +88,15 @@ class StreamsApi:
     def _create(self, kind: str, streams: list[Json], body: Json) -> Answer:
         self.writes.append(("POST", kind, body))
         if wrong := body.keys() - (_LOG_FIELDS if kind == "log" else _EVENT_FIELDS):
-            return _error(400, f"Payload validation error: 'Additional properties not allowed: {', '.join(wrong)}'.")
+            return refusal(400, f"Payload validation error: 'Additional properties not allowed: {', '.join(wrong)}'.")
         to = body["sink"] if kind == "log" else body["destination"]["configuration"]
         account, region = to.values()
         if not re.fullmatch(r"\d{12}", account) or region not in REGIONS:
-            return _error(400, f"Payload validation error: 'No enum match for: {region}'.")
+            return refusal(400, f"Payload validation error: 'No enum match for: {region}'.")
         if kind == "log" and self._is_too_early(body):
-            return _error(400, "startFrom is before the log retention of the tenant")
+            return refusal(400, "startFrom is before the log retention of the tenant")
         if len(streams) >= self.most[kind]:
-            return _error(403, f"You have reached the maximum number of {kind} streams", "limit_reached")
+            return refusal(403, f"You have reached the maximum number of {kind} streams", "limit_reached")
         source = f"aws.partner/auth0.com/{self.tenant}-{uuid.uuid4()}/auth0.{kind}s"
         streams.append(stream(kind, body.get("name", ""), account, region, source))
         if kind == "event":
@@ -111,7 +113,7 @@ class StreamsApi:
         self.writes.append(("PATCH", kind, body))
         allowed = {"log": {"active", "paused"}, "event": {"enabled", "disabled"}}[kind]
         if body.keys() - {"name", "status"} or body.get("status", min(allowed)) not in allowed:
-            return _error(400, f"Payload validation error: {sorted(body)}", "invalid_body")
+            return refusal(400, f"Payload validation error: {sorted(body)}", "invalid_body")
         stream |= body
         return 200, dict(stream)
 
@@ -132,8 +134,3 @@ def stream(kind: str, name: str, account: str, region: str, source: str = "", **
             "destination": {"type": "eventbridge", "configuration": to},
         }
     return found | {"name": name} | fields
-
-
-def _error(status: int, message: str, code: str = "invalid_body") -> Answer:
-    names = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
-    return status, {"statusCode": status, "error": names[status], "message": message, "errorCode": code}
