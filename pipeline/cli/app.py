@@ -68,10 +68,11 @@ def _visible() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if getattr(getattr(error, "param", None), "envvar", None) and not error.message:  # type: ignore[attr-defined]  # a missing option
-            error.message = how_to_select()  # type: ignore[attr-defined]
         if hasattr(error, "format_message"):
-            error.message = plain(error.message, keep="\n")  # type: ignore[attr-defined]  # Click's errors, of which Typer has a copy
+            usage: Any = error  # one of Click's errors, of which Typer has a copy
+            if not usage.message and getattr(getattr(usage, "param", None), "envvar", None):  # a missing option
+                usage.message = how_to_select()
+            usage.message = plain(usage.message, keep="\n")
         raise
 
 

@@ -263,7 +263,7 @@ def test_a_run_that_was_killed_goes_on(deployment: Deployment, auth0: Management
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", *deployment.arguments("--since", "2h")]
     with subprocess.Popen(command, env=os.environ | deployment.environment, stdout=subprocess.DEVNULL) as process:
         assert wait_for(deployment.place.exists, 60)
-        time.sleep(0.3)
+        time.sleep(0.3)  # of the 3 that Auth0 takes for the events, so that the kill comes between two of them
         process.send_signal(signal.SIGKILL)
     auth0.events.per_event = 0
     assert wait_for(lambda: auth0.events.open == 0, 10)

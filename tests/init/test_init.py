@@ -26,7 +26,7 @@ SECRET = {"domain": DOMAIN, "client_id": CLIENT_ID, "client_secret": CLIENT_SECR
 
 @pytest.fixture(autouse=True)
 def _ready(root: Path, shell: pytest.MonkeyPatch) -> None:
-    """Without the commands' waits, whose functions have `time.sleep` as a default."""
+    """Skip the commands' waits: their functions have `time.sleep` as a default."""
     for waits in (Management.__init__, Streams.__init__, event_sources.wait):
         defaults: Any = waits.__kwdefaults__
         shell.setitem(defaults, "sleep", lambda _: None)

@@ -156,7 +156,7 @@ class TestFields:
     def test_users_who_are_gone_meanwhile_are_left_out(self, auth0: Server, api: Management) -> None:
         auth0.jobs.connections[ONE] = "Customers"
         auth0.add("auth0|1", identities=[{"provider": "auth0", "user_id": "1", "connection": "Customers"}])
-        learnt = learn(Profiles(api), [Connection(ONE, "Customers")], lambda _: Gone(None))  # type: ignore[arg-type]
+        learnt = learn(Profiles(api), [Connection(ONE, "Customers")], lambda _: Gone(datetime.now(UTC)))
         assert (learnt.users, learnt.keys, learnt.fields) == ({}, {}, EXPORTABLE)
 
     def test_a_user_of_any_depth_is_learnt(self, auth0: Server, api: Management) -> None:
@@ -213,7 +213,10 @@ class TestDownload:
         auth0.jobs.link_seconds = -1
         links = iter([*[jobs.location("job_0000000000000001")] * 2])
         auth0.jobs.link_seconds = 60
-        location = lambda: next(links, None) or jobs.location("job_0000000000000001")  # noqa: E731
+
+        def location() -> str:
+            return next(links, None) or jobs.location("job_0000000000000001")
+
         with io.BufferedReader(ExportFile(location, sleep=waits.sleep)) as file:
             assert file.read() == content
         assert waits.slept[-2:] == [1, 2]
