@@ -15,26 +15,26 @@ from pipeline.auth0.errors import NotDownloaded
 from pipeline.settings import is_safe
 
 TRIES: Final = 5
-"""Tries without a byte between them."""
+"""Tries in a row that give no byte, after which a read fails."""
 PAUSE: Final = 1.0
 """Seconds before the second try; doubled before each further one."""
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=60)
 
 
 class ExportFile(io.RawIOBase):
-    """The bytes of a file. Goes on where a connection broke, with a new link, by a request for the remaining range."""
+    """The bytes of a file. After a broken connection it requests the remaining range, by a new link."""
 
     def __init__(self, location: Callable[[], str], *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """``location`` returns a new link."""
+        """``location`` returns a new link, and may raise its own errors, which reads then raise."""
         super().__init__()
         self._location, self._sleep = location, sleep
         self._pool = urllib3.PoolManager(retries=False, headers={"User-Agent": "auth0-sync"})
         self._response: urllib3.BaseHTTPResponse | None = None
         self._etag = ""
         self.place = 0
-        """Number of bytes that have been read."""
+        """Number of bytes read so far."""
         self.size: int | None = None
-        """Number of bytes of the file, as soon as it is known."""
+        """Number of bytes of the file; None before the first answer, and if S3 does not tell it."""
 
     def readable(self) -> bool:
         """Return True."""
@@ -101,4 +101,4 @@ class ExportFile(io.RawIOBase):
 
 
 class _Answered(Exception):
-    """The server answered with another status."""
+    """S3 answered with a status that another try may change."""

@@ -1,4 +1,4 @@
-"""Errors of fetching a user's profile for a signal."""
+"""Errors of Auth0 about users, and about exports of users."""
 
 from collections.abc import Sequence
 
@@ -68,11 +68,11 @@ class DamagedExport(Auth0SyncError):
 
 
 class JobEnded(CommandError):
-    """An export job gives no file, so that only another job can."""
+    """An export job has ended without a file; only another job can give one."""
 
 
 class JobGone(JobEnded):
-    """Auth0 has no such job any more."""
+    """Auth0 has deleted the job."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(

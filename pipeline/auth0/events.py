@@ -27,7 +27,7 @@ SCOPE: Final = "read:events"
 QUIET: Final = 60.0
 """Seconds of an open connection without an event after which there are no more."""
 UNREADABLE: Final = "unreadable"
-"""Problem of a message without an event."""
+"""``Received.problem`` of a message that is no JSON, or has no event."""
 _CHUNK: Final = 256 * 1024
 _LONGEST_RETRY: Final = 60.0
 _EXPIRED: Final = ("cursor_expired", "invalid_cursor")
@@ -92,7 +92,7 @@ class Events:
     ) -> None:
         self._api, self._quiet, self._pause = api, quiet, pause
         self._idle = 0.0
-        """Seconds of waiting for an event that did not come, while the connection was known to live."""
+        """Seconds without an event since the last one, during which the connection was known to be alive."""
         self._offset = ""
         self._last = ""
         """Time by Auth0's clock from which on an event is later than the wanted ones."""
@@ -100,8 +100,8 @@ class Events:
     def read(self, since: datetime, offset: str, until: datetime) -> Iterator[list[Received]]:
         """Yield the messages behind ``offset``, or from ``since`` on if it is empty, until they have caught up.
 
-        They have if an event is of ``until`` or later, or if none has come for the quiet time on an open connection.
-        ``until`` is by this machine's clock, the events' times by Auth0's. Raises Expired, or another Auth0Error.
+        They have caught up at an event of ``until`` or later, or after the quiet time without an event. ``until`` is by
+        this machine's clock, the events' times are by Auth0's. Raises Expired, or another Auth0Error.
         """
         self._offset, self._last, fruitless = offset, "", 0
         while True:

@@ -1,4 +1,4 @@
-"""Export jobs of the Management API: start one, wait for it, and tell where its file is.
+"""Export jobs of the Management API: start one, wait for its end, and get the link to its file.
 
 Auth0 documents them under "Bulk User Exports" and in the reference ("Create export users job", "Get a job"): a link to
 the file is valid for 60 seconds, each request for the job makes a new one, and after 24 hours job and file are gone.
@@ -19,9 +19,9 @@ HOURS: Final = 24
 """Hours for which Auth0 keeps a job and its file."""
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
-"""Seconds between two looks at a job; each pause is half as long again as the one before."""
+"""Most seconds between two requests for a job; each pause is 1.5 times as long as the one before."""
 BUSY_SECONDS: Final = 600.0
-"""Seconds to wait for a job of somebody else to end, if Auth0 refuses a further one."""
+"""Seconds to wait for the end of other jobs, if Auth0 refuses a further one."""
 _SHOWN: Final = 5
 _LONGEST: Final = 200
 

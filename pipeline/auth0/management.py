@@ -21,7 +21,7 @@ TRIES: Final = 4
 PAUSE: Final = 1.0
 """Seconds before the second try after an outage; doubled before each further one."""
 RATE_LIMITED: Final = "too_many_requests"
-"""The code of the rate limit; another 429 is about what the tenant does already, which no wait of seconds changes."""
+"""Auth0's code of the rate limit. A 429 with another code, such as for too many jobs, is a refusal."""
 _LONGEST_TEXT: Final = 300
 
 _WHERE: Final = "Auth0's dashboard: Applications, APIs, Auth0 Management API, Machine to Machine Applications"

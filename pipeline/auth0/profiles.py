@@ -27,7 +27,7 @@ EXPORTABLE: Final = (
 )  # fmt: skip
 """Fields that Auth0's page "User Profile Structure" calls exportable."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
-"""Fields that a job can name: a name is a path, with dots and brackets, of at most 100 characters (the reference)."""
+"""Names of fields that a job can export. By the reference, dots and brackets make a path, of at most 100 characters."""
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -40,7 +40,7 @@ class Connection(NamedTuple):
 
 
 class Learnt(NamedTuple):
-    """What the sample of users shows."""
+    """The users of a sample, and their keys."""
 
     users: Mapping[str, bytes]
     """The JSON of each user, a line, by id."""
@@ -113,7 +113,7 @@ def learn(
     fetch: Callable[[str], Fetched | Gone],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Learnt:
-    """Fetch a sample of the users of each connection. Raises Auth0Down if Auth0 answers for none of a connection's."""
+    """Fetch a sample of the users of each connection. Raises Auth0Down if it gets none of a connection's."""
     users: dict[str, bytes] = {}
     keys: dict[str, frozenset[str]] = {}
     for connection in connections:
@@ -136,10 +136,10 @@ def _fetched(
             answer = fetch(user_id)
         except UserIdRefused:
             continue
-        except Auth0Down as error:  # perhaps about this user alone, such as one that is too large
+        except Auth0Down as error:  # perhaps for this user alone, such as one that is too large
             failures.append(error)
             continue
-        if isinstance(answer, Fetched):  # of a user who was linked to another one since, the other one
+        if isinstance(answer, Fetched):  # if the user was linked meanwhile, it is the primary user
             yield answer
 
 

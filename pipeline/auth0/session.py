@@ -64,7 +64,7 @@ class Session:
     ) -> tuple[datetime, urllib3.BaseHTTPResponse]:
         """Send a request, perhaps with a JSON body; return its time and the response.
 
-        With ``silence``, the seconds that Auth0 may send nothing, the body of a success is left to read: a stream.
+        With ``silence``, the most seconds between two bytes, the answer is a stream: the caller reads its body.
         Raises ``CredentialsRefused``, ``RateLimited`` (of the token endpoint only) or ``Auth0Down``.
         """
         asked_at, answer = self._send(method, path, deadline, json, silence)

@@ -17,7 +17,7 @@ class Message(NamedTuple):
 
 
 class Parser:
-    """Takes the bytes of one connection as they come. A message that the end of the connection cuts off is dropped."""
+    """The parser of one connection. It drops a message that the end of the connection cuts off."""
 
     def __init__(self) -> None:
         self.retry: float | None = None

@@ -1,4 +1,4 @@
-"""Send the past events of Auth0's Events API to the sinks' queues, and remember how far this came."""
+"""Send the past events of Auth0's Events API to the sinks' queues, and remember the place in them."""
 
 import time
 from collections import Counter
@@ -35,7 +35,7 @@ class Report(Tally):
     last: str = ""
     """Time of the latest event."""
     refused_from: str = ""
-    """Time of the earliest event that a consumer did not take, and that the next run does not send again."""
+    """Time of the earliest event that a consumer did not take, of those that the next run does not send again."""
     undelivered: Counter[str] = field(default_factory=Counter)
     """Reason to number of messages of Auth0 without the event that they should have."""
     caught_up: bool = False

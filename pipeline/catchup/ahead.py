@@ -1,4 +1,4 @@
-"""Read ahead in a thread, so that what comes during a send goes into the next one in full batches."""
+"""Read ahead in a thread, so that items that come during a send make full batches in the next one."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from queue import Empty, Full, Queue
 from typing import Final, Generic, TypeVar
 
 AT_ONCE: Final = 500
-"""About the most items of one round."""
+"""Items at which a list ends; the last part may exceed it."""
 _WAITING: Final = 64
 _LOOK: Final = 0.2
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """Iterates over what a source has given in the meantime. Raises the source's error behind its last item."""
+    """Lists of the items that a source has given since the list before; behind the last one, the source's error."""
 
     def __init__(self, source: Iterator[Sequence[T]]) -> None:
         self._source = source

@@ -20,18 +20,18 @@ class Place(msgspec.Struct, frozen=True):
     caught_up: bool = False
 
     def goes_on(self, domain: str, since: datetime) -> bool:
-        """Return whether a run for events of ``domain`` from ``since`` on can begin at the offset, and misses none."""
+        """Return whether a run for ``domain``'s events from ``since`` on misses none if it begins at the offset."""
         return domain == self.domain and since >= self.since and (since <= self.reached or not self.caught_up)
 
 
 class Kept:
-    """A place in a file, which is replaced as a whole."""
+    """The file of a place. Each write replaces it as a whole."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def read(self) -> Place | None:
-        """Return the place; None if there is none."""
+        """Return the place; None if there is none. Raises CommandError if the file is damaged."""
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=Place)
         except FileNotFoundError:
@@ -54,18 +54,18 @@ class Kept:
 
 
 class Keeper:
-    """Keeps the place of a run."""
+    """The place of a run, and its file."""
 
     def __init__(self, kept: Kept, place: Place) -> None:
         self._kept, self.place = kept, place
 
     def remember(self, offset: str, last: str) -> None:
-        """Keep that all events up to an offset are in the queues; ``last`` is the latest one's time, if any."""
+        """Record that the queues have all events up to an offset; ``last`` is the latest one's time, or empty."""
         reached = max(datetime.fromisoformat(last), self.place.reached) if last else self.place.reached
         self.place = replace(self.place, offset=offset, reached=reached, caught_up=False)
         self._kept.keep(self.place)
 
     def end(self, started: datetime) -> None:
-        """Keep that all events before the start of the run are in the queues."""
+        """Record that the queues have all events before the start of the run."""
         if self.place.offset:
             self._kept.keep(replace(self.place, reached=started, caught_up=True))

@@ -118,13 +118,13 @@ Env = Annotated[str, typer.Option("--env", help="The environment: infra/terrafor
 
 
 def as_called() -> str:
-    """Return the command as it was called: its name, or its path if it is not on the shell's."""
+    """Return the command as the user called it: its name, or its path if the shell does not find it by its name."""
     name = Path(sys.argv[0]).name
     return name if which(name) == sys.argv[0] else quote(sys.argv[0])
 
 
 def how_to_select() -> str:
-    """Return a sentence with the line that selects a deployment, or the stack of this machine if there is one."""
+    """Return a sentence with the line that selects a deployment, and with that for the local stack if there is one."""
     line = f'eval "$({as_called()} env'
     here = f'; at the local stack: {line})"' if local.installed() else ""
     return f'Point this shell at a deployment: {line} --env NAME)"{here}'
@@ -152,7 +152,7 @@ def load(name: str) -> Any:
 
 
 def _unwrapped(text: str) -> str:
-    """Return paragraphs of one line each: Typer keeps line breaks, which are for the width of the code."""
+    """Join the lines of each paragraph: Typer keeps their breaks, which fit the width of the code."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 

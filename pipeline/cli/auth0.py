@@ -22,7 +22,7 @@ _SOURCE: Final = re.compile(r"aws\.partner/auth0\.com/(.+?)-(?:\w{8}-\w{4}-\w{4}
 def settings(log_stream_source: str) -> Auth0:
     """Return the tenant of the environment. Raises CommandError if the deployment mirrors another tenant.
 
-    ``log_stream_source`` is the deployment's event source, or empty. The domain of a private cloud tells no tenant.
+    ``log_stream_source`` is the deployment's event source, or empty. A private cloud's domain does not name the tenant.
     """
     found = Auth0.from_env()
     if log_stream_source and found.tenant:
@@ -44,7 +44,10 @@ def management(auth0: Auth0, scopes: Iterable[str], tell: Callable[[str], None])
 
 
 def fetch_at(rate: float) -> Callable[[str], Fetched | Gone]:
-    """Return a function that fetches users, at a rate; it waits as long as Auth0 demands."""
+    """Return a function that fetches users, at most ``rate`` a second; it waits for rate limits, however long.
+
+    The function raises the errors of ``Fetcher.fetch`` but RateLimited.
+    """
     auth0 = Auth0.from_env()
     fetcher = Fetcher(ManagementApi(auth0, credentials(auth0)), rate)
 

@@ -24,7 +24,7 @@ from pipeline.errors import CommandError
 from pipeline.locks import exclusive
 
 MARGIN: Final = timedelta(seconds=10)
-"""How far events may be out of order: an event this much later than the start has all earlier ones before it."""
+"""Events may be out of order by this time: at one this much later than the start, all before the start have come."""
 
 AGAIN: Final = "It stopped before the end. Run it again without --restart: it goes on from there."
 

@@ -106,7 +106,7 @@ def application(place: Place, domain: str, client_id: str, *, private_cloud: boo
 
 
 def known_application(secret: Secret, domain: str, client_id: str) -> Application:
-    """Return the application that has created the streams. Raises DeployError if nobody has its client secret."""
+    """Return the application that has created the streams. Raises DeployError if its client secret is unknown."""
     kept = secret.read()
     if kept and (kept.domain, kept.client_id) == (domain, client_id):
         return kept
@@ -130,7 +130,7 @@ def management(found: Application, step: Step) -> Management:
 def sign_in(
     found: Application, step: Step, *kinds: Kind, verbs: Iterable[Verb] = VERBS, more: Iterable[str] = ()
 ) -> Streams:
-    """Return the streams of the tenant, after a check of the credentials and the permissions, with ``more`` of them."""
+    """Return the streams of the tenant, after a check of the credentials, and of the permissions plus ``more``."""
     api = management(found, step)
     api.require([*scopes(*kinds, verbs=verbs), *more])
     step.update(f"{found.domain}, application {found.client_id}")
@@ -153,7 +153,7 @@ def _answer(question: str, instead: str) -> str:
 
 
 def _client_secret(whose: str) -> str:
-    """Return the client secret of the environment, or else of a person; nothing if there is none."""
+    """Return the client secret of the environment, or else ask for it; empty if there is neither."""
     found = os.environ.get(SECRET_VARIABLE, "")
     return found or (ask_secret(f"Client secret of {whose} (not shown)") if can_ask() else "")
 

@@ -1,4 +1,4 @@
-"""Events from the Events API into the queues: what was sent when a run ends, and where the next one goes on."""
+"""Past events go into the queues; the next run begins where the last one ended, and loses nothing."""
 
 import itertools
 import json
