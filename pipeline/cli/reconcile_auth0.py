@@ -1,7 +1,6 @@
 """The part of `reconcile` that compares with Auth0."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,14 +13,12 @@ from pipeline.cli.terminal import console, in_markup
 from pipeline.delivery import Delivery
 from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Progress
-from pipeline.reconcile import Difference, Kind, auth0, fix
+from pipeline.reconcile import Counts, Difference, auth0, counted, fix
 from pipeline.reconcile.fix import TIMEOUT, until_repaired
 from pipeline.reconcile.look import Stores
 from pipeline.reconcile.postgres import PostgresUsers
 
 TITLES: Final = {Consumer.POSTGRES: "Postgres", Consumer.DYNAMODB: "DynamoDB"}
-
-Counts = Counter[tuple[Kind, Consumer | None]]
 
 
 class AgainstAuth0:
@@ -115,7 +112,7 @@ def rows(counts: Counts) -> list[dict[str, Any]]:
 
 def repaired(done: fix.Repair | auth0.Repair, left: Sequence[Difference]) -> dict[str, Any]:
     """Return the result of a repair for JSON."""
-    return {"sent": done.sent, "refused": done.refused, "left": rows(_counted(left))}
+    return {"sent": done.sent, "refused": done.refused, "left": rows(counted(left))}
 
 
 def print_refused(done: fix.Repair | auth0.Repair) -> None:
@@ -126,7 +123,7 @@ def print_refused(done: fix.Repair | auth0.Repair) -> None:
 
 def print_counts(counts: Counts, left: Sequence[Difference] | None) -> None:
     """Print a table of differences, and how many are left after a repair."""
-    remaining = _counted(left or ())
+    remaining = counted(left or ())
     table = Table(box=None, header_style="bold")
     for column in ("kind", "in", "users", *(("left",) if left is not None else ())):
         table.add_column(column, justify="right" if column in ("users", "left") else "left")
@@ -134,7 +131,3 @@ def print_counts(counts: Counts, left: Sequence[Difference] | None) -> None:
         title = TITLES[store] if store else "both"
         table.add_row(kind, title, f"{number:,}", *((f"{remaining[kind, store]:,}",) if left is not None else ()))
     console.print(table)
-
-
-def _counted(differences: Iterable[Difference]) -> Counts:
-    return Counter((one.kind, one.store) for one in differences)

@@ -4,6 +4,8 @@ Both sides first sum up hashes of their users in ``BUCKETS``; only buckets that 
 different hashes are read. So equal stores of any size exchange some kilobytes.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -39,3 +41,11 @@ class Difference(NamedTuple):
     user_id: str
     changed_at: datetime | None
     """The last write of the user in either store."""
+
+
+Counts = Counter[tuple[Kind, Consumer | None]]
+
+
+def counted(differences: Iterable[Difference]) -> Counts:
+    """Return the number of differences by kind and store."""
+    return Counter((one.kind, one.store) for one in differences)

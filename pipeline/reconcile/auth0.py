@@ -24,7 +24,7 @@ from pipeline.delivery.errors import cause
 from pipeline.errors import CommandError, Poison
 from pipeline.events import decode_deep, storable
 from pipeline.progress import Progress
-from pipeline.reconcile import Difference, Kind
+from pipeline.reconcile import Counts, Difference, Kind, counted
 from pipeline.reconcile.compare import Item, holds, is_live, of_row, of_user, version_of, written
 from pipeline.reconcile.digests import Listing, differing
 from pipeline.reconcile.look import Stores, batches, is_young, suspects, total
@@ -66,9 +66,9 @@ class Report:
     """Users who may differ and were not fetched, as there were too many."""
 
     @property
-    def counts(self) -> Counter[tuple[Kind, Consumer | None]]:
+    def counts(self) -> Counts:
         """Return the number of users by kind and store."""
-        return Counter((one.kind, one.store) for one in self.drift)
+        return counted(self.drift)
 
 
 def exported(lines: Iterable[bytes]) -> Iterator[Exported]:

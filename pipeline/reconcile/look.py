@@ -1,7 +1,6 @@
 """Compare both stores: digests first, then the users of buckets that differ, then these users value by value."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from pipeline.delivery.consumers import Consumer
 from pipeline.progress import Progress
-from pipeline.reconcile import Difference, Kind
+from pipeline.reconcile import Counts, Difference, counted
 from pipeline.reconcile.compare import Item, difference
 from pipeline.reconcile.digests import Digest, Listing, differing
 from pipeline.reconcile.postgres import READ, PostgresUsers, Row
@@ -44,9 +43,9 @@ class Report:
     finished: bool = False
 
     @property
-    def counts(self) -> Counter[tuple[Kind, Consumer | None]]:
+    def counts(self) -> Counts:
         """Return the number of users by kind and store."""
-        return Counter((one.kind, one.store) for one in self.drift)
+        return counted(self.drift)
 
 
 class Stores:
