@@ -128,7 +128,7 @@ def decoded(decoder: msgspec.json.Decoder[T], content: bytes, bucket: str, key: 
 
 
 def code(error: ClientError) -> str:
-    """Return the code of S3's error."""
+    """Return the code of an AWS service's error; empty for none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.backfill.objects import Exports, Result, Task, task
+from pipeline.backfill.objects import Exports, Result, Task, code, task
 from pipeline.errors import Auth0SyncError, BadSettings, Retry, UnknownShape
 from pipeline.functions import Context, aws_client, aws_session
 from pipeline.telemetry import error_fields, logger
@@ -93,9 +93,7 @@ class Backfill:
 
 
 def _code(error: BotoCoreError | ClientError) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return type(error).__name__
+    return code(error) if isinstance(error, ClientError) else type(error).__name__
 
 
 @cache
