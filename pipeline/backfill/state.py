@@ -18,6 +18,7 @@ from pipeline.events import storable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 
 class Job(Struct, frozen=True):
@@ -72,11 +73,7 @@ class Downloads:
 
     def find(self, key: str) -> Kept | None:
         """Return the download of a key, if there is one."""
-        try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if code(error) != "NoSuchKey":
-                raise
+        if (answer := self._get(key)) is None:
             return None
         found = decoded(_download, answer["Body"].read(), self.bucket, key)
         return Kept(found, answer["ETag"], answer["LastModified"])
@@ -108,14 +105,19 @@ class Downloads:
 
     def sample(self, export: Export) -> dict[str, bytes]:
         """Return the users of the sample; none if it is gone, as after `auth0-sync erase`."""
-        try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=_sample_key(export.export_id))
-        except ClientError as error:
-            if code(error) != "NoSuchKey":
-                raise
+        if (answer := self._get(_sample_key(export.export_id))) is None:
             return {}
         lines = gzip.decompress(answer["Body"].read()).splitlines()
         return {_user.decode(storable(line)).user_id: line for line in lines}
+
+    def _get(self, key: str) -> "GetObjectOutputTypeDef | None":
+        """Return S3's answer to a request for an object; None if there is no such object."""
+        try:
+            return self.s3.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if code(error) != "NoSuchKey":
+                raise
+            return None
 
 
 def download_key(*options: object) -> str:
