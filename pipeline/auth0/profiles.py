@@ -150,5 +150,5 @@ def one_line(body: bytes) -> bytes:
 
 def keys_of(body: bytes) -> frozenset[str]:
     """Return the top-level keys of a user."""
-    found = decode_deep(_keys, storable(body))
-    return frozenset(found)
+    user = decode_deep(_keys, storable(body))
+    return frozenset(user)

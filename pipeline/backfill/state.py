@@ -14,7 +14,7 @@ from pipeline.backfill.objects import PREFIX, code, decoded
 from pipeline.backfill.slices import Report
 from pipeline.changes import Export
 from pipeline.errors import CommandError
-from pipeline.events import storable
+from pipeline.events import decode_deep, storable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -108,7 +108,7 @@ class Downloads:
         if (answer := self._get(_sample_key(export.export_id))) is None:
             return {}
         lines = gzip.decompress(answer["Body"].read()).splitlines()
-        return {_user.decode(storable(line)).user_id: line for line in lines}
+        return {decode_deep(_user, storable(line)).user_id: line for line in lines}
 
     def _get(self, key: str) -> "GetObjectOutputTypeDef | None":
         """Return S3's answer to a request for an object; None if there is no such object."""

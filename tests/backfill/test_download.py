@@ -359,6 +359,17 @@ def test_fields_that_auth0_refuses_are_told_and_left_out(world: World) -> None:
     assert {*kept.download.fields} == {*EXPORTABLE}
 
 
+def test_a_user_who_nests_a_value_is_one_of_the_sample(world: World) -> None:
+    """The value is deeper than the decoder follows in Python 3.11."""
+    user_id = world.add(1)
+    body = b'{"user_id": "auth0|1", "own": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    profiles, export = Profiles(world.api), Export("job-1", "")
+    learnt = learn(profiles, profiles.connections(), lambda _: Fetched(user_id, body, datetime.now(UTC)))
+    assert learnt.seen == {"user_id", "own"}
+    world.downloads.put_sample(export, learnt.users)
+    assert world.downloads.sample(export) == {user_id: body}
+
+
 def test_other_refusals_are_errors(world: World) -> None:
     world.auth0.jobs.refused = {"email"}
     with pytest.raises(Refused, match="Payload validation error"):
