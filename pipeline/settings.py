@@ -95,9 +95,12 @@ def refresh_role_id(env: Mapping[str, str] = os.environ) -> str:
 
 def clock_tolerance(env: Mapping[str, str] = os.environ) -> timedelta:
     """Return how far ahead a change may be dated: ``CLOCK_TOLERANCE`` in seconds, a day by default."""
-    text = env.get("CLOCK_TOLERANCE") or "86400"
+    return _seconds("CLOCK_TOLERANCE", env.get("CLOCK_TOLERANCE") or "86400")
+
+
+def _seconds(name: str, text: str) -> timedelta:
     if not text.isdecimal():
-        raise BadSettings(f"CLOCK_TOLERANCE is {text!r}, not a number of seconds")
+        raise BadSettings(f"{name} is {text!r}, not a number of seconds")
     return timedelta(seconds=int(text))
 
 
@@ -244,25 +247,22 @@ class Manifests:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The two stores that the reconcile function compares, and how."""
+    """The reconcile function's two stores, and the options of its comparison."""
 
     database: Database
     table: str
     lag: timedelta
     """Time for which a change may be in a queue."""
     contents: bool
-    """Whether to compare all values, too."""
+    """Compare all values, too."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Comparison":
         """Read the settings: those of ``Database``, ``USERS_TABLE``, ``RECONCILE_LAG`` and ``RECONCILE_CONTENTS``."""
-        lag = _required(env, "RECONCILE_LAG")
-        if not lag.isdecimal():
-            raise BadSettings(f"RECONCILE_LAG is {lag!r}, not a number of seconds")
         return cls(
             database=Database.from_env(env),
             table=users_table(env),
-            lag=timedelta(seconds=int(lag)),
+            lag=_seconds("RECONCILE_LAG", _required(env, "RECONCILE_LAG")),
             contents=_switch(env, "RECONCILE_CONTENTS", default=True),
         )
 
