@@ -123,7 +123,7 @@ def _read(row: Row, connections: Collection[str], ask: Ask | None) -> _Read:
     if not isinstance(row.found, Partial):
         return _Read()
     user = _keys.decode(row.found.profile)
-    if connections and not set(connections).intersection(_connections(user)):
+    if connections and not any(name in connections for name in _connections(user)):
         return _Read(left_out=True)
     answer = ask(row.found, user.keys()) if ask else None
     found = answer.user if answer else row.found
