@@ -85,7 +85,7 @@ def backfill(
     if resume is not None:
         source = Uploaded(resume)
     elif from_file is not None:
-        source = FromFile(from_file, names, connection or (), limit)
+        source = FromFile(from_file, names, connection or (), limit, dry_run=dry_run)
     else:
         chosen = Options(connection or [], names, limit, rate, fetch_above, new)
         source = from_auth0 = FromAuth0(chosen, log_stream_source)
@@ -98,7 +98,7 @@ def backfill(
     watch: Watch | None = None
     try:
         with Steps(errors if as_json else console) as steps:
-            found = source.get(steps, exports if queue else None)
+            found = source.get(steps, exports)
             if queue is not None:
                 watch = Watch(exports, found, stores)
                 _send(steps, watch, queue, stores)

@@ -74,9 +74,8 @@ class FromAuth0:
         mean = sum(map(len, learnt.users.values())) / max(len(learnt.users), 1)
         return Estimate(users, round(users * mean), -(-users // USERS), learnt.fields)
 
-    def get(self, steps: Progress, exports: Exports | None) -> Cut:
+    def get(self, steps: Progress, exports: Exports) -> Cut:
         """Export the users into slices, or go on with that; return the export. Raises CommandError."""
-        assert exports is not None  # noqa: S101 - only a dry run has none
         options = self._options
         key = download_key(self._settings.domain, sorted(options.connections), sorted(options.fields), options.limit)
         downloads = Downloads(exports.s3, exports.bucket)

@@ -25,9 +25,8 @@ class Uploaded:
     def __init__(self, export_id: str) -> None:
         self._export_id = export_id
 
-    def get(self, steps: Progress, exports: Exports | None) -> Cut:  # noqa: ARG002 - the protocol's
+    def get(self, steps: Progress, exports: Exports) -> Cut:  # noqa: ARG002 - the protocol's
         """Return the export. Raises CommandError if not all of it is there."""
-        assert exports is not None  # noqa: S101 - only a dry run has none
         return exports.cut(self._export_id)
 
     def end(self) -> None:
@@ -40,25 +39,29 @@ class FromFile:
     hint = "Start again: the file was not read to its end, and nothing was loaded."
     not_exported: Sequence[str] = ()
 
-    def __init__(self, file: Path, fields: Sequence[str], connections: Collection[str], limit: int | None) -> None:
+    def __init__(
+        self, file: Path, fields: Sequence[str], connections: Collection[str], limit: int | None, *, dry_run: bool
+    ) -> None:
+        """``dry_run`` only reads the file."""
         self._file, self._fields, self._connections, self._limit = file, fields, connections, limit
+        self._dry_run = dry_run
         self.report = Report()
 
-    def get(self, steps: Progress, exports: Exports | None) -> Cut:
-        """Upload the export in slices, and its description at the end; without ``exports``, only read it."""
+    def get(self, steps: Progress, exports: Exports) -> Cut:
+        """Upload the export in slices, and its description at the end. Raises DamagedExport."""
         file, report = self._file, self.report
         export = Export(new_id(), _taken_at(file))
         began = time.monotonic()
         with steps.step("Read") as step, file.open("rb") as stream:
             users = cut(lines(stream), export, report, limit=self._limit, connections=self._connections)
             for content in users:
-                if exports is not None:
+                if not self._dry_run:
                     exports.put_slice(export, report.slices, content)
                 rate = report.users / max(time.monotonic() - began, 0.001)
                 part = stream.tell() / file.stat().st_size
                 step.update(f"{report.users:,} users, {rate:,.0f}/s, {part:.0%} of the file")
         found = Cut(replace(export, fields=report.exported(self._fields)), report.slices, report.users)
-        if exports is not None:
+        if not self._dry_run:
             exports.put_cut(found)
         return found
 

@@ -34,8 +34,8 @@ class Source(Protocol):
     def not_exported(self) -> Sequence[str]:
         """Return the keys of users that no export has."""
 
-    def get(self, steps: Progress, exports: Exports | None) -> Cut:
-        """Write the export into ``exports``, if they are given, and return it. Raises CommandError."""
+    def get(self, steps: Progress, exports: Exports) -> Cut:
+        """Write the export into ``exports``, and return it. Raises CommandError."""
 
     def end(self) -> None:
         """Note that the users are loaded."""
