@@ -81,7 +81,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa:
 
 def compare(stores: Stores, settings: Comparison, deadline: Deadline) -> Report:
     """Compare the stores until the deadline. The report of a part is not ``finished``."""
-    began, report = time.monotonic(), Report()
+    report = Report()
     try:
         stores.look(lambda: dict.fromkeys(STORES, datetime.now(UTC) - settings.lag), deadline, report)
     except OutOfTime as error:
@@ -91,7 +91,6 @@ def compare(stores: Stores, settings: Comparison, deadline: Deadline) -> Report:
             # Not the error itself, which may quote values.
             raise PostgresNotRead(f"{type(error).__name__}, SQLSTATE {error.sqlstate}") from None
         logger.error("comparison not finished", extra=error_fields(OutOfTime("in a statement of Postgres")))
-    report.seconds = time.monotonic() - began
     return report
 
 

@@ -59,10 +59,18 @@ class Stores:
     ) -> Report:
         """Compare all users.
 
-        ``settled`` returns, for each store, the time up to which all changes have left its queue. A ``report`` of the
-        caller has what was found until an exception.
+        ``settled`` returns, for each store, the time up to which all changes have left its queue. If the comparison
+        raises, the caller's ``report`` has the findings and the seconds until then.
         """
         began, report = time.monotonic(), report or Report()
+        try:
+            self._compare(settled, progress, report)
+            report.finished = True
+        finally:
+            report.seconds = time.monotonic() - began
+        return report
+
+    def _compare(self, settled: Callable[[], Mapping[Consumer, datetime]], progress: Progress, report: Report) -> None:
         digests, listing = self._sides(progress)
         theirs = listing.digests()
         report.users = {Consumer.POSTGRES: total(digests), Consumer.DYNAMODB: total(theirs)}
@@ -78,8 +86,6 @@ class Stores:
                     else:
                         report.drift.append(one)
                 step.update(f"{report.read:,} users read, {len(report.drift):,} differ")
-        report.seconds, report.finished = time.monotonic() - began, True
-        return report
 
     def differences(self, user_ids: Sequence[str]) -> Iterator[Difference]:
         """Read users in both stores, and yield their differences."""
