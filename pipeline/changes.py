@@ -732,10 +732,13 @@ def _without_masked(change: Snapshot) -> tuple[Meaning, ...]:
     """Return the change without its masked keys, and a signal; or the change alone if nothing is masked."""
     profile = _keys.decode(change.profile)
     plain = _plain(profile)
-    if not _masked(profile, lambda text: _HASH.fullmatch(text) is not None and text not in plain):
+
+    def masked_by(hash_: re.Pattern[str]) -> dict[str, Raw | None]:
+        return _masked(profile, lambda text: hash_.fullmatch(text) is not None and text not in plain)
+
+    if not masked_by(_HASH):
         return (change,)
-    # If one value is masked, eight digits are a hash, too.
-    masked = _masked(profile, lambda text: _ANY_HASH.fullmatch(text) is not None and text not in plain)
+    masked = masked_by(_ANY_HASH)  # if one value is masked, eight digits are a hash, too
     kept = {key: masked.get(key) or value for key, value in profile.items() if masked.get(key, value) is not None}
     rest, unknown = Raw(msgspec.json.encode(kept)), {key: "" for key, value in masked.items() if value is None}
     left = (
@@ -781,7 +784,7 @@ def _suspect(text: bytes, email: bytes) -> bool:
 
 
 def _plain(profile: Mapping[str, Raw]) -> str:
-    """Return the texts of a user that Auth0 has not masked. What stands in them, such as `ada10038`, is no hash."""
+    """Return the texts of a user that Auth0 has not masked. A part of them, such as `ada10038`, is no hash."""
     email = _string(profile.get("email", NULL))
     texts = [_string(profile.get(name, NULL)) for name in ("user_id", "nickname")]
     return "\n".join([*texts, email] if "@" in email else texts)
