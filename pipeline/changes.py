@@ -64,7 +64,7 @@ class Carried(Struct, frozen=True, gc=False):
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of the keys that differ from ``whole``; the newest of a key that has two."""
+        """Return the versions of the keys that differ from ``whole``; of a key that has two, the newer one."""
         return {key: version for version in sorted(self.keys) for key in self.keys[version]}
 
     @property
@@ -169,7 +169,7 @@ class Known(NamedTuple, Generic[T]):
         return {} if self.carried is None else self.carried.versions
 
     def since(self) -> dict[str, str]:
-        """Return the version of the newest change that carried a key, by key; of all others it is ``whole``."""
+        """Return, by key, the version of the newest change that carried it; for all other keys it is ``whole``."""
         return {**dict.fromkeys(self.profile, self.version), **self.versions}
 
     def same_as(self, other: "Known[T]") -> bool:

@@ -254,7 +254,7 @@ class Comparison:
     lag: timedelta
     """Time for which a change may be in a queue."""
     contents: bool
-    """Compare all values, too."""
+    """True if the comparison includes all values."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Comparison":

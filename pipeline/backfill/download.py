@@ -1,7 +1,7 @@
 """Download the users of a tenant by Auth0's export jobs, in slices; a killed run goes on behind its last slice.
 
-A job per wanted connection, or one for all. The state, an object beside the exports, names the jobs and has the report
-of the slices so far: it is written after each slice, so that a slice without it is written again.
+A job exports each wanted connection, or one job all users. After each slice, the run writes the state, an object beside
+the exports: the jobs, and the report of the slices so far. The next run writes a slice again that the state lacks.
 """
 
 import time
@@ -64,7 +64,10 @@ class Downloader:
         progress: Progress,
         large: int = LARGE,
     ) -> Cut:
-        """Download the users of ``connections``; return the export. Raises DamagedExport or a CommandError."""
+        """Download the users of ``connections``, or all; return the export. Raises DamagedExport or a CommandError.
+
+        ``sample`` has users' JSON by id; ``large`` is in bytes. See ``Whole``.
+        """
         try:
             for place, connection in enumerate(connections or [EVERY]):
                 if place + 1 < len(self.state.jobs) or self.state.report.users == self._limit:

@@ -64,7 +64,7 @@ _identities = msgspec.json.Decoder(list[_Identity])
 
 
 class Answer(NamedTuple):
-    """What Auth0 says about a single user of an export."""
+    """Auth0's answer about a single user of an export."""
 
     user: Partial | None
     """The user; None for one who is gone."""

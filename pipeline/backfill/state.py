@@ -32,7 +32,7 @@ class Job(Struct, frozen=True):
 
 
 class Download(Struct, frozen=True):
-    """The download of an export from Auth0, as far as it is: a run that is killed goes on with it."""
+    """The state of an export's download from Auth0: after a killed run, the next one goes on with it."""
 
     export: Export
     fields: tuple[str, ...]
@@ -43,9 +43,9 @@ class Download(Struct, frozen=True):
     report: Report = msgspec.field(default_factory=Report)
     """The report of the lines in the slices so far."""
     complete: bool = False
-    """Whether all slices are there."""
+    """True if all slices are there."""
     over: bool = False
-    """Whether the next run starts another export: this one is loaded, or its job has failed."""
+    """True if the next run starts another export: this one is loaded, or its job has failed."""
 
 
 class Kept(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Kept(Struct, frozen=True):
     download: Download
     etag: str
     at: datetime
-    """When it was written."""
+    """The time of its last write."""
 
 
 class _User(Struct, frozen=True):
@@ -79,9 +79,9 @@ class Downloads:
         return Kept(found, answer["ETag"], answer["LastModified"])
 
     def put(self, key: str, download: Download, etag: str = "") -> str:
-        """Write the state of a download over the one of this ETag, or where none is; return its ETag.
+        """Replace the state that has this ETag, or create the first one; return the new ETag.
 
-        Raises ``CommandError`` if another command has written it meanwhile.
+        Raises ``CommandError`` if another command has written the state meanwhile.
         """
         body = msgspec.json.encode(download)
         try:

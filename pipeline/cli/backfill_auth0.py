@@ -27,9 +27,13 @@ class Options:
     fields: Sequence[str]
     """Fields to export beside the learnt ones."""
     limit: int | None
+    """Most users to export."""
     rate: float
+    """Users to fetch a second."""
     large: int
+    """Bytes of a user; the command fetches larger ones."""
     new: bool
+    """True to start another export, even if one is not loaded yet."""
 
 
 class Estimate(NamedTuple):
@@ -53,7 +57,7 @@ class FromAuth0:
 
     @property
     def report(self) -> Report | None:
-        """Return the report of the lines so far."""
+        """Return the report of the lines so far; None before the download."""
         return self._downloader.state.report if self._downloader else None
 
     @property

@@ -95,7 +95,7 @@ def compare(stores: Stores, settings: Comparison, deadline: Deadline) -> Report:
 
 
 def count(report: Report) -> None:
-    """Send the metrics of a comparison. One that is not finished sends no zeros, which would tell of unseen users."""
+    """Send the metrics of a comparison; of an unfinished one no zeros, as it has not seen all users."""
     for kind in Kind:
         drift = sum(one.kind is kind for one in report.drift)
         if drift or report.finished:

@@ -49,7 +49,7 @@ class Item(Struct):
 
     @property
     def id(self) -> str:
-        """The user id."""
+        """Return the user id."""
         return self.user_id.S or ""
 
 

@@ -60,7 +60,7 @@ class ScanRequests(PreparedRequests):
     """``scan`` of a boto3 client, at a tenth of its CPU time."""
 
     def scan(self, **request: Any) -> Any:
-        """Read a page of a table, mostly as a ``Page``; see boto3."""
+        """Return a page of a table as a ``Page``, or boto3's answer if the first attempt failed; see boto3."""
         answer = self._first_attempt("Scan", request, _page)
         return self._client().scan(**request) if answer is None else answer
 
@@ -140,7 +140,7 @@ class DynamoDBUsers:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage in the block: items have no cycles, and the search takes a fifth of the time of a scan."""
+    """Disable the garbage collector in the block: items have no cycles, and it takes a fifth of the time of a scan."""
     before = gc.isenabled()
     gc.disable()
     try:

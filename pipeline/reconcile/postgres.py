@@ -139,7 +139,7 @@ class PostgresUsers:
         return last
 
     def groups(self, buckets: Sequence[int], users: int) -> Iterator[Sequence[int]]:
-        """Yield the buckets that one statement lists; ``users`` is the number of all users, about."""
+        """Yield groups of buckets, each for one statement; ``users`` is about the number of all users."""
         looked_at, most = (users, LISTED) if self._chunk is None else (self._chunk, LISTED_IN_CHUNKS)
         size = max(most * BUCKETS // max(looked_at, 1), 1)
         for start in range(0, len(buckets), size):

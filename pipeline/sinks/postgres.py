@@ -328,7 +328,7 @@ class PostgresSink(Sink):
         return written
 
     def _insert(self, changes: Sequence[Change], outcome: Outcome) -> list[Change]:
-        """Insert the rows of an export whose users the store lacks, which are most; return the other changes."""
+        """Insert the exported users that the store lacks, which are most of them; return the other changes."""
         exported = [change for change in changes if change.source == EXPORT]
         done = self._write(exported, {}, outcome, seen={}) | outcome.failed.keys()
         return [change for change in changes if change.user_id not in done]
@@ -438,7 +438,7 @@ class PostgresSink(Sink):
     def _read_rows(
         self, changes: Sequence[Change], outcome: Outcome
     ) -> tuple[dict[str, Change], dict[str, Known[Raw]]]:
-        """Return the users' rows as changes, and what they hold; fail the users whose rows no sink wrote."""
+        """Return the users' rows as changes, and their known keys; fail the users whose rows no sink wrote."""
         stored: dict[str, Change] = {}
         held: dict[str, Known[Raw]] = {}
         for user_id, *row in self._execute(_STORED, [change.user_id for change in changes]):
