@@ -1,5 +1,6 @@
 """The Management API over HTTP: fetch one user with its JSON as Auth0 wrote it."""
 
+from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -29,6 +30,10 @@ class Gone(msgspec.Struct, frozen=True):
     """
 
     asked_at: datetime
+
+
+Fetch = Callable[[str], Fetched | Gone]
+"""Fetches a user by id. Raises the errors of ``pipeline.auth0``."""
 
 
 class _User(msgspec.Struct, frozen=True):

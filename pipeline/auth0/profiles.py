@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from pipeline.auth0.api import Fetched, Gone
+from pipeline.auth0.api import Fetch, Fetched
 from pipeline.auth0.errors import Auth0Down, UserIdRefused
 from pipeline.auth0.management import Auth0Error, Management
 from pipeline.errors import CommandError
@@ -110,7 +110,7 @@ class Profiles:
 def learn(
     profiles: Profiles,
     connections: Iterable[Connection],
-    fetch: Callable[[str], Fetched | Gone],
+    fetch: Fetch,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Learnt:
     """Fetch a sample of the users of each connection. Raises Auth0Down if it gets none of a connection's."""
@@ -128,9 +128,7 @@ def learn(
     return Learnt(users, keys)
 
 
-def _fetched(
-    user_ids: Iterable[str], fetch: Callable[[str], Fetched | Gone], failures: list[Auth0Down]
-) -> Iterator[Fetched]:
+def _fetched(user_ids: Iterable[str], fetch: Fetch, failures: list[Auth0Down]) -> Iterator[Fetched]:
     for user_id in user_ids:
         try:
             answer = fetch(user_id)

@@ -5,13 +5,13 @@ the exports: the jobs, and the report of the slices so far. The next run writes 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from msgspec.structs import replace
 
-from pipeline.auth0.api import Fetched, Gone
+from pipeline.auth0.api import Fetch
 from pipeline.auth0.download import ExportFile
 from pipeline.auth0.errors import DamagedExport, JobEnded
 from pipeline.auth0.exports import lines
@@ -28,8 +28,6 @@ from pipeline.progress import Progress, Step, duration
 
 EVERY = Connection("", "")
 """Stands for all connections."""
-
-Fetch = Callable[[str], Fetched | Gone]
 
 
 def is_open(kept: Kept | None, now: datetime) -> bool:

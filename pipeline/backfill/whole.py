@@ -4,11 +4,11 @@ Auth0 documents that listing and search return at most 1 MB of a user, and of th
 user returns all of it. So large users are fetched, and those of the sample compared, to see what an export lacks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from pipeline.auth0.api import Fetched, Gone
+from pipeline.auth0.api import Fetch, Gone
 from pipeline.auth0.errors import Auth0Down, UserIdRefused
 from pipeline.auth0.profiles import keys_of, one_line
 from pipeline.backfill.slices import Answer
@@ -22,9 +22,7 @@ LARGE: Final = 10 * 1024
 class Whole:
     """Auth0's answers about the users of an export."""
 
-    def __init__(
-        self, export: Export, fetch: Callable[[str], Fetched | Gone], sample: Mapping[str, bytes], large: int = LARGE
-    ) -> None:
+    def __init__(self, export: Export, fetch: Fetch, sample: Mapping[str, bytes], large: int = LARGE) -> None:
         """``sample`` has the JSON of users who were fetched before the export; ``large`` is in bytes."""
         self._export, self._fetch, self._sample, self._large = export, fetch, sample, large
 

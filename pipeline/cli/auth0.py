@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pipeline.auth0.api import Fetched, Gone, ManagementApi
+from pipeline.auth0.api import Fetch, Fetched, Gone, ManagementApi
 from pipeline.auth0.credentials import credentials
 from pipeline.auth0.errors import RateLimited
 from pipeline.auth0.fetcher import Fetcher
@@ -43,7 +43,7 @@ def management(auth0: Auth0, scopes: Iterable[str], tell: Callable[[str], None])
     return api
 
 
-def fetch_at(rate: float) -> Callable[[str], Fetched | Gone]:
+def fetch_at(rate: float) -> Fetch:
     """Return a function that fetches users, at most ``rate`` a second; it waits for rate limits, however long.
 
     The function raises the errors of ``Fetcher.fetch`` but RateLimited.

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pipeline.auth0.api import Fetch
 from pipeline.auth0.jobs import ExportJobs
 from pipeline.auth0.management import Management
 from pipeline.auth0.profiles import SCOPES, Connection, Profiles, learn
-from pipeline.backfill.download import Downloader, Fetch, is_open
+from pipeline.backfill.download import Downloader, is_open
 from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import USERS, Report
 from pipeline.backfill.state import Download, Downloads, download_key

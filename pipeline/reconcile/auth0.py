@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pipeline.auth0 import envelope
-from pipeline.auth0.api import Fetched, Gone
+from pipeline.auth0.api import Fetch, Fetched, Gone
 from pipeline.auth0.errors import NobodyKnown, UserIdRefused
 from pipeline.changes import instant
 from pipeline.delivery import Delivery
@@ -46,9 +46,6 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 _line = msgspec.json.Decoder(_Line)
-
-Fetch = Callable[[str], Fetched | Gone]
-"""Fetches a user by id. Raises the errors of ``pipeline.auth0``."""
 
 
 @dataclass
