@@ -17,9 +17,9 @@ locals {
   own_dimensions = merge(
     { for key, consumer in local.sinks : key => { deployment = var.name, service = consumer.service, sink = key } },
     { for key, consumer in local.refresh : key => { deployment = var.name, service = consumer.service, function = key } },
+    { for _ in var.manifest_function[*] : "manifest" => { deployment = var.name, service = "manifest", function = "manifest" } },
+    { for _ in var.reconcile_function[*] : "reconcile" => { deployment = var.name, service = "reconcile", function = "reconcile" } },
   )
-
-  reconcile_dimensions = { deployment = var.name, service = "reconcile", function = "reconcile" }
 
   targeted_rules  = { for key, rule in var.rules : key => rule if rule.has_target }
   rule_dimensions = { for key, rule in var.rules : key => { EventBusName = rule.event_bus_name, RuleName = rule.name } }
@@ -281,7 +281,7 @@ locals {
         meaning    = "A day of the archive has no manifest 12 hours after it ended, or the function that writes them has not run for hours."
         namespace  = local.own_namespace
         metric     = "ManifestAge"
-        dimensions = { deployment = var.name, service = "manifest", function = "manifest" }
+        dimensions = local.own_dimensions["manifest"]
         statistic  = "Maximum"
         threshold  = 36 * 3600 * 1000 # of the day that is next: 24 hours, and 12
         # `missing`: see above. A first deployment has no run in its first hour.
@@ -296,26 +296,22 @@ locals {
 
   compared = merge(
     {
-      for _ in var.reconcile_function[*] : "drift" => {
-        kind       = "drift"
-        meaning    = "Users in Postgres and in DynamoDB differ, and not because a change is still on its way: the next comparison without a difference ends this."
-        namespace  = local.own_namespace
-        metric     = "Drift"
-        dimensions = local.reconcile_dimensions
-        statistic  = "Maximum"
-        missing    = "ignore"
-      }
-    },
-    {
-      for _ in var.reconcile_function[*] : "reconcile-unfinished" => {
-        kind       = "reconcile-unfinished"
-        meaning    = "The comparison of the stores did not end in 15 minutes: there are too many users, or too many differ, and nobody knows whether the rest agrees."
-        namespace  = local.own_namespace
-        metric     = "Unfinished"
-        dimensions = local.reconcile_dimensions
-        statistic  = "Maximum"
-        missing    = "ignore"
-      }
+      for metric, alarm in {
+        Drift = {
+          kind    = "drift"
+          meaning = "Users in Postgres and in DynamoDB differ, and not because a change is still on its way: the next comparison without a difference ends this."
+        }
+        Unfinished = {
+          kind    = "reconcile-unfinished"
+          meaning = "The comparison of the stores did not end in 15 minutes: there are too many users, or too many differ, and nobody knows whether the rest agrees."
+        }
+        } : alarm.kind => merge(alarm, {
+          namespace  = local.own_namespace
+          metric     = metric
+          dimensions = local.own_dimensions["reconcile"]
+          statistic  = "Maximum"
+          missing    = "ignore"
+      }) if var.reconcile_function != null
     },
     {
       for function in var.reconcile_function[*] : "reconcile-errors" => {

@@ -373,8 +373,7 @@ locals {
     ]],
   )
 
-  compared_metrics = flatten([for name in sort(keys(local.reconcile_dimensions)) : [name, local.reconcile_dimensions[name]]])
-  comparison       = merge(local.graph, { period = 3600, stat = "Maximum", yAxis = local.zero })
+  comparison = merge(local.graph, { period = 3600, stat = "Maximum", yAxis = local.zero })
 
   stage_comparison = [for _ in var.reconcile_function[*] : [
     {
@@ -392,8 +391,8 @@ locals {
       properties = merge(local.comparison, {
         title = "Users compared, and in flight"
         metrics = [
-          concat([local.own_namespace, "UsersCompared"], local.compared_metrics, [{ label = "compared" }]),
-          concat([local.own_namespace, "InFlight"], local.compared_metrics, [{ label = "in flight" }]),
+          concat([local.own_namespace, "UsersCompared"], local.own_metrics["reconcile"], [{ label = "compared" }]),
+          concat([local.own_namespace, "InFlight"], local.own_metrics["reconcile"], [{ label = "in flight" }]),
         ]
       })
     },
@@ -403,8 +402,8 @@ locals {
         title = "Comparison: seconds, of 900"
         metrics = [
           [{ expression = "ms/1000", label = "seconds", id = "seconds" }],
-          concat([local.own_namespace, "CompareTime"], local.compared_metrics, [{ id = "ms", visible = false }]),
-          concat([local.own_namespace, "Unfinished"], local.compared_metrics, [{ label = "not finished", color = "#d62728" }]),
+          concat([local.own_namespace, "CompareTime"], local.own_metrics["reconcile"], [{ id = "ms", visible = false }]),
+          concat([local.own_namespace, "Unfinished"], local.own_metrics["reconcile"], [{ label = "not finished", color = "#d62728" }]),
         ]
       })
     },
@@ -464,8 +463,7 @@ locals {
   rows = [
     for row in concat(
       local.overview, local.stage_events, local.stage_queues, local.stage_functions, local.stage_stores,
-      local.stage_comparison,
-      local.stage_archive, local.last_failures,
+      local.stage_comparison, local.stage_archive, local.last_failures,
     ) : row if length(row) > 0
   ]
 
