@@ -59,12 +59,16 @@ locals {
     } : null
   )
 
+  # By role, for a server of the user's own.
+  database_urls = {
+    writer   = var.database_url
+    migrator = var.migration_database_url == null ? var.database_url : var.migration_database_url
+    reader   = var.reader_database_url
+  }
+
   database_environment = {
-    for role in ["writer", "migrator", "reader"] : role => local.iam_database == null ? tomap({
-      DATABASE_URL = (
-        role == "migrator" ? coalesce(var.migration_database_url, var.database_url) :
-        role == "reader" ? var.reader_database_url : var.database_url
-      )
+    for role, url in local.database_urls : role => local.iam_database == null ? tomap({
+      DATABASE_URL = url
       }) : tomap({
       PGHOST     = local.iam_database.host
       PGPORT     = tostring(local.iam_database.port)
@@ -74,7 +78,7 @@ locals {
   }
 
   database_statements = {
-    for role in ["writer", "migrator", "reader"] : role => [
+    for role in keys(local.database_urls) : role => [
       for database in local.iam_database[*] : {
         actions = ["rds-db:connect"]
         resources = [join(":", [
