@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from devstack.emulator import log_file
+from devstack.processes import kill
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
@@ -96,9 +97,7 @@ def stop(pid: int) -> None:
     except psutil.NoSuchProcess:
         return
     _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=STOP_TIMEOUT)
+    kill(alive)
 
 
 def healthy(endpoint: str) -> bool:
