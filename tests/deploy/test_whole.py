@@ -102,11 +102,12 @@ def buckets(aws: Aws) -> list[str]:
     return [bucket["Name"] for bucket in found if bucket["Name"].startswith(PREFIX)]
 
 
-def compared(aws: Aws) -> Any:
-    """Have the reconcile function compare the stores."""
-    answer = aws.lambda_.invoke(FunctionName=f"{PREFIX}-reconcile", Payload=b"{}")
-    assert "FunctionError" not in answer, answer["Payload"].read()
-    return json.loads(answer["Payload"].read())
+def run_scheduled(aws: Aws, function: str) -> Any:
+    """Invoke a function as its schedule does, with the rights of its role; return its answer."""
+    answer = aws.lambda_.invoke(FunctionName=f"{PREFIX}-{function}", Payload=b"{}")
+    said = answer["Payload"].read()
+    assert "FunctionError" not in answer, said
+    return json.loads(said)
 
 
 def prove_archive(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +118,7 @@ def prove_archive(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for key in (first, second):
         aws.s3.put_object(Bucket=bucket, Key=key, Body=b"ada")
-    answer = aws.lambda_.invoke(FunctionName=f"{PREFIX}-manifest", Payload=b"{}")
-    written = json.loads(answer["Payload"].read())
+    written = run_scheduled(aws, "manifest")
     assert len(written) == 2, written
     for variable, value in json.loads(run("env", "--json").stdout).items():
         monkeypatch.setenv(variable, value)
@@ -160,12 +160,11 @@ def test_from_nothing_to_nothing(
     assert "✘" not in result.output
     assert "✔ Sync to Postgres: deletion" in result.output
 
-    # The watch asks its question, with the rights of its role.
-    asked = aws.lambda_.invoke(FunctionName=f"{PREFIX}-watch", Payload=b"{}")
-    assert "FunctionError" not in asked, asked["Payload"].read()
+    # The watch asks its question.
+    run_scheduled(aws, "watch")
 
-    # The comparison reads both stores, with the rights of its role.
-    found = compared(aws)
+    # The comparison reads both stores.
+    found = run_scheduled(aws, "reconcile")
     assert (found["finished"], found["users"], found["drift"]) == (True, {"postgres": 0, "dynamodb": 0}, {})
 
     prove_archive(aws, monkeypatch)
