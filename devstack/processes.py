@@ -30,7 +30,7 @@ def has_ended(process: psutil.Process, seconds: float) -> bool:
     while time.monotonic() < deadline:
         if not (process.is_running() and alive(process.pid)):
             return True
-        time.sleep(0.02)
+        time.sleep(0.02)  # between looks; see above
     return False
 
 

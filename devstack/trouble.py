@@ -16,7 +16,7 @@ from devstack.terraform import end_leftovers
 
 POLL_SECONDS: Final = 0.5
 EXIT_SECONDS: Final = 0.2
-"""How long a part may take from closing its connections to its end."""
+"""Seconds that a part may take from closing its connections to its end."""
 LOG_LINES: Final = 5
 INTERRUPTED: Final = 130
 """Exit code of a program that an interrupt has ended, as shells have it."""
@@ -39,7 +39,7 @@ def reported(directory: Path, command: str) -> Iterator[None]:
             with watch:
                 yield
         except Exception as error:
-            time.sleep(EXIT_SECONDS)
+            time.sleep(EXIT_SECONDS)  # a part that dies closes its connections, and so causes the error, before its end
             if said := watch.said(command):
                 raise Died(said) from error
             raise

@@ -145,7 +145,7 @@ class Program:
             done = self.run("init", "-no-color", "-input=false", *way, *options)
             if done.returncode == 0:
                 return ""
-            if done.returncode < 0:  # whoever ended it wants no other way tried
+            if done.returncode < 0:  # by a signal, such as Ctrl-C: do not try another way
                 raise TerraformError(f"{program_name()} init was ended by {signal.Signals(-done.returncode).name}.")
             failed.append(done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
             if _WRONG_CHECKSUM.search(failed[-1]):

@@ -45,7 +45,7 @@ def read(text: str) -> dict[str, str]:
 
 
 def read_file(file: Path) -> dict[str, str]:
-    """Return what a file of variables sets, as `read` does; nothing if there is no file."""
+    """Return the values in a file of variables, as `read` does; none if there is no file."""
     return read(file.read_text()) if file.is_file() else {}
 
 

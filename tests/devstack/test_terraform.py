@@ -289,7 +289,7 @@ def test_leftovers_of_this_directory_are_ended_and_no_others(tmp_path: Path, nam
         terraform.end_leftovers(ours)
 
         assert has_ended(child, 0.1)
-        assert mine.wait(5) == -signal.SIGKILL  # and no success, to who has started it
+        assert mine.wait(5) == -signal.SIGKILL  # not 0, which its parent would take for success
         assert other.poll() is None
         other_child.kill()
 

@@ -261,7 +261,7 @@ def test_deployer_reads_postgres_as_the_threat_model_says() -> None:
 
 
 @pytest.mark.parametrize("action", ["BatchGetItem", "Query", "Scan"])
-def test_who_deploys_lists_no_users(action: str) -> None:
+def test_deployer_lists_no_users(action: str) -> None:
     assert not may(APPLY, f"dynamodb:{action}", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{PREFIX}-users")
 
 

@@ -13,7 +13,7 @@ locals {
 
   vpc_config = var.vpc_config == null ? null : {
     subnet_ids = var.vpc_config.subnet_ids
-    # By its rule, so that nothing runs before the rule exists.
+    # Read from the rule, so that the function waits for it.
     security_group_ids = concat(var.vpc_config.security_group_ids, aws_vpc_security_group_egress_rule.dynamodb[*].security_group_id)
   }
 }

@@ -12,7 +12,7 @@ locals {
     "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.users.name]
   }
 
-  # DynamoDB decrypts the table's own key in the name of who reads or writes; it encrypts by a grant of its own.
+  # DynamoDB decrypts the table's own key in the caller's name; it encrypts by a grant of its own.
   key_statements = [for key in var.kms_key_arn[*] : {
     actions    = ["kms:Decrypt"]
     resources  = [key]
