@@ -15,6 +15,12 @@ variables {
   environment = "test"
   package_dir = "tests/packages"
   auth0       = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
+
+  # Of the module that compares
+  statements           = []
+  users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
+  function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
+  function_environment = {}
 }
 
 run "off" {
@@ -79,14 +85,10 @@ run "in_our_vpc" {
   command = plan
 
   variables {
-    name                 = "auth0-sync-test-reconcile"
-    schedule             = "rate(1 day)"
-    statements           = []
-    users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
-    vpc_config           = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
-    aurora_vpc           = { vpc_id = "vpc-mock", route_table_ids = ["rtb-mock"] }
-    function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
-    function_environment = {}
+    name       = "auth0-sync-test-reconcile"
+    schedule   = "rate(1 day)"
+    vpc_config = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
+    aurora_vpc = { vpc_id = "vpc-mock", route_table_ids = ["rtb-mock"] }
   }
 
   module {
@@ -124,14 +126,10 @@ run "in_a_vpc_of_ones_own" {
   command = plan
 
   variables {
-    name                 = "auth0-sync-test-reconcile"
-    schedule             = "cron(0 3 * * ? *)"
-    statements           = []
-    users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
-    vpc_config           = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
-    aurora_vpc           = { vpc_id = "vpc-theirs", route_table_ids = [] }
-    function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
-    function_environment = {}
+    name       = "auth0-sync-test-reconcile"
+    schedule   = "cron(0 3 * * ? *)"
+    vpc_config = { subnet_ids = ["subnet-a", "subnet-b"], security_group_ids = ["sg-database-clients"] }
+    aurora_vpc = { vpc_id = "vpc-theirs", route_table_ids = [] }
   }
 
   module {
@@ -148,14 +146,10 @@ run "outside" {
   command = plan
 
   variables {
-    name                 = "auth0-sync-test-reconcile"
-    schedule             = "rate(1 day)"
-    statements           = []
-    users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
-    vpc_config           = null
-    aurora_vpc           = null
-    function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
-    function_environment = {}
+    name       = "auth0-sync-test-reconcile"
+    schedule   = "rate(1 day)"
+    vpc_config = null
+    aurora_vpc = null
   }
 
   module {
