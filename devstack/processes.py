@@ -15,7 +15,7 @@ KILL_SECONDS: Final = 10.0
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes, and wait until they have ended."""
+    """Kill processes, and wait for the end of each, up to KILL_SECONDS."""
     killed = list(processes)
     for process in killed:
         with suppress(psutil.Error):

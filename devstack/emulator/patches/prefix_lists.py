@@ -1,8 +1,8 @@
 """Rules of security groups that name prefix lists.
 
-AWS (EC2 API Reference: IpPermission, SecurityGroupRule): a rule may name prefix lists, and is described with its own.
+AWS (EC2 API Reference: IpPermission, SecurityGroupRule): a rule may name prefix lists, and its description has them.
 
-MiniStack: drops them from the request and from the description, which Terraform's provider takes for its own error.
+MiniStack: drops them from the request and from the description, which Terraform's provider reports as its own error.
 """
 
 # ruff: noqa: SLF001 - MiniStack's functions are private; patching.require checks them

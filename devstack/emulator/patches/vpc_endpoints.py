@@ -30,7 +30,7 @@ def apply() -> None:
 
 
 def create_vpc_endpoint(p: Any) -> Any:
-    """CreateVpcEndpoint, with the policy."""
+    """Create an endpoint that keeps its policy."""
     before = set(ec2._vpc_endpoints)
     _original["CreateVpcEndpoint"](p)
     [made] = set(ec2._vpc_endpoints) - before
