@@ -17,6 +17,7 @@ from devstack.terraform import end_leftovers
 POLL_SECONDS: Final = 0.5
 EXIT_SECONDS: Final = 0.2
 """Seconds that a part may take from closing its connections to its end."""
+TURN_SECONDS: Final = 1e-4
 LOG_LINES: Final = 5
 INTERRUPTED: Final = 130
 """Exit code of a program that an interrupt has ended, as shells have it."""
@@ -120,6 +121,8 @@ def _what_runs(directory: Path) -> list[str]:
 def _end(directory: Path, command: str) -> NoReturn:
     """Print the running parts, and end the program without waiting for its threads."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # people press it twice
+    # Other threads go on until the end, and each look at a process gives them a turn: make their turns short.
+    sys.setswitchinterval(TURN_SECONDS)
     end_leftovers(directory / "terraform")
     print("\n".join(["\nInterrupted.", *_what_runs(directory), f"Go on: {command}"]), file=sys.stderr)  # noqa: T201 - last words
     sys.stdout.flush()

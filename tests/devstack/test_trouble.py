@@ -40,6 +40,13 @@ IN_A_REQUEST = (
     "up.client('sqs').receive_message(QueueUrl=up.client('sqs').create_queue(QueueName='q')['QueueUrl'], "
     "WaitTimeSeconds=20)"
 )
+BESIDE_BUSY_THREADS = """import threading
+        def compute():
+            while True:
+                sum(range(1000))
+        for _ in range(24):
+            threading.Thread(target=compute, daemon=True).start()
+        time.sleep(60)"""
 SECONDS = 5
 
 
@@ -100,7 +107,7 @@ def test_stack_stopped_by_another_command_is_no_traceback(directory: Path) -> No
     assert "Another command has stopped the stack. Start it again: make demo" in said_by(process, 1)
 
 
-@pytest.mark.parametrize("work", [WAITING, IN_A_QUERY, IN_A_REQUEST])
+@pytest.mark.parametrize("work", [WAITING, IN_A_QUERY, IN_A_REQUEST, BESIDE_BUSY_THREADS])
 def test_interrupt_names_the_running_parts(directory: Path, work: str) -> None:
     process = start(directory, work)
     process.send_signal(signal.SIGINT)
