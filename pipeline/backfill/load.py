@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import islice
+from sys import getsizeof
 
 from msgspec import Struct
 
@@ -15,11 +16,11 @@ from pipeline.sinks import Sink
 CHUNK = 1000
 """Lines that the store gets in one batch."""
 LARGEST = 3 * LONGEST
-"""Most bytes of the lines of a slice: three times what the command cuts, as text made of a deep value grows."""
+"""Most memory of the lines of a slice: three times what the command cuts, as text made of a deep value grows."""
 
 
 class SliceTooLarge(Poison):
-    """The lines have more bytes than a slice of an export: somebody else than the command made it."""
+    """The lines take more memory than a slice of an export: somebody else than the command made it."""
 
 
 class Refusal(Struct, frozen=True):
@@ -90,7 +91,7 @@ def _bounded(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines; a few megabytes of gzip may hold more than the function's memory."""
     left = LARGEST
     for line in lines:
-        left -= len(line)
+        left -= getsizeof(line)  # an empty line takes memory, too
         if left < 0:
             raise SliceTooLarge
         yield line
