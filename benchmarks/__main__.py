@@ -86,7 +86,12 @@ def main() -> None:
             if "backfill" in wanted:
                 url = postgres.create_database(server.url, "backfill")
                 figures["backfill"] = backfill.run(url, max(arguments.rows, backfill.LEAST))
+                postgres.drop_database(server.url, "backfill")
+                url = postgres.create_database(server.url, "side_by_side")
+                figures["side_by_side"] = backfill.run_side_by_side(url, max(arguments.rows, backfill.LEAST))
+                postgres.drop_database(server.url, "side_by_side")
                 _print(f"an export into Postgres: {figures['backfill']}", screen)
+                _print(f"slices at a time: {figures['side_by_side']}", screen)
             if "growth" in wanted:
                 url = postgres.create_database(server.url, "growth")
                 figures["growth"] = growth.run(url, arguments.rounds, arguments.rows, arguments.limit)

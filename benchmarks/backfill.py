@@ -1,11 +1,13 @@
-"""Slices of an export into Postgres, as the sink's function gets them: the first time, again, and beside the upsert."""
+"""Slices of an export into Postgres, as the function gets them: new, again, beside the upsert, and two at a time."""
 
 import base64
 import gzip
 import logging
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import msgspec
@@ -24,6 +26,8 @@ LEAST = 100_000
 """Least number of users; the load of fewer ends before its rate is steady."""
 TEMPLATES = 1000
 BATCH = 1000
+EXECUTIONS = 2
+"""Executions of the function at a time, the default of ``backfill.maximum_concurrency``."""
 FIELDS = (
     "app_metadata",
     "blocked",
@@ -91,8 +95,8 @@ def run(url: str, users: int) -> dict[str, Any]:
     lines = _templates()
     turns = {name: Turn(psutil.Process(connection.info.backend_pid)) for name in ("first", "again", "statement")}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number, first in enumerate(range(0, users, USERS)):
-        some = [_line(lines[user % TEMPLATES], user) for user in range(first, min(first + USERS, users))]
+    for number, users_of_slice in enumerate(_ranges(users)):
+        some = [_line(lines[user % TEMPLATES], user) for user in users_of_slice]
         if number % 10 == 9:
             turns["statement"].run(len(some), _statement(sink, some, export))
         else:
@@ -112,9 +116,48 @@ def run(url: str, users: int) -> dict[str, Any]:
     }
 
 
-def _slice(function: Sync, lines: list[bytes], export: Export) -> Callable[[], None]:
+def run_side_by_side(url: str, users: int) -> dict[str, Any]:
+    """Users per second of as many executions as a deployment has by default, each a process with its own session."""
+    migrate(Database(url=url))
+    lines, export = _templates(), Export("bench", "2026-11-01T00:00:00.000000Z", FIELDS)
+    slices = [_event([_line(lines[user % TEMPLATES], user) for user in some], export) for some in _ranges(users)]
+    with ProcessPoolExecutor(EXECUTIONS, get_context("spawn"), _start, (url,)) as pool:
+        warm, rest = slices[: 5 * EXECUTIONS], slices[5 * EXECUTIONS :]
+        list(pool.map(_load, warm))
+        start = time.perf_counter()
+        loaded = sum(pool.map(_load, rest))
+        seconds = time.perf_counter() - start
+    assert loaded == users - len(warm) * USERS
+    return {"users": users, "executions": EXECUTIONS, "users_per_second": round(loaded / seconds)}
+
+
+_function: Sync
+"""The function of an execution's process."""
+
+
+def _start(url: str) -> None:
+    global _function  # noqa: PLW0603 - as a Lambda function keeps its sink
+    connection = postgres.connect(Database(url=url))
+    _function = Sync(postgres.PostgresSink(lambda: connection), "postgres", log=_silent(), measure=lambda *_: None)
+
+
+def _load(event: dict[str, Any]) -> int:
+    loaded: dict[str, int] = _function.load(event)["loaded"]
+    assert loaded["rows"] == loaded["applied"], loaded
+    return loaded["applied"]
+
+
+def _ranges(users: int) -> Iterator[range]:
+    return (range(first, min(first + USERS, users)) for first in range(0, users, USERS))
+
+
+def _event(lines: list[bytes], export: Export) -> dict[str, Any]:
     content = base64.b64encode(gzip.compress(b"\n".join(lines), compresslevel=6)).decode()
-    event = {"export": msgspec.to_builtins(export), "lines": content}
+    return {"export": msgspec.to_builtins(export), "lines": content}
+
+
+def _slice(function: Sync, lines: list[bytes], export: Export) -> Callable[[], None]:
+    event = _event(lines, export)
 
     def work() -> None:
         loaded = function.load(event)["loaded"]
