@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Auth0SyncError
@@ -46,8 +47,7 @@ def _service() -> str:
     return os.environ.get("SERVICE_NAME") or "auth0-sync"
 
 
-def _json(line: Mapping[str, object]) -> str:
-    return json.dumps(line, default=str, separators=(",", ":"))
+_json = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 handler = logging.StreamHandler(sys.stdout)
@@ -74,35 +74,53 @@ SPECIAL = ("UnknownPaths", "UnnamedDeletions", "OddFields", "WrongClocks")
 
 
 def count(
-    sink: str, counts: "Counts", masked: int = 0, lag: float | None = None, special: Mapping[str, int] | None = None
+    sink: str,
+    counts: "Counts",
+    masked: int = 0,
+    lag: float | None = None,
+    special: Mapping[str, int] | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> None:
-    """Send a batch's counts and its lag (milliseconds, see ``lag``) as metrics, by sink.
+    """Log a batch in a line that also sends its counts and its lag (milliseconds, see ``lag``) as metrics, by sink.
 
     ``special`` has the counts of ``SPECIAL`` to send: AWS bills each sent metric. Without it, all are sent as 0.
+    ``about`` has further fields of the line.
     """
-    numbers = {name.capitalize(): getattr(counts, name) for name in counts.__struct_fields__}
+    numbers = {name: getattr(counts, name) for name in counts.__struct_fields__}
+    metrics = {name.capitalize(): number for name, number in numbers.items()}
     others = dict.fromkeys(SPECIAL, 0) if special is None else special
-    emit(("sink", sink), {**numbers, "Masked": masked, **others}, {} if lag is None else {"SyncLag": lag})
+    fields = {"level": "INFO", "message": "batch", **numbers, **(about or {})}
+    emit(("sink", sink), {**metrics, "Masked": masked, **others}, {} if lag is None else {"SyncLag": lag}, fields)
 
 
-def emit(dimension: tuple[str, str], counts: Mapping[str, int], milliseconds: Mapping[str, float]) -> None:
-    """Send numbers as metrics.
+def emit(
+    dimension: tuple[str, str],
+    counts: Mapping[str, int],
+    milliseconds: Mapping[str, float],
+    fields: Mapping[str, object] | None = None,
+) -> None:
+    """Send numbers as metrics, in a line that may have other fields.
 
     Zero counts are sent, too: they distinguish "no failure" from "no data". ``DEPLOYMENT`` separates the deployments of
     one account.
     """
     name, value = dimension
     dimensions = {"deployment": os.environ.get("DEPLOYMENT") or "local", name: value, "service": _service()}
-    units = dict.fromkeys(counts, "Count") | dict.fromkeys(milliseconds, "Milliseconds")
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [list(dimensions)],
-        "Metrics": [{"Name": metric, "Unit": unit} for metric, unit in units.items()],
+        "Metrics": _definitions(tuple(counts), tuple(milliseconds)),
     }
     about = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
     values = {metric: [float(number)] for metric, number in {**counts, **milliseconds}.items()}
-    sys.stdout.write(_json({"_aws": about, **dimensions, **values}) + "\n")
+    sys.stdout.write(_json({**(fields or {}), "_aws": about, **dimensions, **values}) + "\n")
     sys.stdout.flush()
+
+
+@cache
+def _definitions(counts: tuple[str, ...], milliseconds: tuple[str, ...]) -> list[dict[str, str]]:
+    units = dict.fromkeys(counts, "Count") | dict.fromkeys(milliseconds, "Milliseconds")
+    return [{"Name": metric, "Unit": unit} for metric, unit in units.items()]
 
 
 def lag(instants: Sequence[str], now: datetime) -> float | None:

@@ -91,8 +91,7 @@ class Sync:
             )
             raise
         took = {"milliseconds": round((perf_counter() - started) * 1000)}
-        by = {"ignored_by": ignored, "signals_by": signals, "notes": notes}
-        self._log.info("batch", extra={"sink": self._name, **asdict(total), **by, **took})
+        about = {"ignored_by": ignored, "signals_by": signals, "notes": notes, **took}
         special = {
             "UnknownPaths": ignored[UNKNOWN_PATH],
             "UnnamedDeletions": ignored[UNNAMED_DELETION],
@@ -100,7 +99,7 @@ class Sync:
             "WrongClocks": notes[WRONG_CLOCK],
         }
         special = {metric: number for metric, number in special.items() if number}
-        self._measure(self._name, total, signals[MASKED], lag(happened, datetime.now(UTC)), special)
+        self._measure(self._name, total, signals[MASKED], lag(happened, datetime.now(UTC)), special, about)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def load(self, event: Mapping[str, Any]) -> dict[str, Any]:
