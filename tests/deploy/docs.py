@@ -8,19 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import packaging
+from tests.deploy import preloaded
 from tests.emulator.support import ACCOUNT
 
 AWS_CLI = packaging.ROOT / ".venv-awscli" / "bin"
+AWS = """\
+import sys
+import awscli.handlers
+from awscli import clidriver
+
+def main():
+    sys.argv[1:1] = ["--endpoint-url", {endpoint!r}]
+    return clidriver.main()
+"""
+"""The AWS CLI: version 1 does not look into its configuration for the endpoint of every service."""
+
 COMMAND = """\
-#!{python}
+from importlib import import_module
 from pathlib import Path
-from pipeline.cli import main
+import pydantic
+from pipeline.cli import commands, main
 from pipeline.deploy.deployment import Deployment
+for module in {{command.module for command in commands.COMMANDS.values()}}:
+    import_module(module)
 find = Deployment.find.__func__
 Deployment.find = classmethod(lambda cls, name, **options: find(cls, name, Path({root!r}), **options))
-main()
 """
-"""The command of the clone, on deployments of the test's own repository."""
+"""The command of the clone, on deployments of the test's own repository; Typer imports pydantic when it runs."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +80,8 @@ class Operator:
     """A shell in a repository, signed in to an emulator by the files of the AWS CLI."""
 
     def __init__(self, root: Path, home: Path, endpoint: str) -> None:
-        self._root, self._home = root, home
-        _script(root / ".venv" / "bin" / "auth0-sync", COMMAND.format(python=sys.executable, root=str(root)))
+        self._root, self._home, self._endpoint = root, home, endpoint
         assert (AWS_CLI / "aws").exists(), "the AWS CLI is missing; run: make .venv-awscli/.ready"
-        # Version 1 does not look into its configuration for the endpoint of every service.
-        _script(home / "bin" / "aws", f'#!/bin/sh\nexec {AWS_CLI}/aws --endpoint-url {endpoint} "$@"\n')
         _without_waiting(home)
         config = home / ".aws" / "config"
         config.write_text(
@@ -97,24 +108,23 @@ class Operator:
             "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": str(packaging.ROOT),
         }
-        done = subprocess.run(
-            ["bash", "-c", "\n".join(script)],
-            cwd=self._root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ours, aws = self._root / ".venv" / "bin" / "auth0-sync", self._home / "bin" / "aws"
+        with (
+            preloaded.installed(ours, Path(sys.executable), COMMAND.format(root=str(self._root)), environment),
+            preloaded.installed(aws, AWS_CLI / "python", AWS.format(endpoint=self._endpoint), environment),
+        ):
+            done = subprocess.run(
+                ["bash", "-c", "\n".join(script)],
+                cwd=self._root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         parts = done.stdout.split("\036")[1:]
         printed = {blocks[int(number)]: text for number, text in zip(parts[::2], parts[1::2], strict=True)}
         assert done.returncode == 0, f"{list(printed)[-1]}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return printed
-
-
-def _script(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    path.chmod(0o755)
 
 
 def _without_waiting(home: Path) -> None:
