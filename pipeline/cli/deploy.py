@@ -153,9 +153,9 @@ def destroy(
             with _explained(env, before), steps.step("Plan") as step:
                 snapshot = snapshot and with_data and teardown.has_cluster(state.resources)
                 planned = (
-                    teardown.plan_with_data(deployment, keep_key=snapshot)
+                    teardown.removal_with_data(state.resources, keep_key=snapshot)
                     if with_data
-                    else teardown.plan_without_data(deployment)
+                    else teardown.plan_without_data(deployment, state.resources)
                 )
                 step.update(plans.counted(planned) or "no changes")
         kept = {} if with_data else teardown.holders(state.resources)
@@ -176,7 +176,7 @@ def destroy(
                 console.print("The queues are deleted with their waiting messages, dead-letter queues included.\n")
             plans.confirm(f"Type the environment's name ({env}) to destroy this", env, yes=yes, what="destroy")
             with Steps(console) as steps:
-                left = _destroy(deployment, planned, before, steps, with_data=with_data, snapshot=snapshot)
+                left = _destroy(deployment, planned, state, steps, with_data=with_data, snapshot=snapshot)
             if left:
                 _show_snapshot(deployment, left)
     if kept:
@@ -321,22 +321,22 @@ def _explained(env: str, before: Mapping[str, Any]) -> Iterator[None]:
 def _destroy(
     deployment: Deployment,
     planned: planning.Plan,
-    before: dict[str, Any],
+    state: State,
     steps: Steps,
     *,
     with_data: bool,
     snapshot: bool,
 ) -> str | None:
     """Apply the plan of a destroy; return the name of the last snapshot, if one was taken."""
-    left = None
+    before, resources, left = state.outputs, state.resources, None
     with _explained(deployment.name, before):
-        moved = teardown.leave_network(deployment, before, steps)
+        moved = teardown.leave_network(resources, before, steps)
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
-            teardown.unprotect(deployment, before, steps)
-            planned = teardown.plan_with_data(deployment, keep_key=snapshot)
+            teardown.unprotect(deployment, resources, before, steps)
+            planned = teardown.plan_with_data(deployment, resources, keep_key=snapshot)
         elif moved:
-            planned = teardown.plan_without_data(deployment)
+            planned = teardown.plan_without_data(deployment, resources)
         apply(deployment, planned, steps)
     return left
 

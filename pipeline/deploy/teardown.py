@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import boto3
@@ -10,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import apply
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import MODULE, Plan, held, kind, make, top
+from pipeline.deploy.planning import MODULE, Change, Plan, held, kind, make, top
 from pipeline.progress import Progress, Step
 
 KEY: Final = f"{MODULE}module.key"
@@ -28,48 +29,66 @@ LOOK: Final = 15.0
 """Seconds between two checks of the network interfaces."""
 
 
-def plan_without_data(deployment: Deployment) -> Plan:
+def plan_without_data(deployment: Deployment, resources: Sequence[str]) -> Plan:
     """Plan to remove everything but the parts with data. Raises DeployError if the plan would delete data."""
-    targets = sorted({top(address) for address in deployment.state().resources} - set(KEPT))
+    targets = sorted({top(address) for address in resources} - set(KEPT))
     if not targets:
         return Plan()
     plan = make(deployment, "-destroy", *[f"-target={target}" for target in targets])
-    _refuse_losses(deployment, plan)
-    return plan
-
-
-def _refuse_losses(deployment: Deployment, plan: Plan) -> None:
     if plan.losses:
         lost = "".join(f"\n  {change.address}: {change.loses}" for change in plan.losses)
         deployment.plan_file.unlink(missing_ok=True)
         raise DeployError(f"Nothing was removed, because this would have deleted data:{lost}")
+    return plan
 
 
-def plan_with_data(deployment: Deployment, *, keep_key: bool) -> Plan:
-    """Plan to remove everything, except the key if a snapshot still needs it."""
-    targets = sorted({top(address) for address in deployment.state().resources} - ({KEY} if keep_key else set()))
-    if not targets:
-        return Plan()
+def removal_with_data(resources: Sequence[str], *, keep_key: bool) -> Plan:
+    """Return the removal of everything in the state, except the key if a snapshot still needs it, for review.
+
+    It cannot be applied: a plan from before `unprotect` would be stale after it.
+    """
+    gone = _gone(resources, keep_key=keep_key)
+    return Plan(tuple(Change("delete", address, kind(address)) for address in gone))
+
+
+def plan_with_data(deployment: Deployment, resources: Sequence[str], *, keep_key: bool) -> Plan:
+    """Plan the removal that `removal_with_data` returns, after `unprotect`."""
+    targets = sorted({top(address) for address in _gone(resources, keep_key=keep_key)})
     return make(deployment, "-destroy", UNPROTECTED, *[f"-target={target}" for target in targets])
 
 
-def leave_network(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> bool:
+def _gone(resources: Sequence[str], *, keep_key: bool) -> list[str]:
+    return [address for address in resources if not (keep_key and top(address) == KEY)]
+
+
+def leave_network(resources: Sequence[str], outputs: Mapping[str, Any], progress: Progress) -> bool:
     """Remove the functions if they are in a VPC, and wait until Lambda has removed their network interfaces.
 
     Lambda uses the functions' roles for that, and the interfaces block the deletion of subnets and security groups: all
-    of these must stay until then. Returns whether anything was removed, which invalidates an earlier plan.
+    of these must stay until then. Returns whether there is a VPC, so that an earlier plan is out of date.
     """
     network = outputs.get("function_network")
     if network is None:
         return False
-    functions = [address for address in deployment.state().resources if kind(address) == "aws_lambda_function"]
-    if functions:
-        plan = make(deployment, "-destroy", *[f"-target={address}" for address in functions])
-        _refuse_losses(deployment, plan)
-        apply(deployment, plan, progress)
+    if any(kind(address) == "aws_lambda_function" for address in resources):
+        with progress.step("Functions") as step:
+            _delete_functions(outputs, step)
     with progress.step("Network interfaces") as step:
         _wait_for_interfaces(outputs["region"], network, step)
     return True
+
+
+def _delete_functions(outputs: Mapping[str, Any], step: Step) -> None:
+    """Delete the functions by Lambda's API. Terraform finds them gone afterwards, and needs no plan for them alone."""
+    lambda_, names = boto3.client("lambda", region_name=outputs["region"]), sorted(outputs["function_names"].values())
+    try:
+        for name in names:
+            step.update(name)
+            with suppress(lambda_.exceptions.ResourceNotFoundException):
+                lambda_.delete_function(FunctionName=name)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"The functions could not be deleted, so nothing else was: {error}") from error
+    step.update(f"{len(names)} deleted")
 
 
 def _wait_for_interfaces(region: str, network: Mapping[str, Any], step: Step) -> None:
@@ -123,13 +142,12 @@ def _ids(groups: Sequence[Mapping[str, str]]) -> frozenset[str]:
     return frozenset(group["GroupId"] for group in groups)
 
 
-def unprotect(deployment: Deployment, outputs: Mapping[str, Any], progress: Progress) -> None:
+def unprotect(deployment: Deployment, resources: Sequence[str], outputs: Mapping[str, Any], progress: Progress) -> None:
     """Remove the protection of the stores, as `protect_data = false` does, and change nothing else.
 
     A separate request removes the cluster's. Terraform then only records the settings of the cluster's deletion, and
     sends nothing: in a change of the cluster the provider would send its engine version, too.
     """
-    resources = deployment.state().resources
     if has_cluster(resources):
         _unprotect_cluster(outputs)
     targets = [f"-target={address}" for address in holders(resources)]

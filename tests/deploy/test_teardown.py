@@ -12,13 +12,12 @@ from botocore.stub import Stubber
 
 from pipeline.deploy import DeployError, teardown
 from pipeline.deploy.deployment import Deployment
-from pipeline.deploy.planning import HOLDS_DATA, NO_DATA
+from pipeline.deploy.planning import HOLDS_DATA, NO_DATA, top
 from pipeline.progress import Quiet
-from tests.deploy.support import FakeTerraform, planned, says, stored, tiny
+from tests.deploy.support import FakeTerraform, planned, says, tiny
 from tests.infra.deployed import MODULE
 
 STATE = [
-    "data.aws_region.current",
     'module.auth0_sync.aws_cloudwatch_event_rule.this["user-changes-log-stream"]',
     "module.auth0_sync.aws_lambda_invocation.migrate[0]",
     "module.auth0_sync.module.archive.aws_s3_bucket.this",
@@ -34,7 +33,12 @@ STATE = [
 
 
 NETWORK = {"subnet_ids": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
-OUTPUTS = {"region": "us-east-1", "database": {"cluster_identifier": "c"}, "function_network": NETWORK}
+OUTPUTS = {
+    "region": "us-east-1",
+    "database": {"cluster_identifier": "c"},
+    "function_names": {"sync-postgres": "sync", "migrate": "migrate"},
+    "function_network": NETWORK,
+}
 
 
 @pytest.fixture
@@ -44,8 +48,8 @@ def deployment(tmp_path: Path) -> Deployment:
     return deployment
 
 
-def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: list[str], *messages: object) -> FakeTerraform:
-    script = f'case "$*" in *"state pull")\n{stored(*state)}\n;;\n*" plan "*)\n{says(*messages) or "true"}\n;; esac'
+def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *messages: object) -> FakeTerraform:
+    script = f'case "$*" in *" plan "*)\n{says(*messages) or "true"}\n;; esac'
     return FakeTerraform(tmp_path / "bin", monkeypatch, script)
 
 
@@ -54,8 +58,8 @@ def targets(call: str) -> set[str]:
 
 
 def test_stores_stay(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = terraform(tmp_path, monkeypatch, STATE, planned("delete", STATE[2]))
-    plan = teardown.plan_without_data(deployment)
+    calls = terraform(tmp_path, monkeypatch, planned("delete", STATE[1]))
+    plan = teardown.plan_without_data(deployment, STATE)
     assert len(plan.changes) == 1
     assert targets(calls.calls[-1]) == {
         "module.auth0_sync.aws_cloudwatch_event_rule.this",
@@ -70,29 +74,35 @@ def test_stores_stay(deployment: Deployment, tmp_path: Path, monkeypatch: pytest
 def test_data_that_would_go_along_stops_it(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terraform(tmp_path, monkeypatch, STATE, planned("delete", "module.auth0_sync.module.key[0].aws_kms_key.this"))
+    terraform(tmp_path, monkeypatch, planned("delete", "module.auth0_sync.module.key[0].aws_kms_key.this"))
     with pytest.raises(DeployError, match=r"(?s)Nothing was removed.*module\.key"):
-        teardown.plan_without_data(deployment)
+        teardown.plan_without_data(deployment, STATE)
 
 
 def test_where_only_data_is_left_there_is_nothing_to_plan(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = terraform(tmp_path, monkeypatch, ["module.auth0_sync.module.users_table.aws_dynamodb_table.users"])
-    assert teardown.plan_without_data(deployment).empty
-    assert len(calls.calls) == 1
+    calls = terraform(tmp_path, monkeypatch)
+    table = "module.auth0_sync.module.users_table.aws_dynamodb_table.users"
+    assert teardown.plan_without_data(deployment, [table]).empty
+    assert calls.calls == []
 
 
 @pytest.mark.parametrize("keep_key", [True, False])
 def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_key: bool
 ) -> None:
-    calls = terraform(tmp_path, monkeypatch, STATE)
-    teardown.plan_with_data(deployment, keep_key=keep_key)
+    calls = terraform(tmp_path, monkeypatch)
+    teardown.plan_with_data(deployment, STATE, keep_key=keep_key)
     gone = targets(calls.calls[-1])
     assert (teardown.KEY in gone) is not keep_key
     assert set(teardown.KEPT) - {teardown.KEY} <= gone
     assert "-var=protect_data=false" in calls.calls[-1]
+    shown = teardown.removal_with_data(STATE, keep_key=keep_key)
+    assert {top(change.address) for change in shown.changes} == gone
+    assert {change.loses for change in shown.losses} == {*HOLDS_DATA.values()} - (
+        {HOLDS_DATA["aws_kms_key"]} if keep_key else set()
+    )
 
 
 def test_only_stores_lose_their_protection(
@@ -101,9 +111,9 @@ def test_only_stores_lose_their_protection(
     unprotected: list[Any] = []
     monkeypatch.setattr(teardown, "_unprotect_cluster", unprotected.append)
     calls = terraform(
-        tmp_path, monkeypatch, STATE, planned("update", "module.auth0_sync.module.users_table.aws_dynamodb_table.users")
+        tmp_path, monkeypatch, planned("update", "module.auth0_sync.module.users_table.aws_dynamodb_table.users")
     )
-    teardown.unprotect(deployment, OUTPUTS, Quiet())
+    teardown.unprotect(deployment, STATE, OUTPUTS, Quiet())
     assert unprotected == [OUTPUTS]
     plan, apply = calls.calls[-2:]
     assert targets(plan) == {
@@ -122,10 +132,10 @@ def test_protection_stays_where_taking_it_would_change_more(
 ) -> None:
     monkeypatch.setattr(teardown, "_unprotect_cluster", lambda _outputs: None)
     calls = terraform(
-        tmp_path, monkeypatch, STATE, planned("replace", "module.auth0_sync.module.database[0].aws_rds_cluster.this")
+        tmp_path, monkeypatch, planned("replace", "module.auth0_sync.module.database[0].aws_rds_cluster.this")
     )
     with pytest.raises(DeployError, match=r"Deploy first \(make deploy ENV=prod\)"):
-        teardown.unprotect(deployment, OUTPUTS, Quiet())
+        teardown.unprotect(deployment, STATE, OUTPUTS, Quiet())
     assert not [call for call in calls.calls if call.startswith("apply")]
 
 
@@ -212,34 +222,39 @@ class TestNetworkInterfaces:
         with pytest.raises(DeployError, match=r"eni-subnet-1\. The functions' roles.* Run the same command later"):
             wait(["eni-subnet-1"])
 
-    def test_functions_go_before_them_and_nothing_else(
-        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    def waited(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         waited: list[object] = []
         monkeypatch.setattr(teardown, "_wait_for_interfaces", lambda *what: waited.append(what[:2]))
-        calls = terraform(tmp_path, monkeypatch, STATE)
-        assert teardown.leave_network(deployment, OUTPUTS, Quiet())
-        plan, apply = calls.calls[-2:]
-        assert targets(plan) == {"module.auth0_sync.module.postgres_sink.module.function.aws_lambda_function.this"}
-        assert "-destroy" in plan
-        assert apply.startswith("apply ")
+        return waited
+
+    @pytest.fixture
+    def lambda_(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+        client = boto3.client("lambda", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+        monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
+        with Stubber(client) as stub:
+            yield stub
+            stub.assert_no_pending_responses()
+
+    def test_functions_go_before_them(self, lambda_: Stubber, waited: list[object]) -> None:
+        lambda_.add_client_error("delete_function", "ResourceNotFoundException")  # a run that was cut short did it
+        lambda_.add_response("delete_function", {}, {"FunctionName": "sync"})
+        assert teardown.leave_network(STATE, OUTPUTS, Quiet())
         assert waited == [("us-east-1", NETWORK)]
 
-    def test_a_destroy_that_was_cut_short_waits_again(
-        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        waited: list[object] = []
-        monkeypatch.setattr(teardown, "_wait_for_interfaces", lambda *_: waited.append(1))
-        calls = terraform(tmp_path, monkeypatch, STATE[:-1])
-        assert teardown.leave_network(deployment, OUTPUTS, Quiet())
-        assert (len(calls.calls), waited) == (1, [1])
+    def test_a_function_that_stays_stops_it(self, lambda_: Stubber, waited: list[object]) -> None:
+        lambda_.add_client_error("delete_function", "AccessDeniedException", "no")
+        with pytest.raises(DeployError, match=r"(?s)could not be deleted, so nothing else was: .*no"):
+            teardown.leave_network(STATE, OUTPUTS, Quiet())
+        assert waited == []
 
-    def test_functions_in_no_vpc_are_not_waited_for(
-        self, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        calls = terraform(tmp_path, monkeypatch, STATE)
-        assert not teardown.leave_network(deployment, {"region": "us-east-1", "function_network": None}, Quiet())
-        assert calls.calls == []
+    def test_a_destroy_that_was_cut_short_waits_again(self, lambda_: Stubber, waited: list[object]) -> None:
+        assert teardown.leave_network(STATE[:-1], OUTPUTS, Quiet())
+        assert len(waited) == 1
+
+    def test_functions_in_no_vpc_are_not_waited_for(self, lambda_: Stubber, waited: list[object]) -> None:
+        assert not teardown.leave_network(STATE, {"region": "us-east-1", "function_network": None}, Quiet())
+        assert waited == []
 
 
 def test_a_cluster_is_known_by_the_state() -> None:

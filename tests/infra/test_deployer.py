@@ -31,6 +31,7 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:auth0-AbCdEf"
 TAGS = "The resource is made with tags, or its tags are changed; AWS asks for it beside the request itself"
 CHANGE = "A changed setting, which the recorded deployment does not have"
 COMPARISON = "The recorded deployment does not compare the stores: reconcile"
+NO_VPC = "Terraform removes functions that are in no VPC; the recorded deployment has one"
 KEY = "DynamoDB, Lambda, RDS, Firehose, SQS and S3 use the key in the name of who deploys"
 BEYOND = {
     "athena:TagResource": TAGS,
@@ -77,8 +78,10 @@ BEYOND = {
     "kms:TagResource": TAGS,
     "kms:UntagResource": TAGS,
     "kms:UpdateKeyDescription": CHANGE,
+    "lambda:DeleteAlias": NO_VPC,
     "lambda:DeleteFunctionConcurrency": CHANGE,
     "lambda:PutFunctionConcurrency": CHANGE,
+    "lambda:RemovePermission": NO_VPC,
     "lambda:TagResource": TAGS,
     "lambda:UntagResource": TAGS,
     "lambda:UpdateAlias": CHANGE,
