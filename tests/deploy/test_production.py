@@ -17,12 +17,13 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+import typer
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from devstack.emulator import process
 from pipeline import packaging
-from pipeline.cli import app
+from pipeline.cli import app, plans
 from pipeline.deploy import deployment, teardown
 from tests.deploy import docs
 from tests.deploy.support import real
@@ -78,15 +79,16 @@ class Deployed:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
 
-    def run(self, command: str, *arguments: str) -> str:
+    def run(self, command: str, *arguments: str, phase: str = "") -> str:
         """Run a command that must succeed, and record its requests; return its output and messages."""
-        self._mark(command)
+        self.mark(phase or command)
         try:
             return str(self._invoke(command, *arguments).output)
         finally:
-            self._mark(None)
+            self.mark(None)
 
-    def _mark(self, phase: str | None) -> None:
+    def mark(self, phase: str | None) -> None:
+        """Note in the record of requests what the next ones are for."""
         with self.requests.open("a") as log:
             log.write(json.dumps({"phase": phase}) + "\n")
 
@@ -155,6 +157,19 @@ def may_sign_in(deployed: Deployed, outputs: dict[str, Any], user: str) -> bool:
     """Whether the cluster lets a user in by token."""
     [[field]] = deployed.as_master(outputs, f"SELECT pg_has_role('{user}', 'rds_iam', 'member')")
     return bool(field["booleanValue"])
+
+
+def agreed(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Deploy, and agree when asked: the requests until then are those of somebody who only plans."""
+
+    def answer(_question: str, **_: Any) -> str:
+        deployed.mark("deploy")
+        return "yes"
+
+    with monkeypatch.context() as patches:
+        patches.setattr(plans, "can_ask", lambda: True)
+        patches.setattr(typer, "prompt", answer)
+        return deployed.run("deploy", "--env", ENVIRONMENT, phase="plan")
 
 
 @pytest.fixture(scope="module")
@@ -362,16 +377,13 @@ def test_production(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert f"✔ {done}" in said, said
     assert "✘" not in said
 
-    # The requests of somebody who only plans.
-    deployed.run("plan", "--env", ENVIRONMENT)
-
     # AWS raises the minor version of the cluster. A changed setting, and what shows it, is all that the configuration
     # and what is there differ by, and the version stays what AWS has made of it.
     raised = deployed.raise_minor_version()
     variables = deployed.variables.read_text()
     assert "max_capacity          = 8" in variables
     deployed.variables.write_text(variables.replace("max_capacity          = 8", "max_capacity          = 6"))
-    said = deployed.run("deploy", "--env", ENVIRONMENT, "--yes")
+    said = agreed(deployed, monkeypatch)
     changed = re.findall(r"^  [~+-] module\.auth0_sync\.module\.(.*)$", said, flags=re.M)
     assert [address for address in changed if not address.startswith("observability.")] == [
         "database[0].aws_rds_cluster.this"
