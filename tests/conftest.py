@@ -40,12 +40,7 @@ others.
 TOGETHER = {
     "tests/stack/": "stack",
     "tests/attacks/": "stack",
-    "tests/infra/test_alarms.py": "terraform",
-    "tests/infra/test_deployer.py": "terraform",
-    "tests/infra/test_order.py": "terraform",
-    "tests/infra/test_permissions.py": "terraform",
-    "tests/infra/test_security.py": "terraform",
-    "tests/infra/test_terraform.py": "terraform",
+    "tests/infra/": "terraform",
 }
 """Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""
 
