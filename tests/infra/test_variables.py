@@ -1,7 +1,6 @@
 """Validations of variables, evaluated by Terraform in their files alone, without a provider."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,21 @@ class Variables:
     def refuse_file(self, file: Path) -> str:
         said = self._terraform.run("console", "-no-color", f"-var-file={file}", stdin="1\n").stderr
         return " ".join(said.replace("│", " ").split())
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Return Terraform with the form of a URL, and nothing else."""
+    directory = tmp_path_factory.mktemp("urls")
+    (directory / "postgres_url.tf").symlink_to(MODULE / "postgres_url.tf")
+    return Program(directory, inherited_environment())
+
+
+def evaluated(terraform: Program, expression: str) -> Any:
+    """Return the value of an expression of Terraform."""
+    done = terraform.run("console", stdin=f"jsonencode({expression})\n")
+    assert done.returncode == 0, done.stderr
+    return json.loads(json.loads(done.stdout))
 
 
 @pytest.fixture(scope="module")
@@ -221,14 +235,24 @@ def test_a_secret_has_no_validation() -> None:
     assert not [name for name in secrets if variables[name].get("validation")]
 
 
-def test_the_functions_and_terraform_take_the_same_urls() -> None:
-    text = (MODULE / "database.tf").read_text("utf-8")
-    encoded, host = (re.findall(rf'{name} += "(.*)"\n', text)[0] for name in ("percent_encoded", "postgres_host"))
-    [lines] = re.findall(r'postgres_url = join\("", \[\n(.*?)\n  \]', text, re.DOTALL)
-    url = "".join(line.strip().removesuffix(",").strip('"') for line in lines.splitlines())
-    for name, value in (("postgres_host", host), ("percent_encoded", encoded)):
-        url = url.replace(f"${{local.{name}}}", value)
-    assert url.replace("\\\\", "\\") == URL
+def test_the_functions_and_terraform_take_the_same_urls(urls: Program) -> None:
+    assert evaluated(urls, "local.postgres_url") == URL
+
+
+def test_a_url_has_its_special_characters_encoded(urls: Program) -> None:
+    """The module refuses the others: see its tests/variants.tftest.hcl."""
+    passwords = ("s3cr%tPASSWORD", "pass@word", "pass#word", "pass/word", "1234/word", "pass?word")
+    wrong = [
+        *(f"postgresql://writer:{one}@db.example.com/app" for one in passwords),
+        "mysql://migrator@db.example.com/app",
+    ]
+    right = [
+        "postgresql://writer@db.example.com/app",
+        "postgresql://writer:s3cr%25tPASSWORD@db.example.com:5433/app?sslmode=verify-full&sslrootcert=/etc/pki/ca.crt",
+        "postgres://writer:a:b;c=d,e&f!@[2001:db8::1]:5432,db.example.com:5433/app",
+    ]
+    taken = f"[for url in jsondecode({json.dumps(json.dumps(wrong + right))}) : can(regex(local.postgres_url, url))]"
+    assert evaluated(urls, taken) == [*(False for _ in wrong), *(True for _ in right)]
 
 
 def test_every_validation_is_tried() -> None:

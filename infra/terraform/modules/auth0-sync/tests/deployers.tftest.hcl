@@ -1,4 +1,4 @@
-# The principal that deploys first may send to the queues, and stays the one that may.
+# The principal that deploys first may send to the queues, and stays the one that may. One queue shows it.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -17,6 +17,10 @@ variables {
 }
 
 run "first_deployer" {
+  plan_options {
+    target = [module.dynamodb_sink.module.queue]
+  }
+
   assert {
     condition     = local.operator_arns == tolist(["arn:aws:iam::123456789012:role/Deployer", "arn:aws:iam::123456789012:role/*/Deployer"])
     error_message = "The principal that deploys first may send, without being named."
@@ -24,6 +28,12 @@ run "first_deployer" {
 }
 
 run "another_deployer" {
+  command = plan
+
+  plan_options {
+    target = [module.dynamodb_sink.module.queue]
+  }
+
   override_data {
     target = data.aws_caller_identity.current
     values = { account_id = "123456789012", arn = "arn:aws:iam::123456789012:user/eve" }

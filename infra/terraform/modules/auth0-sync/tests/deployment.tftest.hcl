@@ -18,7 +18,8 @@ variables {
   database_url = "postgresql://writer@db.example.com/app"
 }
 
-# Every setting has its default: no refresh, manifests on, and no server of ours where there is another.
+# Every setting has its default: no refresh, no backfill, no watch, manifests on, and no server of ours where there is
+# another.
 run "defaults" {
   command = plan
 
@@ -86,55 +87,24 @@ run "defaults" {
     condition     = length(aws_lambda_invocation.migrate) == 1
     error_message = "It is migrated all the same."
   }
-}
 
-run "both_streams" {
-  command = plan
-
-  variables {
-    auth0 = {
-      log_stream_source_name   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-      event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-    }
-  }
-
-  override_data {
-    target = module.event_bus[0].data.aws_cloudwatch_event_source.this
-    values = {
-      name  = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-      state = "ACTIVE"
-    }
+  assert {
+    condition     = !contains(keys(output.function_names), "backfill") && keys(output.queue_urls) == ["dynamodb", "postgres"] && length(aws_lambda_alias.backfill) == 0
+    error_message = "Until somebody wants it there is no function, no queue that Lambda polls, and no way to the sinks."
   }
 
   assert {
-    condition = output.bus_names == tomap({
-      log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
-      event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
-    })
-    error_message = "Each stream has its bus."
-  }
-
-  assert {
-    condition     = output.rule_names.user-changes == { log-stream = "auth0-sync-test-user-changes-log-stream", event-stream = "auth0-sync-test-user-changes-event-stream" }
-    error_message = "Both buses carry user changes."
-  }
-
-  assert {
-    condition     = { for subject, rules in output.rule_names : subject => join(" ", keys(rules)) } == { user-changes = "event-stream log-stream", user-signals = "event-stream log-stream", logins = "log-stream", archive = "event-stream log-stream" }
-    error_message = "Both buses are archived and watched for changes and signals; only the Log Stream tells logins."
-  }
-
-  assert {
-    condition     = { for rule in aws_cloudwatch_event_rule.this : rule.name => rule.event_bus_name if endswith(rule.name, "event-stream") } == { for name in ["auth0-sync-test-user-changes-event-stream", "auth0-sync-test-user-signals-event-stream"] : name => "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events" }
-    error_message = "Each rule belongs to its stream's bus."
+    condition     = length(module.watch) == 0 && !contains(keys(output.function_names), "watch") && output.watch_topic_arn == null
+    error_message = "Without questions there is nothing of the watch."
   }
 }
 
-run "iam_authentication_and_existing_buses" {
+run "iam_authentication_with_existing_buses_and_key" {
   command = plan
 
   variables {
     auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", create_buses = false }
+    encryption   = { key_arn = "arn:aws:kms:eu-central-1:123456789012:key/own" }
     database_url = null
     database = {
       host          = "db.example.com"
@@ -168,5 +138,10 @@ run "iam_authentication_and_existing_buses" {
   assert {
     condition     = alltrue([for rule in aws_cloudwatch_event_rule.this : jsondecode(rule.event_pattern).source == ["aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"]])
     error_message = "Whoever made the bus, its rules take the configured source alone."
+  }
+
+  assert {
+    condition     = output.kms_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/own" && length(module.key) == 0
+    error_message = "The key that was given is used, and none made."
   }
 }

@@ -1,84 +1,16 @@
-# The comparison of the stores: off by default; in the VPC of the cluster with a way to DynamoDB, and to nothing else.
+# The comparison of the stores: in the VPC of the cluster with a way to DynamoDB, and to nothing else. variants.tftest.hcl
+# has it on and off.
 
 mock_provider "aws" {
-  source          = "./tests/mocks"
-  override_during = plan
-}
-
-mock_provider "aws" {
-  alias           = "source"
   source          = "./tests/mocks"
   override_during = plan
 }
 
 variables {
-  environment = "test"
-  package_dir = "tests/packages"
-  auth0       = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
-
-  # Of the module that compares
   statements           = []
   users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
   function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }
   function_environment = {}
-}
-
-run "off" {
-  command = plan
-
-  variables {
-    aurora = {}
-  }
-
-  assert {
-    condition     = length(module.reconcile) == 0 && !contains(keys(output.function_names), "reconcile") && !contains(keys(output.alarm_names), "drift")
-    error_message = "Nothing compares the stores unless asked for."
-  }
-}
-
-run "on" {
-  command = plan
-
-  variables {
-    aurora    = {}
-    reconcile = {}
-  }
-
-  assert {
-    condition     = output.function_names.reconcile == "auth0-sync-test-reconcile" && output.log_group_names.reconcile == "/aws/lambda/auth0-sync-test-reconcile"
-    error_message = "The comparison has a function."
-  }
-
-  assert {
-    condition     = length(setsubtract(["drift", "reconcile-errors", "reconcile-unfinished"], keys(output.alarm_names))) == 0
-    error_message = "Drift must ring, and so must a comparison that fails or does not finish."
-  }
-}
-
-run "server_of_ones_own" {
-  command = plan
-
-  variables {
-    database_url        = "postgresql://writer@db.example.com/app"
-    reader_database_url = "postgresql://auth0_reader@db.example.com/app"
-    reconcile           = {}
-  }
-
-  assert {
-    condition     = nonsensitive(local.database_environment.reader.DATABASE_URL) == "postgresql://auth0_reader@db.example.com/app"
-    error_message = "The comparison signs in as a reader."
-  }
-}
-
-run "a_writer_is_no_reader" {
-  command = plan
-
-  variables {
-    database_url = "postgresql://writer@db.example.com/app"
-    reconcile    = {}
-  }
-
-  expect_failures = [output.database]
 }
 
 run "in_our_vpc" {

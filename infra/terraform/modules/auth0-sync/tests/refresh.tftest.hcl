@@ -1,4 +1,5 @@
-# The refresh, if it is on: it may read one secret and send to three queues. deployment.tftest.hcl has it off.
+# The refresh, if it is on: it may read one secret and send to three queues, and gets events of both streams.
+# deployment.tftest.hcl has it off.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -132,5 +133,28 @@ run "on_login_with_a_key_and_both_streams" {
   assert {
     condition     = local.refresh_environment.REFRESH_RATE == "0.5" && local.refresh_environment.REFRESH_MAX_AGE == "3600"
     error_message = "Rate and age are the function's settings."
+  }
+
+  assert {
+    condition = output.bus_names == tomap({
+      log-stream   = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs"
+      event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
+    })
+    error_message = "Each stream has its bus."
+  }
+
+  assert {
+    condition     = output.rule_names.user-changes == { log-stream = "auth0-sync-test-user-changes-log-stream", event-stream = "auth0-sync-test-user-changes-event-stream" }
+    error_message = "Both buses carry user changes."
+  }
+
+  assert {
+    condition     = { for subject, rules in output.rule_names : subject => join(" ", keys(rules)) } == { user-changes = "event-stream log-stream", user-signals = "event-stream log-stream", logins = "log-stream", archive = "event-stream log-stream" }
+    error_message = "Both buses are archived and watched for changes and signals; only the Log Stream tells logins."
+  }
+
+  assert {
+    condition     = { for rule in aws_cloudwatch_event_rule.this : rule.name => rule.event_bus_name if endswith(rule.name, "event-stream") } == { for name in ["auth0-sync-test-user-changes-event-stream", "auth0-sync-test-user-signals-event-stream"] : name => "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events" }
+    error_message = "Each rule belongs to its stream's bus."
   }
 }

@@ -1,4 +1,4 @@
-# The kinds of deployment in environments/, each as a whole: the resources that it must have, and those that it must not.
+# Deployments as a whole: the resources that each must have, and those that it must not.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -63,6 +63,11 @@ run "minimal" {
     condition     = output.kms_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" && length(output.alarm_names) > 0 && output.dashboard_name != null && output.alarm_topic_arn != null
     error_message = "Without a word about it there are a key, alarms and a dashboard."
   }
+
+  assert {
+    condition     = length(module.reconcile) == 0 && !contains(keys(output.function_names), "reconcile") && !contains(keys(output.alarm_names), "drift")
+    error_message = "Nothing compares the stores unless asked for."
+  }
 }
 
 run "production" {
@@ -74,9 +79,10 @@ run "production" {
       event_stream_source_name = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events"
       source_region            = "us-east-1"
     }
-    aurora = { readers = 1, client_security_groups = { billing = "sg-billing" } }
-    alarms = { emails = ["oncall@acme.example"] }
-    sync   = { history = true }
+    aurora    = { readers = 1, client_security_groups = { billing = "sg-billing" } }
+    alarms    = { emails = ["oncall@acme.example"] }
+    sync      = { history = true }
+    reconcile = {}
     refresh = {
       auth0_domain = "acme.eu.auth0.com"
       secret_arn   = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:auth0-AbCdEf"
@@ -135,118 +141,83 @@ run "production" {
     condition     = output.database.security_group_id == module.database[0].database_security_group_id && output.database_client_security_group_id == module.database[0].function_security_group_id && output.users_table_reader_policy == module.users_table.reader_policy
     error_message = "A program finds the groups and the policies in the outputs."
   }
+
+  assert {
+    condition     = output.function_names.reconcile == "auth0-sync-test-reconcile" && output.log_group_names.reconcile == "/aws/lambda/auth0-sync-test-reconcile"
+    error_message = "The comparison has a function."
+  }
+
+  assert {
+    condition     = length(setsubtract(["drift", "reconcile-errors", "reconcile-unfinished"], keys(output.alarm_names))) == 0
+    error_message = "Drift must ring, and so must a comparison that fails or does not finish."
+  }
 }
 
-# The output database is refused, which needs no plan of more than its module.
-run "a_password_that_is_not_encoded_1" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:s3cr%tPASSWORD@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "a_password_that_is_not_encoded_2" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:pass@word@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "a_password_that_is_not_encoded_3" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:pass#word@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "a_password_that_is_not_encoded_4" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:pass/word@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "a_password_that_is_not_encoded_5" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:1234/word@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "a_password_that_is_not_encoded_6" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer:pass?word@db.example.com/app"
-    migration_database_url = "postgresql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "another_kind_of_url" {
-  command = plan
-
-  plan_options {
-    target = [module.database]
-  }
-
-  variables {
-    database_url           = "postgresql://writer@db.example.com/app"
-    migration_database_url = "mysql://migrator@db.example.com/app"
-  }
-
-  expect_failures = [output.database]
-}
-
-run "behind_a_pooler_with_urls_that_are_encoded" {
+run "options_without_protection" {
   command = plan
 
   variables {
+    database_url        = "postgresql://writer@db.example.com/app"
+    reader_database_url = "postgresql://auth0_reader@db.example.com/app"
+    protect_data        = false
+    reconcile           = {}
+    backfill            = {}
+    queues              = { visibility_timeout_seconds = 100 }
+    watch = {
+      questions = { mfa_weakened = {}, accounts_under_attack = { minimum = 20 }, admin_actions = { admin = "auth0|erin" } }
+      emails    = ["security@example.com"]
+    }
+  }
+
+  expect_failures = [check.data_protection]
+
+  assert {
+    condition     = nonsensitive(local.database_environment.reader.DATABASE_URL) == "postgresql://auth0_reader@db.example.com/app"
+    error_message = "The comparison signs in as a reader."
+  }
+
+  assert {
+    condition     = output.function_names.backfill == "auth0-sync-test-backfill" && keys(output.dlq_urls) == ["backfill", "dynamodb", "postgres"] && keys(output.target_dlq_urls) == ["archive", "dynamodb", "postgres"]
+    error_message = "The backfill has a function, a queue and the function's dead-letter queue; EventBridge sends it nothing."
+  }
+
+  assert {
+    condition     = { for sink, alias in aws_lambda_alias.backfill : sink => alias.name } == { dynamodb = "backfill", postgres = "backfill" }
+    error_message = "Each sink's function has an alias for slices of exports alone."
+  }
+
+  assert {
+    condition     = local.backfill_queues.visibility_timeout_seconds == null
+    error_message = "A slice may take as long as a sink's function, whatever the wait of the sinks' messages."
+  }
+
+  assert {
+    condition     = contains(keys(output.alarm_names), "failed-messages-backfill") && contains(keys(output.alarm_names), "function-errors-backfill") && !contains(keys(output.alarm_names), "queue-age-backfill") && !contains(keys(output.alarm_names), "poison-backfill")
+    error_message = "Slices that were given up are an alarm, but not the time that the others wait."
+  }
+
+  assert {
+    condition     = output.function_names.watch == "auth0-sync-test-watch" && output.watch_topic_arn != null
+    error_message = "The watch has a function and a topic."
+  }
+
+  assert {
+    condition     = contains(keys(output.alarm_names), "watch-errors")
+    error_message = "A watch that fails must ring."
+  }
+
+  assert {
+    condition     = local.migrate_environment.PROTECT_DATA == "off"
+    error_message = "Without the protection a migration can be taken back."
+  }
+}
+
+run "behind_a_pooler_with_keys_of_aws_and_no_manifests" {
+  command = plan
+
+  variables {
+    encryption             = { customer_managed = false }
+    archive                = { manifest = false }
     database_url           = "postgresql://writer:s3cr%25tPASSWORD@db.example.com:5433/app?sslmode=verify-full&sslrootcert=/etc/pki/ca.crt"
     migration_database_url = "postgres://writer:a:b;c=d,e&f!@[2001:db8::1]:5432,db.example.com:5433/app"
   }
@@ -265,16 +236,6 @@ run "behind_a_pooler_with_urls_that_are_encoded" {
     condition     = local.database_environment.writer == tomap({ DATABASE_URL = var.database_url }) && local.database_environment.migrator == tomap({ DATABASE_URL = var.migration_database_url })
     error_message = "The sync goes through the pooler, migrations go past it."
   }
-}
-
-run "keys_of_aws_and_no_manifests" {
-  command = plan
-
-  variables {
-    aurora     = {}
-    encryption = { customer_managed = false }
-    archive    = { manifest = false }
-  }
 
   assert {
     condition     = output.kms_key_arn == null && length(module.key) == 0
@@ -284,20 +245,6 @@ run "keys_of_aws_and_no_manifests" {
   assert {
     condition     = length(module.manifest) == 0 && output.manifest_key_arn == null && !contains(keys(output.alarm_names), "manifest-age")
     error_message = "There is nothing of it if it is off."
-  }
-}
-
-run "a_key_of_ones_own" {
-  command = plan
-
-  variables {
-    aurora     = {}
-    encryption = { key_arn = "arn:aws:kms:eu-central-1:123456789012:key/own" }
-  }
-
-  assert {
-    condition     = output.kms_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/own" && length(module.key) == 0
-    error_message = "The key that was given is used, and none made."
   }
 }
 
@@ -325,20 +272,51 @@ run "no_alarms_no_backups_and_no_migration" {
   }
 }
 
-run "unprotected" {
+# The output database is refused, which needs no plan of more than its module. tests/infra/test_variables.py has
+# more URLs.
+run "a_password_that_is_not_encoded" {
   command = plan
+
+  plan_options {
+    target = [module.database]
+  }
+
+  variables {
+    database_url           = "postgresql://writer:s3cr%tPASSWORD@db.example.com/app"
+    migration_database_url = "postgresql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "another_kind_of_url" {
+  command = plan
+
+  plan_options {
+    target = [module.database]
+  }
+
+  variables {
+    database_url           = "postgresql://writer@db.example.com/app"
+    migration_database_url = "mysql://migrator@db.example.com/app"
+  }
+
+  expect_failures = [output.database]
+}
+
+run "a_writer_is_no_reader" {
+  command = plan
+
+  plan_options {
+    target = [module.database]
+  }
 
   variables {
     database_url = "postgresql://writer@db.example.com/app"
-    protect_data = false
+    reconcile    = {}
   }
 
-  expect_failures = [check.data_protection]
-
-  assert {
-    condition     = local.migrate_environment.PROTECT_DATA == "off"
-    error_message = "Without the protection a migration can be taken back."
-  }
+  expect_failures = [output.database]
 }
 
 run "unknown_certificates" {

@@ -1,51 +1,8 @@
-# The watch: off without questions; with them, a function and a topic.
+# The watch's topic and table. deployment.tftest.hcl has the watch off, variants.tftest.hcl has it on.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
   override_during = plan
-}
-
-mock_provider "aws" {
-  alias           = "source"
-  source          = "./tests/mocks"
-  override_during = plan
-}
-
-variables {
-  environment  = "test"
-  package_dir  = "tests/packages"
-  auth0        = { log_stream_source_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" }
-  database_url = "postgresql://writer@db.example.com/app"
-}
-
-run "off" {
-  command = plan
-
-  assert {
-    condition     = length(module.watch) == 0 && !contains(keys(output.function_names), "watch") && output.watch_topic_arn == null
-    error_message = "Without questions there is nothing of the watch."
-  }
-}
-
-run "on" {
-  command = plan
-
-  variables {
-    watch = {
-      questions = { mfa_weakened = {}, accounts_under_attack = { minimum = 20 }, admin_actions = { admin = "auth0|erin" } }
-      emails    = ["security@example.com"]
-    }
-  }
-
-  assert {
-    condition     = output.function_names.watch == "auth0-sync-test-watch" && output.watch_topic_arn != null
-    error_message = "The watch has a function and a topic."
-  }
-
-  assert {
-    condition     = contains(keys(output.alarm_names), "watch-errors")
-    error_message = "A watch that fails must ring."
-  }
 }
 
 run "module" {
