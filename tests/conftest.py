@@ -15,6 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from devstack import postgres
 from devstack.emulator import process
+from tests import shared
 from tests.emulator.support import Aws
 
 pytest_plugins = ["tests.stack.fixtures"]
@@ -45,6 +46,7 @@ TOGETHER = {
 """Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""
 
 
+shared.share()
 os.environ.setdefault("GOGC", "400")
 """Terraform and its provider collect garbage less often: a fifth less time for memory that the tests do not miss."""
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -135,6 +136,7 @@ def print_json(value: Any) -> None:
     echo(as_json(value))
 
 
+@cache
 def load(name: str) -> Any:
     """Import the module of a command, which adds it to ``app``, and return the command."""
     try:

@@ -11,19 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import boto3
 import pytest
-import typer.main
 from botocore import xform_name
 from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
-from botocore.loaders import create_loader
 from botocore.response import StreamingBody
 from hypothesis import strategies as st
 from rich.color import ColorSystem
@@ -100,12 +96,6 @@ class Output:
             assert controls(seen, "\n\t") == [], seen
 
 
-shared_loader = cache(create_loader)
-"""One loader of botocore's models for all commands, each of which would parse them again."""
-_group = cache(typer.main.get_command)
-"""One group for all commands: Typer would make every loaded command again for each."""
-
-
 def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     """Run a command line."""
     out, err = Screen(on_terminal), Screen(on_terminal)
@@ -116,8 +106,7 @@ def run(*arguments: str, on_terminal: bool = False, answer: str = "") -> Output:
     for console in (terminal.console, terminal.errors):
         console._color_system = ColorSystem.TRUECOLOR if on_terminal else None
     try:
-        shared = patch("typer.main.get_command", _group)
-        with shared, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
             main()
     finally:
         sys.argv, sys.stdin = before
@@ -361,7 +350,6 @@ def foreign_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignAws]:
     monkeypatch.setattr(URLLib3Session, "send", _unreachable)  # of those who do not call boto3 at first
     monkeypatch.setattr(BaseClient, "_make_api_call", lambda *request: world.call(*request))  # noqa: PLW0108 - a method would not get the client
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("botocore.session.create_loader", shared_loader)
     yield world
 
 

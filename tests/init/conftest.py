@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.deploy.deployment import Deployment
 from pipeline.terraform import CONFIGURATION
-from tests.cli.foreign_world import shared_loader
 from tests.init.aws import Aws
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, ManagementApi
 
@@ -50,7 +49,6 @@ def shell(monkeypatch: pytest.MonkeyPatch, aws: Aws, auth0: ManagementApi) -> py
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("botocore.session.create_loader", shared_loader)
     variables = {
         "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-central-1",
         "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": aws.url, "AUTH0_BASE_URL": auth0.url,
