@@ -1,5 +1,6 @@
 """The servers of the tests that want them: Postgres with a fresh database for each test, and one emulator of AWS."""
 
+import atexit
 import gc
 import os
 import warnings
@@ -87,8 +88,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave the modules and the tests out of every later collection of garbage."""
+    """Leave the modules and the tests out of every later collection of garbage, but the process's last."""
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def _docker_answers() -> bool:
