@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from typing import Any
 
 import duckdb
@@ -20,16 +21,28 @@ DAY = "2026-01-15"
 
 Row = dict[str, Any]
 
+_numbers = count(1)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return the database whose schemas the archives are: a database takes longer than most tests."""
+    database = duckdb.connect(config={"threads": 1})  # quicker than two for a few rows
+    for definition in dialect.macro_definitions():
+        database.execute(definition)
+    return database
+
 
 class Archive:
     """An archive of events that all arrived at one hour."""
 
     def __init__(self, events: Iterable[dict[str, Any] | str], day: str = DAY) -> None:
         lines = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in events]
-        self._database = duckdb.connect(config={"threads": 1})  # quicker than two for a few rows
+        self._database = _database().cursor()
         self._database.execute("SET TimeZone = 'Asia/Tokyo'")  # the answers must not depend on it
-        for definition in dialect.macro_definitions():
-            self._database.execute(definition)
+        schema = f"archive_{next(_numbers)}"
+        self._database.execute(f"CREATE SCHEMA {schema}")
+        self._database.execute(f"SET search_path = '{schema},main'")
         table = CATALOG["tables"]["logs"]
         columns = [(column["name"], hive_types.parse(column["type"])) for column in table["columns"]]
         reader = LineReader(columns, table["serde"]["parameters"])

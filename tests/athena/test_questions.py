@@ -1,6 +1,7 @@
 """The named questions: each with the rows that it must give on events made for it."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 
 from pipeline.archive import questions
-from tests.archive import VIEWS, Archive
+from tests.archive import DAY, VIEWS, Archive
 from tests.logs import call, log
 
 Json = dict[str, Any]
@@ -312,38 +313,43 @@ ANSWERS: dict[str, tuple[list[Json], Json, list[Json]]] = {
 }  # fmt: skip
 
 
+@cache
+def archive(name: str) -> Archive:
+    """Return an archive of a question's events, which arrived between nine and ten of one day."""
+    return Archive(ANSWERS[name][0], day=DAY)
+
+
 @pytest.mark.parametrize("name", questions.names())
 def test_question_returns_the_expected_rows(name: str) -> None:
     events, parameters, expected = ANSWERS[name]
     since = (datetime.now(UTC) - timedelta(days=200)).date().isoformat()
-    found = Archive(events, day=max(since, "2026-01-15")).ask(name, **({"since": since} | parameters))
+    asked = archive(name) if since <= DAY else Archive(events, day=since)
+    found = asked.ask(name, **({"since": since} | parameters))
     assert [{column: row[column] for column in want} for row, want in zip(found, expected, strict=False)] == expected
     assert len(found) == len(expected)
 
 
 @pytest.mark.parametrize("name", questions.names())
 def test_question_looks_at_no_day_before_since(name: str) -> None:
-    events, parameters, _ = ANSWERS[name]
-    assert Archive(events, day="2026-01-15").ask(name, **(parameters | {"since": "2026-01-16"})) == []
+    parameters = ANSWERS[name][1]
+    assert archive(name).ask(name, **(parameters | {"since": "2026-01-16"})) == []
 
 
 @pytest.mark.parametrize("name", questions.names())
 def test_question_looks_at_no_day_after_until(name: str) -> None:
-    events, parameters, _ = ANSWERS[name]
+    parameters = ANSWERS[name][1]
     window = {"since": "2026-01-01", "until": "2026-01-14"}
-    assert Archive(events, day="2026-01-15").ask(name, **(parameters | window)) == []
+    assert archive(name).ask(name, **(parameters | window)) == []
 
 
 @pytest.mark.parametrize("name", questions.names())
 def test_question_looks_at_the_hours_from_since_to_until(name: str) -> None:
-    """The events arrived between nine and ten."""
-    events, parameters, _ = ANSWERS[name]
-    archive = Archive(events, day="2026-01-15")
-    whole = archive.ask(name, **(parameters | {"since": "2026-01-15", "until": "2026-01-15"}))
+    parameters = ANSWERS[name][1]
+    whole = archive(name).ask(name, **(parameters | {"since": DAY, "until": DAY}))
     within = {"since": "2026-01-15T09:59Z", "until": "2026-01-15T09:00Z"}
-    assert archive.ask(name, **(parameters | within)) == whole
+    assert archive(name).ask(name, **(parameters | within)) == whole
     for since, until in (("2026-01-15T10:15Z", "2026-01-16"), ("2026-01-14", "2026-01-15T08:59Z")):
-        assert archive.ask(name, **(parameters | {"since": since, "until": until})) == []
+        assert archive(name).ask(name, **(parameters | {"since": since, "until": until})) == []
 
 
 @pytest.mark.parametrize("name", questions.names())
@@ -430,5 +436,4 @@ class TestValues:
             questions.load("../who_changed_user")
 
     def test_a_parameter_is_never_sql(self) -> None:
-        archive = Archive([login("09:00:00")])
-        assert archive.ask("activity", user_id="' OR 1 = 1 --") == []
+        assert Archive([login("09:00:00")]).ask("activity", user_id="' OR 1 = 1 --") == []
