@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.highlighter import JSONHighlighter
+from rich.text import Text
 
 from pipeline import settings
 from pipeline.cli import aws
@@ -53,13 +54,21 @@ def user(
     else:
         for store, value in found.items():
             console.rule(store)
-            console.print(_HIGHLIGHT(as_text(value)) if value else "not there", soft_wrap=True)
+            console.print(_shown(value) if value else "not there", soft_wrap=True)
         console.print(in_markup(_verdict(user_id, **found)), highlight=False, soft_wrap=True)
     versions = {value["version"] if value else None for value in found.values()}
     if versions == {None}:
         raise typer.Exit(NOBODY)
     if len(versions) > 1:
         raise typer.Exit(EXIT_UNHEALTHY)
+
+
+def _shown(value: dict[str, Any]) -> Text:
+    """Return a user as text, for a terminal with colours: for deeply nested metadata they take seconds."""
+    shown = Text(as_text(value))
+    if console.is_terminal:
+        _HIGHLIGHT.highlight(shown)
+    return shown
 
 
 def _list(address: str, having: Result, as_json: bool) -> None:
