@@ -21,8 +21,23 @@ from tests.emulator.support import wait_for
 pytestmark = pytest.mark.postgres
 
 
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("made")
+    yield path
+    postgres.stop(path, delete=True)
+
+
+@pytest.fixture
+def made(_made: Path) -> Iterator[Path]:
+    """Yield a directory whose data other tests may have made: making them takes most of a test's time."""
+    yield _made
+    postgres.stop(_made)
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
+    """Yield a directory in which there is nothing yet."""
     path = tmp_path / "a server's home"
     yield path
     postgres.stop(path, delete=True)
@@ -39,28 +54,28 @@ def ask(url: str, query: str) -> object:
         return row[0] if row else None
 
 
-def test_major_version_is_the_one_that_was_chosen(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = postgres.start(directory, durable=False)
+def test_major_version_is_the_one_that_was_chosen(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = postgres.start(made, durable=False)
     assert str(ask(server.url, "SHOW server_version")).split(".")[0] == postgres.major()
     monkeypatch.setenv("POSTGRES_MAJOR", "15")
     with pytest.raises(StackError, match="POSTGRES_MAJOR is '15'; there are servers of 16, 17, 18"):
         postgres.major()
 
 
-def test_start_is_idempotent_and_stop_ends_every_process(directory: Path) -> None:
-    server = postgres.start(directory, durable=False)
-    assert postgres.start(directory) == server == postgres.running(directory)
+def test_start_is_idempotent_and_stop_ends_every_process(made: Path) -> None:
+    server = postgres.start(made, durable=False)
+    assert postgres.start(made) == server == postgres.running(made)
     family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     assert len(family) > 1
 
-    postgres.stop(directory)
+    postgres.stop(made)
 
-    assert postgres.running(directory) is None
+    assert postgres.running(made) is None
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
 
 
-def test_listens_on_loopback_only_and_leaves_no_socket_file(directory: Path) -> None:
-    server = postgres.start(directory, durable=False)
+def test_listens_on_loopback_only_and_leaves_no_socket_file(made: Path) -> None:
+    server = postgres.start(made, durable=False)
     listening = {
         address.ip
         for address, status in ((c.laddr, c.status) for c in psutil.net_connections("inet"))
@@ -71,13 +86,13 @@ def test_listens_on_loopback_only_and_leaves_no_socket_file(directory: Path) -> 
     assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
 
 
-def test_durable_unless_told_otherwise(directory: Path) -> None:
-    server = postgres.start(directory)
+def test_durable_unless_told_otherwise(made: Path) -> None:
+    server = postgres.start(made)
     assert [ask(server.url, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == [
         "on"
     ] * 3
-    postgres.stop(directory)
-    server = postgres.start(directory, durable=False)
+    postgres.stop(made)
+    server = postgres.start(made, durable=False)
     assert ask(server.url, "SHOW fsync") == "off"
 
 
@@ -92,10 +107,10 @@ def test_times_and_order_do_not_depend_on_the_machine(directory: Path, monkeypat
         assert ask(server.url, "SELECT lower('Ä')") == "ä"
 
 
-def test_outlives_the_process_that_started_it(directory: Path) -> None:
+def test_outlives_the_process_that_started_it(made: Path) -> None:
     start = "import sys; from pathlib import Path; from devstack import postgres; postgres.start(Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", start, str(directory)], check=True, cwd=Path(__file__).parents[2])
-    server = postgres.running(directory)
+    subprocess.run([sys.executable, "-c", start, str(made)], check=True, cwd=Path(__file__).parents[2])
+    server = postgres.running(made)
     assert server
     assert ask(server.url, "SELECT 1") == 1
 
@@ -113,17 +128,17 @@ def test_data_survives_a_killed_server(directory: Path) -> None:
     assert ask(url, "SELECT answer FROM t") == 42
 
 
-def test_a_pid_file_that_names_another_program_is_stale(directory: Path) -> None:
-    server = postgres.start(directory, durable=False)
+def test_a_pid_file_that_names_another_program_is_stale(made: Path) -> None:
+    server = postgres.start(made, durable=False)
     pid_file = server.data_dir / "postmaster.pid"
     content = pid_file.read_text()
-    postgres.stop(directory)
+    postgres.stop(made)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         pid_file.write_text(content.replace(str(server.pid), str(other.pid), 1))
-        assert postgres.running(directory) is None
-        postgres.stop(directory)
+        assert postgres.running(made) is None
+        postgres.stop(made)
         assert other.poll() is None
-        assert postgres.start(directory, durable=False).pid != other.pid
+        assert postgres.start(made, durable=False).pid != other.pid
         assert other.poll() is None
         other.kill()
 
@@ -139,20 +154,20 @@ def test_unusable_data_is_made_anew(directory: Path, damage: str) -> None:
     assert ask(postgres.start(directory, durable=False).url, "SELECT 1") == 1
 
 
-def test_a_taken_port_is_only_a_wish(directory: Path) -> None:
+def test_a_taken_port_is_only_a_wish(made: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = postgres.start(directory, port, durable=False)
+        server = postgres.start(made, port, durable=False)
     assert server.port != port
     assert ask(server.url, "SELECT 1") == 1
 
 
-def test_two_servers_at_once(directory: Path, tmp_path: Path) -> None:
+def test_two_servers_at_once(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:
-        first, second = postgres.start(directory, durable=False), postgres.start(other, durable=False)
+        first, second = postgres.start(made, durable=False), postgres.start(other, durable=False)
         assert first.port != second.port
         assert first.data_dir != second.data_dir
         postgres.stop(other)
