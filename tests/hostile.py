@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 
 from hypothesis import strategies as st
@@ -100,15 +101,19 @@ def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Pairs]:
     return st.lists(pairs, max_size=5).map(lambda found: Pairs(tuple(found)))
 
 
-@st.composite
-def _deep(draw: st.DrawFn) -> Any:
-    """Nested around the depth where DynamoDB ends, or far beyond it."""
-    value: Any = draw(numbers)
-    for level in range(draw(st.one_of(st.integers(28, 36), st.integers(1, 120)))):
-        value = [value] if (level + draw(st.integers(0, 1))) % 2 else Pairs((("k", value),))
+def _nested(value: Any, depth: int, lists: list[bool]) -> Any:
+    for _, is_list in zip(range(depth), cycle(lists), strict=False):
+        value = [value] if is_list else Pairs((("k", value),))
     return value
 
 
+_deep = st.builds(
+    _nested,
+    numbers,
+    st.one_of(st.integers(28, 36), st.integers(1, 120)),
+    st.lists(st.booleans(), min_size=1, max_size=6),
+)
+"""Nested around the depth where DynamoDB ends, or far beyond it."""
 _wide = st.builds(
     lambda width, value: Pairs(tuple((f"key {number}", value) for number in range(width))),
     st.integers(50, 300),
@@ -120,7 +125,7 @@ values = st.one_of(
         lambda inner: st.lists(inner, max_size=4) | _objects(inner),
         max_leaves=15,
     ),
-    _deep(),
+    _deep,
     _wide,
 )
 
@@ -174,6 +179,12 @@ user_ids = st.one_of(
 _unmasked = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]))
 _personal = st.one_of(st.none(), numbers, _unmasked)
 _emails = st.one_of(st.none(), st.just(""), _unmasked.map("{}@".format))
+_fields = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys((*OTHER, "user_metadata", "app_metadata"), values) | dict.fromkeys(PERSONAL[1:], _personal),
+)
+_own = st.lists(st.tuples(st.one_of(keys, nasty_text).filter(lambda key: key not in HEAD), values), max_size=4)
+_again = st.lists(st.sampled_from((("user_id", "auth0|first"), ("updated_at", "no time"), ("user_metadata", 1))))
 
 
 @dataclass(frozen=True)
@@ -191,18 +202,12 @@ def users(draw: st.DrawFn) -> User:
     """Return any whole user whose id and time can be read."""
     user_id = draw(user_ids)
     (changed, updated_at), (login, last_login) = draw(times()), draw(times())
-    fields: dict[str, Any] = {name: draw(values) for name in draw(st.sets(st.sampled_from(OTHER)))}
-    fields |= {name: draw(values) for name in draw(st.sets(st.sampled_from(("user_metadata", "app_metadata"))))}
-    fields |= {name: draw(_personal) for name in draw(st.sets(st.sampled_from(PERSONAL[1:])))}
-    fields |= {"user_id": user_id, "updated_at": changed, "last_login": login, "email": draw(_emails)}
-    own = draw(st.lists(st.tuples(st.one_of(keys, nasty_text).filter(lambda key: key not in HEAD), values), max_size=4))
-    pairs = draw(st.permutations([*fields.items(), *own]))
+    known = {"user_id": user_id, "updated_at": changed, "last_login": login, "email": draw(_emails)}
+    fields: dict[str, Any] = draw(_fields) | known
+    pairs = draw(st.permutations([*fields.items(), *draw(_own)]))
     # What stands before the same key does not count.
-    again = draw(
-        st.lists(st.sampled_from((("user_id", "auth0|first"), ("updated_at", "no time"), ("user_metadata", 1))))
-    )
-    known = [pair for pair in again if pair[0] in fields]
-    return User(Pairs((*known, *pairs)), user_id, updated_at, last_login)
+    again = [pair for pair in draw(_again) if pair[0] in fields]
+    return User(Pairs((*again, *pairs)), user_id, updated_at, last_login)
 
 
 CARRIERS: dict[str, Callable[[Json], Json]] = {
