@@ -1,11 +1,11 @@
 """An export in the archive's bucket: its slices, its description, and the result of each slice in each store."""
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import msgspec
 from botocore.exceptions import ClientError
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from pipeline.backfill.load import Loaded
 from pipeline.changes import Export
@@ -27,6 +27,8 @@ class Task(Struct, frozen=True):
     export: Export
     number: int
     store: str
+    written: Annotated[int, Meta(ge=0)] | None = None
+    """The users of the slice whom a bulk put has written: another object has the rest. None for the whole slice."""
 
 
 class Result(Struct, frozen=True):
@@ -73,12 +75,17 @@ class Exports:
         """Write a slice; numbers begin with 1."""
         self._put(_slice_key(export.export_id, number), content)
 
+    def put_rest(self, export: Export, number: int, content: bytes) -> None:
+        """Write the users of a slice whom a bulk put did not write."""
+        self._put(_rest_key(export.export_id, number), content)
+
     def slice(self, task: Task) -> bytes:
         """Read a slice. Raises ClientError, for one that is gone with the code AccessDenied or NoSuchKey.
 
         Raises ``UnknownShape`` for an object that no backfill wrote, as it is too large for an invocation.
         """
-        content = self._get(_slice_key(task.export.export_id, task.number), LARGEST + 1)
+        key = _slice_key if task.written is None else _rest_key
+        content = self._get(key(task.export.export_id, task.number), LARGEST + 1)
         if len(content) > LARGEST:
             raise UnknownShape(f"the object of the slice has more than {LARGEST:,} bytes")
         return content
@@ -136,8 +143,17 @@ def _slice_key(export_id: str, number: int) -> str:
     return f"{PREFIX}{export_id}/{number:06}.ndjson.gz"
 
 
+def _rest_key(export_id: str, number: int) -> str:
+    return f"{bulk(export_id)}rest/{number:06}.ndjson.gz"
+
+
 def _cut_key(export_id: str) -> str:
     return f"{PREFIX}{export_id}/export.json"
+
+
+def bulk(export_id: str) -> str:
+    """Return the prefix of the objects for a bulk put of an export."""
+    return f"{PREFIX}{export_id}/bulk/"
 
 
 def results(export_id: str, store: str) -> str:

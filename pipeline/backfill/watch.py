@@ -21,7 +21,7 @@ class Watch:
         self.loaded = dict.fromkeys(stores, Loaded())
         self.refused: dict[str, dict[str, str]] = {store: {} for store in stores}
         """By store, the reason by pseudonym of each user that the store can never take."""
-        self._exports, self._clock = exports, clock
+        self.exports, self._clock = exports, clock
         self._known: dict[str, set[int]] = {store: set() for store in stores}
         self._began: tuple[float, int] | None = None
 
@@ -32,7 +32,7 @@ class Watch:
             for key in self._keys(prefix):
                 name = _RESULT.fullmatch(key.removeprefix(prefix))
                 if name and int(name[1]) not in known:
-                    result = self._exports.result(key)
+                    result = self.exports.result(key)
                     known.add(int(name[1]))
                     self.loaded[store] += result.loaded
                     self.refused[store] |= result.refused
@@ -40,7 +40,7 @@ class Watch:
             self._began = self._clock(), self._rows
 
     def _keys(self, prefix: str) -> Iterator[str]:
-        pages = self._exports.s3.get_paginator("list_objects_v2").paginate(Bucket=self._exports.bucket, Prefix=prefix)
+        pages = self.exports.s3.get_paginator("list_objects_v2").paginate(Bucket=self.exports.bucket, Prefix=prefix)
         return (one["Key"] for page in pages for one in page.get("Contents", []))
 
     def missing(self, store: str) -> list[int]:

@@ -15,6 +15,7 @@ from pipeline.backfill.watch import Watch
 from pipeline.backfill.whole import LARGE
 from pipeline.cli.app import EXIT_UNHEALTHY, ArchiveBucket, AsJson, DeploymentName, LogStreamSource, app
 from pipeline.cli.backfill_auth0 import FromAuth0, Options
+from pipeline.cli.backfill_bulk import Table
 from pipeline.cli.backfill_file import FromFile, Uploaded
 from pipeline.cli.backfill_report import Source, print_estimate, show
 from pipeline.cli.progress import Steps
@@ -66,6 +67,9 @@ def backfill(
     fetch_above: Annotated[
         int, typer.Option(min=0, help="Fetch each user of more bytes from Auth0, as an export may lack parts of it.")
     ] = LARGE,
+    bulk: Annotated[
+        bool, typer.Option("--bulk", help="Let DynamoDB put the users whom its table lacks by a bulk put from S3.")
+    ] = False,
     log_stream_source: LogStreamSource = "",
     as_json: AsJson = False,
 ) -> None:
@@ -79,6 +83,7 @@ def backfill(
     """
     _require_fitting(from_file, resume, others=bool(dry_run or fields or connection or limit or new))
     stores = _stores(sink)
+    into = _table(stores, dry_run=dry_run) if bulk else None
     exports = Exports(boto3.client("s3", config=client_config()), bucket)
     names = [name.strip() for name in (fields or "").split(",") if name.strip()]
     source: Source
@@ -101,7 +106,7 @@ def backfill(
             found = source.get(steps, exports)
             if queue is not None:
                 watch = Watch(exports, found, stores)
-                _send(steps, watch, queue, stores)
+                _load(steps, watch, queue, stores, into, wait=wait)
                 if wait:
                     _wait(steps, watch, queue, source)
     except KeyboardInterrupt:
@@ -109,7 +114,7 @@ def backfill(
             errors.print(in_markup(source.hint), highlight=False, soft_wrap=True)
         raise
     finally:
-        show(source, watch, stores, dry_run=dry_run, as_json=as_json)
+        show(source, watch, stores, dry_run=dry_run, as_json=as_json, bulk=bulk)
     lacking = watch is not None and wait and not watch.done
     if lacking or (source.report and source.report.odd) or (watch and any(watch.refused.values())):
         raise typer.Exit(EXIT_UNHEALTHY)
@@ -142,10 +147,33 @@ def _queue(deployment: str) -> Queue:
         ) from None
 
 
-def _send(steps: Progress, watch: Watch, queue: Queue, stores: Sequence[str]) -> None:
-    """Send the tasks of the slices without a result."""
+def _table(stores: Sequence[Consumer], *, dry_run: bool) -> Table:
+    if Consumer.DYNAMODB not in stores:
+        raise typer.BadParameter("--bulk loads into DynamoDB")
+    if dry_run:
+        raise typer.BadParameter("--dry-run tells the cost without --bulk; this command knows no price of a bulk put")
+    return Table()
+
+
+def _load(
+    steps: Progress, watch: Watch, queue: Queue, stores: Sequence[Consumer], into: Table | None, *, wait: bool
+) -> None:
+    """Send the tasks of the slices without a result; with ``into``, only those of users whom a bulk put leaves."""
     watch.look()
-    tasks = [Task(watch.cut.export, number, store) for store in stores for number in watch.missing(store)]
+    put = into.bulk_put(steps, watch) if into and watch.missing(Consumer.DYNAMODB) else None
+    at_once = [store for store in stores if not (put and store is Consumer.DYNAMODB)]
+    _send(steps, queue, [task for store in at_once for task in _tasks(watch, store)])
+    if into and put and wait:
+        _send(steps, queue, into.rest(steps, put, watch.missing(Consumer.DYNAMODB)))
+        watch.look()
+
+
+def _tasks(watch: Watch, store: str) -> list[Task]:
+    """Return the tasks of the slices without a result in a store."""
+    return [Task(watch.cut.export, number, store) for number in watch.missing(store)]
+
+
+def _send(steps: Progress, queue: Queue, tasks: Sequence[Task]) -> None:
     with steps.step("Send") as step:
         for start in range(0, len(tasks), TASKS):
             bodies = [msgspec.json.encode(task).decode() for task in tasks[start : start + TASKS]]

@@ -52,7 +52,15 @@ def print_estimate(estimate: Estimate, stores: Sequence[Consumer], *, as_json: b
     console.print(f"To load them costs about ${dollars:,.2f}. No export was started: this was only a look.")
 
 
-def show(source: Source, watch: Watch | None, stores: Sequence[Consumer], *, dry_run: bool, as_json: bool) -> None:
+def show(
+    source: Source,
+    watch: Watch | None,
+    stores: Sequence[Consumer],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    bulk: bool = False,
+) -> None:
     """Print the report of an export, and of its load, also after an error."""
     read = source.report
     if as_json:
@@ -64,7 +72,7 @@ def show(source: Source, watch: Watch | None, stores: Sequence[Consumer], *, dry
         said = f"Auth0 cannot export by name: {', '.join(source.not_exported)}"
         console.print(f"  [yellow]{in_markup(said)}[/]", highlight=False)
     if watch is not None:
-        _print_loaded(watch)
+        _print_loaded(watch, bulk=bulk)
     elif read is not None and dry_run:
         dollars = costs.backfill(read.users, read.bytes, read.slices, stores)
         console.print(f"To load them costs about ${dollars:,.2f}. Nothing was sent: this was only a look.")
@@ -104,7 +112,7 @@ def _print_read(read: Report) -> None:
         console.print(f"  [yellow]{in_markup(said)}[/]", highlight=False)
 
 
-def _print_loaded(watch: Watch) -> None:
+def _print_loaded(watch: Watch, *, bulk: bool) -> None:
     for store, loaded in watch.loaded.items():
         counts = {name: number for name, number in msgspec.to_builtins(loaded).items() if number}
         text = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "nothing yet"
@@ -112,9 +120,13 @@ def _print_loaded(watch: Watch) -> None:
         for user, reason in list(watch.refused[store].items())[:SHOWN]:
             console.print(f"  [red]refused[/], {in_markup(reason)}: user {in_markup(user)}", highlight=False)
     if not watch.done:
+        said = (
+            "The bulk put goes on without this command; to send the other users to the sink, go on by"
+            if bulk and watch.missing(Consumer.DYNAMODB)
+            else "It goes on without this command. To see how far it is, and to send again what was given up"
+        )
         console.print(
-            f"It goes on without this command. To see how far it is, and to send again what was given up: "
-            f"auth0-sync backfill --resume {in_markup(watch.cut.export.export_id)}",
+            f"{said}: auth0-sync backfill --resume {in_markup(watch.cut.export.export_id)}{' --bulk' * bulk}",
             highlight=False,
             soft_wrap=True,
         )

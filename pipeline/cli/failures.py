@@ -26,6 +26,7 @@ _NOT_ALLOWED: Final = {"AccessDenied", "AccessDeniedException", "AuthorizationEr
 _MISSING: Final = {"ResourceNotFoundException", "NoSuchBucket", "NoSuchKey", "QueueDoesNotExist"}
 _SETTINGS: Final = {
     "BatchGetItem": "USERS_TABLE",
+    "DescribeBulkOperation": "USERS_TABLE",
     "DescribeTable": "USERS_TABLE",
     "GetItem": "USERS_TABLE",
     "Query": "USERS_TABLE",

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
+from pipeline.backfill.load import Loaded
 from pipeline.backfill.objects import Exports, Result, Task, code, task
 from pipeline.errors import Auth0SyncError, BadSettings, Retry, UnknownShape
 from pipeline.functions import Context, aws_client, aws_session
@@ -70,6 +72,9 @@ class Backfill:
         try:
             content = self._exports.slice(task)
             result = self._invoke(task, content, deadline)
+            if task.written:
+                loaded = result.loaded + Loaded(rows=task.written, applied=task.written)
+                result = replace(result, loaded=loaded)
             self._exports.put_result(task, result)
         except (BotoCoreError, ClientError) as error:
             raise NotRead(_code(error)) from error

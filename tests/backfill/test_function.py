@@ -99,8 +99,8 @@ def world() -> World:
     return World()
 
 
-def body(number: int = 3, store: str = "postgres", export: Export = EXPORT) -> str:
-    return msgspec.json.encode(Task(export, number, store)).decode()
+def body(number: int = 3, store: str = "postgres", export: Export = EXPORT, written: int | None = None) -> str:
+    return msgspec.json.encode(Task(export, number, store, written)).decode()
 
 
 def test_a_slice_goes_to_the_function_of_its_store_and_has_a_result(world: World) -> None:
@@ -142,6 +142,16 @@ def test_a_slice_that_is_not_stored_is_delivered_again(world: World, answer: Any
     assert not [key for key in world.bucket.objects if "results" in key]
 
 
+def test_of_a_slice_that_a_bulk_put_wrote_in_part_only_the_rest_is_loaded(world: World) -> None:
+    rest = gzip.compress(text(user("auth0|rest")).encode())
+    world.exports.put_rest(EXPORT, 3, rest)
+    assert world.invoke(body(store="dynamodb", written=1999)) == []
+    [(function, payload, _)] = world.functions.invoked
+    assert (function, base64.b64decode(payload["lines"])) == ("sync-dynamodb:backfill", rest)
+    key = f"exports/{EXPORT.export_id}/results/dynamodb/000003.json"
+    assert json.loads(world.bucket.objects[key])["loaded"]["rows"] == 2000
+
+
 def test_a_slice_that_is_gone_is_delivered_again_and_told(world: World) -> None:
     assert world.invoke(body(4), body()) == ["m0"]
     assert [extra.get("reason") for _, extra in world.log.lines] == ["NotRead", None]
@@ -151,7 +161,7 @@ def test_a_slice_that_is_gone_is_delivered_again_and_told(world: World) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        "{", "{}", "[]", body(0), body(-1), body(store="oracle"),
+        "{", "{}", "[]", body(0), body(-1), body(store="oracle"), body(written=-1),
         body(export=Export("../logs/dt=2026-01-15", EXPORT.taken_at)), body(export=Export("", EXPORT.taken_at)),
         body(export=Export("a/b", EXPORT.taken_at)), body(export=Export("x" * 65, EXPORT.taken_at)),
     ],
