@@ -12,7 +12,6 @@ import io
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any, Final
 
 import botocore
@@ -41,7 +40,7 @@ THREADS: Final = 4
 """Slices to compare with the table at a time."""
 MARK: Final = "bulk_put"
 """An attribute that only an unconditional put would write."""
-WITHOUT: Final = "Nothing was put. Without --bulk the command loads the same users by conditional puts."
+WITHOUT: Final = "Without --bulk the command loads the same users by conditional puts."
 
 Item = dict[str, Attribute]
 Read = Callable[[Sequence[str]], Mapping[str, Any]]
@@ -107,15 +106,15 @@ def record(item: Item) -> bytes:
 
 
 def _user(line: bytes, export: Export) -> str:
-    """Return the id of the user in a line; empty for one whom only the sink's function can read.
+    """Return the id of the user in a line; empty for one to leave to the sink's function.
 
-    A user who is dated ahead is such a one: the order depends on the function's clock and tolerance.
+    Its clock and its tolerance decide about a user who was updated after the export.
     """
     try:
-        found, notes = exported(line, export, timedelta(0))
+        found, _ = exported(line, export)
     except Poison:
         return ""
-    return "" if notes else found.user_id
+    return found.user_id if found.updated_at <= export.taken_at else ""
 
 
 class BulkPut:
@@ -220,7 +219,15 @@ class BulkPut:
         return None
 
     def _lines(self, number: int) -> list[bytes]:
-        content = self._exports.slice(Task(self._cut.export, number, STORE))
+        try:
+            content = self._exports.slice(Task(self._cut.export, number, STORE))
+        except ClientError as error:
+            if code(error) != "NoSuchKey":
+                raise
+            raise CommandError(
+                f"slice {number} of the export is gone: it has expired, or auth0-sync erase deleted it. Export again: "
+                "auth0-sync backfill --new --bulk"
+            ) from None
         return [line.rstrip(b"\n") + b"\n" for line in lines(io.BytesIO(content))]
 
     def _item(self, user_id: str) -> Item | None:

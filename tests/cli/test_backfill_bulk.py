@@ -146,6 +146,10 @@ def world(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     server.close()
 
 
+def deep(levels: int) -> Any:
+    return [deep(levels - 1)] if levels else []
+
+
 def export_of_all_kinds() -> list[Json]:
     """Return users whom the table lacks, and each kind that a bulk put cannot load."""
     return [
@@ -155,6 +159,7 @@ def export_of_all_kinds() -> list[Json]:
         user("auth0|twice", AFTER),
         user("auth0|ahead", "2999-01-01T00:00:00.000Z"),
         user("auth0|large", MOMENT, user_metadata={"text": "é" * 250_000}),
+        user("auth0|odd", MOMENT, user_metadata={"": 1e300, "deep": deep(40), "n": 1.50}),
     ]
 
 
@@ -227,7 +232,7 @@ class TestCommand:
             (("UnknownOperationException", ""), "DynamoDB refused the bulk put: UnknownOperationException:"),
             (
                 ("ValidationException", "The table is part of a global table."),
-                "part of a global table. Nothing was put.",
+                "part of a global table. Without --bulk",
             ),
         ],
     )
@@ -335,6 +340,13 @@ class TestResumption:
         again.follow(Quiet())
         assert len(world.server.operations) == 3
         assert again.rest([1], world.users().read, Quiet()) == []
+
+    def test_a_slice_that_was_erased_is_told(self, world: World) -> None:
+        cut = self.prepared(world)._cut
+        world.on.aws.s3.delete_object(Bucket=world.bucket, Key=f"exports/{cut.export.export_id}/000001.ndjson.gz")
+        with pytest.raises(CommandError, match="slice 1 of the export is gone"):
+            world.again(cut).rest([1], world.users().read, Quiet())
+        assert "/results/" not in "".join(world.on.aws.keys(world.bucket))
 
     def test_an_event_between_the_bulk_put_and_the_look_is_merged_by_the_sink(self, world: World) -> None:
         put = self.prepared(world)
