@@ -165,7 +165,7 @@ class BulkPut:
         step.update("an item that the table has was not replaced")
         self._save(replace(self.state, proven=True))
 
-    def write(self, step: Step) -> None:
+    def put_objects(self, step: Step) -> None:
         """Write the items of each slice into an object. Earlier ones stay: DynamoDB may be reading them."""
         export, state = self._cut.export, replace(self.state, items=0, bytes=0, units=0)
         if self.state.items:

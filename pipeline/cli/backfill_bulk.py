@@ -30,7 +30,7 @@ class Table:
         with steps.step("Condition") as step:
             put.prove(USER, step)
         with steps.step("Items") as step:
-            put.write(step)
+            put.put_objects(step)
             dollars = put.state.units / 1_000_000 * cost.DYNAMODB_WRITES
             step.update(
                 f"{put.state.items:,} items, {put.state.bytes:,} bytes: as conditional puts ${dollars:,.2f}; AWS bills "

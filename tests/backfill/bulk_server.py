@@ -46,6 +46,8 @@ class BulkServer:
         self.operations: dict[str, Operation] = {}
         self.started: list[str] = []
         """The tokens of all starts."""
+        self.asked: set[str] = set()
+        """The operations of all requests."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -105,6 +107,7 @@ class BulkServer:
 
     def answer(self, operation: str, request: Json) -> Json | None:
         """Return the answer to a request; None for one that the emulator answers."""
+        self.asked.add(operation)
         if operation == "StartBulkPutItems":
             return self.start(request)
         if operation == "DescribeBulkOperation":

@@ -6,6 +6,7 @@ botocore checks the requests by AWS's service model; the stand-in reads S3 and e
 import base64
 import gzip
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from pipeline.cli.backfill_file import FromFile
 from pipeline.doctor.synthetic import USER
 from pipeline.errors import CommandError
 from pipeline.functions.backfill import Backfill
+from pipeline.packaging import ROOT
 from pipeline.progress import Quiet
 from pipeline.reconcile.dynamodb import DynamoDBUsers
 from pipeline.sinks.dynamodb import DynamoDBSink
@@ -194,6 +196,9 @@ class TestCommand:
         assert "1 refused, which the sink's function tries again" in said
         assert "AWS bills a bulk put by its bytes" in " ".join(said.split())
         assert [token.rsplit("-", 2)[1] for token in world.server.started] == ["condition", "items"]
+        page = (ROOT / "docs" / "backfill.md").read_text()
+        [rights] = re.findall(r"^\| rights \| `dynamodb:(.*?) on the table", page, re.MULTILINE)
+        assert set(re.findall(r"\w{7,}", rights)) == world.server.asked
 
     def test_a_table_without_these_users_needs_no_function(self, world: World) -> None:
         world.write(*(user(f"auth0|{number}", MOMENT) for number in range(30)))
@@ -291,7 +296,7 @@ class TestResumption:
         world.write(*(user(f"auth0|{number}", MOMENT) for number in range(users)))
         put = world.put()
         put.prove(USER, Quiet())
-        put.write(Quiet())
+        put.put_objects(Quiet())
         return put
 
     def test_a_killed_command_goes_on_with_the_same_bulk_put(self, world: World) -> None:
@@ -304,7 +309,7 @@ class TestResumption:
             put.follow(Quiet())
         put = world.again(cut, sleep=lambda _: None)
         put.prove(USER, Quiet())
-        put.write(Quiet())
+        put.put_objects(Quiet())
         put.start()
         put.follow(Quiet())
         assert len(world.server.operations) == 2
@@ -325,7 +330,7 @@ class TestResumption:
         put = self.prepared(world)
         before = self.versions(world)
         put._save(type(put.state)(proven=True))  # killed before it noted that all are written
-        world.again(put._cut).write(Quiet())
+        world.again(put._cut).put_objects(Quiet())
         assert self.versions(world) == before
 
     def test_a_failed_bulk_put_is_told_and_another_one_can_be_started(self, world: World) -> None:
