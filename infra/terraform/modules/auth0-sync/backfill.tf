@@ -5,8 +5,8 @@ locals {
   # Known before the sinks' functions are there, as those of the refresh.
   backfill_alias_arns = [
     for sink in ["dynamodb", "postgres"] : join(":", [
-      "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
-      "${data.aws_caller_identity.current.account_id}:function:${local.prefix}-sync-${sink}:backfill",
+      "arn:${local.account.partition}:lambda:${local.account.region}",
+      "${local.account.id}:function:${local.prefix}-sync-${sink}:backfill",
     ])
   ]
 }
@@ -30,6 +30,7 @@ module "backfill" {
   source = "./modules/consumer"
   count  = var.backfill == null ? 0 : 1
 
+  account                  = local.account
   name                     = "${local.prefix}-backfill"
   rules                    = {}
   queues                   = local.backfill_queues

@@ -5,6 +5,7 @@ module "network" {
   source = "./modules/network"
   count  = var.aurora != null && var.network.vpc_id == null ? 1 : 0
 
+  account                  = local.account
   name                     = local.prefix
   cidr                     = var.network.cidr
   kms_key_arn              = local.kms_key_arn
@@ -72,8 +73,8 @@ locals {
       for database in local.iam_database[*] : {
         actions = ["rds-db:connect"]
         resources = [join(":", [
-          "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.id}",
-          "${data.aws_caller_identity.current.account_id}:dbuser:${database.resource_id}/${database.users[role]}",
+          "arn:${local.account.partition}:rds-db:${local.account.region}",
+          "${local.account.id}:dbuser:${database.resource_id}/${database.users[role]}",
         ])]
       }
     ]
@@ -118,7 +119,7 @@ locals {
         Resource = [key]
         Condition = {
           StringEquals = {
-            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:ViaService"                  = ["secretsmanager.${local.account.region}.amazonaws.com"]
             "kms:EncryptionContext:SecretARN" = [database.query_secret_arn]
           }
         }
@@ -139,6 +140,7 @@ module "roles" {
   source = "./modules/function"
   count  = var.aurora == null ? 0 : 1
 
+  account                  = local.account
   name                     = "${local.prefix}-roles"
   description              = "Creates the database's roles."
   package                  = "${var.package_dir}/roles.zip"
@@ -178,7 +180,7 @@ locals {
         resources = [each[0]]
         conditions = {
           StringEquals = {
-            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:ViaService"                  = ["secretsmanager.${local.account.region}.amazonaws.com"]
             "kms:EncryptionContext:SecretARN" = [each[1].secret]
           }
         }
@@ -203,8 +205,8 @@ resource "aws_lambda_invocation" "roles" {
 
   lifecycle {
     precondition {
-      condition     = contains(local.generated.rds_regions, data.aws_region.current.id)
-      error_message = "pipeline/sinks/rds-ca-bundle.pem has no certificate of RDS in ${data.aws_region.current.id}, so the functions could not trust the cluster. Renew it as its first lines say."
+      condition     = contains(local.generated.rds_regions, local.account.region)
+      error_message = "pipeline/sinks/rds-ca-bundle.pem has no certificate of RDS in ${local.account.region}, so the functions could not trust the cluster. Renew it as its first lines say."
     }
   }
 }
@@ -214,6 +216,7 @@ resource "aws_lambda_invocation" "roles" {
 module "migrate" {
   source = "./modules/function"
 
+  account                  = local.account
   name                     = "${local.prefix}-migrate"
   description              = "Brings the Postgres schema to a revision."
   package                  = "${var.package_dir}/migrate.zip"

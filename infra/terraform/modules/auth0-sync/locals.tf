@@ -80,12 +80,12 @@ locals {
   caller = data.aws_caller_identity.current.arn
   deployers = (
     can(regex(":assumed-role/", local.caller)) ?
-    [for path in ["", "*/"] : "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${path}${split("/", local.caller)[1]}"] :
+    [for path in ["", "*/"] : "arn:${local.account.partition}:iam::${local.account.id}:role/${path}${split("/", local.caller)[1]}"] :
     [local.caller]
   )
 
   operator_arns = concat(terraform_data.deployers.input, var.access.operator_arns)
-  refresh_arns  = [for _ in var.refresh[*] : "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${local.prefix}-refresh"]
+  refresh_arns  = [for _ in var.refresh[*] : "arn:${local.account.partition}:iam::${local.account.id}:role/${local.prefix}-refresh"]
 }
 
 # Whoever deploys first may try out the deployment without being named. It is kept: if each who deploys took the place of the

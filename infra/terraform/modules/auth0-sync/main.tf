@@ -2,6 +2,20 @@ data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
+data "aws_region" "source" {
+  provider = aws.source
+}
+
+# Read here, once: each read in a module is a request to STS, and one more node that most resources of the plan depend on.
+locals {
+  account = {
+    id        = data.aws_caller_identity.current.account_id
+    partition = data.aws_partition.current.partition
+    region    = data.aws_region.current.id
+  }
+  source_account = merge(local.account, { region = data.aws_region.source.id })
+}
+
 check "data_protection" {
   assert {
     condition     = var.protect_data
@@ -28,7 +42,8 @@ module "key" {
   source = "./modules/key"
   count  = var.encryption.customer_managed && var.encryption.key_arn == null ? 1 : 0
 
-  name = local.prefix
+  account = local.account
+  name    = local.prefix
 }
 
 # Buses: one for each partner event source that Auth0 created in this account, in the region of the stream.
@@ -55,6 +70,7 @@ module "relay" {
   providers = { aws = aws, aws.source = aws.source }
   for_each  = var.auth0.source_region == null ? {} : local.partner_bus_names
 
+  account                  = local.source_account
   name                     = "${local.prefix}-${each.key}"
   source_bus_name          = each.value
   permissions_boundary_arn = var.access.permissions_boundary_arn
@@ -77,6 +93,7 @@ resource "terraform_data" "pseudonym_key" {
 module "postgres_sink" {
   source = "./modules/consumer"
 
+  account                  = local.account
   name                     = "${local.prefix}-postgres"
   rules                    = local.rules.user-changes
   queues                   = var.queues
@@ -98,6 +115,7 @@ module "postgres_sink" {
 module "dynamodb_sink" {
   source = "./modules/consumer"
 
+  account                  = local.account
   name                     = "${local.prefix}-dynamodb"
   rules                    = local.rules.user-changes
   queues                   = var.queues
@@ -123,6 +141,7 @@ module "dynamodb_sink" {
 module "users_table" {
   source = "./modules/users_table"
 
+  account                = local.account
   name                   = "${local.prefix}-users"
   point_in_time_recovery = var.users_table.point_in_time_recovery
   deletion_protection    = var.protect_data
@@ -134,8 +153,9 @@ module "users_table" {
 module "archive" {
   source = "./modules/archive"
 
+  account                  = local.account
   name                     = "${local.prefix}-archive"
-  bucket_name              = "${local.prefix}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
+  bucket_name              = "${local.prefix}-archive-${local.account.id}-${local.account.region}"
   force_destroy            = !var.protect_data
   kms_key_arn              = local.kms_key_arn
   permissions_boundary_arn = var.access.permissions_boundary_arn

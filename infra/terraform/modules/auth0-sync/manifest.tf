@@ -2,13 +2,14 @@
 
 locals {
   manifest_name     = "${local.prefix}-manifest"
-  manifest_role_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${local.manifest_name}"
+  manifest_role_arn = "arn:${local.account.partition}:iam::${local.account.id}:role/${local.manifest_name}"
 }
 
 module "manifest" {
   source = "./modules/function"
   count  = var.archive.manifest ? 1 : 0
 
+  account                  = local.account
   name                     = local.manifest_name
   description              = "Lists and signs the archive's objects of each day."
   package                  = "${var.package_dir}/manifest.zip"

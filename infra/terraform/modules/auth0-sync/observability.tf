@@ -27,6 +27,7 @@ locals {
 module "observability" {
   source = "./modules/observability"
 
+  account     = local.account
   name        = local.prefix
   env         = local.env
   runbook_url = var.alarms.runbook_url
@@ -68,6 +69,7 @@ module "source_observability" {
   providers = { aws = aws.source }
   count     = var.auth0.source_region == null ? 0 : 1
 
+  account            = local.source_account
   name               = "${local.prefix}-source"
   env                = local.env
   runbook_url        = var.alarms.runbook_url

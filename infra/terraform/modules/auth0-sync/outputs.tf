@@ -5,7 +5,7 @@ output "deployment" {
 
 output "region" {
   description = "AWS region of the deployment."
-  value       = data.aws_region.current.id
+  value       = local.account.region
 }
 
 output "bus_names" {
@@ -150,7 +150,7 @@ output "watch_topic_arn" {
 
 output "source_region" {
   description = "Region of Auth0's event sources."
-  value       = coalesce(var.auth0.source_region, data.aws_region.current.id)
+  value       = coalesce(var.auth0.source_region, local.account.region)
 }
 
 output "event_sources" {

@@ -4,6 +4,7 @@ module "reconcile" {
   source = "./modules/reconcile"
   count  = var.reconcile == null ? 0 : 1
 
+  account                  = local.account
   name                     = "${local.prefix}-reconcile"
   schedule                 = var.reconcile.schedule
   statements               = concat(local.database_statements.reader, module.users_table.compare_statements)

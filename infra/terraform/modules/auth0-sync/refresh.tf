@@ -12,8 +12,8 @@ locals {
   # Known before the sinks are there: their functions know the refresh's role, so that its rights must not wait for them.
   refresh_alias_arns = [
     for sink in ["dynamodb", "postgres"] : join(":", [
-      "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
-      "${data.aws_caller_identity.current.account_id}:function:${local.prefix}-sync-${sink}:refresh",
+      "arn:${local.account.partition}:lambda:${local.account.region}",
+      "${local.account.id}:function:${local.prefix}-sync-${sink}:refresh",
     ])
   ]
 
@@ -30,7 +30,7 @@ locals {
         resources = [key]
         conditions = {
           StringEquals = {
-            "kms:ViaService"                  = ["secretsmanager.${data.aws_region.current.id}.amazonaws.com"]
+            "kms:ViaService"                  = ["secretsmanager.${local.account.region}.amazonaws.com"]
             "kms:EncryptionContext:SecretARN" = [refresh.secret_arn]
           }
         }
@@ -65,6 +65,7 @@ module "refresh" {
   source = "./modules/consumer"
   count  = var.refresh == null ? 0 : 1
 
+  account                  = local.account
   name                     = "${local.prefix}-refresh"
   rules                    = local.refresh_rules
   queues                   = var.queues

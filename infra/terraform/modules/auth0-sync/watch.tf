@@ -4,6 +4,7 @@ module "watch" {
   source = "./modules/watch"
   count  = var.watch == null ? 0 : 1
 
+  account                  = local.account
   name                     = "${local.prefix}-watch"
   questions                = var.watch.questions
   schedule                 = var.watch.schedule

@@ -15,6 +15,7 @@ override_resource {
 }
 
 variables {
+  account               = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   name                  = "archive"
   bucket_name           = "bucket"
   force_destroy         = false

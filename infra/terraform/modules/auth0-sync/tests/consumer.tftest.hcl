@@ -15,6 +15,7 @@ override_resource {
 }
 
 variables {
+  account       = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   name          = "users"
   operator_arns = ["arn:aws:iam::123456789012:role/operator"]
 

@@ -6,6 +6,7 @@ mock_provider "aws" {
 }
 
 variables {
+  account            = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   name               = "users"
   description        = "Test."
   package            = "tests/packages/sync-dynamodb.zip"

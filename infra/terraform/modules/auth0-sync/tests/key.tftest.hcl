@@ -5,7 +5,8 @@ mock_provider "aws" {
 }
 
 variables {
-  name = "auth0-sync-test"
+  account = { id = "123456789012", partition = "aws", region = "eu-central-1" }
+  name    = "auth0-sync-test"
 }
 
 run "key" {

@@ -10,6 +10,7 @@ mock_provider "aws" {
 }
 
 variables {
+  account            = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   name               = "auth0-sync-test"
   cidr               = "10.86.0.0/24"
   kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/mock"

@@ -7,6 +7,7 @@ mock_provider "aws" {
 }
 
 variables {
+  account              = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   statements           = []
   users_table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/auth0-sync-test-users"
   function             = { package = "tests/packages/reconcile.zip", runtime = "python3.13", architecture = "arm64", memory_mb = 1769, log_retention_days = 90 }

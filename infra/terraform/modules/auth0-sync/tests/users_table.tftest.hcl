@@ -5,6 +5,7 @@ mock_provider "aws" {
 }
 
 variables {
+  account                = { id = "123456789012", partition = "aws", region = "eu-central-1" }
   name                   = "auth0-sync-test-users"
   point_in_time_recovery = true
   deletion_protection    = true

@@ -5,6 +5,10 @@ mock_provider "aws" {
   override_during = plan
 }
 
+variables {
+  account = { id = "123456789012", partition = "aws", region = "eu-central-1" }
+}
+
 run "module" {
   command = plan
 

@@ -1,7 +1,7 @@
 # The least rights for asking the archive questions.
 
 locals {
-  glue_arn = "arn:${data.aws_partition.current.partition}:glue:${data.aws_region.current.id}:${local.account_id}"
+  glue_arn = "arn:${var.account.partition}:glue:${var.account.region}:${var.account.id}"
 
   ask_actions = [
     "athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution", "athena:StopQueryExecution",
@@ -67,7 +67,7 @@ locals {
       Effect    = "Allow"
       Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
       Resource  = [key]
-      Condition = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.id}.amazonaws.com" } }
+      Condition = { StringEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" } }
     }],
   )
 }

@@ -117,7 +117,7 @@ resource "aws_athena_workgroup" "this" {
 
     result_configuration {
       output_location       = "s3://${aws_s3_bucket.this.id}/${local.results_prefix}"
-      expected_bucket_owner = local.account_id
+      expected_bucket_owner = var.account.id
 
       encryption_configuration {
         encryption_option = var.kms_key_arn == null ? "SSE_S3" : "SSE_KMS"

@@ -1,14 +1,9 @@
 # buses -> rules -> Firehose -> S3, and the Glue table and Athena workgroup to read it (athena.tf).
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
-  account_id        = data.aws_caller_identity.current.account_id
-  sqs_arn           = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${local.account_id}"
-  firehose_arn      = "arn:${data.aws_partition.current.partition}:firehose:${data.aws_region.current.id}:${local.account_id}:deliverystream/${var.name}"
-  firehose_role_arn = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:role/${var.name}-firehose" # the bucket is there first
+  sqs_arn           = "arn:${var.account.partition}:sqs:${var.account.region}:${var.account.id}"
+  firehose_arn      = "arn:${var.account.partition}:firehose:${var.account.region}:${var.account.id}:deliverystream/${var.name}"
+  firehose_role_arn = "arn:${var.account.partition}:iam::${var.account.id}:role/${var.name}-firehose" # the bucket is there first
   results_prefix    = "athena-results/"
   exports_prefix    = "exports/"
   encryption_header = "s3:x-amz-server-side-encryption"
@@ -72,7 +67,7 @@ resource "aws_iam_role" "events" {
       Principal = { Service = "events.amazonaws.com" }
       Action    = "sts:AssumeRole"
       Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
+        StringEquals = { "aws:SourceAccount" = var.account.id }
         ArnEquals    = { "aws:SourceArn" = local.rule_arns }
       }
     }]
@@ -176,7 +171,7 @@ resource "aws_iam_role" "firehose" {
       Effect    = "Allow"
       Principal = { Service = "firehose.amazonaws.com" }
       Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account.id } }
     }]
   })
 }
@@ -211,7 +206,7 @@ resource "aws_iam_role_policy" "firehose" {
         Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource = key
         Condition = {
-          StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.id}.amazonaws.com" }
+          StringEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" }
           ArnLike      = { "kms:EncryptionContext:aws:s3:arn" = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"] }
         }
       }],

@@ -42,7 +42,7 @@ locals {
     [for key in var.kms_key_arn[*] : {
       actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
       resources  = [key]
-      conditions = { StringEquals = { "kms:ViaService" = ["s3.${data.aws_region.current.id}.amazonaws.com"] } }
+      conditions = { StringEquals = { "kms:ViaService" = ["s3.${var.account.region}.amazonaws.com"] } }
     }],
   )
 }
@@ -62,7 +62,7 @@ resource "aws_kms_key" "manifests" {
       {
         Sid       = "Iam"
         Effect    = "Allow"
-        Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:root" }
+        Principal = { AWS = "arn:${var.account.partition}:iam::${var.account.id}:root" }
         Action    = "kms:*"
         Resource  = "*"
       },

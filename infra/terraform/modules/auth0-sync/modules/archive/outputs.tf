@@ -88,7 +88,7 @@ output "load_statements" {
     [for key in var.kms_key_arn[*] : {
       actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
       resources  = [key]
-      conditions = { StringEquals = { "kms:ViaService" = ["s3.${data.aws_region.current.id}.amazonaws.com"] } }
+      conditions = { StringEquals = { "kms:ViaService" = ["s3.${var.account.region}.amazonaws.com"] } }
     }],
   )
 

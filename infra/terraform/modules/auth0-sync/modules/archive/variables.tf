@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "bucket_name" {
   description = "Name of the bucket; unique in all of AWS."
   type        = string

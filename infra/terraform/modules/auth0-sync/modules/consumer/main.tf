@@ -1,12 +1,8 @@
 # rules -> queue -> function, and a dead-letter queue for each of the two hops that can give an event up: `undelivered`
 # holds events that EventBridge could not put into the queue, `failed` messages that the function gave up.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
-  sqs_arn = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
+  sqs_arn = "arn:${var.account.partition}:sqs:${var.account.region}:${var.account.id}"
 
   # Known before the queue exists: rights and policies name it.
   queue_arn = "${local.sqs_arn}:${var.name}"
@@ -20,7 +16,7 @@ locals {
   # SQS uses the key in the caller's name, with the queue in the encryption context.
   through_the_queue = {
     StringEquals = {
-      "kms:ViaService"                    = ["sqs.${data.aws_region.current.id}.amazonaws.com"]
+      "kms:ViaService"                    = ["sqs.${var.account.region}.amazonaws.com"]
       "kms:EncryptionContext:aws:sqs:arn" = [local.queue_arn]
     }
   }
@@ -86,6 +82,7 @@ module "undelivered" {
 module "function" {
   source = "../function"
 
+  account                  = var.account
   name                     = var.function.name
   description              = var.function.description
   package                  = var.function.package

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "rules" {
   description = "Rules whose events go to the queue, by any name; none if only people and functions send to it."
   type = map(object({

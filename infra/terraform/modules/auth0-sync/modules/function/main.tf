@@ -1,14 +1,10 @@
 # A Lambda function from a zip, with a log group that exists before it and a role with only the given rights.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
   # Known before the function exists: its role names it.
   arn = join(":", [
-    "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}",
-    "${data.aws_caller_identity.current.account_id}:function:${var.name}",
+    "arn:${var.account.partition}:lambda:${var.account.region}",
+    "${var.account.id}:function:${var.name}",
   ])
 
   log_statement = {

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "description" {
   description = "What the function does."
   type        = string

@@ -1,16 +1,6 @@
 # One key for everything that the deployment stores. Deleting it deletes all of that, backups and snapshots included, so
 # deletion uses the longest waiting period, 30 days.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
-locals {
-  partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id
-  account_id = data.aws_caller_identity.current.account_id
-}
-
 resource "aws_kms_key" "this" {
   description             = "Everything that ${var.name} stores."
   enable_key_rotation     = true
@@ -27,20 +17,20 @@ resource "aws_kms_key" "this" {
       {
         Sid       = "Iam"
         Effect    = "Allow"
-        Principal = { AWS = "arn:${local.partition}:iam::${local.account_id}:root" }
+        Principal = { AWS = "arn:${var.account.partition}:iam::${var.account.id}:root" }
         Action    = "kms:*"
         Resource  = "*"
       },
       {
         Sid       = "LogGroups"
         Effect    = "Allow"
-        Principal = { Service = "logs.${local.region}.amazonaws.com" }
+        Principal = { Service = "logs.${var.account.region}.amazonaws.com" }
         Action    = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
         Resource  = "*"
         Condition = {
           ArnLike = {
             "kms:EncryptionContext:aws:logs:arn" = [
-              for end in ["-*", "/*"] : "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:/aws/*/${var.name}${end}"
+              for end in ["-*", "/*"] : "arn:${var.account.partition}:logs:${var.account.region}:${var.account.id}:log-group:/aws/*/${var.name}${end}"
             ]
           }
         }
@@ -57,7 +47,7 @@ resource "aws_kms_key" "this" {
         Resource  = "*"
         Condition = {
           ArnLike = {
-            "kms:EncryptionContext:aws:sqs:arn" = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${var.name}-*"
+            "kms:EncryptionContext:aws:sqs:arn" = "arn:${var.account.partition}:sqs:${var.account.region}:${var.account.id}:${var.name}-*"
           }
         }
       },
@@ -68,9 +58,9 @@ resource "aws_kms_key" "this" {
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
         Condition = {
-          StringEquals = { "aws:SourceAccount" = local.account_id }
+          StringEquals = { "aws:SourceAccount" = var.account.id }
           ArnLike = {
-            "aws:SourceArn" = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${var.name}-*"
+            "aws:SourceArn" = "arn:${var.account.partition}:cloudwatch:${var.account.region}:${var.account.id}:alarm:${var.name}-*"
           }
         }
       },

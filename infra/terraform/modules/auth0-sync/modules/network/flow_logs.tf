@@ -1,9 +1,5 @@
 # Connections in the VPC: addresses, ports, accepted or not.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 resource "aws_flow_log" "this" {
   count = var.flow_logs ? 1 : 0
 
@@ -41,11 +37,11 @@ resource "aws_iam_role" "flow" {
       Principal = { Service = "vpc-flow-logs.amazonaws.com" }
       Action    = "sts:AssumeRole"
       Condition = {
-        StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+        StringEquals = { "aws:SourceAccount" = var.account.id }
         ArnLike = {
           "aws:SourceArn" = join(":", [
-            "arn:${data.aws_partition.current.partition}:ec2:${data.aws_region.current.id}",
-            "${data.aws_caller_identity.current.account_id}:vpc-flow-log/*",
+            "arn:${var.account.partition}:ec2:${var.account.region}",
+            "${var.account.id}:vpc-flow-log/*",
           ])
         }
       }

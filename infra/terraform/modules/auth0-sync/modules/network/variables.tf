@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "cidr" {
   description = "Addresses of the VPC, /16 to /25: each subnet gets a quarter."
   type        = string

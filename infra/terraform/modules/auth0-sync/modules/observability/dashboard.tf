@@ -10,8 +10,8 @@ locals {
   only_count = { for key, rule in var.rules : key => rule if !rule.has_target }
 
   # Widgets that several rows share.
-  graph  = { region = local.region, view = "timeSeries", stacked = false, period = 300 }
-  number = { region = local.region, view = "singleValue", sparkline = true, period = 300 }
+  graph  = { region = var.account.region, view = "timeSeries", stacked = false, period = 300 }
+  number = { region = var.account.region, view = "singleValue", sparkline = true, period = 300 }
   zero   = { left = { min = 0 } }
 
   # Metrics in the form that dashboards want: namespace, name, dimension, value, …, {options}.
@@ -449,7 +449,7 @@ locals {
     [for groups in [local.log_groups] : {
       type = "log", width = 24, height = 6
       properties = {
-        region = local.region
+        region = var.account.region
         title  = "The last failures, and why"
         view   = "table"
         query = join("\n", concat(

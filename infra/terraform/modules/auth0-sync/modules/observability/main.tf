@@ -1,20 +1,12 @@
 # The topic of the alarms. Their messages hold names, numbers and times, and no data of users.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
-  account_id = data.aws_caller_identity.current.account_id
-  partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id
-
   create_topic = var.alarms.enabled && var.alarms.topic_arn == null
   topic_name   = "${var.name}-alarms"
   topic_arn    = local.create_topic ? one(aws_sns_topic.this[*].arn) : var.alarms.topic_arn
 
   # Known before the topic exists, which is created together with its policy.
-  created_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account_id}:${local.topic_name}"
+  created_topic_arn = "arn:${var.account.partition}:sns:${var.account.region}:${var.account.id}:${local.topic_name}"
 }
 
 resource "aws_sns_topic" "this" {
@@ -41,9 +33,9 @@ resource "aws_sns_topic" "this" {
         Action    = "sns:Publish"
         Resource  = local.created_topic_arn
         Condition = {
-          StringEquals = { "aws:SourceAccount" = local.account_id }
+          StringEquals = { "aws:SourceAccount" = var.account.id }
           ArnLike = {
-            "aws:SourceArn" = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${var.name}-*"
+            "aws:SourceArn" = "arn:${var.account.partition}:cloudwatch:${var.account.region}:${var.account.id}:alarm:${var.name}-*"
           }
         }
       },

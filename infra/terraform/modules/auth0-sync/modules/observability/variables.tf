@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "env" {
   description = "Name by which the commands know the deployment (ENV=…), for the texts of alarms and dashboard."
   type        = string

@@ -1,15 +1,11 @@
 # A comparison of the two stores on a schedule: rule -> function. In the VPC of the deployment's cluster, the function
 # reaches DynamoDB by a gateway endpoint, which costs nothing.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
   # Known before the function's role exists.
-  role_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${var.name}"
+  role_arn = "arn:${var.account.partition}:iam::${var.account.id}:role/${var.name}"
 
-  dynamodb = "com.amazonaws.${data.aws_region.current.id}.dynamodb"
+  dynamodb = "com.amazonaws.${var.account.region}.dynamodb"
 
   vpc_config = var.vpc_config == null ? null : {
     subnet_ids = var.vpc_config.subnet_ids
@@ -79,6 +75,7 @@ resource "aws_vpc_endpoint" "dynamodb" {
 module "function" {
   source = "../function"
 
+  account                  = var.account
   name                     = var.name
   description              = "Compares the users in Postgres with those in DynamoDB."
   package                  = var.function.package

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account, partition and region of the resources."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "schedule" {
   description = "When to compare: an EventBridge schedule expression."
   type        = string

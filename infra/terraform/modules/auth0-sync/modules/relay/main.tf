@@ -2,17 +2,6 @@
 # the stream was created; everything else of the deployment is in the data's region, as its law may require.
 # EventBridge keeps an event's source, time and id, so readers of the second bus see the event that Auth0 sent.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-
-data "aws_region" "source" {
-  provider = aws.source
-}
-
-locals {
-  account_id = data.aws_caller_identity.current.account_id
-}
-
 resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
@@ -27,7 +16,7 @@ resource "aws_cloudwatch_event_bus_policy" "this" {
     Statement = [{
       Sid       = "ThisAccount"
       Effect    = "Allow"
-      Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${local.account_id}:root" }
+      Principal = { AWS = "arn:${var.account.partition}:iam::${var.account.id}:root" }
       Action    = "events:PutEvents"
       Resource  = aws_cloudwatch_event_bus.this.arn
     }]
@@ -77,7 +66,7 @@ resource "aws_iam_role" "this" {
       Principal = { Service = "events.amazonaws.com" }
       Action    = "sts:AssumeRole"
       Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
+        StringEquals = { "aws:SourceAccount" = var.account.id }
         ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.this.arn }
       }
     }]
@@ -103,7 +92,7 @@ module "undelivered" {
   providers = { aws = aws.source }
 
   name          = "${var.name}-undelivered"
-  sqs_arn       = "arn:${data.aws_partition.current.partition}:sqs:${data.aws_region.source.id}:${local.account_id}"
+  sqs_arn       = "arn:${var.account.partition}:sqs:${var.account.region}:${var.account.id}"
   rule_arns     = [aws_cloudwatch_event_rule.this.arn]
   operator_arns = var.operator_arns
   queues        = var.queues

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "account" {
+  description = "AWS account and partition, and the source's region."
+  type        = object({ id = string, partition = string, region = string })
+}
+
 variable "source_bus_name" {
   description = "Name of the partner bus in the source's region."
   type        = string

@@ -1,14 +1,11 @@
 # The users, one item each, whole. Deleted users stay as tombstones until `expires_at`, so that a late, older event
 # cannot bring them back.
 
-data "aws_caller_identity" "current" {}
-data "aws_region" "current" {}
-
 locals {
   # The key may be used only through DynamoDB, for this table.
   key_context = {
-    "kms:ViaService"                                  = ["dynamodb.${data.aws_region.current.id}.amazonaws.com"]
-    "kms:EncryptionContext:aws:dynamodb:subscriberId" = [data.aws_caller_identity.current.account_id]
+    "kms:ViaService"                                  = ["dynamodb.${var.account.region}.amazonaws.com"]
+    "kms:EncryptionContext:aws:dynamodb:subscriberId" = [var.account.id]
     "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.users.name]
   }
 

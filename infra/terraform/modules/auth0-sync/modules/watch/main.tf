@@ -1,21 +1,13 @@
 # Questions on a schedule: rule -> function -> topic, and a table that remembers findings. Messages hold rows of
 # the archive, which are personal data: they do not go to the alarms' topic unless it is given.
 
-data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
-data "aws_region" "current" {}
-
 locals {
-  account_id = data.aws_caller_identity.current.account_id
-  partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id
-
   create_topic  = var.topic.arn == null
   topic_arn     = local.create_topic ? one(aws_sns_topic.this[*].arn) : var.topic.arn
   topic_key_arn = local.create_topic ? var.kms_key_arn : var.topic.kms_key_arn
 
   # Known before the topic is, which is created together with its policy.
-  created_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account_id}:${var.name}"
+  created_topic_arn = "arn:${var.account.partition}:sns:${var.account.region}:${var.account.id}:${var.name}"
 
   statements = concat(
     var.ask_statements,
@@ -32,8 +24,8 @@ locals {
       resources = [key]
       conditions = {
         StringEquals = {
-          "kms:ViaService"                                  = ["dynamodb.${local.region}.amazonaws.com"]
-          "kms:EncryptionContext:aws:dynamodb:subscriberId" = [local.account_id]
+          "kms:ViaService"                                  = ["dynamodb.${var.account.region}.amazonaws.com"]
+          "kms:EncryptionContext:aws:dynamodb:subscriberId" = [var.account.id]
           "kms:EncryptionContext:aws:dynamodb:tableName"    = [aws_dynamodb_table.told.name]
         }
       }
@@ -44,7 +36,7 @@ locals {
       resources = [key]
       conditions = {
         StringEquals = {
-          "kms:ViaService"                         = ["sns.${local.region}.amazonaws.com"]
+          "kms:ViaService"                         = ["sns.${var.account.region}.amazonaws.com"]
           "kms:EncryptionContext:aws:sns:topicArn" = [local.topic_arn]
         }
       }
@@ -106,6 +98,7 @@ resource "aws_sns_topic_subscription" "email" {
 module "function" {
   source = "../function"
 
+  account                  = var.account
   name                     = var.name
   description              = "Asks the archive questions, and sends the findings to a topic."
   package                  = var.function.package
