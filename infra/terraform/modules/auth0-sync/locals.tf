@@ -76,24 +76,13 @@ locals {
 
 # Principals that may send to the queues, besides their rules.
 locals {
-  # A session is known by its role, whose path its own ARN lacks. Names of roles are unique in an account.
-  caller = data.aws_caller_identity.current.arn
-  deployers = (
-    can(regex(":assumed-role/", local.caller)) ?
-    [for path in ["", "*/"] : "arn:${local.account.partition}:iam::${local.account.id}:role/${path}${split("/", local.caller)[1]}"] :
-    [local.caller]
-  )
-
-  operator_arns = concat(terraform_data.deployers.input, var.access.operator_arns)
+  operator_arns = concat(module.deployers.arns, var.access.operator_arns)
   refresh_arns  = [for _ in var.refresh[*] : "arn:${local.account.partition}:iam::${local.account.id}:role/${local.prefix}-refresh"]
 }
 
-# Whoever deploys first may try out the deployment without being named. It is kept: if each who deploys took the place of the
-# last, every plan of somebody else would change every queue.
-resource "terraform_data" "deployers" {
-  input = local.deployers
+module "deployers" {
+  source = "./modules/deployers"
 
-  lifecycle {
-    ignore_changes = [input]
-  }
+  account    = local.account
+  caller_arn = data.aws_caller_identity.current.arn
 }

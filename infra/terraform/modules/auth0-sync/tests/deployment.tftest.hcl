@@ -94,6 +94,11 @@ run "defaults" {
   }
 
   assert {
+    condition     = local.operator_arns == tolist(["arn:aws:iam::123456789012:role/Deployer", "arn:aws:iam::123456789012:role/*/Deployer"])
+    error_message = "The principal that deploys may send, without being named."
+  }
+
+  assert {
     condition     = length(module.watch) == 0 && !contains(keys(output.function_names), "watch") && output.watch_topic_arn == null
     error_message = "Without questions there is nothing of the watch."
   }
