@@ -6,7 +6,7 @@ A state also has the dependencies of each resource.
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -67,9 +67,12 @@ FILES = ("permissions", "observability")
 MODULE = CONFIGURATION / "modules" / "auth0-sync"
 
 
-def initialised(directory: Path, configuration: Path = MODULE) -> Terraform:
-    """Return Terraform in a working directory apart from the user's, without the user's variables and AWS account."""
-    terraform = Terraform(directory, configuration=configuration)
+def initialised(directory: Path, configuration: Path = MODULE, settings: Mapping[str, str] | None = None) -> Terraform:
+    """Return Terraform in a working directory apart from the user's, without the user's variables and AWS account.
+
+    With the settings of `one_provider`, Terraform has no provider to install and to hash.
+    """
+    terraform = Terraform(directory, configuration=configuration, settings=settings or {})
     terraform.init()
     return terraform
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from devstack.terraform import Terraform
@@ -21,7 +20,7 @@ def test_its_own_tests(terraform: Terraform) -> None:
 
 
 def test_every_example_plans(terraform: Terraform, tmp_path: Path) -> None:
-    done = replace(initialised(tmp_path, CONFIGURATION), settings=terraform.settings)._run("test", "-no-color")
+    done = initialised(tmp_path, CONFIGURATION, terraform.settings)._run("test", "-no-color")
     assert done.returncode == 0, done.stdout + done.stderr
     examples = {path.name.replace("-", "_") for path in (CONFIGURATION / "examples").iterdir()}
     assert examples == set(re.findall(r'run "(\w+)"... pass', done.stdout))
