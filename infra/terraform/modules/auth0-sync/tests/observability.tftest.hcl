@@ -205,23 +205,9 @@ run "everything" {
   }
 }
 
-run "cluster_of_one_size" {
+run "cluster_of_one_size_and_topic_of_ones_own" {
   variables {
     aurora = { cluster_identifier = "auth0-sync-test", min_capacity = 2, max_capacity = 2 }
-  }
-
-  module {
-    source = "./modules/observability"
-  }
-
-  assert {
-    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "database-capacity") && contains(keys(aws_cloudwatch_metric_alarm.this), "database-connections")
-    error_message = "A cluster of one size is always at its maximum, which is no alarm."
-  }
-}
-
-run "topic_of_ones_own" {
-  variables {
     alarms = {
       enabled             = true
       topic_arn           = "arn:aws:sns:eu-central-1:123456789012:ops"
@@ -234,6 +220,11 @@ run "topic_of_ones_own" {
 
   module {
     source = "./modules/observability"
+  }
+
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "database-capacity") && contains(keys(aws_cloudwatch_metric_alarm.this), "database-connections")
+    error_message = "A cluster of one size is always at its maximum, which is no alarm."
   }
 
   assert {
