@@ -27,6 +27,7 @@ from pipeline.functions import manifest, reconcile
 from pipeline.functions.refresh import Refresh, Run
 from pipeline.reconcile.look import Report
 from pipeline.sinks import Sink
+from tests.infra.deployed import State
 from tests.invoking import sync_with
 from tests.manifest.bucket import SETTINGS, START, Bucket, Key
 from tests.strategies import updated, user
@@ -88,6 +89,42 @@ def _made(resources: list[Json]) -> Made:
         {one["name"]: one["query_string"] for one in of("aws_cloudwatch_query_definition")},
         of("aws_cloudwatch_log_metric_filter"),
     )
+
+
+# --- what they watch ---------------------------------------------------------------------------------------------
+
+WATCHED = {
+    "DBClusterIdentifier": ("aws_rds_cluster", "cluster_identifier"),
+    "DeliveryStreamName": ("aws_kinesis_firehose_delivery_stream", "name"),
+    "FunctionName": ("aws_lambda_function", "function_name"),
+    "QueueName": ("aws_sqs_queue", "name"),
+    "RuleName": ("aws_cloudwatch_event_rule", "name"),
+    "TableName": ("aws_dynamodb_table", "name"),
+}
+"""The type of the resource that each dimension names, and the attribute with the name."""
+
+
+def test_an_alarm_watches_what_there_is(state: Json) -> None:
+    """The module names what it watches itself, without the outputs of the modules that make it."""
+    deployed, watched = State(state), set()
+    for alarm in deployed.all("aws_cloudwatch_metric_alarm"):
+        metrics = [metric for query in alarm.values["metric_query"] for metric in query["metric"]]
+        for dimensions in [alarm.values["dimensions"] or {}, *(metric["dimensions"] or {} for metric in metrics)]:
+            for dimension in WATCHED.keys() & dimensions:
+                kind, attribute = WATCHED[dimension]
+                names = {one.values[attribute] for one in deployed.all(kind)}
+                assert dimensions[dimension] in names, alarm.address
+                watched.add(dimension)
+    assert watched == WATCHED.keys()
+
+
+def test_an_alarm_waits_for_nothing_that_takes_long(state: Json) -> None:
+    """Alarms after all else, before all else at the end, would make both longer, and the state three times as large."""
+    kinds = {kind for kind, _ in WATCHED.values()} - {"aws_cloudwatch_event_rule", "aws_sqs_queue"}  # of the relay
+    alarms = State(state).all("aws_cloudwatch_metric_alarm", "module.observability")
+    assert len(alarms) > 50
+    for alarm in alarms:
+        assert not [block for block in alarm.ancestors if block.split(".")[-2] in kinds], alarm.address
 
 
 # --- the runbook --------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 # Alarms for everything that loses or delays data, and a dashboard of the flow.
 
 locals {
-  env = coalesce(var.env, var.environment)
+  env            = coalesce(var.env, var.environment)
+  consumer_names = concat(["postgres", "dynamodb"], [for _ in var.refresh[*] : "refresh"], [for _ in var.backfill[*] : "backfill"])
 
   # By subject and stream. A rule without a target only counts.
   watched_rules = merge(
@@ -31,29 +32,30 @@ module "observability" {
   name        = local.prefix
   env         = local.env
   runbook_url = var.alarms.runbook_url
+  # Names as the modules make them, not their outputs: an alarm that depended on what it watches would depend on nearly every
+  # resource, be created after all of them and deleted before any.
   consumers = {
-    for name, consumer in local.consumers : name => {
-      queue           = consumer.queue_name
-      failed_queue    = consumer.failed_queue_name
-      function        = consumer.function_name
-      log_group       = consumer.log_group_name
+    for name in local.consumer_names : name => {
+      queue           = "${local.prefix}-${name}"
+      failed_queue    = "${local.prefix}-${name}-failed"
+      function        = "${local.prefix}-${local.function_prefixes[name]}${name}"
       service         = "${local.function_prefixes[name]}${name}"
       timeout_seconds = name == "refresh" ? var.refresh.timeout_seconds : var.sync.timeout_seconds # no alarm uses the backfill's
     }
   }
-  undelivered_queues = merge(
-    { for name, consumer in local.consumers : name => consumer.undelivered_queue_name if name != "backfill" },
-    { archive = module.archive.undelivered_queue_name },
-  )
+  log_groups = [for consumer in local.consumers : consumer.log_group_name]
+  undelivered_queues = {
+    for name in concat(local.consumer_names, ["archive"]) : name => "${local.prefix}-${name}-undelivered" if name != "backfill"
+  }
   rules              = local.watched_rules
-  deploy_functions   = merge({ migrate = module.migrate.name }, { for roles in module.roles : "roles" => roles.name })
-  archive            = { firehose = module.archive.firehose_name, log_group = module.archive.log_group_name }
-  users_table        = module.users_table.table_name
-  watch_function     = one(module.watch[*].function_name)
-  manifest_function  = one(module.manifest[*].name)
-  reconcile_function = one(module.reconcile[*].function_name)
-  aurora = local.aurora == null ? null : {
-    cluster_identifier = local.aurora.cluster_identifier
+  deploy_functions   = { for name in concat(["migrate"], [for _ in var.aurora[*] : "roles"]) : name => "${local.prefix}-${name}" }
+  archive            = { firehose = "${local.prefix}-archive", log_group = module.archive.log_group_name }
+  users_table        = "${local.prefix}-users"
+  watch_function     = var.watch == null ? null : "${local.prefix}-watch"
+  manifest_function  = var.archive.manifest ? local.manifest_name : null
+  reconcile_function = var.reconcile == null ? null : "${local.prefix}-reconcile"
+  aurora = var.aurora == null ? null : {
+    cluster_identifier = local.prefix
     min_capacity       = var.aurora.min_capacity
     max_capacity       = var.aurora.max_capacity
   }

@@ -14,7 +14,6 @@ variables {
       queue           = "auth0-sync-test-postgres"
       failed_queue    = "auth0-sync-test-postgres-failed"
       function        = "auth0-sync-test-sync-postgres"
-      log_group       = "/aws/lambda/auth0-sync-test-sync-postgres"
       service         = "sync-postgres"
       timeout_seconds = 60
     }
@@ -22,11 +21,11 @@ variables {
       queue           = "auth0-sync-test-dynamodb"
       failed_queue    = "auth0-sync-test-dynamodb-failed"
       function        = "auth0-sync-test-sync-dynamodb"
-      log_group       = "/aws/lambda/auth0-sync-test-sync-dynamodb"
       service         = "sync-dynamodb"
       timeout_seconds = 60
     }
   }
+  log_groups = ["/aws/lambda/auth0-sync-test-sync-postgres", "/aws/lambda/auth0-sync-test-sync-dynamodb"]
   undelivered_queues = {
     postgres = "auth0-sync-test-postgres-undelivered"
     dynamodb = "auth0-sync-test-dynamodb-undelivered"
@@ -119,11 +118,11 @@ run "everything" {
         queue                        = "auth0-sync-test-${key}"
         failed_queue                 = "auth0-sync-test-${key}-failed"
         function                     = "auth0-sync-test-${service}"
-        log_group                    = "/aws/lambda/auth0-sync-test-${service}"
         service                      = service
         timeout_seconds              = 60
       }
     }
+    log_groups         = [for service in ["sync-postgres", "sync-dynamodb", "refresh"] : "/aws/lambda/auth0-sync-test-${service}"]
     undelivered_queues = { for key in ["postgres", "dynamodb", "refresh", "archive"] : key => "auth0-sync-test-${key}-undelivered" }
     rules = merge([
       for stream, bus in { log-stream = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs", event-stream = "aws.partner/auth0.com/acme-5e6f7a8b/auth0.events" } : {
@@ -286,6 +285,7 @@ run "dashboard_without_alarms" {
 run "one_queue_elsewhere" {
   variables {
     consumers          = {}
+    log_groups         = []
     undelivered_queues = { relay = "auth0-sync-test-relay-undelivered" }
     rules              = { relay-log-stream = { name = "auth0-sync-test-relay", event_bus_name = "aws.partner/auth0.com/acme-1a2b3c4d/auth0.logs" } }
     deploy_functions   = {}

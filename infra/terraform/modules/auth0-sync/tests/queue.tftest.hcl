@@ -48,7 +48,7 @@ run "queue" {
   }
 
   assert {
-    condition     = aws_sqs_queue.this.visibility_timeout_seconds == 365 && output.failed_url == "https://sqs.example.com/failed" && output.failed_name == "users-failed"
+    condition     = aws_sqs_queue.this.visibility_timeout_seconds == 365 && output.failed_url == "https://sqs.example.com/failed" && aws_sqs_queue.failed[0].name == "users-failed"
     error_message = "The queue has its visibility timeout, and the dead-letter queue is in the outputs."
   }
 

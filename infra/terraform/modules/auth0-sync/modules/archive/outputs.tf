@@ -43,11 +43,6 @@ output "workgroup_name" {
   value       = aws_athena_workgroup.this.name
 }
 
-output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue of the events that EventBridge could not send to the delivery stream."
-  value       = module.undelivered.name
-}
-
 output "analyst_policy" {
   description = "IAM policy (JSON) for people who ask questions: rights on the workgroup, the catalog, the archive's objects and results."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.analyst_statements })

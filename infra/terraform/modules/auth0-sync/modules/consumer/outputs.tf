@@ -50,18 +50,3 @@ output "event_source_mapping_id" {
   description = "UUID of the mapping that feeds the function; disable it to pause."
   value       = aws_lambda_event_source_mapping.this.uuid
 }
-
-output "queue_name" {
-  description = "Name of the queue that the function reads."
-  value       = module.queue.name
-}
-
-output "failed_queue_name" {
-  description = "Name of the dead-letter queue of the messages that the function gave up."
-  value       = module.queue.failed_name
-}
-
-output "undelivered_queue_name" {
-  description = "Name of the dead-letter queue of the events that EventBridge could not deliver to the queue; null without rules."
-  value       = one(module.undelivered[*].name)
-}

@@ -446,7 +446,7 @@ locals {
   ]])[*].row
 
   last_failures = [
-    [for groups in [local.log_groups] : {
+    [for groups in [var.log_groups] : {
       type = "log", width = 24, height = 6
       properties = {
         region = var.account.region

@@ -2,8 +2,6 @@
 # run: $0.005 for each GB of log that they read.
 
 locals {
-  log_groups = [for consumer in var.consumers : consumer.log_group]
-
   queries = {
     why-messages-failed = [
       "fields @timestamp, service, message, reason, detail, user, message_id",
@@ -39,9 +37,9 @@ locals {
 }
 
 resource "aws_cloudwatch_query_definition" "this" {
-  for_each = length(local.log_groups) > 0 ? local.queries : {}
+  for_each = length(var.log_groups) > 0 ? local.queries : {}
 
   name            = "${var.name}/${each.key}"
-  log_group_names = local.log_groups
+  log_group_names = var.log_groups
   query_string    = join("\n", each.value)
 }

@@ -20,7 +20,7 @@ variable "runbook_url" {
 
 variable "consumers" {
   description = <<-EOT
-    Names of each consumer's queues, function and log group, by sink, and `refresh` if it is on.
+    Names of each consumer's queues and function, by sink, and `refresh` if it is on.
     failed_queue: dead-letter queue of the messages that the function gave up.
     service: its SERVICE_NAME, a dimension of its metrics.
   EOT
@@ -28,11 +28,16 @@ variable "consumers" {
     queue           = string
     failed_queue    = string
     function        = string
-    log_group       = string
     service         = string
     timeout_seconds = number
   }))
   default = {}
+}
+
+variable "log_groups" {
+  description = "Names of the consumers' log groups, for queries."
+  type        = list(string)
+  default     = []
 }
 
 variable "undelivered_queues" {

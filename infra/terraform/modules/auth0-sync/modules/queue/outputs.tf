@@ -17,8 +17,3 @@ output "failed_url" {
   description = "URL of the dead-letter queue; null without."
   value       = one(aws_sqs_queue.failed[*].id)
 }
-
-output "failed_name" {
-  description = "Name of the dead-letter queue; null without."
-  value       = one(aws_sqs_queue.failed[*].name)
-}
