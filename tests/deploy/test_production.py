@@ -73,11 +73,16 @@ class Deployed:
         self.emulator, self.root = emulator, root
         self.variables = root / f"infra/terraform/environments/{ENVIRONMENT}.tfvars"
         self.requests = root / "requests.jsonl"
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def client(self, service: str, region: str = DATA_REGION) -> Any:
-        make: Any = boto3.client  # its types have names of services only
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return make(service, endpoint_url=self.emulator.endpoint, region_name=region, **keys)
+        if (service, region) not in self._clients:
+            make: Any = boto3.client  # its types have names of services only
+            keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+            self._clients[service, region] = make(
+                service, endpoint_url=self.emulator.endpoint, region_name=region, **keys
+            )
+        return self._clients[service, region]
 
     def run(self, command: str, *arguments: str, phase: str = "") -> str:
         """Run a command that must succeed, and record its requests; return its output and messages."""
