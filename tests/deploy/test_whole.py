@@ -39,8 +39,17 @@ def auth0(source: str) -> str:
     return f'auth0 = {{ log_stream_source_name = "{source}" }}\n'
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The functions' packages."""
+    directory = tmp_path_factory.mktemp("packages")
+    for function in packaging.FUNCTIONS:
+        packaging.build(function, "host", directory)
+    return directory
+
+
 @pytest.fixture
-def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, packages: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with an environment that is protected as one for production is, and a shell that is signed in."""
     source = f"aws.partner/auth0.com/acme-{uuid4().hex[:8]}/auth0.logs"
     aws.events.create_partner_event_source(Name=source, Account=ACCOUNT)
@@ -52,9 +61,6 @@ def root(tmp_path: Path, aws: Aws, empty_postgres_url: str, monkeypatch: pytest.
     variables += f'access = {{ archive_eraser_arns = ["arn:aws:iam::{ACCOUNT}:root"] }}\n'
     real(tmp_path, environment=ENVIRONMENT, variables=f"{variables}\n{auth0(source)}")
 
-    packages = tmp_path / "packages"
-    for function in packaging.FUNCTIONS:
-        packaging.build(function, "host", packages)
     for variable, value in {
         "AWS_ENDPOINT_URL": aws.emulator.endpoint,
         "AWS_ACCESS_KEY_ID": "test",
