@@ -334,10 +334,9 @@ def _destroy(
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
             teardown.unprotect(deployment, resources, before, steps)
-            planned = teardown.plan_with_data(deployment, resources, keep_key=snapshot)
-        elif moved:
-            planned = teardown.plan_without_data(deployment, resources)
-        apply(deployment, planned, steps)
+            teardown.remove_with_data(deployment, planned, steps)
+        else:
+            apply(deployment, teardown.plan_without_data(deployment, resources) if moved else planned, steps)
     return left
 
 

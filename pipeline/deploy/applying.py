@@ -83,17 +83,17 @@ def stage_of(address: str) -> str:
     return next(title for title, pattern in STAGES if re.match(pattern, inside))
 
 
-def apply(deployment: Deployment, plan: Plan, progress: Progress) -> None:
-    """Apply the last plan, and nothing else. Raises TerraformError with Terraform's diagnostics.
+def apply(deployment: Deployment, plan: Plan, progress: Progress, *options: str) -> None:
+    """Apply the last plan and nothing else, or, with `options`, what Terraform then plans by them.
 
-    An interrupt lets Terraform write its state first.
+    An interrupt lets Terraform write its state first. Raises TerraformError with Terraform's diagnostics.
     """
     totals: Counter[str] = Counter()
     for change in plan.changes:
         totals[stage_of(change.address)] += _operations(change)
     stages = {title: _Stage(title, total) for title, total in totals.items()}
     try:
-        arguments = ["-json", "-input=false", f"-parallelism={PARALLELISM}", str(deployment.plan_file)]
+        arguments = ["-json", "-input=false", f"-parallelism={PARALLELISM}", *(options or [str(deployment.plan_file)])]
         for message in deployment.terraform.stream("apply", *arguments):
             _follow(message, stages, progress)
     except BaseException as error:

@@ -45,20 +45,17 @@ def plan_without_data(deployment: Deployment, resources: Sequence[str]) -> Plan:
 def removal_with_data(resources: Sequence[str], *, keep_key: bool) -> Plan:
     """Return the removal of everything in the state, except the key if a snapshot still needs it, for review.
 
-    It cannot be applied: a plan from before `unprotect` would be stale after it.
+    Terraform's own plan from before `unprotect` would be stale after it.
     """
-    gone = _gone(resources, keep_key=keep_key)
+    gone = [address for address in resources if not (keep_key and top(address) == KEY)]
     return Plan(tuple(Change("delete", address, kind(address)) for address in gone))
 
 
-def plan_with_data(deployment: Deployment, resources: Sequence[str], *, keep_key: bool) -> Plan:
-    """Plan the removal that `removal_with_data` returns, after `unprotect`."""
-    targets = sorted({top(address) for address in _gone(resources, keep_key=keep_key)})
-    return make(deployment, "-destroy", UNPROTECTED, *[f"-target={target}" for target in targets])
-
-
-def _gone(resources: Sequence[str], *, keep_key: bool) -> list[str]:
-    return [address for address in resources if not (keep_key and top(address) == KEY)]
+def remove_with_data(deployment: Deployment, removal: Plan, progress: Progress) -> None:
+    """Remove what `removal_with_data` has returned, after `unprotect`. Raises TerraformError."""
+    targets = sorted({top(change.address) for change in removal.changes})
+    options = ["-destroy", UNPROTECTED, *[f"-target={target}" for target in targets]]
+    apply(deployment, removal, progress, "-auto-approve", *deployment.inputs, *options)
 
 
 def leave_network(resources: Sequence[str], outputs: Mapping[str, Any], progress: Progress) -> bool:

@@ -93,12 +93,13 @@ def test_with_data_all_goes_but_a_key_that_a_snapshot_needs(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_key: bool
 ) -> None:
     calls = terraform(tmp_path, monkeypatch)
-    teardown.plan_with_data(deployment, STATE, keep_key=keep_key)
-    gone = targets(calls.calls[-1])
+    shown = teardown.removal_with_data(STATE, keep_key=keep_key)
+    teardown.remove_with_data(deployment, shown, Quiet())
+    [call] = calls.calls
+    assert {"apply", "-auto-approve", "-destroy", "-var=protect_data=false"} <= set(call.split())
+    gone = targets(call)
     assert (teardown.KEY in gone) is not keep_key
     assert set(teardown.KEPT) - {teardown.KEY} <= gone
-    assert "-var=protect_data=false" in calls.calls[-1]
-    shown = teardown.removal_with_data(STATE, keep_key=keep_key)
     assert {top(change.address) for change in shown.changes} == gone
     assert {change.loses for change in shown.losses} == {*HOLDS_DATA.values()} - (
         {HOLDS_DATA["aws_kms_key"]} if keep_key else set()
