@@ -3,6 +3,7 @@
 import ast
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -68,10 +69,17 @@ def _initial(path: Path) -> Iterator[Path]:
             yield file
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Yield the imports of a file, at its start or in a function; for `from a import b` both `a` and `a.b`."""
+def _imported(path: Path) -> tuple[str, ...]:
+    """Return the imports of a file, at its start or in a function; for `from a import b` both `a` and `a.b`."""
+    return _imports(path, path.read_text("utf-8"))
+
+
+@cache
+def _imports(path: Path, code: str) -> tuple[str, ...]:
+    """Parse a file once for all functions that it is a part of."""
     with _ONE_AT_A_TIME:
-        waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"), str(path))]
+        waiting: list[ast.AST] = [ast.parse(code, str(path))]
+    found: list[str] = []
     while waiting:
         node = waiting.pop()
         match node:
@@ -79,9 +87,10 @@ def _imported(path: Path) -> Iterator[str]:
                 waiting += otherwise
                 continue
             case ast.Import(names=names):
-                yield from (alias.name for alias in names)
+                found += (alias.name for alias in names)
             case ast.ImportFrom(module=str(module), level=0, names=names):
-                yield from (f"{module}.{alias.name}" for alias in names)
+                found += (f"{module}.{alias.name}" for alias in names)
             case ast.ImportFrom():
                 raise PackagingError(f"{path.relative_to(ROOT)} has a relative import, which packaging does not follow")
         waiting += ast.iter_child_nodes(node)
+    return tuple(found)

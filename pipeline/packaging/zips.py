@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,13 @@ def sizes(package: Path) -> tuple[int, int]:
 
 def digest(package: Path) -> str:
     """Return the SHA-256, in hex, of a package's names and contents, independent of their compression."""
+    now = package.stat()
+    return _digest(package, now.st_ino, now.st_mtime_ns, now.st_size)
+
+
+@cache
+def _digest(package: Path, *_version: int) -> str:
+    """Decompress a file once for its bill of materials, its own digest, and the one of all packages."""
     total = hashlib.sha256()
     with zipfile.ZipFile(package) as content:
         for name in sorted(content.namelist()):
