@@ -256,7 +256,7 @@ OTHER_NAMES: list[tuple[dict[str, Any], str, str | None]] = [
 @pytest.fixture(scope="module")
 def found() -> dict[str, Row]:
     """Return the rows of all these logs, by their ids."""
-    events = [event for event, *_ in (*NAMES_A_USER.values(), *OTHER_NAMES)]
+    events = [*(case[0] for case in NAMES_A_USER.values()), *(case[0] for case in OTHER_NAMES)]
     rows = Archive(events).rows("SELECT * FROM tenant_logs")
     assert len(rows) == len(events)
     return {row["log_id"]: row for row in rows}
