@@ -23,6 +23,8 @@ from psycopg.rows import tuple_row
 from devstack import postgres
 from devstack.emulator.aurora import passwords
 from pipeline import roles
+from pipeline.functions.migrate import migrate
+from pipeline.settings import Database
 
 ARN = "arn:aws:rds:eu-central-1:123456789012:cluster:auth0-sync-test"
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-1a2b3c4d"
@@ -72,6 +74,11 @@ class Cluster(NamedTuple):
                 cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def empty(self) -> None:
+        """Delete all users and their history."""
+        with psycopg.connect(self.url) as superuser:
+            superuser.execute("TRUNCATE auth0.user_rows, auth0.user_history")
+
 
 @contextmanager
 def cluster(server: str) -> Iterator[Cluster]:
@@ -87,6 +94,17 @@ def cluster(server: str) -> Iterator[Cluster]:
     finally:
         postgres.drop_database(server, name)
         _clean(server)
+
+
+@contextmanager
+def ready(server: str) -> Iterator[Cluster]:
+    """Yield a fresh cluster with roles and schema."""
+    with cluster(server) as found:
+        with psycopg.connect(found.url_of(MASTER)) as master:
+            for statement in roles.statements():
+                master.execute(statement)
+        migrate(Database(url=found.url_of(roles.MIGRATOR)))
+        yield found
 
 
 def _clean(server: str) -> None:

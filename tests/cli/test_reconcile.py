@@ -16,12 +16,12 @@ from pipeline.auth0.errors import DamagedExport
 from pipeline.cli import app
 from pipeline.cli import reconcile as command
 from pipeline.sinks import Sink
-from tests.cli.test_users import sinks
+from tests.cli.test_users import cluster, sinks
 from tests.emulator.support import Aws, name
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, ManagementApi
 from tests.strategies import changes, deleted, updated, user
 
-__all__ = ["sinks"]
+__all__ = ["cluster", "sinks"]
 
 pytestmark = pytest.mark.emulator
 

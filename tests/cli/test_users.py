@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import roles
 from pipeline.cli import app
-from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks.dynamodb import DynamoDBSink
 from pipeline.sinks.postgres import PostgresSink, connect
@@ -27,35 +24,36 @@ PEOPLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
+    with aurora.ready(postgres_server) as found:
+        yield found
+
+
 @pytest.fixture(params=["data_api", "server"])
 def sinks(
-    postgres_server: str, aws: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    cluster: aurora.Cluster, aws: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Any]:
     """Yield the sinks of the two stores that the environment names; for Postgres, once per way to read it."""
+    cluster.empty()
     dynamodb = aws.client("dynamodb")
     table = users_table(dynamodb)
-    with aurora.cluster(postgres_server) as cluster:
-        with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
-            for statement in roles.statements():
-                master.execute(statement)
-        migrate(Database(url=cluster.url_of("auth0_migrator")))
+    with aurora.data_api(cluster) as api:
+        addresses = {
+            "AWS_ENDPOINT_URL_RDS_DATA": api.endpoint,
+            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.meta.endpoint_url,
+            "USERS_TABLE": table,
+        }
+        region = dynamodb.meta.region_name
+        for variable, value in (aurora.ENVIRONMENT | addresses | {"AWS_DEFAULT_REGION": region}).items():
+            monkeypatch.setenv(variable, value)
+        for variable in ("DATABASE_URL", "PGHOST"):
+            monkeypatch.delenv(variable, raising=False)
+        if request.param == "server":
+            monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_reader"))
         sink = PostgresSink(lambda: connect(Database(url=cluster.url_of("auth0_writer"))))
-        with aurora.data_api(cluster) as api:
-            addresses = {
-                "AWS_ENDPOINT_URL_RDS_DATA": api.endpoint,
-                "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.meta.endpoint_url,
-                "USERS_TABLE": table,
-            }
-            region = dynamodb.meta.region_name
-            for variable, value in (aurora.ENVIRONMENT | addresses | {"AWS_DEFAULT_REGION": region}).items():
-                monkeypatch.setenv(variable, value)
-            for variable in ("DATABASE_URL", "PGHOST"):
-                monkeypatch.delenv(variable, raising=False)
-            if request.param == "server":
-                monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_reader"))
-            with closing(DynamoDBSink(dynamodb, table)) as other:
-                yield {"postgres": sink, "dynamodb": other}
-        sink.close()
+        with closing(sink), closing(DynamoDBSink(dynamodb, table)) as other:
+            yield {"postgres": sink, "dynamodb": other}
 
 
 def apply(sink: Any, *users: Any, **data: Any) -> None:

@@ -5,11 +5,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import boto3
-import psycopg
 import pytest
 
-from pipeline import roles, settings
-from pipeline.functions.migrate import migrate
+from pipeline import settings
 from pipeline.settings import Database
 from pipeline.sinks import Sink
 from pipeline.sinks.dynamodb import DynamoDBSink
@@ -43,15 +41,17 @@ class Stored:
             assert self.sink.apply(changes(*events[start : start + 500])).failed == {}
 
 
-@pytest.fixture
-def cluster(postgres_server: str) -> Iterator[aurora.Cluster]:
-    """Yield a cluster with roles and schema."""
-    with aurora.cluster(postgres_server) as cluster:
-        with psycopg.connect(cluster.url_of(aurora.MASTER)) as master:
-            for statement in roles.statements():
-                master.execute(statement)
-        migrate(Database(url=cluster.url_of("auth0_migrator")))
+@pytest.fixture(scope="module")
+def _cluster(postgres_server: str, _template: str) -> Iterator[aurora.Cluster]:
+    with aurora.ready(postgres_server) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def cluster(_cluster: aurora.Cluster) -> aurora.Cluster:
+    """Return a cluster with roles and schema, and without users."""
+    _cluster.empty()
+    return _cluster
 
 
 @pytest.fixture
