@@ -15,7 +15,6 @@ from pipeline import data_api, roles
 from pipeline.cli import app, failures
 from pipeline.cli.sql import NotAsSuperuser, ask
 from pipeline.errors import BadSettings
-from pipeline.functions.migrate import migrate
 from pipeline.query import TimedOut
 from pipeline.settings import Database
 from pipeline.sinks import postgres
@@ -27,14 +26,10 @@ from tests.strategies import changes, updated, user
 WAYS = ["server", "data_api"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(postgres_server: str) -> Iterator[Any]:
-    """Yield a cluster with roles, schema and one user."""
-    with aurora.cluster(postgres_server) as found:
-        with psycopg.connect(found.url_of(aurora.MASTER)) as master:
-            for statement in roles.statements():
-                master.execute(statement)
-        migrate(Database(url=found.url_of("auth0_migrator")))
+    """Yield a cluster with roles, schema and one user; test_sql_roles.py has the tests that change one."""
+    with aurora.ready(postgres_server) as found:
         sink = PostgresSink(lambda: connect(Database(url=found.url_of("auth0_writer"))))
         sink.apply(changes(updated(user("a|1", user_metadata={"plan": "pro"}))))
         sink.close()
@@ -275,15 +270,6 @@ def test_no_schema_need_be_named(way: Any) -> None:
     assert run("SELECT current_setting('search_path') ~ '^auth0, ' AS first") == "first\ntrue\n"
 
 
-def test_a_search_path_of_the_callers_own_is_kept(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", cluster.url_of("auth0_migrator"))
-    for path, schemas in (("sales", "{auth0,sales}"), ("''", '{auth0,"\\"\\""}')):
-        cluster.run(
-            f"SET search_path = {path}", f"ALTER ROLE CURRENT_USER SET search_path = {path}", user="auth0_migrator"
-        )
-        assert ask("SELECT string_to_array(current_setting('search_path'), ', ')::text").rows == [(schemas,)]
-
-
 @pytest.mark.parametrize(
     ("who", "statements"),
     [
@@ -339,28 +325,8 @@ def test_an_answer_that_is_too_large_says_what_to_do(api: Any) -> None:
         run("SELECT repeat('x', 60000) FROM generate_series(1, 20)")
 
 
-def test_before_the_roles_are_made(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with aurora.cluster(postgres_server) as cluster, aurora.data_api(cluster) as api:
-        for name, value in (aurora.ENVIRONMENT | {"AWS_ENDPOINT_URL": api.endpoint}).items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(data_api.Refused, match=f'role "{roles.QUERY}" does not exist'):
-            run("SELECT 1")
-
-
 def test_nowhere_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "PGHOST", "CLUSTER_ARN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadSettings, match="CLUSTER_ARN"):
         run("SELECT 1")
-
-
-def test_the_printed_roles_can_be_run_as_they_are(postgres_server: str) -> None:
-    printed = CliRunner().invoke(app, ["roles"]).stdout
-    with aurora.cluster(postgres_server) as cluster:
-        with psycopg.connect(cluster.url_of(aurora.MASTER), autocommit=True) as master:
-            master.execute(printed)
-        migrate(Database(url=cluster.url_of("auth0_migrator")))
-        cluster.run("SELECT * FROM live_users", user="auth0_reader")
-        # The database may be for others too: what takes rights away from everybody is only printed.
-        assert cluster.run("SELECT has_database_privilege('public', current_database(), 'CONNECT')") == [(True,)]
-        assert "--     EXECUTE format('REVOKE ALL ON DATABASE" in printed
