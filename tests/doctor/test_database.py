@@ -13,8 +13,8 @@ from tests.doctor.support import deployed
 def test_a_cluster_must_refuse_connections_without_tls(
     cluster: aurora.Cluster, api: aurora.DataApi, value: str | None, good: bool
 ) -> None:
-    if value is not None:
-        cluster.run(f"ALTER ROLE {aurora.MASTER} SET rds.force_ssl = '{value}'", user="postgres")
+    setting = "RESET rds.force_ssl" if value is None else f"SET rds.force_ssl = '{value}'"
+    cluster.run(f"ALTER ROLE {aurora.MASTER} {setting}", user="postgres")
     database_output = {"cluster_arn": aurora.ARN, "name": aurora.DATABASE}
     outputs = {"database": database_output, "query_secret_arn": aurora.SECRET_ARN}
     api.faults.append(aurora.Fault("DatabaseResumingException", "it is being resumed"))

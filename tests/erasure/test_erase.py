@@ -61,14 +61,14 @@ class World:
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.name = aws, name("auth0-sync")
-        self.s3, self.bucket = aws.client("s3"), aws.bucket()
+        self.s3, self.bucket = aws.s3, aws.bucket()
         self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         self.table = users_table(aws.client("dynamodb"))
         self.database, self.workgroup = name("db").replace("-", "_"), name("work")
         self._make_athena()
 
     def _make_athena(self) -> None:
-        glue, location = self.aws.client("glue"), f"s3://{self.bucket}/logs/"
+        glue, location = self.aws.glue, f"s3://{self.bucket}/logs/"
         glue.create_database(DatabaseInput={"Name": self.database})
         table = CATALOG["tables"]["lines"]
         columns = [{"Name": column["name"], "Type": column["type"]} for column in table["columns"]]
@@ -83,7 +83,7 @@ class World:
             TableInput=about | {"PartitionKeys": keys, "Parameters": CATALOG["parameters"] | projected},
         )
         results = {"ResultConfiguration": {"OutputLocation": f"s3://{self.bucket}/athena-results/"}}
-        self.aws.client("athena").create_work_group(Name=self.workgroup, Configuration=results)
+        self.aws.athena.create_work_group(Name=self.workgroup, Configuration=results)
 
     def put(self, key: str, lines: Sequence[bytes], *, compress: bool = True, **options: Any) -> str:
         """Write an object as Firehose does, in two members of gzip."""
@@ -129,7 +129,7 @@ class World:
 
     def archive(self, s3: Any = None) -> Archive:
         objects = RewritableBucket(s3 or self.s3, self.bucket)
-        return Archive(objects, "logs/", "errors/", self.aws.client("athena"), self.database, self.workgroup)
+        return Archive(objects, "logs/", "errors/", self.aws.athena, self.database, self.workgroup)
 
     def lines(self) -> set[bytes]:
         """Return the different lines of others in every version of every object, deleted ones included."""

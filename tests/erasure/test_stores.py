@@ -10,9 +10,9 @@ from pipeline.erasure import stores
 from pipeline.errors import BadSettings
 from pipeline.stores import postgres
 from tests import aurora
-from tests.stores.conftest import api, cluster
+from tests.stores.conftest import api, cluster, shared_cluster
 
-__all__ = ["api", "cluster"]
+__all__ = ["api", "cluster", "shared_cluster"]
 
 pytestmark = pytest.mark.postgres
 

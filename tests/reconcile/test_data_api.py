@@ -11,9 +11,9 @@ from pipeline.settings import Database
 from pipeline.stores.aurora import DataApi
 from pipeline.stores.server import Server
 from tests import aurora
-from tests.stores.conftest import api, cluster
+from tests.stores.conftest import api, cluster, shared_cluster
 
-__all__ = ["api", "cluster"]
+__all__ = ["api", "cluster", "shared_cluster"]
 
 pytestmark = pytest.mark.postgres
 

@@ -42,16 +42,16 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def _cluster(postgres_server: str, _template: str) -> Iterator[aurora.Cluster]:
+def shared_cluster(postgres_server: str, _template: str) -> Iterator[aurora.Cluster]:
     with aurora.ready(postgres_server) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def cluster(_cluster: aurora.Cluster) -> aurora.Cluster:
+def cluster(shared_cluster: aurora.Cluster) -> aurora.Cluster:
     """Return a cluster with roles and schema, and without users."""
-    _cluster.empty()
-    return _cluster
+    shared_cluster.empty()
+    return shared_cluster
 
 
 @pytest.fixture
