@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
-import botocore.session
 from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 # Services whose signing name differs from their model's; S3 Control signs as S3, too.
@@ -71,12 +71,13 @@ def read(request: Request) -> tuple[OperationModel, Parameters]:
 
 @cache
 def _model(service: str) -> ServiceModel:
-    return _session().get_service_model(service)
+    # Read anew: a session's clients strip the bucket from the paths in their model of S3.
+    return ServiceModel(_loader().load_service_model(service, "service-2"), service)
 
 
 @cache
-def _session() -> botocore.session.Session:
-    return botocore.session.get_session()
+def _loader() -> Loader:
+    return Loader()
 
 
 def _read(model: ServiceModel, request: Request) -> tuple[OperationModel, Parameters]:
