@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def _prepare(directory: Path) -> None:
@@ -40,6 +41,8 @@ async def _serve() -> None:
     from hypercorn.config import Config
     from ministack.app import app
 
+    from devstack.emulator.repeats import Repeats
+
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -54,7 +57,8 @@ async def _serve() -> None:
     config.keep_alive_max_requests = 0
     config.graceful_timeout = 0.5
     config.loglevel = "WARNING"
-    await serve(app, config, shutdown_trigger=stop)
+    application: Any = Repeats(app)  # Hypercorn's type of one has each message's keys
+    await serve(application, config, shutdown_trigger=stop)
 
 
 def _shut_down() -> None:
