@@ -151,9 +151,10 @@ def destroy(
             before = state.outputs
             _package(deployment, settings, steps)  # Terraform reads the packages even to destroy
             with _explained(env, before), steps.step("Plan") as step:
+                keep_key = snapshot and with_data and teardown.needs_key(state)
                 snapshot = snapshot and with_data and teardown.has_cluster(state.resources)
                 planned = (
-                    teardown.removal_with_data(state.resources, keep_key=snapshot)
+                    teardown.removal_with_data(state.resources, keep_key=keep_key)
                     if with_data
                     else teardown.plan_without_data(deployment, state.resources)
                 )
@@ -330,7 +331,7 @@ def _destroy(
     """Apply the plan of a destroy; return the name of the last snapshot, if one was taken."""
     before, resources, left = state.outputs, state.resources, None
     with _explained(deployment.name, before):
-        moved = teardown.leave_network(resources, before, steps)
+        moved = teardown.leave_network(state, steps)
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
             teardown.unprotect(deployment, resources, before, steps)

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,10 +67,16 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class State:
-    """The outputs of the last apply, and the address of every resource, without data sources."""
+    """The outputs of the last apply, and the address of every resource, without data sources.
+
+    `functions` has the names of the functions, `mappings` the UUIDs of their event source mappings. Outputs may lack
+    them, or name others: a failed apply writes only some, and they outlive what they name.
+    """
 
     outputs: dict[str, Any]
     resources: list[str]
+    functions: list[str] = field(default_factory=list)
+    mappings: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: str) -> "State":
@@ -80,7 +86,17 @@ class State:
             raise TerraformError(f"The format of Terraform's state is version {stored['version']}, not 4.")
         outputs = {name: output["value"] for name, output in stored.get("outputs", {}).items()}
         managed = [resource for resource in stored.get("resources", []) if resource["mode"] == "managed"]
-        return cls(outputs, sorted(_address(one, each) for one in managed for each in one["instances"]))
+
+        def attributes(kind: str, name: str) -> list[str]:
+            found = (each for one in managed if one["type"] == kind for each in one["instances"])
+            return sorted(each["attributes"][name] for each in found)
+
+        return cls(
+            outputs,
+            sorted(_address(one, each) for one in managed for each in one["instances"]),
+            attributes("aws_lambda_function", "function_name"),
+            attributes("aws_lambda_event_source_mapping", "uuid"),
+        )
 
 
 def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.deploy import DeployError
 from pipeline.deploy.applying import apply
-from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.deployment import Deployment, State
 from pipeline.deploy.planning import MODULE, Change, Plan, held, kind, make, top
 from pipeline.progress import Progress, Step
 
@@ -58,34 +58,45 @@ def remove_with_data(deployment: Deployment, removal: Plan, progress: Progress) 
     apply(deployment, removal, progress, "-auto-approve", *deployment.inputs, *options)
 
 
-def leave_network(resources: Sequence[str], outputs: Mapping[str, Any], progress: Progress) -> bool:
+def leave_network(state: State, progress: Progress) -> bool:
     """Remove the functions if they are in a VPC, and wait until Lambda has removed their network interfaces.
 
     Lambda uses the functions' roles for that, and the interfaces block the deletion of subnets and security groups: all
     of these must stay until then. Returns whether there is a VPC, so that an earlier plan is out of date.
     """
-    network = outputs.get("function_network")
+    network, region = state.outputs.get("function_network"), state.outputs.get("region", "")
     if network is None:
         return False
-    if any(kind(address) == "aws_lambda_function" for address in resources):
+    if state.functions:
         with progress.step("Functions") as step:
-            _delete_functions(outputs, step)
+            _delete_functions(state, region, step)
     with progress.step("Network interfaces") as step:
-        _wait_for_interfaces(outputs["region"], network, step)
+        _wait_for_interfaces(region, network, step)
     return True
 
 
-def _delete_functions(outputs: Mapping[str, Any], step: Step) -> None:
-    """Delete the functions by Lambda's API. Terraform finds them gone afterwards, and needs no plan for them alone."""
-    lambda_, names = boto3.client("lambda", region_name=outputs["region"]), sorted(outputs["function_names"].values())
+def _delete_functions(state: State, region: str, step: Step) -> None:
+    """Delete the functions by Lambda's API, after their event source mappings, which would go on reading the queues.
+
+    Terraform finds them gone afterwards, and needs no plan for them alone.
+    """
+    lambda_ = boto3.client("lambda", region_name=region)
+    done = 0
     try:
-        for name in names:
+        for mapping in state.mappings:
+            with suppress(lambda_.exceptions.ResourceNotFoundException):
+                lambda_.delete_event_source_mapping(UUID=mapping)
+        for name in state.functions:
             step.update(name)
             with suppress(lambda_.exceptions.ResourceNotFoundException):
                 lambda_.delete_function(FunctionName=name)
+            done += 1
     except (BotoCoreError, ClientError) as error:
-        raise DeployError(f"The functions could not be deleted, so nothing else was: {error}") from error
-    step.update(f"{len(names)} deleted")
+        raise DeployError(
+            f"{done} of {len(state.functions)} functions were deleted, and nothing else: {error}\n"
+            "Run the same command again: it continues from here."
+        ) from error
+    step.update(f"{done} deleted")
 
 
 def _wait_for_interfaces(region: str, network: Mapping[str, Any], step: Step) -> None:
@@ -174,6 +185,15 @@ def _unprotect_cluster(outputs: Mapping[str, Any]) -> None:
 def has_cluster(resources: Sequence[str]) -> bool:
     """Return whether a deployment has its own cluster. Outputs are no evidence: they outlive it."""
     return any(kind(address) == "aws_rds_cluster" for address in resources)
+
+
+def needs_key(state: State) -> bool:
+    """Return whether a last snapshot may need the key: there is or was a cluster, and more than the key is left.
+
+    A destroy that was interrupted has taken the snapshot, and may have removed the cluster already.
+    """
+    had_cluster = (state.outputs.get("database") or {}).get("cluster_identifier") is not None
+    return has_cluster(state.resources) or (had_cluster and any(top(address) != KEY for address in state.resources))
 
 
 def snapshot(outputs: Mapping[str, Any], progress: Progress) -> str:

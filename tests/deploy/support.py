@@ -107,7 +107,8 @@ def stored(*addresses: str, **outputs: object) -> str:
     for address in addresses:
         *module, kind, name = re.split(r"\.(?![^\[]*\])", address)
         name, _, key = name.partition("[")
-        instance = {"index_key": json.loads(key[:-1])} if key else {}
+        instance = {"attributes": {"function_name": name, "uuid": name}}
+        instance |= {"index_key": json.loads(key[:-1])} if key else {}
         mode = "data" if module and module[-1] == "data" else "managed"
         path = ".".join(module[:-1] if mode == "data" else module)
         resources.append({"module": path, "mode": mode, "type": kind, "name": name, "instances": [instance]})

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from pipeline.deploy import DeployError, teardown
-from pipeline.deploy.deployment import Deployment
+from pipeline.deploy.deployment import Deployment, State
 from pipeline.deploy.planning import HOLDS_DATA, NO_DATA, top
 from pipeline.progress import Quiet
 from tests.deploy.support import FakeTerraform, planned, says, tiny
@@ -36,9 +37,12 @@ NETWORK = {"subnet_ids": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"
 OUTPUTS = {
     "region": "us-east-1",
     "database": {"cluster_identifier": "c"},
-    "function_names": {"sync-postgres": "sync", "migrate": "migrate"},
     "function_network": NETWORK,
 }
+
+
+MAPPING = "8c1f9ab2-6b1c-4c52-9f58-3f1d7a0f6a10"
+DEPLOYED = State(OUTPUTS, STATE, functions=["migrate", "sync"], mappings=[MAPPING])
 
 
 @pytest.fixture
@@ -237,25 +241,39 @@ class TestNetworkInterfaces:
             yield stub
             stub.assert_no_pending_responses()
 
-    def test_functions_go_before_them(self, lambda_: Stubber, waited: list[object]) -> None:
+    def test_functions_of_the_state_go_before_them(self, lambda_: Stubber, waited: list[object]) -> None:
+        """A failed first deploy has no output with their names."""
+        lambda_.add_response("delete_event_source_mapping", {}, {"UUID": MAPPING})
         lambda_.add_client_error("delete_function", "ResourceNotFoundException")  # a run that was cut short did it
         lambda_.add_response("delete_function", {}, {"FunctionName": "sync"})
-        assert teardown.leave_network(STATE, OUTPUTS, Quiet())
+        assert teardown.leave_network(DEPLOYED, Quiet())
         assert waited == [("us-east-1", NETWORK)]
 
     def test_a_function_that_stays_stops_it(self, lambda_: Stubber, waited: list[object]) -> None:
+        lambda_.add_response("delete_event_source_mapping", {})
+        lambda_.add_response("delete_function", {})
         lambda_.add_client_error("delete_function", "AccessDeniedException", "no")
-        with pytest.raises(DeployError, match=r"(?s)could not be deleted, so nothing else was: .*no"):
-            teardown.leave_network(STATE, OUTPUTS, Quiet())
+        with pytest.raises(DeployError, match=r"(?s)^1 of 2 functions were deleted, and nothing else: .*no.*again"):
+            teardown.leave_network(DEPLOYED, Quiet())
         assert waited == []
 
     def test_a_destroy_that_was_cut_short_waits_again(self, lambda_: Stubber, waited: list[object]) -> None:
-        assert teardown.leave_network(STATE[:-1], OUTPUTS, Quiet())
+        assert teardown.leave_network(State(OUTPUTS, STATE[:-1]), Quiet())
         assert len(waited) == 1
 
     def test_functions_in_no_vpc_are_not_waited_for(self, lambda_: Stubber, waited: list[object]) -> None:
-        assert not teardown.leave_network(STATE, {"region": "us-east-1", "function_network": None}, Quiet())
+        outputs = {"region": "us-east-1", "function_network": None}
+        assert not teardown.leave_network(replace(DEPLOYED, outputs=outputs), Quiet())
         assert waited == []
+
+
+def test_the_key_of_a_snapshot_stays_when_an_interrupted_destroy_goes_on() -> None:
+    key = "module.auth0_sync.module.key[0].aws_kms_key.this"
+    without_cluster = ["module.auth0_sync.module.archive.aws_s3_bucket.this", key]
+    assert teardown.needs_key(State(OUTPUTS, without_cluster))
+    assert not teardown.needs_key(State(OUTPUTS, [key]))  # nothing but the key is left: it was asked for
+    assert not teardown.needs_key(State({"database": {"cluster_identifier": None}}, without_cluster))
+    assert not teardown.needs_key(State({}, without_cluster))
 
 
 def test_a_cluster_is_known_by_the_state() -> None:
