@@ -24,7 +24,7 @@ log = logging.getLogger("repeats")
 
 
 class Repeats:
-    """An ASGI application that hands each request on once, and keeps the answers of those that changed something."""
+    """An ASGI application that keeps successful answers to requests other than GET, for later attempts."""
 
     def __init__(self, app: App) -> None:
         self._app = app

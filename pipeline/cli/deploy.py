@@ -328,7 +328,7 @@ def _destroy(
     with_data: bool,
     snapshot: bool,
 ) -> str | None:
-    """Apply the plan of a destroy; return the name of the last snapshot, if one was taken."""
+    """Remove what was shown; return the name of the last snapshot, if one was taken."""
     before, resources, left = state.outputs, state.resources, None
     with _explained(deployment.name, before):
         moved = teardown.leave_network(state, steps)

@@ -63,6 +63,9 @@ class _Stage:
     def close(self, error: BaseException | None = None) -> None:
         """End the display of the stage, with the error that interrupted it, if any."""
         if self._shown:
+            if error is None and not self.began and self.done < self.total:
+                self.total = self.done  # Terraform found the rest as it should be
+                self.show()
             self._shown[0].__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
             self._shown = None
 

@@ -92,7 +92,7 @@ def metrics(log: str) -> Mapping[str, float]:
             found = json.loads(line[start:])
         except ValueError:
             continue  # cut at the beginning: the log is only the end of one
-        values = {name: value[0] if isinstance(value, list) and value else value for name, value in found.items()}
+        values = {name: value[0] for name, value in found.items() if isinstance(value, list) and value}
         return {name: value for name, value in values.items() if isinstance(value, int | float)}
     return {}
 

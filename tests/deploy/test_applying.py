@@ -89,6 +89,17 @@ def test_failure_marks_the_interrupted_steps_as_failed(
     assert not deployment.plan_file.exists()
 
 
+def test_what_terraform_need_not_do_any_more_is_not_counted(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeTerraform(
+        tmp_path / "bin", monkeypatch, says(hook("start", "create", TABLE), hook("complete", "create", TABLE))
+    )
+    seen = Seen()
+    apply(deployment, read([planned("create", TABLE), planned("create", TABLE)]), seen)
+    assert seen.told == ["Users table…", "Users table: 1 of 1"]
+
+
 def test_long_steps_are_named(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LONG", -1.0)
     messages = [hook("start", "create", MIGRATION), hook("progress", "create", MIGRATION)]

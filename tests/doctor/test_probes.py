@@ -143,8 +143,9 @@ def test_a_probe_looks_until_the_event_is_there_or_time_is_up() -> None:
 
 
 def test_metrics_are_found_at_the_end_of_a_log() -> None:
-    emf = json.dumps({"_aws": {"Timestamp": 1}, "Applied": [1.0], "Stale": [0.0], "sink": "postgres"})
-    log = f'f": 1}}\nSTART\n{{"message": "batch"}}\n{emf}\nREPORT RequestId: 1\n'
+    metric = {"_aws": {"Timestamp": 1}, "Applied": [1.0], "Stale": [0.0], "sink": "postgres"}
+    emf = json.dumps({"message": "batch", "applied": 1, "milliseconds": 5} | metric)
+    log = f'f": 1}}\nSTART\n{emf}\nREPORT RequestId: 1\n'
     assert metrics(log) == {"Applied": 1.0, "Stale": 0.0}
     assert metrics("START\nREPORT") == {}
     assert metrics(emf[5:]) == {}

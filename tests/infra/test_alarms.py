@@ -105,7 +105,7 @@ WATCHED = {
 
 
 def test_an_alarm_watches_what_there_is(state: Json) -> None:
-    """The module names what it watches itself, without the outputs of the modules that make it."""
+    """observability.tf spells these names; each must be a resource's."""
     deployed, watched = State(state), set()
     for alarm in deployed.all("aws_cloudwatch_metric_alarm"):
         metrics = [metric for query in alarm.values["metric_query"] for metric in query["metric"]]
@@ -119,7 +119,7 @@ def test_an_alarm_watches_what_there_is(state: Json) -> None:
 
 
 def test_an_alarm_waits_for_nothing_that_takes_long(state: Json) -> None:
-    """Alarms after all else, before all else at the end, would make both longer, and the state three times as large."""
+    """Alarms that depend on what they watch are created last and deleted first."""
     kinds = {kind for kind, _ in WATCHED.values()} - {"aws_cloudwatch_event_rule", "aws_sqs_queue"}  # of the relay
     alarms = State(state).all("aws_cloudwatch_metric_alarm", "module.observability")
     assert len(alarms) > 50

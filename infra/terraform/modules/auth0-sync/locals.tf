@@ -44,7 +44,7 @@ locals {
     { for backfill in module.backfill : "backfill" => backfill },
   )
 
-  # The rights of each consumer's function on its queue.
+  # What precedes a consumer's name in its function's name.
   function_prefixes = { postgres = "sync-", dynamodb = "sync-", refresh = "", backfill = "" }
 
   # Settings of functions that need the migrated schema. SCHEMA_REVISION is for the reader, and for the order of a

@@ -6,7 +6,7 @@ data "aws_region" "source" {
   provider = aws.source
 }
 
-# Read here, once: each read in a module is a request to STS, and one more node that most resources of the plan depend on.
+# Read once, here: in each module it would be another request to STS, and another node that most resources wait for.
 locals {
   account = {
     id        = data.aws_caller_identity.current.account_id

@@ -32,7 +32,7 @@ module "observability" {
   name        = local.prefix
   env         = local.env
   runbook_url = var.alarms.runbook_url
-  # Names as the modules make them, not their outputs: an alarm that depended on what it watches would depend on nearly every
+  # Names as the modules make them, and outputs of rules and log groups alone: an alarm that depended on what it watches would depend on nearly every
   # resource, be created after all of them and deleted before any.
   consumers = {
     for name in local.consumer_names : name => {

@@ -1,4 +1,4 @@
-# In a file of its own, which tests give to Terraform alone.
+# tests/infra/test_variables.py evaluates this file alone.
 
 locals {
   # As pipeline/settings.py has it: no special character of the password may be taken for another part of the URL.

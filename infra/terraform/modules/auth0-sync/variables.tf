@@ -371,7 +371,7 @@ variable "lambda" {
 variable "logs" {
   description = <<-EOT
     Logs of the functions, the delivery stream, the cluster and the network.
-    level: log level of the functions.
+    level: log level of the functions; lines with metrics are written at every level.
     retention_days: days to keep them.
   EOT
   type = object({

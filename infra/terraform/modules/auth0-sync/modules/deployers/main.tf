@@ -1,5 +1,5 @@
-# Whoever deploys first may try out the deployment without being named. It is kept: if each who deploys took the place of the
-# last, every plan of somebody else would change every queue.
+# Keeps the principal of the first deploy, who may send to the queues without being named. If each deploy replaced it, a deploy by
+# somebody else would change every queue.
 
 locals {
   # A session is known by its role, whose path its own ARN lacks. Names of roles are unique in an account.

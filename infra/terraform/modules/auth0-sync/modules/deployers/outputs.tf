@@ -1,4 +1,4 @@
 output "arns" {
-  description = "Who deployed first: the ARN of a user, or patterns of a role's."
+  description = "ARN of the user that deployed first, or patterns of its role's ARN."
   value       = terraform_data.deployers.input
 }

@@ -4,6 +4,6 @@ variable "account" {
 }
 
 variable "caller_arn" {
-  description = "Who deploys: the ARN of a user, or of a role's session."
+  description = "ARN of the caller: a user, or a role's session."
   type        = string
 }
