@@ -10,8 +10,10 @@ bulk put items operation", "Amazon S3 input formats for bulk put items", "Best p
 import gzip
 import io
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, auto
 from typing import Any, Final
 
 import botocore
@@ -36,6 +38,8 @@ OBJECTS: Final = 50_000
 """Most objects that a bulk put reads ("Best practices")."""
 POLL: Final = 5.0
 """Seconds between two looks at a bulk put."""
+LOOKS: Final = 3
+"""Looks in a row that do not find a bulk put, after which it counts as over: a new one may not be known at once."""
 THREADS: Final = 4
 """Slices to compare with the table at a time."""
 MARK: Final = "bulk_put"
@@ -50,6 +54,8 @@ Read = Callable[[Sequence[str]], Mapping[str, Any]]
 class State(Struct, frozen=True):
     """The bulk put of an export, as an object beside it: the same command goes on with it."""
 
+    table: str = ""
+    """The table of the proof and of the bulk put; empty if an earlier version did not note it."""
     attempt: int = 1
     """A part of the idempotency token: DynamoDB answers a repeated one by the same bulk put for 8 hours."""
     proven: bool = False
@@ -62,6 +68,15 @@ class State(Struct, frozen=True):
     """The write request units of as many puts."""
     arn: str = ""
     """The bulk put; empty if none runs."""
+
+
+class Phase(Enum):
+    """How far the bulk put of the users is, as far as the command has seen."""
+
+    NOT_STARTED = auto()
+    RUNS = auto()
+    FAILED = auto()
+    OVER = auto()
 
 
 _state = msgspec.json.Decoder(State)
@@ -129,13 +144,24 @@ class BulkPut:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``client`` is boto3's, of a version that passes ``require``. Raises ``CommandError`` for a large export."""
+        """``client`` is boto3's, of a version that passes ``require``.
+
+        Raises ``CommandError`` for a large export, and for one whose bulk put is for another table.
+        """
         if cut.slices > OBJECTS:
             raise CommandError(f"a bulk put reads {OBJECTS:,} objects, and the export has {cut.slices:,}. {WITHOUT}")
         self._exports, self._cut, self._client, self._table = exports, cut, client, table
         self._sleep = sleep
         self._place = bulk(cut.export.export_id)
-        self.state = self._read_state()
+        state = self._read_state()
+        if state.table not in ("", table):
+            raise CommandError(
+                f"the bulk put of the export {cut.export.export_id} is for the table {state.table}, and USERS_TABLE is "
+                f'{table}. Go on with the variables of the first deployment: eval "$(auth0-sync env --env …)"'
+            )
+        # What was seen of a table that is not known says nothing about this one.
+        self.state = replace(state, table=table, proven=state.proven and bool(state.table))
+        self.phase = Phase.RUNS if state.arn else Phase.NOT_STARTED
 
     def prove(self, user_id: str, step: Step) -> None:
         """See by one item that DynamoDB evaluates the condition: ignored, it would replace newer users.
@@ -150,17 +176,20 @@ class BulkPut:
                 "the table lacks the user of the smoke test, on whom the condition of a bulk put is tried first: "
                 f"auth0-sync smoke, then this again. {WITHOUT}"
             )
-        line = record(before | {MARK: {"S": self._cut.export.export_id}})
-        self._put("condition/000001.json.gz", gzip.compress(line, mtime=0))
-        ended = self._followed(self._started("condition"), step)
+        # A token of its own: by that of a killed run, DynamoDB would answer for the earlier trial, whose traces may be
+        # gone by now. The mark is as new, so that a replaced item is unlike the one that an earlier trial left.
+        trial = uuid.uuid4().hex
+        self._put(f"condition/{trial}/000001.json.gz", gzip.compress(record(before | {MARK: {"S": trial}}), mtime=0))
+        ended = self._followed(self._started(f"condition/{trial}/", f"condition-{trial}"), step)
         after = self._item(user_id) or {}
+        replaced = after != before or MARK in after
         # DynamoDB counts an item whose condition failed as processed, and not as failed (BulkOperationDescription).
         counts = ended.get("ProcessedItemCount"), ended.get("FailedItemCount", 0)
-        if MARK in after or counts != (1, 0):
-            self._save(replace(self.state, attempt=self.state.attempt + 1))
+        if replaced or counts != (1, 0):
             raise CommandError(
                 "DynamoDB did not evaluate the condition of a bulk put as expected. Items processed and failed: "
-                f"{counts}; replaced: {MARK in after}. See s3://{self._exports.bucket}/{self._place}. {WITHOUT}"
+                f"{counts}; replaced: {replaced}. See s3://{self._exports.bucket}/{self._place}. A smoke test at the "
+                f"same time looks like a replaced item: then repeat this after it. {WITHOUT}"
             )
         step.update("an item that the table has was not replaced")
         self._save(replace(self.state, proven=True))
@@ -187,13 +216,22 @@ class BulkPut:
 
     def start(self) -> None:
         """Start the bulk put, or go on with the one that runs. Raises ``CommandError``."""
-        if self.state.items and not self.state.arn:
-            self._save(replace(self.state, arn=self._started("items")))
+        if not self.state.items:
+            self.phase = Phase.OVER  # there is nothing to put
+            return
+        if not self.state.arn:
+            self._save(replace(self.state, arn=self._started("items/", f"items-{self.state.attempt}")))
+        self.phase = Phase.RUNS
 
     def follow(self, step: Step) -> None:
         """Wait until the bulk put is over. Raises ``CommandError`` if it failed."""
         if self.state.arn:
-            self._followed(self.state.arn, step)
+            try:
+                self._followed(self.state.arn, step)
+            finally:
+                if not self.state.arn:
+                    self.phase = Phase.FAILED
+        self.phase = Phase.OVER
 
     def rest(self, numbers: Sequence[int], read: Read, step: Step) -> list[Task]:
         """Return the tasks for the users who are not in the table as written; give the other slices a result."""
@@ -235,17 +273,17 @@ class BulkPut:
         found: Item | None = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return found
 
-    def _started(self, what: str) -> str:
-        """Start a bulk put of the objects below a prefix, and return its ARN; a repeated start returns the same."""
+    def _started(self, what: str, token: str) -> str:
+        """Start a bulk put of the objects below a prefix, and return its ARN; a repeated token returns the same."""
         where = {"S3Bucket": self._exports.bucket}
         export_id = self._cut.export.export_id
         try:
             answer = self._client.start_bulk_put_items(
-                ClientToken=f"{export_id}-{what}-{self.state.attempt}",
+                ClientToken=f"{export_id}-{token}",
                 TableName=self._table,
                 InputS3Configuration=where
                 | {
-                    "S3KeyPrefix": f"{self._place}{what}/",
+                    "S3KeyPrefix": f"{self._place}{what}",
                     "InputFormat": "DYNAMODB_JSON",
                     "InputCompressionType": "GZIP",
                 },
@@ -258,11 +296,22 @@ class BulkPut:
         return str(answer["BulkOperationDescription"]["BulkOperationArn"])
 
     def _followed(self, arn: str, step: Step) -> dict[str, Any]:
-        """Wait until a bulk put is over; return its description. Raises ``CommandError`` if it failed."""
-        began, first = time.monotonic(), -1
+        """Wait until a bulk put is over; return its description. Raises ``CommandError`` if it failed.
+
+        The description is empty if AWS does not describe it any more.
+        """
+        began, first, lost = time.monotonic(), -1, 0
         while True:
-            answer = self._client.describe_bulk_operation(BulkOperationArn=arn)
-            found: dict[str, Any] = answer["BulkOperationDescription"]
+            found = self._description(arn)
+            if found is None:
+                lost += 1
+                if lost >= LOOKS:
+                    # Safe even if it still puts: the sink merges users, and the condition spares what is there.
+                    step.update("AWS does not know the bulk put any more; the table tells whom it put")
+                    return {}
+                self._sleep(POLL)
+                continue
+            lost = 0
             status, put = found.get("BulkOperationStatus"), found.get("ProcessedItemCount", 0)
             first = put if first < 0 else first
             step.update(self._progress(put, (put - first) / max(time.monotonic() - began, 0.001)))
@@ -279,6 +328,17 @@ class BulkPut:
                     "conditional puts."
                 )
             self._sleep(POLL)
+
+    def _description(self, arn: str) -> dict[str, Any] | None:
+        """Return what AWS says about a bulk put; None if it knows none of this ARN."""
+        try:
+            answer = self._client.describe_bulk_operation(BulkOperationArn=arn)
+        except ClientError as error:
+            if code(error) != "ResourceNotFoundException":
+                raise
+            return None
+        found: dict[str, Any] = answer["BulkOperationDescription"]
+        return found
 
     def _progress(self, put: int, rate: float) -> str:
         text = f"{put:,} of {self.state.items or 1:,} items"

@@ -83,7 +83,7 @@ def backfill(
     """
     _require_fitting(from_file, resume, others=bool(dry_run or fields or connection or limit or new))
     stores = _stores(sink)
-    into = _table(stores, dry_run=dry_run) if bulk else None
+    into = _table(deployment, stores, dry_run=dry_run) if bulk else None
     exports = Exports(boto3.client("s3", config=client_config()), bucket)
     names = [name.strip() for name in (fields or "").split(",") if name.strip()]
     source: Source
@@ -114,7 +114,7 @@ def backfill(
             errors.print(in_markup(source.hint), highlight=False, soft_wrap=True)
         raise
     finally:
-        show(source, watch, stores, dry_run=dry_run, as_json=as_json, bulk=bulk)
+        show(source, watch, stores, dry_run=dry_run, as_json=as_json, bulk=into.phase if into else None)
     lacking = watch is not None and wait and not watch.done
     if lacking or (source.report and source.report.odd) or (watch and any(watch.refused.values())):
         raise typer.Exit(EXIT_UNHEALTHY)
@@ -147,12 +147,12 @@ def _queue(deployment: str) -> Queue:
         ) from None
 
 
-def _table(stores: Sequence[Consumer], *, dry_run: bool) -> Table:
+def _table(deployment: str, stores: Sequence[Consumer], *, dry_run: bool) -> Table:
     if Consumer.DYNAMODB not in stores:
         raise typer.BadParameter("--bulk loads into DynamoDB")
     if dry_run:
         raise typer.BadParameter("--dry-run tells the cost without --bulk; this command knows no price of a bulk put")
-    return Table()
+    return Table(deployment)
 
 
 def _load(

@@ -5,28 +5,42 @@ from typing import Any
 
 from pipeline import settings
 from pipeline.backfill import bulk
-from pipeline.backfill.bulk import BulkPut
+from pipeline.backfill.bulk import BulkPut, Phase
 from pipeline.backfill.objects import Task
 from pipeline.backfill.watch import Watch
 from pipeline.cli import aws
 from pipeline.deploy import cost
 from pipeline.doctor.synthetic import USER
+from pipeline.errors import CommandError
 from pipeline.progress import Progress
 from pipeline.reconcile.dynamodb import DynamoDBUsers
 
 
 class Table:
-    """The users table, for bulk puts."""
+    """The users table of a deployment, for bulk puts."""
 
-    def __init__(self) -> None:
-        """Read USERS_TABLE. Raises ``CommandError`` if the installed botocore has no bulk put."""
-        self._name = settings.users_table()
+    def __init__(self, deployment: str) -> None:
+        """Read USERS_TABLE. Raises ``CommandError`` for another deployment's, and for a botocore without bulk puts."""
+        self._name, expected = settings.users_table(), f"{deployment}-users"
+        # The bulk put writes into the table itself, so nothing else notices the users of another tenant.
+        if self._name != expected:
+            raise CommandError(
+                f"USERS_TABLE is {self._name}, and the table of the deployment {deployment} is {expected}: a bulk put "
+                'would mix the users of two tenants. Select one deployment: eval "$(auth0-sync env --env …)", without '
+                "--deployment"
+            )
+        self._put: BulkPut | None = None
         self._client: Any = aws.client("dynamodb")  # untyped: the stubs are of botocore without bulk puts
         bulk.require(self._client.meta.service_model.operation_names)
 
+    @property
+    def phase(self) -> Phase:
+        """How far the bulk put is, as far as this command has seen."""
+        return self._put.phase if self._put else Phase.NOT_STARTED
+
     def bulk_put(self, steps: Progress, watch: Watch) -> BulkPut:
         """Start the bulk put of an export, or go on with it. Raises ``CommandError``."""
-        put = BulkPut(watch.exports, watch.cut, self._client, self._name)
+        self._put = put = BulkPut(watch.exports, watch.cut, self._client, self._name)
         with steps.step("Condition") as step:
             put.prove(USER, step)
         with steps.step("Items") as step:

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from pipeline.backfill.bulk import Phase
 from pipeline.backfill.objects import Cut, Exports
 from pipeline.backfill.slices import Report
 from pipeline.backfill.watch import Watch
@@ -17,6 +18,16 @@ from pipeline.progress import Progress
 
 SHOWN: Final = 100
 """Refused users to print for each store."""
+GOES_ON: Final = "It goes on without this command. To see how far it is, and to send again what was given up"
+BULK: Final = {
+    Phase.NOT_STARTED: (
+        "Nothing was sent, and no bulk put is known to have started. To repeat it (without --bulk, by conditional puts)"
+    ),
+    Phase.RUNS: "The bulk put goes on without this command; to send the other users to the sink, go on by",
+    Phase.FAILED: "No bulk put runs any more. To start another one (without --bulk, to go on by conditional puts)",
+    Phase.OVER: "The bulk put is over. To see how far the sink is, and to send it the users who are left",
+}
+"""What to say while DynamoDB lacks slices, by the state of the bulk put."""
 
 
 class Source(Protocol):
@@ -59,9 +70,12 @@ def show(
     *,
     dry_run: bool,
     as_json: bool,
-    bulk: bool = False,
+    bulk: Phase | None = None,
 ) -> None:
-    """Print the report of an export, and of its load, also after an error."""
+    """Print the report of an export, and of its load, also after an error.
+
+    ``bulk`` is how far the bulk put is; None without one.
+    """
     read = source.report
     if as_json:
         print_json(_as_json(source, watch, stores))
@@ -112,7 +126,7 @@ def _print_read(read: Report) -> None:
         console.print(f"  [yellow]{in_markup(said)}[/]", highlight=False)
 
 
-def _print_loaded(watch: Watch, *, bulk: bool) -> None:
+def _print_loaded(watch: Watch, *, bulk: Phase | None) -> None:
     for store, loaded in watch.loaded.items():
         counts = {name: number for name, number in msgspec.to_builtins(loaded).items() if number}
         text = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "nothing yet"
@@ -120,13 +134,9 @@ def _print_loaded(watch: Watch, *, bulk: bool) -> None:
         for user, reason in list(watch.refused[store].items())[:SHOWN]:
             console.print(f"  [red]refused[/], {in_markup(reason)}: user {in_markup(user)}", highlight=False)
     if not watch.done:
-        said = (
-            "The bulk put goes on without this command; to send the other users to the sink, go on by"
-            if bulk and watch.missing(Consumer.DYNAMODB)
-            else "It goes on without this command. To see how far it is, and to send again what was given up"
-        )
+        said = BULK[bulk] if bulk and watch.missing(Consumer.DYNAMODB) else GOES_ON
         console.print(
-            f"{said}: auth0-sync backfill --resume {in_markup(watch.cut.export.export_id)}{' --bulk' * bulk}",
+            f"{said}: auth0-sync backfill --resume {in_markup(watch.cut.export.export_id)}{' --bulk' if bulk else ''}",
             highlight=False,
             soft_wrap=True,
         )

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from pipeline.auth0.exports import changes as users_in
-from pipeline.backfill.bulk import BulkPut
+from pipeline.backfill.bulk import BulkPut, Phase
 from pipeline.backfill.load import load
 from pipeline.backfill.objects import Cut, Exports
 from pipeline.changes import Export
@@ -35,7 +35,7 @@ from pipeline.progress import Quiet
 from pipeline.reconcile.dynamodb import DynamoDBUsers
 from pipeline.sinks.dynamodb import DynamoDBSink
 from tests.backfill.bulk_model import DATA_PATH
-from tests.backfill.bulk_server import BulkServer
+from tests.backfill.bulk_server import BulkServer, Refused
 from tests.cli.test_backfill import Sinks
 from tests.cli.test_undelivered import Deployment, deployment
 from tests.emulator.support import users_table
@@ -69,23 +69,40 @@ def lines_of(payload: Json) -> list[bytes]:
     return gzip.decompress(base64.b64decode(payload["lines"])).splitlines()
 
 
+def make_table(dynamodb: Any, name: str) -> None:
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+    )
+
+
 class World:
     """A deployment with a backfill, whose functions run beside the command."""
 
     def __init__(self, on: Deployment, server: BulkServer, directory: Path) -> None:
         self.on, self.server, self.bucket = on, server, on.aws.bucket()
         self.url = on.queue("backfill")
-        self.table = users_table(server.dynamodb)
+        self.table = f"{on.name}-users"
+        make_table(server.dynamodb, self.table)
         self.sink = DynamoDBSink(server.dynamodb, self.table, threads=4)
         self.sinks = TableSinks(self.sink)
         self.file = directory / "users.ndjson"
-        self.sink.apply(changes(deleted(USER, date=BEFORE)))  # as the smoke test leaves it
+        self.said = ""
+        """The output of the last run, in one line."""
+        self.smoke(BEFORE)
+
+    def smoke(self, date: str) -> None:
+        """Leave the table as the smoke test does."""
+        self.sink.apply(changes(deleted(USER, date=date)))
 
     def run(self, *arguments: str, code: int = 0) -> Any:
         where = ["--deployment", self.on.name, "--bucket", self.bucket]
         with self._functions():
             result = CliRunner().invoke(app, ["backfill", *where, *arguments])
         assert result.exit_code == code, (result.output, result.exception)
+        self.said = " ".join(result.stdout.split())
         return result.exception if code == 1 else result.stdout
 
     @contextmanager
@@ -248,6 +265,19 @@ class TestCommand:
         assert "Without --bulk the command loads the same users by conditional puts" in str(error)
         assert world.stored().keys() == {USER}
 
+    def test_the_table_of_another_deployment_is_refused_before_anything_is_read(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.write(user("auth0|1", MOMENT))
+        other = users_table(world.server.dynamodb)
+        monkeypatch.setenv("USERS_TABLE", other)
+        error = str(world.run("--from-file", str(world.file), "--bulk", code=1))
+        assert f"USERS_TABLE is {other}, and the table of the deployment {world.on.name} is {world.table}" in error
+        assert 'eval "$(auth0-sync env --env …)"' in error
+        assert world.on.aws.keys(world.bucket) == []
+        assert world.server.asked == set()
+        assert world.stored(other) == {}
+
     @pytest.mark.parametrize("arguments", [("--sink", "postgres"), ("--dry-run",)])
     def test_options_that_do_not_go_together_are_refused(self, world: World, arguments: tuple[str, ...]) -> None:
         world.write(user("auth0|1", MOMENT))
@@ -280,6 +310,38 @@ class TestCondition:
         assert "auth0-sync smoke, then this again" in str(world.run("--from-file", str(world.file), "--bulk", code=1))
         assert world.server.started == []
 
+    def test_a_trial_that_was_killed_is_not_the_proof_of_the_next(self, world: World) -> None:
+        world.write(user("auth0|1", MOMENT))
+        world.server.evaluates = False
+        put = world.put()
+        with pytest.raises(Killed):
+            put.prove(USER, At(killed))  # DynamoDB has replaced the item
+        world.smoke(AFTER)
+        again = world.again(put._cut)
+        with pytest.raises(CommandError, match="did not evaluate the condition"):
+            again.prove(USER, Quiet())
+        assert not again.state.proven
+        assert len(set(world.server.started)) == 2
+
+    @pytest.mark.parametrize("change", ["gone", "changed"])
+    def test_an_item_that_is_not_as_before_proves_nothing(self, world: World, change: str) -> None:
+        world.write(user("auth0|1", MOMENT))
+        key = {"user_id": {"S": USER}}
+
+        def work(_: float) -> None:
+            if change == "gone":
+                world.server.dynamodb.delete_item(TableName=world.table, Key=key)
+            else:
+                world.smoke(AFTER)
+
+        put = world.put()
+        with pytest.raises(CommandError, match="replaced: True"):
+            put.prove(USER, At(work))
+        assert not put.state.proven
+        world.smoke(AFTER)
+        put.prove(USER, Quiet())  # a later trial is not spoilt by this one
+        assert put.state.proven
+
 
 class Killed(BaseException):
     """The command is killed."""
@@ -287,6 +349,16 @@ class Killed(BaseException):
 
 def killed(_: float) -> None:
     raise Killed
+
+
+class At(Quiet):
+    """A step that does something at each update, as if another process did it then."""
+
+    def __init__(self, work: Callable[[float], None]) -> None:
+        self._work = work
+
+    def update(self, text: str) -> None:
+        self._work(0)
 
 
 @pytest.mark.emulator
@@ -345,6 +417,49 @@ class TestResumption:
         assert len(world.server.operations) == 3
         assert again.rest([1], world.users().read, Quiet()) == []
 
+    def test_a_bulk_put_that_aws_forgot_is_over(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        put = self.prepared(world)
+        put.start()
+        self.forget(world, monkeypatch, looks=99)
+        again = world.again(put._cut, sleep=lambda _: None)
+        again.start()
+        again.follow(Quiet())
+        [task] = again.rest([1], world.users().read, Quiet())
+        assert task.written == 0  # the stand-in puts at a look, and had none
+        assert again.phase is Phase.OVER
+
+    def test_a_bulk_put_that_aws_does_not_know_yet_is_waited_for(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put = world.again(self.prepared(world)._cut, sleep=lambda _: None)
+        put.start()
+        self.forget(world, monkeypatch, looks=2)
+        put.follow(Quiet())
+        assert put.rest([1], world.users().read, Quiet()) == []
+
+    def forget(self, world: World, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+        """Let DynamoDB not find bulk puts at the next looks."""
+        left, describe = [None] * looks, world.server.describe
+
+        def described(*arguments: Any, **options: Any) -> Json:
+            if left:
+                left.pop()
+                raise Refused("ResourceNotFoundException", "there is no such bulk operation")
+            return describe(*arguments, **options)
+
+        monkeypatch.setattr(world.server, "describe", described)
+
+    def test_another_table_is_refused(self, world: World) -> None:
+        put = self.prepared(world)
+        client: Any = boto3.client("dynamodb")
+        with pytest.raises(CommandError, match=f"is for the table {world.table}, and USERS_TABLE is other-users"):
+            BulkPut(Exports(world.on.aws.s3, world.bucket), put._cut, client, "other-users")
+
+    def test_a_proof_for_a_table_that_is_not_known_counts_for_nothing(self, world: World) -> None:
+        put = self.prepared(world)
+        put._save(replace(put.state, table=""))
+        assert not world.again(put._cut).state.proven
+
     def test_a_slice_that_was_erased_is_told(self, world: World) -> None:
         cut = self.prepared(world)._cut
         world.on.aws.s3.delete_object(Bucket=world.bucket, Key=f"exports/{cut.export.export_id}/000001.ndjson.gz")
@@ -370,3 +485,50 @@ class TestResumption:
     def test_an_export_of_too_many_objects_is_refused(self, world: World) -> None:
         with pytest.raises(CommandError, match="50,000 objects, and the export has 50,001"):
             world.again(Cut(Export("x", "2026-01-15T09:30:00.000000Z"), 50_001, 1))
+
+
+@pytest.mark.emulator
+class TestWhatIsSaidAfterAStop:
+    def export(self, world: World) -> str:
+        [found] = {key.split("/")[1] for key in world.on.aws.keys(world.bucket)}
+        return found
+
+    def test_nothing_was_started(self, world: World) -> None:
+        world.write(user("auth0|1", MOMENT))
+        world.server.refuses = ("ValidationException", "The table is part of a global table.")
+        world.run("--from-file", str(world.file), "--bulk", code=1)
+        again = f"auth0-sync backfill --resume {self.export(world)} --bulk"
+        assert "Nothing was sent, and no bulk put is known to have started. To repeat it" in world.said
+        assert world.said.endswith(f"(without --bulk, by conditional puts): {again}")
+        assert "goes on without" not in world.said
+
+    def test_the_bulk_put_failed(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.write(user("auth0|1", MOMENT))
+        start = BulkPut.start
+
+        def started(put: BulkPut) -> None:
+            start(put)
+            [operation] = [one for token, one in world.server.operations.items() if "-items-" in token]
+            operation.ends_as = "FAILED"
+
+        monkeypatch.setattr(BulkPut, "start", started)
+        world.run("--from-file", str(world.file), "--bulk", code=1)
+        again = f"auth0-sync backfill --resume {self.export(world)} --bulk"
+        assert world.said.endswith(
+            f"No bulk put runs any more. To start another one (without --bulk, to go on by conditional puts): {again}"
+        )
+
+    def test_the_bulk_put_runs(self, world: World) -> None:
+        world.write(user("auth0|1", MOMENT))
+        world.run("--from-file", str(world.file), "--bulk", "--no-wait")
+        assert "The bulk put goes on without this command" in world.said
+
+    def test_the_bulk_put_is_over(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.write(user("auth0|1", MOMENT))
+
+        def rest(*_: Any) -> None:
+            raise CommandError("the comparison failed")
+
+        monkeypatch.setattr(BulkPut, "rest", rest)
+        world.run("--from-file", str(world.file), "--bulk", code=1)
+        assert "The bulk put is over. To see how far the sink is" in world.said
