@@ -88,8 +88,8 @@ class State:
         managed = [resource for resource in stored.get("resources", []) if resource["mode"] == "managed"]
 
         def attributes(kind: str, name: str) -> list[str]:
-            found = (each for one in managed if one["type"] == kind for each in one["instances"])
-            return sorted(each["attributes"][name] for each in found)
+            found = (each.get("attributes", {}) for one in managed if one["type"] == kind for each in one["instances"])
+            return sorted(each[name] for each in found if name in each)
 
         return cls(
             outputs,
