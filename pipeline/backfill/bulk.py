@@ -1,7 +1,7 @@
 """Load an export into DynamoDB by its bulk put: DynamoDB reads the items from S3, and puts those that the table lacks.
 
-Afterwards the command reads the table. Each user who is not there as written goes to the sink's function, in a slice:
-who was there before, because only the sink can merge, and who was refused, because the function tells why.
+Afterwards the command reads the table, and sends each user who is not there as written to the sink's function, in a
+slice: only the sink can merge users who were there before, and the function tells why DynamoDB refused others.
 
 Sources: API Reference of DynamoDB, StartBulkPutItems and BulkOperationDescription; DynamoDB Developer Guide, "Running a
 bulk put items operation", "Amazon S3 input formats for bulk put items", "Best practices for bulk put items".
@@ -25,10 +25,11 @@ from msgspec.structs import replace
 from pipeline.auth0.exports import lines
 from pipeline.backfill.load import Loaded, load
 from pipeline.backfill.objects import Cut, Exports, Result, Task, bulk, code, decoded
+from pipeline.backfill.state import find, put_if
 from pipeline.changes import Export, exported
 from pipeline.errors import CommandError, Poison
 from pipeline.progress import Step, duration
-from pipeline.sinks.dynamodb import Attribute, DynamoDBSink, size
+from pipeline.sinks.dynamodb import Attribute, DynamoDBSink, sizes
 
 STORE: Final = "dynamodb"
 BOTOCORE: Final = "1.44.8"
@@ -202,12 +203,12 @@ class BulkPut:
         for number in range(1, self._cut.slices + 1):
             users = self._lines(number)
             found = items((line for line in users if _user(line, export)), export).values()
-            sizes = [sum(len(name) + size(value) for name, value in item.items()) for item in found]
+            totals = [sum(sizes(item).values()) for item in found]
             state = replace(
                 state,
-                items=state.items + len(sizes),
-                bytes=state.bytes + sum(sizes),
-                units=state.units + sum(-(-one // 1024) for one in sizes),
+                items=state.items + len(totals),
+                bytes=state.bytes + sum(totals),
+                units=state.units + sum(-(-one // 1024) for one in totals),
             )
             if found:
                 self._put(f"items/{number:06}.json.gz", gzip.compress(b"".join(map(record, found)), 6, mtime=0))
@@ -349,23 +350,13 @@ class BulkPut:
 
     def _put(self, name: str, content: bytes) -> None:
         """Write an object unless it is there."""
-        try:
-            self._exports.s3.put_object(
-                Bucket=self._exports.bucket, Key=self._place + name, Body=content, IfNoneMatch="*"
-            )
-        except ClientError as error:
-            if code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
+        put_if(self._exports.s3, self._exports.bucket, self._place + name, content, IfNoneMatch="*")
 
     def _read_state(self) -> State:
         key = f"{self._place}state.json"
-        try:
-            content = self._exports.s3.get_object(Bucket=self._exports.bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if code(error) != "NoSuchKey":
-                raise
+        if (answer := find(self._exports.s3, self._exports.bucket, key)) is None:
             return State()
-        return decoded(_state, content, self._exports.bucket, key)
+        return decoded(_state, answer["Body"].read(), self._exports.bucket, key)
 
     def _save(self, state: State) -> None:
         key = f"{self._place}state.json"

@@ -4,12 +4,13 @@ import gzip
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
+from pipeline.archive.objects import EXISTS
 from pipeline.backfill.objects import PREFIX, code, decoded
 from pipeline.backfill.slices import Report
 from pipeline.changes import Export
@@ -73,7 +74,7 @@ class Downloads:
 
     def find(self, key: str) -> Kept | None:
         """Return the download of a key, if there is one."""
-        if (answer := self._get(key)) is None:
+        if (answer := find(self.s3, self.bucket, key)) is None:
             return None
         found = decoded(_download, answer["Body"].read(), self.bucket, key)
         return Kept(found, answer["ETag"], answer["LastModified"])
@@ -83,20 +84,13 @@ class Downloads:
 
         Raises ``CommandError`` if another command has written the state meanwhile.
         """
-        body = msgspec.json.encode(download)
-        try:
-            if etag:
-                answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfMatch=etag)
-            else:
-                answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
-        except ClientError as error:
-            if code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
+        unchanged = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        if (written := put_if(self.s3, self.bucket, key, msgspec.json.encode(download), **unchanged)) is None:
             raise CommandError(
                 "another command downloads the same export at this moment, so this one ends. Wait for the other, or "
                 "run this again."
-            ) from None
-        return answer["ETag"]
+            )
+        return written
 
     def put_sample(self, export: Export, sample: Mapping[str, bytes]) -> None:
         """Write the users of the sample, each in a line, beside the slices."""
@@ -105,19 +99,30 @@ class Downloads:
 
     def sample(self, export: Export) -> dict[str, bytes]:
         """Return the users of the sample; none if it is gone, as after `auth0-sync erase`."""
-        if (answer := self._get(_sample_key(export.export_id))) is None:
+        if (answer := find(self.s3, self.bucket, _sample_key(export.export_id))) is None:
             return {}
         lines = gzip.decompress(answer["Body"].read()).splitlines()
         return {decode_deep(_user, storable(line)).user_id: line for line in lines}
 
-    def _get(self, key: str) -> "GetObjectOutputTypeDef | None":
-        """Return S3's answer to a request for an object; None if there is no such object."""
-        try:
-            return self.s3.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if code(error) != "NoSuchKey":
-                raise
-            return None
+
+def find(s3: "S3Client", bucket: str, key: str) -> "GetObjectOutputTypeDef | None":
+    """Return S3's answer to a request for an object; None if there is no such object."""
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if code(error) != "NoSuchKey":
+            raise
+        return None
+
+
+def put_if(s3: "S3Client", bucket: str, key: str, content: bytes, **condition: Any) -> str | None:
+    """Write an object if a condition of S3's holds, ``IfMatch`` or ``IfNoneMatch``; return its ETag, else None."""
+    try:
+        return s3.put_object(Bucket=bucket, Key=key, Body=content, **condition)["ETag"]
+    except ClientError as error:
+        if code(error) not in EXISTS:
+            raise
+        return None
 
 
 def download_key(*options: object) -> str:

@@ -119,6 +119,11 @@ def size(value: Attribute) -> int:
             return 1
 
 
+def sizes(item: Mapping[str, Attribute]) -> dict[str, int]:
+    """Return the bytes of each attribute of an item, with its name; see ``size``."""
+    return {name: len(name) + size(value) for name, value in item.items()}
+
+
 def item(change: Change) -> dict[str, Attribute]:
     """Return the item for a change. Raises ``Refused`` if the profile is unreadable."""
     shared = _order(change)
@@ -144,13 +149,13 @@ def _order(change: Change) -> dict[str, Attribute]:
 
 def _fitting(whole: dict[str, Attribute], missing: Collection[str] = ()) -> dict[str, Attribute]:
     """Return ``whole``, or the part that fits, with the names of the keys left out now or before (``missing``)."""
-    sizes = {name: len(name) + size(value) for name, value in whole.items()}
-    total = sum(sizes.values()) + 100  # leave some room: the size is an estimate, and DynamoDB checks the limit itself
+    parts = sizes(whole)
+    total = sum(parts.values()) + 100  # leave some room: the size is an estimate, and DynamoDB checks the limit itself
     omitted: list[str] = []
     for name in _OMISSIBLE:
-        if name in missing or (total > MAX_ITEM_BYTES and name in sizes):
+        if name in missing or (total > MAX_ITEM_BYTES and name in parts):
             omitted.append(name)
-            total -= sizes.get(name, 0)
+            total -= parts.get(name, 0)
     if not omitted:
         return whole
     return {name: value for name, value in whole.items() if name not in omitted} | {"omitted": attribute(omitted)}
