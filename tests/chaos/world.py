@@ -29,6 +29,7 @@ from pipeline.archive.athena import query
 from tests.chaos import compare
 from tests.chaos.load import Json, Load
 from tests.faults.support import FlakyDynamoDB
+from tests.threads import meanwhile
 
 SINKS = ("postgres", "dynamodb")
 SETTLE_SECONDS = 900
@@ -337,22 +338,15 @@ class World:
 
     @contextmanager
     def _watched(self, result: Result) -> Iterator[None]:
-        ended = threading.Event()
-
-        def watch() -> None:
+        def watch(ended: threading.Event) -> None:
             while not ended.wait(1):
                 depth = sum(self.waiting(self.outputs["queue_urls"][sink]) for sink in SINKS)
                 result.deepest = max(result.deepest, depth)
                 self._memory.append(self._megabytes())
                 result.megabytes = _largest([result.megabytes, self._memory[-1]])
 
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
+        with meanwhile(watch):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _megabytes(self) -> dict[str, float]:
         """Return the memory of the largest process of each sink's function."""

@@ -41,6 +41,7 @@ from tests.cli.test_undelivered import Deployment, deployment
 from tests.emulator.support import users_table
 from tests.sinks.test_load import Recording
 from tests.strategies import Json, changes, deleted, records, text, updated, user
+from tests.threads import meanwhile
 
 __all__ = ["deployment"]
 
@@ -69,23 +70,13 @@ def lines_of(payload: Json) -> list[bytes]:
     return gzip.decompress(base64.b64decode(payload["lines"])).splitlines()
 
 
-def make_table(dynamodb: Any, name: str) -> None:
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-    )
-
-
 class World:
     """A deployment with a backfill, whose functions run beside the command."""
 
     def __init__(self, on: Deployment, server: BulkServer, directory: Path) -> None:
         self.on, self.server, self.bucket = on, server, on.aws.bucket()
         self.url = on.queue("backfill")
-        self.table = f"{on.name}-users"
-        make_table(server.dynamodb, self.table)
+        self.table = users_table(server.dynamodb, f"{on.name}-users")
         self.sink = DynamoDBSink(server.dynamodb, self.table, threads=4)
         self.sinks = TableSinks(self.sink)
         self.file = directory / "users.ndjson"
@@ -107,24 +98,19 @@ class World:
 
     @contextmanager
     def _functions(self) -> Iterator[None]:
-        sqs, done = self.on.aws.sqs, threading.Event()
+        sqs = self.on.aws.sqs
         exports: Any = Exports(self.on.aws.s3, self.bucket)
         sinks: Any = self.sinks
         function = Backfill(exports, sinks, {"postgres": "postgres", "dynamodb": "dynamodb"})
 
-        def work() -> None:
+        def work(done: threading.Event) -> None:
             while not done.is_set():
                 for message in sqs.receive_message(QueueUrl=self.url, WaitTimeSeconds=1).get("Messages", []):
                     function(records(message["Body"]), time.monotonic() + 60)
                     sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
 
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
+        with meanwhile(work):
             yield
-        finally:
-            done.set()
-            thread.join()
 
     def write(self, *profiles: Json) -> None:
         self.file.write_text("\n".join(map(text, profiles)))

@@ -20,6 +20,7 @@ from tests.cli.test_users import cluster, sinks
 from tests.emulator.support import Aws, name
 from tests.refresh.management_api import CLIENT_ID, CLIENT_SECRET, DOMAIN, ManagementApi
 from tests.strategies import changes, deleted, updated, user
+from tests.threads import meanwhile
 
 __all__ = ["cluster", "sinks"]
 
@@ -50,9 +51,8 @@ class Deployment:
     @contextmanager
     def functions(self) -> Iterator[None]:
         """Take the messages in the queues, as the sync's functions do."""
-        stop = threading.Event()
 
-        def work() -> None:
+        def work(stop: threading.Event) -> None:
             while not stop.is_set():
                 for store, url in self.urls.items():
                     found = self.aws.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
@@ -61,13 +61,8 @@ class Deployment:
                         self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
                 stop.wait(0.05)
 
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
+        with meanwhile(work):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 @pytest.fixture

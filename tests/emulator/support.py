@@ -20,9 +20,9 @@ ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 """A statement that allows everything."""
 
 
-def users_table(dynamodb: Any) -> str:
-    """Create a users table, as empty as that of a new deployment; return its name."""
-    table = name("users")
+def users_table(dynamodb: Any, table: str = "") -> str:
+    """Create a users table, as empty as that of a new deployment, by default of a new name; return the name."""
+    table = table or name("users")
     dynamodb.create_table(
         TableName=table,
         BillingMode="PAY_PER_REQUEST",

@@ -14,6 +14,7 @@ from pipeline.settings import Database
 from pipeline.sinks.postgres import PostgresSink
 from tests.releases import Release
 from tests.strategies import Json, changes, updated, user
+from tests.threads import meanwhile
 
 PAGE = (Path(__file__).parents[2] / "docs/database.md").read_text("utf-8")
 RECIPE = PAGE.partition("## Change a filled table")[2].partition("\n## ")[0]
@@ -45,9 +46,9 @@ def filled(database: psycopg.Connection, sink: PostgresSink) -> psycopg.Connecti
 @contextmanager
 def writing(make_sink: Callable[..., PostgresSink]) -> Iterator[None]:
     """Change users all the time, with the sync's own limits on waiting; none may fail."""
-    sink, done, problems = make_sink(), threading.Event(), list[object]()
+    sink, problems = make_sink(), list[object]()
 
-    def write() -> None:
+    def write(done: threading.Event) -> None:
         second = 0
         while not done.is_set() or second < 3:
             second += 1
@@ -59,13 +60,8 @@ def writing(make_sink: Callable[..., PostgresSink]) -> Iterator[None]:
             except Exception as error:  # noqa: BLE001 - the test reports whatever it is
                 problems.append(error)
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        done.set()
-        thread.join()
     assert problems == []
 
 
