@@ -334,7 +334,7 @@ def _destroy(
         moved = teardown.leave_network(state, steps)
         if with_data:
             left = teardown.snapshot(before, steps) if snapshot else None
-            teardown.unprotect(deployment, resources, before, steps)
+            teardown.unprotect(deployment, state, steps)
             teardown.remove_with_data(deployment, planned, steps)
         else:
             apply(deployment, teardown.plan_without_data(deployment, resources) if moved else planned, steps)

@@ -150,15 +150,15 @@ def _ids(groups: Sequence[Mapping[str, str]]) -> frozenset[str]:
     return frozenset(group["GroupId"] for group in groups)
 
 
-def unprotect(deployment: Deployment, resources: Sequence[str], outputs: Mapping[str, Any], progress: Progress) -> None:
+def unprotect(deployment: Deployment, state: State, progress: Progress) -> None:
     """Remove the protection of the stores, as `protect_data = false` does, and change nothing else.
 
     A separate request removes the cluster's. Terraform then only records the settings of the cluster's deletion, and
     sends nothing: in a change of the cluster the provider would send its engine version, too.
     """
-    if has_cluster(resources):
-        _unprotect_cluster(outputs)
-    targets = [f"-target={address}" for address in holders(resources)]
+    if has_cluster(state.resources):
+        _unprotect_cluster(state.outputs)
+    targets = [f"-target={address}" for address in holders(state.resources)]
     if not targets:
         return
     plan = make(deployment, UNPROTECTED, *targets)

@@ -118,7 +118,7 @@ def test_only_stores_lose_their_protection(
     calls = terraform(
         tmp_path, monkeypatch, planned("update", "module.auth0_sync.module.users_table.aws_dynamodb_table.users")
     )
-    teardown.unprotect(deployment, STATE, OUTPUTS, Quiet())
+    teardown.unprotect(deployment, State(OUTPUTS, STATE), Quiet())
     assert unprotected == [OUTPUTS]
     plan, apply = calls.calls[-2:]
     assert targets(plan) == {
@@ -140,7 +140,7 @@ def test_protection_stays_where_taking_it_would_change_more(
         tmp_path, monkeypatch, planned("replace", "module.auth0_sync.module.database[0].aws_rds_cluster.this")
     )
     with pytest.raises(DeployError, match=r"Deploy first \(make deploy ENV=prod\)"):
-        teardown.unprotect(deployment, STATE, OUTPUTS, Quiet())
+        teardown.unprotect(deployment, State(OUTPUTS, STATE), Quiet())
     assert not [call for call in calls.calls if call.startswith("apply")]
 
 
