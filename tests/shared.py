@@ -1,4 +1,4 @@
-"""What botocore and Typer make of files, handlers and functions that never change, made once for a process's tests.
+"""Share botocore's parsed models and checks of handlers, and Typer's commands, among the tests of a process.
 
 Commands and actors have sessions of their own, each of which would parse the models of its services, and look into the
 signature and the event of each of a hundred handlers. Typer would make every loaded command again for each that runs.

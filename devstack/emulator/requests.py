@@ -72,12 +72,7 @@ def read(request: Request) -> tuple[OperationModel, Parameters]:
 @cache
 def _model(service: str) -> ServiceModel:
     # Read anew: a session's clients strip the bucket from the paths in their model of S3.
-    return ServiceModel(_loader().load_service_model(service, "service-2"), service)
-
-
-@cache
-def _loader() -> Loader:
-    return Loader()
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 def _read(model: ServiceModel, request: Request) -> tuple[OperationModel, Parameters]:

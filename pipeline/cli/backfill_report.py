@@ -27,7 +27,7 @@ BULK: Final = {
     Phase.FAILED: "No bulk put runs any more. To start another one (without --bulk, to go on by conditional puts)",
     Phase.OVER: "The bulk put is over. To see how far the sink is, and to send it the users who are left",
 }
-"""What to say while DynamoDB lacks slices, by the state of the bulk put."""
+"""The sentences to print while DynamoDB lacks slices, by the phase of the bulk put."""
 
 
 class Source(Protocol):
