@@ -1,6 +1,7 @@
 """``python -m benchmarks.peers``: our sink beside its peers; figures to the screen and build/peers.json.
 
-Each writer has a database of its own on one embedded Postgres. Compare figures within one run only.
+In the race each writer has an embedded Postgres of its own, so that none pays for the pages and checkpoints of
+another. Compare figures within one run only.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import psutil
 import psycopg
@@ -24,7 +25,7 @@ import psycopg
 from benchmarks.peers import verdict
 from benchmarks.peers.contestants import FIVE, Write, copy_and_merge, our_sink, row_by_row, sqlalchemy
 from benchmarks.peers.events import shuffled
-from benchmarks.peers.race import race
+from benchmarks.peers.race import Racer, race
 from benchmarks.peers.reading import Order
 from benchmarks.records import Records, Users
 from devstack import postgres
@@ -32,7 +33,7 @@ from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 
 OUTPUT = Path("build/peers.json")
-ROUNDS = {500: 8, 5_000: 3}
+ROUNDS = {500: 8, 5_000: 5}
 """Rounds of the race by the size of its batches."""
 DELIVERED = 500
 """Records per batch of the shuffled events."""
@@ -69,19 +70,31 @@ def contestants() -> dict[str, Peer]:
     }
 
 
-class Databases:
-    """Make databases on one server."""
+class Servers:
+    """Start servers below a directory, and stop them together."""
 
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self._number = count(1)
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._started: list[Path] = []
 
-    def new(self, peer: Peer) -> str:
-        """Return the URL of a new database, with our tables if the peer writes into them."""
-        url = postgres.create_database(self._server, f"peer_{next(self._number)}")
-        if peer.in_our_table:
-            migrate(Database(url=url))
-        return url
+    def start(self) -> postgres.Server:
+        """Start another server."""
+        directory = self._directory / f"server_{len(self._started)}"
+        self._started.append(directory)
+        return postgres.start(directory)
+
+    def stop(self) -> None:
+        """Stop the servers, and delete their data."""
+        for directory in self._started:
+            postgres.stop(directory, delete=True)
+
+
+def new_database(server: postgres.Server, peer: Peer, name: str) -> str:
+    """Return the URL of a new database, with our tables if the peer writes into them."""
+    url = postgres.create_database(server.url, name)
+    if peer.in_our_table:
+        migrate(Database(url=url))
+    return url
 
 
 def main() -> None:
@@ -100,11 +113,13 @@ def main() -> None:
         if name == OURS or not arguments.only or any(part in name for part in arguments.only)
     }
     with TemporaryDirectory(prefix="auth0-sync-peers-") as directory:
-        server = postgres.start(Path(directory) / "postgres")
+        servers = Servers(Path(directory))
         try:
-            figures = _versions(server) | _compare(chosen, server, Users(arguments.users), show)
+            server = servers.start()
+            figures = _versions(server) | _race(chosen, servers, Users(arguments.users), show)
+            figures["judged"] = _judge(chosen, server, show)
         finally:
-            postgres.stop(Path(directory) / "postgres", delete=True)
+            servers.stop()
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     show(f"written to {OUTPUT}")
@@ -117,37 +132,25 @@ def _versions(server: postgres.Server) -> dict[str, Any]:
     return {"python": platform.python_version(), "postgres": found, "packages": packages, "cpus": os.cpu_count()}
 
 
-def _compare(
-    chosen: Mapping[str, Peer], server: postgres.Server, users: Users, show: Callable[[str], None]
-) -> dict[str, Any]:
-    databases = Databases(server.url)
-    rates = _race(chosen, databases, psutil.Process(server.pid), users, show)
-    return rates | {"judged": _judge(chosen, databases, show)}
-
-
-def _race(
-    chosen: Mapping[str, Peer],
-    databases: Databases,
-    server: psutil.Process,
-    users: Users,
-    show: Callable[[str], None],
-) -> dict[str, Any]:
+def _race(chosen: Mapping[str, Peer], servers: Servers, users: Users, show: Callable[[str], None]) -> dict[str, Any]:
     everyone = list(users.everyone(5_000))
     event_bytes = sum(len(record["body"].encode()) for records in everyone for record in records) // len(users)
     batches: dict[str, Any] = {}
     with ExitStack() as stack:
-        writers = {}
+        racers = {}
         for name, peer in chosen.items():
-            url = databases.new(peer)
-            writers[name] = stack.enter_context(peer.open(url, "updated_at"))
+            server = servers.start()
+            url = new_database(server, peer, "race")
+            write = stack.enter_context(peer.open(url, "updated_at"))
+            racers[name] = Racer(write, psutil.Process(server.pid))
             for records in everyone:
-                writers[name](records)
+                write(records)
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
                 connection.execute("CHECKPOINT")
         show(f"{len(users):,} users in the table, {event_bytes:,} bytes an event")
         for size, rounds in ROUNDS.items():
-            batches[str(size)] = race(writers, users, size, rounds, server)
+            batches[str(size)] = race(racers, users, size, rounds)
             _show_race(batches[str(size)], size, show)
     return {"users": len(users), "event_bytes": event_bytes, "batches": batches}
 
@@ -160,16 +163,20 @@ def _show_race(figures: Mapping[str, Any], size: int, show: Callable[[str], None
         show(f"{name:<36}{rate:>10,}{f'{times}x':>10}{cpu:>18}{f'{cpu_times}x':>10}")
 
 
-def _judge(chosen: Mapping[str, Peer], databases: Databases, show: Callable[[str], None]) -> dict[str, Any]:
+def _judge(chosen: Mapping[str, Peer], server: postgres.Server, show: Callable[[str], None]) -> dict[str, Any]:
     records = shuffled()
     wanted = verdict.expected(records)
     kept: dict[str, Any] = {}
+    numbers = count(1)
     show(f"\nrows kept of {len(records):,} shuffled changes of {len(wanted)} users, newest by")
     for name, peer in chosen.items():
         if not peer.keeps_events:
             continue
         orders: tuple[Order, ...] = ("version",) if name == OURS else ("updated_at", "version")
-        kept[name] = {order: _kept(peer, order, databases.new(peer), records, wanted) for order in orders}
+        kept[name] = {}
+        for order in orders:
+            url = new_database(server, peer, f"judged_{next(numbers)}")
+            kept[name][order] = _kept(peer, order, url, records, wanted)
         for order, counts in kept[name].items():
             show(f"{name:<36}{order:<12}" + ", ".join(f"{number} {what}" for what, number in sorted(counts.items())))
     return {"changes": len(records), "users": len(wanted), "kept": kept}
@@ -180,7 +187,9 @@ def _kept(peer: Peer, order: Order, url: str, records: Records, wanted: Mapping[
         for start in range(0, len(records), DELIVERED):
             write(records[start : start + DELIVERED])
     with psycopg.connect(url, options="-c timezone=UTC") as connection:
-        return dict(verdict.compare(wanted, verdict.stored(connection)))
+        # The view puts our table's profiles together; dlt has a table of its own alone.
+        relation: LiteralString = "auth0.users" if peer.in_our_table else "auth0.user_rows"
+        return dict(verdict.compare(wanted, verdict.stored(connection, relation)))
 
 
 if __name__ == "__main__":

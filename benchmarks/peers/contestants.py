@@ -43,8 +43,9 @@ def our_sink(url: str) -> Iterator[Write]:
 def row_by_row(url: str, order: Order) -> Iterator[Write]:
     """An upsert a row, prepared, in one transaction a batch."""
     values = sql.SQL(", ").join(sql.Placeholder() * len(COLUMNS))
-    upsert = _upsert(_USERS, COLUMNS, sql.SQL("VALUES ({})").format(values), order)
+    composed = _upsert(_USERS, COLUMNS, sql.SQL("VALUES ({})").format(values), order)
     with psycopg.connect(url, autocommit=True) as connection:
+        upsert = composed.as_bytes(connection)  # psycopg would put it together again for each row
 
         def write(records: Records) -> None:
             with connection.transaction():

@@ -13,6 +13,13 @@ from benchmarks.records import Records, Users
 from benchmarks.timing import cpu_seconds, uncollected
 
 
+class Racer(NamedTuple):
+    """A writer, and the process of its server."""
+
+    write: Write
+    server: psutil.Process
+
+
 class Cost(NamedTuple):
     """Seconds of a batch: by the wall, and of the CPU for this process and for the server's."""
 
@@ -21,15 +28,15 @@ class Cost(NamedTuple):
     server: float
 
 
-def race(writers: Mapping[str, Write], users: Users, size: int, rounds: int, server: psutil.Process) -> dict[str, Any]:
+def race(racers: Mapping[str, Racer], users: Users, size: int, rounds: int) -> dict[str, Any]:
     """Give each writer the same batch in turn, and return the figures of each by name.
 
-    The first writer is the one to compare with. The first round does not count.
+    The first one is the one to compare with. The first round does not count.
     """
-    costs: dict[str, list[Cost]] = {name: [] for name in writers}
+    costs: dict[str, list[Cost]] = {name: [] for name in racers}
     for turn in range(rounds + 1):
         records = users.batch(size)
-        for name, write in writers.items():
+        for name, (write, server) in racers.items():
             cost = _cost(write, records, server)
             if turn:
                 costs[name].append(cost)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 import psycopg
@@ -54,9 +54,9 @@ def _kept(change: Snapshot | Tombstone) -> Kept:
     return Kept(change.event_id, updated_at, isinstance(change, Tombstone), profile)
 
 
-def stored(connection: psycopg.Connection) -> dict[str, Kept]:
-    """Return the rows of ``auth0.users``."""
-    found = connection.execute("SELECT user_id, event_id, updated_at, deleted_at IS NOT NULL, profile FROM auth0.users")
+def stored(connection: psycopg.Connection, relation: LiteralString) -> dict[str, Kept]:
+    """Return the rows of a table or view of users."""
+    found = connection.execute(f"SELECT user_id, event_id, updated_at, deleted_at IS NOT NULL, profile FROM {relation}")
     return {user_id: Kept(*rest) for user_id, *rest in found}
 
 

@@ -56,7 +56,7 @@ def dlt_merge(
                 columns=columns,
                 write_disposition=disposition,
             )
-            pipeline.run(resource, loader_file_format="csv")
+            pipeline.run(resource, loader_file_format=None if objects else "csv")
 
         yield write
 

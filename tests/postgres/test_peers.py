@@ -23,7 +23,7 @@ def kept(connection: psycopg.Connection, peer: AbstractContextManager[Write]) ->
     with peer as write:
         for start in range(0, len(RECORDS), 50):
             write(RECORDS[start : start + 50])
-    return dict(verdict.compare(WANTED, verdict.stored(connection)))
+    return dict(verdict.compare(WANTED, verdict.stored(connection, "auth0.users")))
 
 
 def test_our_sink_keeps_the_right_row_of_each_user(postgres_url: str, database: psycopg.Connection) -> None:
