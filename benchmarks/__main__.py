@@ -48,14 +48,25 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=float, default=60, help="seconds of changes in growth, and in layouts")
     parser.add_argument("--layout", choices=layouts.LAYOUTS, action="append", help="layouts to compare; all by default")
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the server, such as shared_buffers=17GB; Postgres's defaults are for tables far smaller",
+    )
     arguments = parser.parse_args()
     wanted = arguments.only or ALL
     logging.disable(logging.CRITICAL)
-    figures: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count()}
+    figures: dict[str, Any] = {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "settings": arguments.setting,
+    }
     # The handler's metrics are lines on standard output; there they would drown the figures.
     screen, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     with tempfile.TemporaryDirectory(prefix="auth0-sync-bench-") as directory:
-        server = postgres.start(Path(directory) / "postgres")
+        server = postgres.start(Path(directory) / "postgres", settings=arguments.setting)
         try:
             if "sync" in wanted:
                 url = postgres.create_database(server.url, "bench")

@@ -17,6 +17,8 @@ def run(url: str, rounds: int, rows: int, limit: float) -> dict[str, Any]:
     migrate(database)
     with postgres.connect(database, options="-c timezone=UTC") as connection:
         tables = {str(size): Table(connection, f"users_{size}", size) for size in SIZES if size <= rows}
+        for table in tables.values():
+            table.read_whole()
         figures = take_turns(tables, rounds, limit)
         for name, found in figures.items():
             found["of_small"] = round(found["rows_per_second"] / figures[str(SMALL)]["rows_per_second"], 2)

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -57,12 +58,14 @@ class Server:
     data_dir: Path
 
 
-def start(directory: Path, port: int | None = None, *, durable: bool = True) -> Server:
+def start(directory: Path, port: int | None = None, *, durable: bool = True, settings: Sequence[str] = ()) -> Server:
     """Start the server in `directory`, or return it if it already runs.
 
     After a crash Postgres recovers the directory's data. This creates a directory of another major version or of an
-    interrupted creation again. If `port` is taken, the server uses another one. Raises StackError.
+    interrupted creation again. If `port` is taken, the server uses another one. `settings` are of postgresql.conf,
+    such as "shared_buffers=1GB". Raises StackError.
     """
+    settings = (*(() if durable else NOT_DURABLE), *settings)
     owner = _owner()
     home = _home(directory, owner)
     data_dir = home / "data"
@@ -74,7 +77,7 @@ def start(directory: Path, port: int | None = None, *, durable: bool = True) -> 
         _initialise(data_dir, binaries, owner, durable=durable)
     for attempt in range(3):
         try:
-            return _launch(data_dir, port or free_port(), binaries, owner, durable=durable)
+            return _launch(data_dir, port or free_port(), binaries, owner, settings)
         except _PortTakenError:
             if attempt == 2:
                 raise
@@ -302,11 +305,12 @@ def _initialise(data_dir: Path, binaries: Path, owner: pwd.struct_passwd | None,
     unfinished.rename(data_dir)
 
 
-def _launch(data_dir: Path, port: int, binaries: Path, owner: pwd.struct_passwd | None, *, durable: bool) -> Server:
+def _launch(
+    data_dir: Path, port: int, binaries: Path, owner: pwd.struct_passwd | None, settings: Sequence[str]
+) -> Server:
     log = data_dir / "server.log"
     log.unlink(missing_ok=True)
-    settings = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories="]
-    settings += [] if durable else NOT_DURABLE
+    settings = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", *settings]
     done = _run_as(
         owner,
         str(binaries / "pg_ctl"),

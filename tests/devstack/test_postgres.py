@@ -86,6 +86,13 @@ def test_listens_on_loopback_only_and_leaves_no_socket_file(made: Path) -> None:
     assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
 
 
+def test_settings_are_those_of_the_server(made: Path) -> None:
+    server = postgres.start(made, durable=False, settings=("shared_buffers=16MB", "fsync=on"))
+    assert ask(server.url, "SHOW shared_buffers") == "16MB"
+    assert ask(server.url, "SHOW fsync") == "on"
+    assert ask(server.url, "SHOW synchronous_commit") == "off"
+
+
 def test_durable_unless_told_otherwise(made: Path) -> None:
     server = postgres.start(made)
     assert [ask(server.url, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == [
