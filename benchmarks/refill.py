@@ -13,6 +13,7 @@ from benchmarks.tables import USERS, Table
 from pipeline.functions.migrate import migrate
 from pipeline.settings import Database
 from pipeline.sinks import postgres
+from tests.threads import meanwhile
 
 PAGE = Path(__file__).parents[1] / "docs/database.md"
 ALONE = 20
@@ -59,20 +60,14 @@ def run(url: str, rows: int) -> dict[str, Any]:
 @contextmanager
 def _writing(table: Table) -> Iterator[None]:
     """Write batch after batch meanwhile, two at least."""
-    done = threading.Event()
     table.seconds.clear()
 
-    def write() -> None:
+    def write(done: threading.Event) -> None:
         while not done.is_set() or len(table.seconds) < 2:
             table.change(timed=True)
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _milliseconds(seconds: float) -> int:

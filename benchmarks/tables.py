@@ -31,6 +31,10 @@ _INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes JOIN pg_class ON relname = indexname JOIN pg_index ON indexrelid = oid
     WHERE schemaname = 'auth0' AND tablename = %s AND NOT indisprimary
 """
+_RELATIONS = """
+    FROM pg_class WHERE oid = %s::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass)
+"""
+"""The table and its indexes."""
 
 
 class Table:
@@ -111,11 +115,7 @@ class Table:
     def read_whole(self) -> None:
         """Read the table and its indexes, so that Postgres's memory holds what it would after hours of changes."""
         self._run("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
-        self._run(
-            "SELECT pg_prewarm(relation) FROM (SELECT %s::regclass UNION ALL "
-            "SELECT indexrelid::regclass FROM pg_index WHERE indrelid = %s::regclass) AS parts (relation)",
-            self._name, self._name,
-        )  # fmt: skip
+        self._run(f"SELECT pg_prewarm(oid) {_RELATIONS}", self._name, self._name)
 
     def change_few(self) -> None:
         """Write changes of ``FEW`` users after a vacuum, for the query for the last changes."""
@@ -164,10 +164,8 @@ class Table:
     def parts(self) -> dict[str, int]:
         """Return bytes a user of the table and of each index."""
         found = self._run(
-            "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE oid = %s::regclass "
-            "OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass) ORDER BY 1",
-            self._name, self._name,
-        )  # fmt: skip
+            f"SELECT relname, pg_relation_size(oid) {_RELATIONS} ORDER BY relname", self._name, self._name
+        )
         return {name: round(size / self.count) for name, size in found}
 
     def drop(self) -> None:

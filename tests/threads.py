@@ -1,4 +1,4 @@
-"""Work beside a test."""
+"""Work beside a block of a test or a benchmark."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
 from itertools import count
@@ -70,23 +70,13 @@ def contestants() -> dict[str, Peer]:
     }
 
 
-class Servers:
-    """Start servers below a directory, and stop them together."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._started: list[Path] = []
-
-    def start(self) -> postgres.Server:
-        """Start another server."""
-        directory = self._directory / f"server_{len(self._started)}"
-        self._started.append(directory)
-        return postgres.start(directory)
-
-    def stop(self) -> None:
-        """Stop the servers, and delete their data."""
-        for directory in self._started:
-            postgres.stop(directory, delete=True)
+@contextmanager
+def running(directory: Path) -> Iterator[postgres.Server]:
+    """Yield a new embedded Postgres, and delete it after the block."""
+    try:
+        yield postgres.start(directory)
+    finally:
+        postgres.stop(directory, delete=True)
 
 
 def new_database(server: postgres.Server, peer: Peer, name: str) -> str:
@@ -112,14 +102,9 @@ def main() -> None:
         for name, peer in contestants().items()
         if name == OURS or not arguments.only or any(part in name for part in arguments.only)
     }
-    with TemporaryDirectory(prefix="auth0-sync-peers-") as directory:
-        servers = Servers(Path(directory))
-        try:
-            server = servers.start()
-            figures = _versions(server) | _race(chosen, servers, Users(arguments.users), show)
-            figures["judged"] = _judge(chosen, server, show)
-        finally:
-            servers.stop()
+    with TemporaryDirectory(prefix="auth0-sync-peers-") as directory, running(Path(directory) / "judge") as server:
+        figures = _versions(server) | _race(chosen, Path(directory), Users(arguments.users), show)
+        figures["judged"] = _judge(chosen, server, show)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     show(f"written to {OUTPUT}")
@@ -132,14 +117,14 @@ def _versions(server: postgres.Server) -> dict[str, Any]:
     return {"python": platform.python_version(), "postgres": found, "packages": packages, "cpus": os.cpu_count()}
 
 
-def _race(chosen: Mapping[str, Peer], servers: Servers, users: Users, show: Callable[[str], None]) -> dict[str, Any]:
+def _race(chosen: Mapping[str, Peer], directory: Path, users: Users, show: Callable[[str], None]) -> dict[str, Any]:
     everyone = list(users.everyone(5_000))
     event_bytes = sum(len(record["body"].encode()) for records in everyone for record in records) // len(users)
     batches: dict[str, Any] = {}
     with ExitStack() as stack:
-        racers = {}
+        racers: dict[str, Racer] = {}
         for name, peer in chosen.items():
-            server = servers.start()
+            server = stack.enter_context(running(directory / f"racer_{len(racers)}"))
             url = new_database(server, peer, "race")
             write = stack.enter_context(peer.open(url, "updated_at"))
             racers[name] = Racer(write, psutil.Process(server.pid))

@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 def race(racers: Mapping[str, Racer], users: Users, size: int, rounds: int) -> dict[str, Any]:
     """Give each writer the same batch in turn, and return the figures of each by name.
 
-    The first one is the one to compare with. The first round does not count.
+    The first racer is the one to compare with. The first round does not count.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in racers}
     for turn in range(rounds + 1):

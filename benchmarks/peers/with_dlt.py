@@ -1,7 +1,8 @@
-"""dlt's merge into Postgres, loaded as CSV by COPY, which is faster than its INSERT statements.
+"""dlt's merge into Postgres.
 
-Arrow tables are its documentation's advice for speed: dlt does not look into their rows. Python objects are what its
-sources usually yield. Parquet by ADBC would be no choice: its JSON columns are ``json``, for which there is no index.
+Arrow tables are its documentation's advice for speed, as dlt does not look into their rows; COPY loads them as CSV.
+Python objects are what its sources usually yield; dlt's default, INSERT statements, loads them. Parquet by ADBC would
+be no choice: its JSON columns are ``json``, for which there is no index.
 """
 
 import tempfile
