@@ -125,11 +125,12 @@ def stop(directory: Path, *, delete: bool = False) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def create_database(url: str, name: str, *, template: str | None = None) -> str:
-    """Create a database on the server at `url`, as a copy of `template` if given, and return the new database's URL."""
-    copy = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+def create_database(url: str, name: str, *, template: str = "template1") -> str:
+    """Create a database on the server at `url`, as a copy of `template`, and return the new database's URL."""
+    # Without a log of each page, which is for large servers: it takes twice the CPU.
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copy)
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     return database_url(url, name)
 
 
