@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from devstack.emulator.patches.idle_functions import TAG
 from pipeline import packaging
+from pipeline.archive import manifest
 from pipeline.archive.erasures import record_erasure
 from pipeline.archive.records import Erased
 from pipeline.cli import app
@@ -120,13 +121,12 @@ def run_scheduled(aws: Aws, function: str) -> Any:
 def prove_archive(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the manifest function list and sign, with the rights of its role, and find what an intruder deletes."""
     [bucket] = buckets(aws)
-    first, second = (
-        f"logs/dt={datetime.now(UTC).date() - timedelta(days=2)}/hour=08/{number}.json.gz" for number in (1, 2)
-    )
+    last = manifest.last_closed(datetime.now(UTC))
+    day = last - manifest.DAY
+    first, second = (f"logs/dt={day}/hour=08/{number}.json.gz" for number in (1, 2))
     for key in (first, second):
         aws.s3.put_object(Bucket=bucket, Key=key, Body=b"ada")
-    written = run_scheduled(aws, "manifest")
-    assert len(written) == 2, written
+    assert run_scheduled(aws, "manifest")[:2] == [manifest.key(day, 0), manifest.key(last, 0)]
     for variable, value in json.loads(run("env", "--json").stdout).items():
         monkeypatch.setenv(variable, value)
     before = sha256(b"ada").hexdigest()
