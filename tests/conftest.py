@@ -27,7 +27,7 @@ pytest_plugins = ["tests.stack.fixtures"]
 TEMPLATE = "migrated"
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
-"""Free bytes of MEMORY from which on the servers of tests keep their data there; each takes about 200 MB."""
+"""Free bytes of MEMORY from which on the servers of tests keep their data there; each takes some 70 MB."""
 LONG = (
     "tests/deploy/test_production.py",
     "tests/deploy/test_whole.py",
