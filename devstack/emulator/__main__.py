@@ -14,7 +14,9 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any
+
+KEEP_ALIVE_SECONDS = 3600
+"""Seconds for which an idle connection stays open: longer than any client keeps one, so that the client ends it."""
 
 
 def _prepare(directory: Path) -> None:
@@ -37,28 +39,28 @@ def _prepare(directory: Path) -> None:
 
 
 async def _serve() -> None:
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
     from ministack.app import app
+    from uvicorn import Config, Server
 
-    from devstack.emulator.repeats import Repeats
+    from devstack.emulator.connection import Connection
 
-    stopping = asyncio.Event()
+    config = Config(
+        app,
+        host=os.environ["BIND_HOST"],
+        port=int(os.environ["GATEWAY_PORT"]),
+        http=Connection,
+        ws="none",
+        server_header=False,
+        date_header=False,  # MiniStack sets it
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=1,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-
-    async def stop() -> None:
-        await stopping.wait()
-
-    config = Config()
-    config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
-    # One connection per request. On a reused one, Hypercorn sometimes processes a request without a response, if it
-    # comes right after the last response; the client retries, and gets an error that the resource exists already.
-    config.keep_alive_max_requests = 0
-    config.graceful_timeout = 0.5
-    config.loglevel = "WARNING"
-    application: Any = Repeats(app)  # Hypercorn's type of one has each message's keys
-    await serve(application, config, shutdown_trigger=stop)
+        # Uvicorn stops at a signal, and sends it again once it has stopped: the process still has work to do then.
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    await Server(config).serve()
 
 
 def _shut_down() -> None:
