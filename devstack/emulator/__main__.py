@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 KEEP_ALIVE_SECONDS = 3600
-"""Seconds for which an idle connection stays open: longer than any client keeps one, so that the client ends it."""
+"""Seconds for which an idle connection stays open: long, so that a client does not send on one that is about to end."""
 
 
 def _prepare(directory: Path) -> None:
@@ -54,6 +54,7 @@ async def _serve() -> None:
         date_header=False,  # MiniStack sets it
         access_log=False,
         log_config=None,
+        log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
     )

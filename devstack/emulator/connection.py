@@ -1,8 +1,8 @@
-"""Send each answer as AWS does: its head and the beginning of its body at once.
+"""Send the head of an answer with the beginning of its body.
 
 Uvicorn sends the head first. On a busy machine, Go's client now and then closes a connection between the head and the
-body (aws-sdk-go-v2, issue 2737: "use of closed network connection"), and the SDK repeats a request that was done.
-Terraform then meets ResourceAlreadyExists for what it has made itself, and does not have it in its state.
+body, and the SDK repeats a request that was done (compare issue 2737 of aws-sdk-go-v2, "use of closed network
+connection"). Terraform then meets ResourceAlreadyExists for what it has made itself, and does not have it in its state.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 class Connection(HttpToolsProtocol):
     """A client's connection, on which whatever the loop's current turn writes goes out together."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve; see asyncio's protocols."""
         joined: Any = _Joined(transport, self.loop)
         super().connection_made(joined)
 
 
 class _Joined:
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._parts: list[bytes] = []
