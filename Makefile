@@ -39,7 +39,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 test unit: export PYTHONDONTWRITEBYTECODE :=
 
 test: setup .venv-awscli/.ready ## Run every test (8 to 9 minutes on two cores)
-	$(BIN)/python -m pytest -n 5
+	$(BIN)/python -m pytest -n 6
 
 unit: setup ## Run the tests that need no server and no emulator, with a fifth of the examples
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not postgres and not emulator and not stack" tests/unit tests/delivery tests/doctor tests/watch tests/manifest

@@ -11,7 +11,7 @@ class PatchError(RuntimeError):
     """MiniStack no longer has the function that a patch replaces."""
 
 
-def replace(module: ModuleType, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
+def replace(module: ModuleType | type, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
     """Replace ``module.name`` by ``new`` and return the original.
 
     Raises ``PatchError`` if the function is missing, or its parameters differ from those of ``new``: then compare the
