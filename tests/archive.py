@@ -40,6 +40,7 @@ class Archive:
         lines = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in events]
         self._database = _database().cursor()
         self._database.execute("SET TimeZone = 'Asia/Tokyo'")  # the answers must not depend on it
+        self._database.execute("PRAGMA disable_optimizer")  # which takes longer than a few rows do without it
         schema = f"archive_{next(_numbers)}"
         self._database.execute(f"CREATE SCHEMA {schema}")
         self._database.execute(f"SET search_path = '{schema},main'")
