@@ -56,9 +56,12 @@ TOGETHER = {
 shared.share()
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # End a worker without the last collections of garbage, which take it a second and a half of CPU, and let DuckDB
-    # print a list of its objects. Of what is registered, the first runs last.
+    # End a worker before Python's last collections of garbage: they take 1.5 s of CPU, and DuckDB prints a list of its
+    # objects in them. Python calls the registered functions in reverse order: those of earlier imports are not called.
     atexit.register(os._exit, 0)
+else:
+    # Give back what pytest_collection_finish freezes, for libraries in C to find it in Python's last collection.
+    atexit.register(gc.unfreeze)
 
 gc.set_threshold(20_000, 10, 10)
 """Collect garbage less often: it took a third of many tests' CPU."""
@@ -99,9 +102,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave the modules and the tests out of every later collection of garbage, but the process's last."""
+    """Leave the modules and the tests out of every later collection of garbage."""
     gc.freeze()
-    atexit.register(gc.unfreeze)
 
 
 def _docker_answers() -> bool:

@@ -14,6 +14,10 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import uvicorn
 
 KEEP_ALIVE_SECONDS = 3600
 """Seconds for which an idle connection stays open: long, so that a client does not send on one that is about to end."""
@@ -38,18 +42,20 @@ def _prepare(directory: Path) -> None:
     os.environ.pop("PYTHONPATH", None)
 
 
-async def _serve() -> None:
-    from ministack.app import app
-    from uvicorn import Config, Server
+def configuration(app: Any) -> "uvicorn.Config":
+    """Return how Uvicorn serves an ASGI app, on the address that the environment names."""
+    import uvicorn
 
     from devstack.emulator.connection import Connection
 
-    config = Config(
+    return uvicorn.Config(
         app,
         host=os.environ["BIND_HOST"],
         port=int(os.environ["GATEWAY_PORT"]),
         http=Connection,
         ws="none",
+        lifespan="on",  # a start that fails is an error
+        reset_contextvars=True,  # else a request after a large one on its connection has the variables of that one
         server_header=False,
         date_header=False,  # MiniStack sets it
         access_log=False,
@@ -58,10 +64,17 @@ async def _serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
     )
+
+
+async def _serve() -> None:
+    from ministack.app import app
+    from uvicorn import Server
+
+    server = Server(configuration(app))
     for number in (signal.SIGTERM, signal.SIGINT):
         # Uvicorn stops at a signal, and sends it again once it has stopped: the process still has work to do then.
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    await Server(config).serve()
+    await server.serve()
 
 
 def _shut_down() -> None:

@@ -6,16 +6,18 @@ lines that the function wrote in it.
 MiniStack: a thread reads a function's lines, and after an answer the worker waits some milliseconds for them, 250 at
 most. Lines that the thread reads later go to the next invocation's log; if none follows, they are lost.
 
-Here the worker waits until the thread has read what the function wrote before it answered.
+Here the worker waits until the thread has read what the function wrote before it answered. The beginning of a line
+without its end still goes to the next log, and functions of ``provided`` runtimes keep MiniStack's waits.
 """
 
 import fcntl
 import os
+import queue
 import select
 import struct
 import termios
-import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -25,10 +27,7 @@ from devstack.emulator import patching
 SECONDS = 5.0
 """Longest wait for the lines: a function may leave a thread that writes on, or a process that keeps its pipe open."""
 
-_reading = threading.Lock()
-"""Held while bytes are on their way from a pipe to a queue."""
-
-_original: dict[str, Any] = {}
+_original: dict[str, Callable[[Any], str]] = {}
 
 
 def apply() -> None:
@@ -37,7 +36,7 @@ def apply() -> None:
     worker, provided = lambda_runtime.Worker, lambda_runtime.ProvidedWorker
     for name, new in (("_drain_stderr", drain_stderr), ("_drain_stderr_bounded", drain_stderr_bounded)):
         _original[name] = patching.replace(worker, name, new)
-        setattr(provided, name, _original[name])  # these have another reader
+        setattr(provided, name, _original[name])  # which inherits them, but reads in another way
     patching.replace(worker, "_read_stderr", read_stderr)
 
 
@@ -48,25 +47,24 @@ def read_stderr(self: Any) -> None:
     readable.register(pipe, select.POLLIN)
     while open_:
         readable.poll()
-        with _reading:
+        with lines.mutex:  # so that whoever holds it finds each byte in the pipe, or its line in the queue
             data = os.read(pipe.fileno(), 65536)
             open_ = bool(data)
             *whole, rest = (rest + data).split(b"\n")
-            for line in [*whole, *([rest] if rest and not open_ else [])]:
-                lines.put(line.decode(errors="replace"))
+            whole += [rest] if rest and not open_ else []
+            lines.queue.extend(line.decode(errors="replace") for line in whole)
 
 
 def drain_stderr(self: Any) -> str:
     """Return the lines since the last call."""
     deadline = time.monotonic() + SECONDS
     process = self._proc
-    if process is None:  # ended
+    if process is None:  # it has ended
         self._stderr_thread.join(SECONDS)
     else:
-        while _unread(process.stderr) and time.monotonic() < deadline:
+        while _unread(process.stderr, self._stderr_queue) and time.monotonic() < deadline:
             time.sleep(0.001)
-    lines: str = _original["_drain_stderr"](self)
-    return lines
+    return _original["_drain_stderr"](self)
 
 
 def drain_stderr_bounded(
@@ -77,7 +75,7 @@ def drain_stderr_bounded(
     return drain_stderr(self)
 
 
-def _unread(pipe: Any) -> bool:
-    with _reading:
+def _unread(pipe: Any, lines: "queue.Queue[str]") -> bool:
+    with lines.mutex:
         (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
     return bool(count)
