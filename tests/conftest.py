@@ -27,7 +27,7 @@ pytest_plugins = ["tests.stack.fixtures"]
 TEMPLATE = "migrated"
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
-"""Free bytes of MEMORY from which on the servers of tests keep their data there; each takes some 70 MB."""
+"""Free bytes of MEMORY from which on the tests write there; all of them take 1.1 GB at most."""
 LONG = (
     "tests/deploy/test_production.py",
     "tests/deploy/test_whole.py",
@@ -52,6 +52,21 @@ TOGETHER = {
 }
 """Files that share what takes long to make, and the names of their groups; every other file is a group of its own."""
 
+
+def _have_memory() -> bool:
+    """Return whether MEMORY has room, and lets programs run from it.
+
+    Each database is 300 files, and each process of a function unpacks 150 to 400. Where ext4 has no journal, it passes
+    over all files that were deleted in the last minutes to make a new one: for the databases alone that took a fifth of
+    the CPU of all tests.
+    """
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return False
+    return shutil.disk_usage(MEMORY).free > ROOM
+
+
+if _have_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # of pytest's temporary directories
 
 shared.share()
 
@@ -139,12 +154,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _directory(factory: pytest.TempPathFactory) -> Path:
-    """Return a new directory, in memory if there is room.
-
-    A database is 300 files. Where ext4 has no journal, it passes over all files that were deleted in the last minutes
-    to make a new one, which took a fifth of the CPU of all tests.
-    """
-    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    """Return a new directory, which the user of a server may enter."""
+    if _have_memory():
         return Path(tempfile.mkdtemp(prefix="auth0-sync-tests-", dir=MEMORY))
     return factory.mktemp("postgres")
 
