@@ -62,7 +62,7 @@ matrix: setup ## Run the tests of Postgres on 16, 17 and 18
 soak: setup ## Run 10,000 random histories against a model, with faults (about 5 minutes)
 	$(BIN)/python -m tests.soak --histories 10000
 
-chaos: setup ## Break the local stack under load in 16 ways, and compare with a model (about an hour)
+chaos: setup ## Break the local stack under load in 16 ways, and compare with a model (about 25 minutes)
 	$(BIN)/python -m tests.chaos
 
 check: setup .venv-checkov/.ready .venv-audit/.ready ## Lint, format, types, Terraform, Checkov, Parliament, pip-audit
