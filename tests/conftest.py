@@ -27,7 +27,8 @@ pytest_plugins = ["tests.stack.fixtures"]
 TEMPLATE = "migrated"
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
-"""Free bytes of MEMORY from which on the tests write there; all of them take 1.1 GB at most."""
+"""Free bytes of MEMORY from which on the tests write there. As root they take 1.1 GB; as another user they have all
+their servers there as well, of 70 MB each."""
 LONG = (
     "tests/deploy/test_production.py",
     "tests/deploy/test_whole.py",
@@ -60,13 +61,14 @@ def _have_memory() -> bool:
     over all files that were deleted in the last minutes to make a new one: for the databases alone that took a fifth of
     the CPU of all tests.
     """
-    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    no_programs = getattr(os, "ST_NOEXEC", 0)  # macOS has none
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & no_programs:
         return False
     return shutil.disk_usage(MEMORY).free > ROOM
 
 
 if _have_memory():
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # of pytest's temporary directories
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # the parent of pytest's temporary directories
 
 shared.share()
 
@@ -75,7 +77,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # objects in them. Python calls the registered functions in reverse order: those of earlier imports are not called.
     atexit.register(os._exit, 0)
 else:
-    # Give back what pytest_collection_finish freezes, for libraries in C to find it in Python's last collection.
+    # Undo gc.freeze before Python's last collection, in which libraries in C free their objects.
     atexit.register(gc.unfreeze)
 
 gc.set_threshold(20_000, 10, 10)
@@ -154,7 +156,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _directory(factory: pytest.TempPathFactory) -> Path:
-    """Return a new directory, which the user of a server may enter."""
+    """Return a new directory for a server: in memory one outside of pytest's, which only their owner may enter."""
     if _have_memory():
         return Path(tempfile.mkdtemp(prefix="auth0-sync-tests-", dir=MEMORY))
     return factory.mktemp("postgres")

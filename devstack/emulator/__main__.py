@@ -14,10 +14,11 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import uvicorn
+from uvicorn import Config, Server
+
+from devstack.emulator.connection import Connection
 
 KEEP_ALIVE_SECONDS = 3600
 """Seconds for which an idle connection stays open: long, so that a client does not send on one that is about to end."""
@@ -42,13 +43,9 @@ def _prepare(directory: Path) -> None:
     os.environ.pop("PYTHONPATH", None)
 
 
-def configuration(app: Any) -> "uvicorn.Config":
+def configuration(app: Any) -> Config:
     """Return how Uvicorn serves an ASGI app, on the address that the environment names."""
-    import uvicorn
-
-    from devstack.emulator.connection import Connection
-
-    return uvicorn.Config(
+    return Config(
         app,
         host=os.environ["BIND_HOST"],
         port=int(os.environ["GATEWAY_PORT"]),
@@ -68,13 +65,11 @@ def configuration(app: Any) -> "uvicorn.Config":
 
 async def _serve() -> None:
     from ministack.app import app
-    from uvicorn import Server
 
-    server = Server(configuration(app))
     for number in (signal.SIGTERM, signal.SIGINT):
         # Uvicorn stops at a signal, and sends it again once it has stopped: the process still has work to do then.
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    await server.serve()
+    await Server(configuration(app)).serve()
 
 
 def _shut_down() -> None:

@@ -12,7 +12,7 @@ class PatchError(RuntimeError):
 
 
 def replace(module: ModuleType | type, name: str, new: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace ``module.name`` by ``new`` and return the original.
+    """Replace ``name`` of a module or class by ``new`` and return the original.
 
     Raises ``PatchError`` if the function is missing, or its parameters differ from those of ``new``: then compare the
     patch with the source of the upgraded MiniStack.

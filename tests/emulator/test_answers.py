@@ -28,7 +28,7 @@ def test_head_and_body_come_at_once_on_a_connection_that_stays_open(aws: Aws) ->
 
 
 class Remembering:
-    """An ASGI app that answers with the variable that the request before has set, if it sees that one's."""
+    """An ASGI app that answers with the path that an earlier request set in the same context, or with "nothing"."""
 
     variable: ContextVar[str] = ContextVar("variable", default="nothing")
 
@@ -46,7 +46,7 @@ class Remembering:
         await send({"type": "http.response.body", "body": seen})
 
 
-@pytest.mark.parametrize("size", [0, 1_000, 100_000, 400_000])
+@pytest.mark.parametrize("size", [1_000, 400_000])
 def test_a_request_has_no_variables_of_an_earlier_one(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     port = free_port()
     monkeypatch.setenv("BIND_HOST", "127.0.0.1")

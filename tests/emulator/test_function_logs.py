@@ -45,11 +45,13 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     command, pipe = [sys.executable, "-c", ANSWERS], subprocess.PIPE
     with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         worker._proc = process
-        read = SimpleNamespace(_proc=process, _stderr_queue=worker._stderr_queue)  # also when the worker has left it
+        read = SimpleNamespace(
+            _proc=process, _stderr_queue=worker._stderr_queue
+        )  # the thread keeps the process when the worker drops it
         worker._stderr_thread = threading.Timer(0.5, Worker._read_stderr, [read])
-        worker._stderr_thread.start()
         assert process.stdout is not None
         assert process.stdout.readline() == "answer\n"
+        worker._stderr_thread.start()
         yield worker
         process.kill()
         worker._stderr_thread.join()
@@ -58,6 +60,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
 def test_collecting_waits_for_the_thread(worker: Worker) -> None:
     assert worker._drain_stderr_bounded() == "first\nsecond\nlast"
     assert worker._drain_stderr() == ""
+    assert ProvidedWorker._drain_stderr is not Worker._drain_stderr  # its lines come in another way
 
 
 def test_collecting_waits_for_the_lines_of_a_process_that_has_ended(worker: Worker) -> None:

@@ -48,6 +48,7 @@ class BreakableServer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._port = postgres.free_port()
+        postgres.stop(directory, delete=True)  # of a killed run, whose directory had the same name
         # Durable, because a kill must lose nothing that was committed.
         self._server = postgres.start(directory, self._port)
         self._port = self._server.port

@@ -36,7 +36,7 @@ def apply() -> None:
     worker, provided = lambda_runtime.Worker, lambda_runtime.ProvidedWorker
     for name, new in (("_drain_stderr", drain_stderr), ("_drain_stderr_bounded", drain_stderr_bounded)):
         _original[name] = patching.replace(worker, name, new)
-        setattr(provided, name, _original[name])  # which inherits them, but reads in another way
+        setattr(provided, name, _original[name])  # it inherits them, but another thread of its own reads its lines
     patching.replace(worker, "_read_stderr", read_stderr)
 
 
@@ -47,7 +47,7 @@ def read_stderr(self: Any) -> None:
     readable.register(pipe, select.POLLIN)
     while open_:
         readable.poll()
-        with lines.mutex:  # so that whoever holds it finds each byte in the pipe, or its line in the queue
+        with lines.mutex:  # whoever holds it finds each whole line in the pipe or in the queue
             data = os.read(pipe.fileno(), 65536)
             open_ = bool(data)
             *whole, rest = (rest + data).split(b"\n")
