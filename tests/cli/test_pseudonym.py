@@ -1,8 +1,5 @@
 """The name of a user in the logs, by the key that only the deployment has."""
 
-import io
-import zipfile
-
 import pytest
 from typer.testing import CliRunner
 
@@ -17,17 +14,8 @@ pytestmark = pytest.mark.emulator
 
 
 def function(deployment: Deployment, **environment: str) -> None:
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", "")
-    deployment.aws.lambda_.create_function(
-        FunctionName=f"{deployment.name}-sync-dynamodb",
-        Runtime="python3.13",
-        Role=deployment.aws.role("lambda.amazonaws.com"),
-        Handler="function.handler",
-        Code={"ZipFile": package.getvalue()},
-        Environment={"Variables": environment},
-    )
+    name = f"{deployment.name}-sync-dynamodb"
+    deployment.aws.function("", FunctionName=name, Environment={"Variables": environment})
 
 
 def test_command_prints_the_name_by_the_deployments_key(deployment: Deployment) -> None:

@@ -1,9 +1,7 @@
-import io
 import json
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -235,16 +233,10 @@ def handler(event, context):
     token = rds.generate_db_auth_token(DBHostname="127.0.0.1", Port=event["port"], DBUsername="writer")
     return {"token": token, "ca": os.environ["PGSSLROOTCERT"]}
 """
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", code)
     aws, iam = cluster.aws, cluster.aws.client("iam")
     role = name("role")
     arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy())["Role"]["Arn"]
-    aws.lambda_.create_function(
-        FunctionName=role, Runtime="python3.13", Role=arn, Handler="function.handler",
-        Code={"ZipFile": package.getvalue()}, Timeout=30,
-    )  # fmt: skip
+    aws.function(code, FunctionName=role, Role=arn, Timeout=30)
     payload = json.dumps({"port": cluster.port})
     answer = json.loads(aws.lambda_.invoke(FunctionName=role, Payload=payload)["Payload"].read())
     assert answer["ca"] == str(aws.emulator.ca)

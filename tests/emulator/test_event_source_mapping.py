@@ -1,13 +1,11 @@
-import io
 import json
 import time
-import zipfile
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from .support import ANYTHING, Aws, name, wait_for
+from .support import ANYTHING, Aws, wait_for
 
 pytestmark = pytest.mark.emulator
 
@@ -32,20 +30,9 @@ def handler(event, context):
 def make_function(aws: Aws, timeout: int = 3, **environment: str) -> tuple[str, str]:
     """The name of a function and the URL of the queue to which it reports."""
     out, _ = aws.queue()
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", FUNCTION)
-    function = name("function")
-    aws.lambda_.create_function(
-        FunctionName=function,
-        Runtime="python3.13",
-        Role=aws.role("lambda.amazonaws.com", ANYTHING),
-        Handler="function.handler",
-        Timeout=timeout,
-        Code={"ZipFile": package.getvalue()},
-        Environment={"Variables": {"OUT": out, **environment}},
-    )
-    return function, out
+    role = aws.role("lambda.amazonaws.com", ANYTHING)
+    made = aws.function(FUNCTION, Role=role, Timeout=timeout, Environment={"Variables": {"OUT": out, **environment}})
+    return made["FunctionName"], out
 
 
 def make_mapping(aws: Aws, function: str, arn: str, **settings: Any) -> str:

@@ -1,10 +1,8 @@
 import base64
-import io
 import json
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -13,7 +11,7 @@ from ministack.core.lambda_runtime import ProvidedWorker, Worker
 
 from devstack.emulator.patches import function_logs
 
-from .support import Aws, name
+from .support import Aws
 
 FUNCTION = """
 import os, sys
@@ -45,9 +43,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     command, pipe = [sys.executable, "-c", ANSWERS], subprocess.PIPE
     with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         worker._proc = process
-        read = SimpleNamespace(
-            _proc=process, _stderr_queue=worker._stderr_queue
-        )  # the thread keeps the process when the worker drops it
+        # The thread keeps the process when the worker drops it.
+        read = SimpleNamespace(_proc=process, _stderr_queue=worker._stderr_queue)
         worker._stderr_thread = threading.Timer(0.5, Worker._read_stderr, [read])
         assert process.stdout is not None
         assert process.stdout.readline() == "answer\n"
@@ -72,16 +69,7 @@ def test_collecting_waits_for_the_lines_of_a_process_that_has_ended(worker: Work
 @pytest.mark.emulator
 @pytest.mark.parametrize("ends", ["answers", "raises", "exits"])
 def test_log_of_an_invocation_is_whole(aws: Aws, ends: str) -> None:
-    package, function = io.BytesIO(), name("function")
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", FUNCTION)
-    aws.lambda_.create_function(
-        FunctionName=function,
-        Runtime="python3.13",
-        Role=aws.role("lambda.amazonaws.com"),
-        Handler="function.handler",
-        Code={"ZipFile": package.getvalue()},
-    )
+    function = aws.function(FUNCTION)["FunctionName"]
     for _ in range(3):  # a function that raises or exits has another process each time
         answer = aws.lambda_.invoke(FunctionName=function, Payload=json.dumps({"ends": ends}), LogType="Tail")
         lines = base64.b64decode(answer["LogResult"]).decode().splitlines()

@@ -1,6 +1,4 @@
-import io
 import json
-import zipfile
 
 import pytest
 from botocore.config import Config
@@ -8,23 +6,14 @@ from botocore.exceptions import ClientError
 
 from devstack.emulator.patches.idle_functions import TAG
 
-from .support import Aws, name, wait_for
+from .support import Aws, wait_for
 
 pytestmark = pytest.mark.emulator
 
 
 def test_the_first_invocation_fails_and_wakes(aws: Aws) -> None:
-    package, function = io.BytesIO(), name("function")
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", "def handler(event, context): return 1")
-    arn = aws.lambda_.create_function(
-        FunctionName=function,
-        Runtime="python3.13",
-        Role=aws.role("lambda.amazonaws.com"),
-        Handler="function.handler",
-        Code={"ZipFile": package.getvalue()},
-        Tags={"team": "identity"},
-    )["FunctionArn"]
+    made = aws.function(Tags={"team": "identity"})
+    function, arn = made["FunctionName"], made["FunctionArn"]
     # Without retries, which the SDK makes of answers such as the first.
     once = aws.client("lambda", Config(retries={"total_max_attempts": 1}))
 

@@ -1,7 +1,5 @@
-import io
 import signal
 import socket
-import zipfile
 from pathlib import Path
 
 import psutil
@@ -16,19 +14,9 @@ pytestmark = pytest.mark.emulator
 
 def with_worker(emulator: process.Emulator) -> list[psutil.Process]:
     """Invoke a function, so that the emulator has a worker; the workers."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", "def handler(event, context): return 1")
     aws = Aws(emulator)
-    client = aws.lambda_
-    client.create_function(
-        FunctionName="idle",
-        Runtime="python3.13",
-        Role=aws.role("lambda.amazonaws.com"),
-        Handler="function.handler",
-        Code={"ZipFile": package.getvalue()},
-    )
-    assert client.invoke(FunctionName="idle")["Payload"].read() == b"1"
+    aws.function(FunctionName="idle")
+    assert aws.lambda_.invoke(FunctionName="idle")["Payload"].read() == b"1"
     workers = psutil.Process(emulator.pid).children(recursive=True)
     assert workers
     return workers

@@ -1,10 +1,8 @@
 """Who sent a message: nobody can choose it."""
 
-import io
 import json
-import zipfile
 
-from .support import ACCOUNT, Aws, allow, name
+from .support import ACCOUNT, Aws, allow
 from .test_event_source_mapping import make_mapping
 
 FUNCTION = """
@@ -32,19 +30,8 @@ def test_a_function_is_named_by_its_role_and_hears_who_sent_and_which_alias_was_
     (url, arn), (out, _) = aws.queue(), aws.queue()
     role = aws.role("lambda.amazonaws.com", allow("sqs:*", "*"))
     role_id = aws.client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]["RoleId"]
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("function.py", FUNCTION)
-    function = name("function")
-    made = aws.lambda_.create_function(
-        FunctionName=function,
-        Runtime="python3.13",
-        Role=role,
-        Handler="function.handler",
-        Timeout=3,
-        Code={"ZipFile": package.getvalue()},
-        Environment={"Variables": {"OUT": out}},
-    )
+    made = aws.function(FUNCTION, Role=role, Timeout=3, Environment={"Variables": {"OUT": out}})
+    function = made["FunctionName"]
     aws.lambda_.create_alias(FunctionName=function, Name="other", FunctionVersion="$LATEST")
     make_mapping(aws, function, arn, BatchSize=1)
     aws.sqs.send_message(QueueUrl=url, MessageBody="x")

@@ -63,7 +63,7 @@ def drain_stderr(self: Any) -> str:
         self._stderr_thread.join(SECONDS)
     else:
         while _unread(process.stderr, self._stderr_queue) and time.monotonic() < deadline:
-            time.sleep(0.001)
+            time.sleep(0.001)  # gives the thread its turn
     return _original["_drain_stderr"](self)
 
 
