@@ -38,7 +38,7 @@ setup: .venv/.ready ## Create .venv from the pinned, hashed requirements
 # Images of CI often set this, and each of the hundreds of processes would then compile every module again.
 test unit: export PYTHONDONTWRITEBYTECODE :=
 
-test: setup .venv-awscli/.ready ## Run every test (7 to 9 minutes on two cores)
+test: setup .venv-awscli/.ready ## Run every test (7 to 8 minutes on two cores)
 	$(BIN)/python -m pytest -n 6
 
 unit: setup ## Run the tests that need no server and no emulator, with a fifth of the examples

@@ -135,6 +135,11 @@ def test_data_survives_a_killed_server(directory: Path) -> None:
     assert ask(url, "SELECT answer FROM t") == 42
 
 
+def test_shared_memory_is_in_the_directory(made: Path) -> None:
+    server = postgres.start(made)
+    assert [*server.data_dir.glob("pg_dynshmem/mmap.*")]
+
+
 def test_a_pid_file_that_names_another_program_is_stale(made: Path) -> None:
     server = postgres.start(made, durable=False)
     pid_file = server.data_dir / "postmaster.pid"
