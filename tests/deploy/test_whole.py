@@ -53,7 +53,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def provider(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """Settings that have every command use one running provider; each start takes a second and a half of CPU."""
+    """Settings that make every command use one running provider."""
     endpoint = {"AWS_ENDPOINT_URL": aws.emulator.endpoint}
     with one_provider(initialised(tmp_path_factory.mktemp("terraform"), settings=endpoint)) as terraform:
         yield terraform.settings

@@ -81,8 +81,9 @@ def initialised(directory: Path, configuration: Path = MODULE, settings: Mapping
 def one_provider(terraform: Terraform) -> Iterator[Terraform]:
     """Start the installed provider, and yield Terraform that uses this process instead of one for each walk of a graph.
 
-    A start takes 0.2 s of CPU, and Terraform's tests have hundreds. Only where AWS is mocked: a process has one
-    configuration of the provider at a time.
+    A start takes 0.2 s of CPU, and Terraform's tests have hundreds; a command that is not a test also hashes a provider
+    that it starts, which takes another 0.7 s. Only for one configuration of the provider: a process has one at a time.
+    Variables of AWS are those of ``terraform``, whatever the environment of a later command says.
     """
     [program] = terraform._data.glob("providers/*/hashicorp/aws/*/*/terraform-provider-aws_*")
     host = program.parents[4].name
