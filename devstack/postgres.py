@@ -311,7 +311,7 @@ def _launch(
 ) -> Server:
     log = data_dir / "server.log"
     log.unlink(missing_ok=True)
-    # Elsewhere, the shared memory of a killed server would outlive its directory.
+    # In /dev/shm, half a megabyte of a killed server would outlive its directory.
     memory = "dynamic_shared_memory_type=mmap"
     settings = ["listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", memory, *settings]
     done = _run_as(

@@ -82,8 +82,9 @@ def one_provider(terraform: Terraform) -> Iterator[Terraform]:
     """Start the installed provider, and yield Terraform that uses this process instead of one for each walk of a graph.
 
     A start takes 0.2 s of CPU, and Terraform's tests have hundreds; a command that is not a test also hashes a provider
-    that it starts, which takes another 0.7 s. Only for one configuration of the provider: a process has one at a time.
-    Variables of AWS are those of ``terraform``, whatever the environment of a later command says.
+    that it starts, which takes another 0.7 s. A process keeps its last configuration, so those of a root with two have
+    to agree in region and tags; ``test_production`` starts a provider for each. Variables of AWS are those of
+    ``terraform``, whatever the environment of a later command says.
     """
     [program] = terraform._data.glob("providers/*/hashicorp/aws/*/*/terraform-provider-aws_*")
     host = program.parents[4].name
