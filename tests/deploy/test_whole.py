@@ -5,6 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -54,8 +55,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def provider(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """Settings that make every command use one running provider."""
-    endpoint = {"AWS_ENDPOINT_URL": aws.emulator.endpoint}
-    with one_provider(initialised(tmp_path_factory.mktemp("terraform"), settings=endpoint)) as terraform:
+    terraform = initialised(tmp_path_factory.mktemp("terraform"))
+    with one_provider(replace(terraform, endpoint=aws.emulator.endpoint)) as terraform:
         yield terraform.settings
 
 
